@@ -1,0 +1,46 @@
+"""Learned compression of tabular features.
+
+The public names are loaded on first use, so that a gateway can import the codebook with NumPy alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    "Codebook": "_codebook",
+    "UniformQuantizer": "quantizers.uniform",
+    "QuantileQuantizer": "quantizers.quantile",
+    "KMeansQuantizer": "quantizers.kmeans",
+    "TreeQuantizer": "quantizers.tree",
+    "ThresholdQuantizer": "quantizers.threshold",
+    "BitwiseQuantizer": "quantizers.bitwise",
+    "BitwiseClassifier": "predictors.classifier",
+    "BitwiseRegressor": "predictors.regressor",
+}
+
+__all__ = [*_HOME]
+
+if TYPE_CHECKING:
+    from skbsq._codebook import Codebook as Codebook
+    from skbsq.predictors.classifier import BitwiseClassifier as BitwiseClassifier
+    from skbsq.predictors.regressor import BitwiseRegressor as BitwiseRegressor
+    from skbsq.quantizers.bitwise import BitwiseQuantizer as BitwiseQuantizer
+    from skbsq.quantizers.kmeans import KMeansQuantizer as KMeansQuantizer
+    from skbsq.quantizers.quantile import QuantileQuantizer as QuantileQuantizer
+    from skbsq.quantizers.threshold import ThresholdQuantizer as ThresholdQuantizer
+    from skbsq.quantizers.tree import TreeQuantizer as TreeQuantizer
+    from skbsq.quantizers.uniform import UniformQuantizer as UniformQuantizer
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *_HOME])

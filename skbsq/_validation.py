@@ -1,0 +1,162 @@
+"""Checks that every estimator makes on its way in."""
+
+import warnings
+from contextlib import contextmanager
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from skbsq._codebook import MAX_BITS, _label
+from skbsq._encode import as_float32
+from skbsq.exceptions import PrecisionWarning
+
+DEFAULT_BITS = 4
+# A feature is worth a warning once the cast to float32 leaves it fewer than this share of its values.
+_KEPT_SHARE = 0.9
+
+
+@contextmanager
+def all_or_nothing(estimator):
+    """Give the estimator back as it was if the block fails, so that a bad refit changes nothing."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
+
+
+def check_X(estimator, X, *, reset, missing, min_rows=1):
+    """Validate `X` and cast it to float32.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Gets ``n_features_in_`` and ``feature_names_in_`` where `reset`.
+    X : array-like of shape (n, d)
+    reset : bool
+        True in fit.
+    missing : {"error", "code"}
+        Whether NaN is refused.
+    min_rows : int, default=1
+
+    Returns
+    -------
+    ndarray of float32 of shape (n, d)
+
+    Raises
+    ------
+    ValueError
+        Naming the feature that holds an infinity, a value beyond float32, or NaN where it is refused.
+    """
+    X = validate_data(
+        estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=min_rows
+    )
+    cast = as_float32(X)
+    names = getattr(estimator, "feature_names_in_", None)
+    bad = np.isinf(cast)
+    if bad.any():
+        row, j = np.argwhere(bad)[0]
+        value = X[row, j]
+        why = "contains infinity" if np.isinf(value) else f"holds {value!r}, which overflows float32,"
+        raise ValueError(f"Input X {why} in {_label(names, j)} (row {row}): clip or drop such values first.")
+    if missing == "error" and np.isnan(cast).any():
+        j = int(np.argmax(np.isnan(cast).any(axis=0)))
+        raise ValueError(
+            f"Input X contains NaN in {_label(names, j)}, and {type(estimator).__name__} has missing=\"error\": "
+            'impute first, or set missing="code" to give NaN a code of its own.'
+        )
+    if reset:
+        _warn_if_cast_merges(X, cast, names)
+    return cast
+
+
+def _warn_if_cast_merges(X, cast, names):
+    if X.dtype == cast.dtype:
+        return
+    merged = []
+    for j in range(X.shape[1]):
+        exact, rounded = X[:, j], cast[:, j]
+        if (exact == rounded).all():
+            continue
+        seen = ~np.isnan(rounded)
+        if np.unique(rounded[seen]).size < _KEPT_SHARE * np.unique(exact[seen]).size:
+            merged.append(str(names[j]) if names is not None else str(j))
+    if merged:
+        warnings.warn(
+            f"The cast to float32 merges many distinct values of the features {', '.join(merged)}: what tells them "
+            "apart is lost. Subtract an offset from them, or split them, before the quantizer.",
+            PrecisionWarning,
+            stacklevel=5,
+        )
+
+
+def check_weights(sample_weight, X):
+    """Validate row weights.
+
+    Parameters
+    ----------
+    sample_weight : None, number or array-like of shape (n,)
+    X : ndarray of shape (n, d)
+
+    Returns
+    -------
+    ndarray of float64 of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        For a negative weight, or where none is positive.
+    """
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must not be negative, got {weights.min()!r} in row {int(np.argmin(weights))}.")
+    if not (weights > 0).any():
+        raise ValueError("sample_weight is zero for every row: there is nothing to fit.")
+    return weights
+
+
+def check_n_bits(n_bits, names, n_features):
+    """Spread `n_bits` over the features.
+
+    Parameters
+    ----------
+    n_bits : None, int, array-like of shape (d,) or dict name -> int
+    names : array of str of shape (d,), or None for x0, x1, ...
+    n_features : int
+
+    Returns
+    -------
+    ndarray of int64 of shape (d,)
+
+    Raises
+    ------
+    ValueError
+        For a value outside 0 to 16, a wrong length, an unknown name or one left out.
+
+    Examples
+    --------
+    >>> from skbsq._validation import check_n_bits
+    >>> check_n_bits({"a": 2, "b": 0}, ["a", "b"], 2)
+    array([2, 0])
+    """
+    names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
+    if n_bits is None:
+        n_bits = DEFAULT_BITS
+    if isinstance(n_bits, dict):
+        if unknown := [name for name in n_bits if name not in names]:
+            raise ValueError(f"n_bits names {unknown[0]!r}, which is no feature; the features are {names}.")
+        if absent := [name for name in names if name not in n_bits]:
+            raise ValueError(f"n_bits leaves out {absent[0]!r}: a dict must name every feature (0 means not sent).")
+        n_bits = [n_bits[name] for name in names]
+    elif isinstance(n_bits, Integral):
+        n_bits = [n_bits] * n_features
+    widths = np.asarray(n_bits)
+    if widths.ndim != 1 or widths.size != n_features:
+        raise ValueError(f"n_bits must be one integer or {n_features}, one per feature, got {n_bits!r}.")
+    for name, width in zip(names, widths.tolist(), strict=True):
+        if isinstance(width, bool) or not isinstance(width, int) or not 0 <= width <= MAX_BITS:
+            raise ValueError(f"n_bits must be an integer from 0 to {MAX_BITS}, got {width!r} for feature {name!r}.")
+    return widths.astype(np.int64)

@@ -1,0 +1,21 @@
+"""Torch parts, usable on their own: quantization layers, the default head, the temperature callback, training."""
+
+from skbsq.nn.heads import MLP, build_head
+from skbsq.nn.layers import BitwiseQuantization, JointNet, Standardization, Thermometer
+from skbsq.nn.losses import WeightedLoss
+from skbsq.nn.temperature import TemperatureSchedule, temperature_at
+from skbsq.nn.training import BestEpoch, train
+
+__all__ = [
+    "MLP",
+    "BestEpoch",
+    "BitwiseQuantization",
+    "JointNet",
+    "Standardization",
+    "TemperatureSchedule",
+    "Thermometer",
+    "WeightedLoss",
+    "build_head",
+    "temperature_at",
+    "train",
+]

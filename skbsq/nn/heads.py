@@ -1,0 +1,124 @@
+"""The head: what reads the bits and predicts."""
+
+import copy
+import inspect
+
+import torch
+from torch import nn
+
+
+class MLP(nn.Sequential):
+    """ReLU layers with dropout, and a linear one at the end.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+    hidden_sizes : sequence of int, default=(256, 256, 256)
+    dropout : float, default=0.0
+        Probability to drop a unit of a hidden layer in training.
+
+    Notes
+    -----
+    Shape: (n, n_inputs) float32 to (n, n_outputs) float32.
+
+    Examples
+    --------
+    >>> from skbsq.nn import MLP
+    >>> MLP(10, 1, hidden_sizes=(4,))
+    MLP(
+      (0): Linear(in_features=10, out_features=4, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=4, out_features=1, bias=True)
+    )
+    """
+
+    def __init__(self, n_inputs, n_outputs, *, hidden_sizes=(256, 256, 256), dropout=0.0):
+        layers: list[nn.Module] = []
+        for size in hidden_sizes:
+            layers += [nn.Linear(n_inputs, size), nn.ReLU()]
+            if dropout:
+                layers.append(nn.Dropout(dropout))
+            n_inputs = size
+        super().__init__(*layers, nn.Linear(n_inputs, n_outputs))
+
+
+def build_head(head, n_inputs, n_outputs, **kwargs):
+    """Make the head and check that it fits.
+
+    Parameters
+    ----------
+    head : nn.Module instance, or class or callable (n_inputs, n_outputs) -> nn.Module
+        An instance is copied, so that every fit starts from the weights it was given.
+    n_inputs, n_outputs : int
+    **kwargs
+        Passed to a class or callable.
+
+    Returns
+    -------
+    nn.Module
+
+    Raises
+    ------
+    ValueError
+        If it does not take (n_inputs, n_outputs), or does not turn (n, n_inputs) into (n, n_outputs).
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skbsq.nn import build_head
+    >>> build_head(nn.Linear, 3, 1)
+    Linear(in_features=3, out_features=1, bias=True)
+    """
+    if isinstance(head, nn.Module):
+        if kwargs:
+            # As skorch does with an instance and module__ parameters.
+            built = _call_with_sizes(type(head), n_inputs, n_outputs, kwargs)
+        else:
+            built = copy.deepcopy(head)
+    elif callable(head):
+        built = _call_with_sizes(head, n_inputs, n_outputs, kwargs)
+    else:
+        raise ValueError(
+            "head must be None, an nn.Module class or instance, a callable (n_inputs, n_outputs) -> module, or a "
+            f"skorch NeuralNet, got {head!r}."
+        )
+    if not isinstance(built, nn.Module):
+        raise ValueError(f"head must give an nn.Module, got {built!r} from {head!r}.")
+    _check_shapes(built, n_inputs, n_outputs)
+    return built
+
+
+def _call_with_sizes(factory, n_inputs, n_outputs, kwargs):
+    sizes = {"n_inputs": n_inputs, "n_outputs": n_outputs}
+    parameters = inspect.signature(factory).parameters
+    if parameters.keys() >= sizes.keys():
+        return factory(**sizes, **kwargs)
+    # Not by these names: as the first two, unless they have defaults and so mean something else.
+    first = [
+        p
+        for p in parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty and p.name not in kwargs
+    ]
+    if len(first) < 2 and not any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
+        raise ValueError(
+            f"head {factory!r} must take (n_inputs, n_outputs), which here are ({n_inputs}, {n_outputs}): name two "
+            "parameters so, or give an instance that already has these sizes."
+        )
+    return factory(n_inputs, n_outputs, **kwargs)
+
+
+def _check_shapes(head, n_inputs, n_outputs):
+    training = head.training
+    head.eval()  # no dropout, and batch norm leaves its statistics alone
+    try:
+        with torch.no_grad():
+            shape = tuple(head(torch.zeros(2, n_inputs)).shape)
+    except (RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"head cannot read {n_inputs} inputs a row, which is what it gets here: {error}") from error
+    finally:
+        head.train(training)
+    if shape != (2, n_outputs):
+        raise ValueError(
+            f"head has the wrong output shape: for 2 rows it gave {shape}, but (2, {n_outputs}) is needed, one column "
+            "per target or class."
+        )

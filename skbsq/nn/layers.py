@@ -1,0 +1,299 @@
+"""Quantization layers: raw floats in, what a head sees out."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from skbsq._codebook import Codebook
+
+FORWARDS = ("hard", "soft")
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class _HardBits(torch.autograd.Function):
+    """The hard bits as they are; the gradient of sigmoid((z - theta) / temperature) with respect to theta."""
+
+    @staticmethod
+    def forward(ctx, bits, z, theta, temperature):
+        ctx.save_for_backward(z, theta)
+        ctx.temperature = temperature
+        return bits
+
+    @staticmethod
+    def backward(ctx, grad):
+        z, theta = ctx.saved_tensors
+        soft = torch.sigmoid((z - theta) / ctx.temperature)
+        slope = soft.mul_(1 - soft).mul_(grad)
+        return None, None, slope.sum(0) / -ctx.temperature, None
+
+
+class BitwiseQuantization(nn.Module):
+    """Bits with trainable thresholds: bitwise soft quantization.
+
+    A bit is on where the raw value lies above the raw threshold, compared in float32 as a device does.
+    Training learns the thresholds in a standardized space through a sigmoid of the given temperature.
+
+    Parameters
+    ----------
+    thresholds : list of d 1-d arrays
+        Where they start, in the units of x.
+    mean, scale : ndarray of float64 of shape (d,)
+        The standardized value is (x - mean) / scale.
+    has_missing : ndarray of bool of shape (d,), default=None
+        Features with a bit for NaN. None: none.
+    forward : {"hard", "soft"}, default="hard"
+        What the head sees in training: the bits it will see at test time, with the sigmoid's gradient; or
+        the sigmoids themselves, as in the paper. In evaluation mode it is the bits in either case.
+
+    Attributes
+    ----------
+    theta : Parameter of shape (T,)
+        The thresholds of all features, standardized.
+    temperature : float
+        Width of the sigmoid. Starts at 1.
+
+    Notes
+    -----
+    Shape: (n, d) float32 to (n, T + M) float32, a column per threshold, feature by feature, then one per
+    feature with a missing bit.
+
+    arXiv 2603.05172, Section 3.
+    NOTE[DIFF]: the paper trains on the sigmoids alone ("soft"). A head that has only seen sigmoids meets
+    hard bits for the first time at test; "hard" is the default because there train and test agree.
+    NOTE[DIFF]: the paper compares standardized values, which a device does not have. Here the bits
+    compare raw float32 values with raw float32 thresholds, in training too.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skbsq.nn import BitwiseQuantization
+    >>> layer = BitwiseQuantization([[0.0, 2.0], [5.0]], mean=np.array([1.0, 5.0]), scale=np.array([1.0, 2.0]))
+    >>> layer(torch.tensor([[1.0, 6.0], [3.0, 5.0]]))
+    tensor([[1., 0., 1.],
+            [1., 1., 0.]], grad_fn=<_HardBitsBackward>)
+    """
+
+    def __init__(self, thresholds, *, mean, scale, has_missing=None, forward="hard"):
+        if forward not in FORWARDS:
+            raise ValueError(f"forward must be one of {list(FORWARDS)}, got {forward!r}.")
+        super().__init__()
+        self.hard = forward == "hard"
+        self.temperature = 1.0
+        feature = np.repeat(np.arange(len(thresholds)), [len(t) for t in thresholds])
+        raw = np.concatenate([np.asarray(t, dtype=np.float64) for t in thresholds])
+        missing = np.flatnonzero(np.zeros(len(thresholds)) if has_missing is None else has_missing)
+        self.register_buffer("feature", torch.from_numpy(feature))
+        self.register_buffer("missing", torch.from_numpy(missing))
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64))
+        theta = (raw - np.asarray(mean)[feature]) / np.asarray(scale)[feature]
+        self.theta = nn.Parameter(torch.from_numpy(theta.astype(np.float32)))
+
+    def forward(self, x):
+        bits = (x[:, self.feature] > self.raw_thresholds()).to(x.dtype)
+        if self.training:
+            # A missing value has all its bits off, and no say in where the thresholds go.
+            z = ((x - self.mean) / self.scale).to(x.dtype).nan_to_num(nan=-torch.inf)[:, self.feature]
+            if self.hard:
+                bits = _HardBits.apply(bits, z, self.theta, self.temperature)
+            else:
+                bits = torch.sigmoid((z - self.theta) / self.temperature)
+        if self.missing.numel():
+            bits = torch.cat([bits, x[:, self.missing].isnan().to(x.dtype)], dim=1)
+        return bits
+
+    def raw_thresholds(self):
+        """Thresholds in the units of x, as the bits compare them: float32 of shape (T,).
+
+        Folded in float64, because a mean much larger than the scale would eat the digits in float32.
+        """
+        raw = self.theta.detach().double() * self.scale[self.feature] + self.mean[self.feature]
+        return raw.clamp(-_FLOAT32_MAX, _FLOAT32_MAX).float() + 0.0
+
+    def fold(self):
+        """Sorted, merged thresholds, and where each column of this layer went.
+
+        Returns
+        -------
+        thresholds : list of d ndarrays of float32
+        columns : ndarray of int64 of shape (T + M,)
+            Column c of this layer equals column ``columns[c]`` of the thermometer of the folded thresholds.
+        """
+        feature, raw = self.feature.cpu().numpy(), self.raw_thresholds().cpu().numpy()
+        missing = set(self.missing.tolist())
+        thresholds, columns = [], np.empty(raw.size + len(missing), dtype=np.int64)
+        start, missing_column = 0, raw.size
+        for j in range(self.mean.numel()):
+            own = feature == j
+            merged, position = np.unique(raw[own], return_inverse=True)
+            thresholds.append(merged)
+            columns[: raw.size][own] = start + position
+            start += merged.size
+            if j in missing:
+                columns[missing_column] = start
+                missing_column += 1
+                start += 1
+        return thresholds, columns
+
+
+class Thermometer(nn.Module):
+    """The thermometer bits of a codebook, for good: nothing in it is trained.
+
+    Parameters
+    ----------
+    codebook : Codebook
+
+    Notes
+    -----
+    Shape: (n, d) float32 to (n, n_columns) float32, the columns of `Codebook.thermometer`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq import Codebook
+    >>> from skbsq.nn import Thermometer
+    >>> layer = Thermometer(Codebook.from_thresholds([[0, 1]]))
+    >>> layer(torch.tensor([[0.5], [2.0]]))
+    tensor([[1., 0.],
+            [1., 1.]])
+    >>> layer.bits(torch.tensor([[1], [2]]))
+    tensor([[1., 0.],
+            [1., 1.]])
+    """
+
+    def __init__(self, codebook: Codebook):
+        super().__init__()
+        # Padded with infinities, which no value exceeds.
+        widest = max(t.size for t in codebook.thresholds)
+        padded = np.full((codebook.n_features, widest), np.inf, dtype=np.float32)
+        for row, t in zip(padded, codebook.thresholds, strict=True):
+            row[: t.size] = t
+        self.register_buffer("thresholds", torch.from_numpy(padded))
+        self.register_buffer(
+            "missing_code", torch.from_numpy(np.where(codebook.has_missing, codebook.n_levels - 1, 0)[:, None])
+        )
+        feature, low, high = torch.from_numpy(codebook.columns.astype(np.int32)).unbind(1)
+        self.register_buffer("feature", feature.contiguous())
+        self.register_buffer("low", low.contiguous())
+        self.register_buffer("high", high.contiguous())
+
+    def forward(self, x):
+        return self.bits(self.encode(x))
+
+    def encode(self, x):
+        """Codes of raw floats, equal to those of `Codebook.encode`: int32 of shape (n, d).
+
+        NaN gets the missing code (0 where there is none); it is never refused here.
+        """
+        columns = x.T.contiguous()
+        codes = torch.searchsorted(self.thresholds, columns, out_int32=True)
+        return torch.where(columns.isnan(), self.missing_code.int(), codes).T
+
+    def bits(self, codes):
+        """Thermometer bits of codes: float32 of shape (n, n_columns)."""
+        code = codes[:, self.feature]
+        return ((code > self.low) & (code <= self.high)).float()
+
+
+class Standardization(nn.Module):
+    """Standardized floats: what a head sees at full precision.
+
+    Parameters
+    ----------
+    mean, scale : ndarray of float64 of shape (d,)
+    indicators : bool, default=False
+        Replace NaN by 0 and add a column per feature that says so.
+
+    Notes
+    -----
+    Shape: (n, d) float32 to (n, d) float32, or (n, 2 d) with indicators.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skbsq.nn import Standardization
+    >>> Standardization(mean=np.array([10.0]), scale=np.array([2.0]))(torch.tensor([[14.0]]))
+    tensor([[2.]])
+    """
+
+    def __init__(self, *, mean, scale, indicators=False):
+        super().__init__()
+        self.indicators = indicators
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64))
+
+    def forward(self, x):
+        z = ((x - self.mean) / self.scale).to(x.dtype)
+        if self.indicators:
+            z = torch.cat([z.nan_to_num(nan=0.0), x.isnan().to(x.dtype)], dim=1)
+        return z
+
+
+class JointNet(nn.Module):
+    """A quantization layer and the head behind it.
+
+    Parameters
+    ----------
+    quantization : nn.Module
+        (n, d) raw floats to (n, columns).
+    head : nn.Module
+        (n, n_inputs) to (n, n_outputs).
+    column_map : ndarray of int64 of shape (n_inputs,), default=None
+        Input i of the head is column ``column_map[i]`` of the quantization layer; -1 is a column of zeros, for
+        inputs that no threshold feeds. None: the columns in order.
+
+    Notes
+    -----
+    Shape: (n, d) float32 to (n, n_outputs) float32.
+
+    Because the head reads through the map, sorting and merging thresholds changes the map alone: the head's
+    weights stay, and its output is equal to the last bit.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skbsq import Codebook
+    >>> from skbsq.nn import JointNet, Thermometer
+    >>> layer = Thermometer(Codebook.from_thresholds([[0, 1]]))
+    >>> net = JointNet(layer, torch.nn.Identity(), column_map=np.array([1, 0, -1]))
+    >>> net(torch.tensor([[0.5]]))
+    tensor([[0., 1., 0.]])
+    """
+
+    def __init__(self, quantization, head, *, column_map=None):
+        super().__init__()
+        self.quantization = quantization
+        self.head = head
+        self._set_column_map(column_map)
+
+    def forward(self, x):
+        return self.head(self._head_input(self.quantization(x)))
+
+    def from_codes(self, codes):
+        """The output for codes instead of floats, once the net is folded.
+
+        Parameters
+        ----------
+        codes : Tensor of an integer type of shape (n, d)
+
+        Returns
+        -------
+        Tensor of float32 of shape (n, n_outputs)
+        """
+        return self.head(self._head_input(self.quantization.bits(codes)))
+
+    def freeze(self, codebook, column_map=None):
+        """Put the codebook in the place of whatever quantized so far; the head keeps its weights."""
+        self.quantization = Thermometer(codebook)
+        self._set_column_map(column_map)
+
+    def _set_column_map(self, column_map):
+        self.register_buffer("column_map", None if column_map is None else torch.from_numpy(column_map))
+        self.padded = column_map is not None and bool((column_map == -1).any())
+
+    def _head_input(self, bits):
+        if self.column_map is None:
+            return bits
+        if self.padded:
+            bits = nn.functional.pad(bits, (0, 1))  # -1 then picks the zeros
+        return bits[:, self.column_map]

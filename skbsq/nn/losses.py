@@ -1,0 +1,134 @@
+"""The criterion: with row weights, and what its kind says about targets and outputs."""
+
+import copy
+
+import torch
+from skorch import NeuralNetClassifier
+from torch import nn
+
+_SCALE_FREE = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
+_ONE_LOGIT = (nn.BCELoss, nn.BCEWithLogitsLoss)
+
+
+class WeightedLoss(nn.Module):
+    """A criterion whose rows count by their weights.
+
+    Parameters
+    ----------
+    criterion : nn.Module
+        Built with reduction="none".
+    of_probabilities : bool, default=False
+        Take the logarithm of the prediction first, as skorch's classifier does for NLLLoss.
+
+    Notes
+    -----
+    Shape: (n, k) predictions and the pair of (n, ...) targets and (n,) weights to a scalar, the mean over rows
+    of weight * loss. Weights of mean 1 leave its scale alone.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn import WeightedLoss
+    >>> loss = WeightedLoss(torch.nn.MSELoss(reduction="none"))
+    >>> loss(torch.tensor([[1.0], [3.0]]), (torch.zeros(2, 1), torch.tensor([2.0, 0.0])))
+    tensor(1.)
+    """
+
+    def __init__(self, criterion, *, of_probabilities=False):
+        super().__init__()
+        self.criterion = criterion
+        self.of_probabilities = of_probabilities
+
+    def forward(self, prediction, target):
+        y, weights = target
+        if self.of_probabilities:
+            prediction = torch.log(prediction + torch.finfo(prediction.dtype).eps)
+        loss = self.criterion(prediction, y)
+        return (loss.reshape(len(weights), -1).mean(1) * weights).mean()
+
+
+def weigh_rows(net):
+    """Make the criterion of an unfitted skorch net one that takes row weights.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Changed in place.
+
+    Raises
+    ------
+    ValueError
+        If the criterion does not know reduction="none".
+    """
+    given, kwargs = net.criterion, net.get_params_for("criterion")
+    kind = criterion_type(net)
+    try:
+        if isinstance(given, nn.Module) and not kwargs:
+            unreduced = copy.deepcopy(given)
+            unreduced.reduction  # noqa: B018  an AttributeError where it has none
+            unreduced.reduction = "none"
+        else:
+            unreduced = kind(**{**kwargs, "reduction": "none"})
+    except (AttributeError, TypeError):
+        raise ValueError(
+            f'sample_weight and class_weight need a criterion that accepts reduction="none"; {kind.__name__} does '
+            "not. Leave the weights out, or use a criterion with a loss per row."
+        ) from None
+    for key in kwargs:
+        delattr(net, f"criterion__{key}")
+    net.set_params(
+        criterion=WeightedLoss,
+        criterion__criterion=unreduced,
+        criterion__of_probabilities=isinstance(net, NeuralNetClassifier) and isinstance(unreduced, nn.NLLLoss),
+    )
+
+
+def criterion_type(net):
+    """The class of a net's criterion (or the callable that makes it), without the weights around it."""
+    criterion = net.criterion
+    if criterion is WeightedLoss:
+        criterion = net.criterion__criterion
+    return type(criterion) if isinstance(criterion, nn.Module) else criterion
+
+
+def _is_one_of(net, kinds):
+    kind = criterion_type(net)
+    return isinstance(kind, type) and issubclass(kind, kinds)
+
+
+def standardizes_target(net):
+    """Whether the target is standardized inside: for losses of differences only."""
+    return _is_one_of(net, _SCALE_FREE)
+
+
+def check_class_criterion(net):
+    """Refuse criteria that want one logit per row; ours gets one output per class, two for binary."""
+    if _is_one_of(net, _ONE_LOGIT):
+        raise ValueError(
+            f"criterion {criterion_type(net).__name__} wants a single output, but the head has one per class, two for "
+            "a binary target: use torch.nn.CrossEntropyLoss."
+        )
+
+
+def probabilities(net, output):
+    """Class probabilities from the head's output, by the rules of skorch.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Its ``predict_nonlinearity`` is used where it is a callable (or None, for none).
+    output : Tensor of shape (n, n_classes)
+
+    Returns
+    -------
+    Tensor of shape (n, n_classes)
+        "auto" means: softmax, unless the criterion is NLLLoss, whose head gives probabilities in a
+        NeuralNetClassifier and log-probabilities elsewhere.
+    """
+    if net.predict_nonlinearity is None:
+        return output
+    if callable(net.predict_nonlinearity):
+        return net.predict_nonlinearity(output)
+    if _is_one_of(net, nn.NLLLoss):
+        return output if isinstance(net, NeuralNetClassifier) else output.exp()
+    return torch.softmax(output, dim=-1)

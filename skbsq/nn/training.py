@@ -1,0 +1,180 @@
+"""The one training function."""
+
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+from skorch.helper import predefined_split
+from tqdm import tqdm
+
+from skbsq.nn.batches import TensorBatches
+
+
+class _EndOfTraining(Exception):
+    """Patience has run out."""
+
+
+class BestEpoch(Callback):
+    """Keeps the weights of the epoch of least validation loss, and ends training once patience runs out.
+
+    The validation loss is that of the hard bits, because a net is validated in evaluation mode.
+
+    Parameters
+    ----------
+    patience : int, default=10
+        Epochs without a lower loss before training ends.
+
+    Attributes
+    ----------
+    best_epoch_ : int
+        From 1; 0 as long as no loss was finite.
+
+    Examples
+    --------
+    >>> from skbsq.nn.training import BestEpoch
+    >>> BestEpoch(patience=3).get_params()
+    {'patience': 3}
+    """
+
+    def __init__(self, patience=10):
+        self.patience = patience
+
+    def initialize(self):
+        self.best_epoch_, self.best_loss_, self.state_ = 0, np.inf, None
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        epoch, loss = len(net.history), net.history[-1, "valid_loss"]
+        if loss < self.best_loss_:
+            # Copies: a state dict refers to the live weights.
+            self.state_ = [_copy_state(net.module_), _copy_state(net.criterion_)]
+            self.best_epoch_, self.best_loss_ = epoch, loss
+        elif epoch - self.best_epoch_ >= self.patience:
+            raise _EndOfTraining
+
+    def restore(self, net):
+        """Put the best weights back into the net, and forget the copy."""
+        if self.state_ is not None:
+            net.module_.load_state_dict(self.state_[0])
+            net.criterion_.load_state_dict(self.state_[1])
+        self.state_ = None
+
+
+class ProgressBar(Callback):
+    """One tqdm bar over the epochs, on standard error."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.bar_ = tqdm(total=net.max_epochs, unit="epoch", leave=True)
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        losses = {key: f"{row[key]:.4g}" for key in ("train_loss", "valid_loss") if key in row}
+        self.bar_.set_postfix(losses, refresh=False)
+        self.bar_.update()
+
+    def close(self):
+        """Leave the bar as it stands."""
+        if hasattr(self, "bar_"):
+            self.bar_.close()
+            del self.bar_
+
+
+def train(net, rows, validation=None, *, generator, patience=None, verbose=0):
+    """Train a net, silently by default; afterwards it is on the CPU and in evaluation mode.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Not initialized; its module is an instance. Its train_split and iterators are replaced.
+    rows : TensorRows
+    validation : TensorRows, default=None
+        Rows whose loss is recorded every epoch.
+    generator : torch.Generator
+        On the CPU; draws the order of the rows.
+    patience : int, default=None
+        With validation rows: end after so many epochs without a lower loss, and keep the best epoch's weights.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    best_epoch : int or None
+        The epoch whose weights were kept, from 1; None where the last one's were.
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite at the end: training diverged.
+    """
+    net.set_params(
+        train_split=None if validation is None else predefined_split(validation.to(net.device)),
+        iterator_train=TensorBatches,
+        iterator_train__generator=generator,
+        iterator_valid=TensorBatches,
+        verbose=0,
+    )
+    own = []
+    if validation is not None and patience is not None:
+        own.append(BestEpoch(patience))
+    if verbose:
+        own.append(ProgressBar())
+    net.callbacks = [*(net.callbacks or []), *own]
+    net.initialize()
+    best = next((c for _, c in net.callbacks_ if isinstance(c, BestEpoch)), None)
+    bar = next((c for _, c in net.callbacks_ if isinstance(c, ProgressBar)), None)
+
+    rows = rows.to(net.device)
+    try:
+        # Not net.fit: it swallows Ctrl-C.
+        net.notify("on_train_begin", X=rows, y=None)
+        with _ends_when_a_callback_says_so():
+            net.fit_loop(rows)
+        net.notify("on_train_end", X=rows, y=None)
+    finally:
+        if bar is not None:
+            bar.close()
+    if best is not None:
+        best.restore(net)
+    _settle(net)
+    return best.best_epoch_ or None if best is not None else None
+
+
+@contextmanager
+def _ends_when_a_callback_says_so():
+    """Take a callback's word that training ends; let Ctrl-C out.
+
+    skorch's own callbacks say it with the exception that Ctrl-C raises, so what tells the two apart is
+    whether a callback raised it.
+    """
+    try:
+        yield
+    except _EndOfTraining:
+        pass
+    except KeyboardInterrupt as interrupt:
+        last = interrupt.__traceback__
+        while last.tb_next is not None:
+            last = last.tb_next
+        if not isinstance(last.tb_frame.f_locals.get("self"), Callback):
+            raise
+
+
+def _settle(net):
+    """Bring a trained net to rest: checked, on the CPU, without the optimizer's memory or the rows."""
+    for name, parameter in net.module_.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise ValueError(
+                f"Training diverged: {name} is not finite after {len(net.history)} epochs. Lower lr, or check y for "
+                "extreme values."
+            )
+    net.optimizer_.state.clear()
+    net.train_split = None
+    net.iterator_train__generator = None
+    net.module_.to("cpu")
+    net.criterion_.to("cpu")
+    net.device = "cpu"
+    net.module_.eval()
+
+
+def _copy_state(module):
+    return {key: value.detach().clone() for key, value in module.state_dict().items()}

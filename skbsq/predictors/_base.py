@@ -1,0 +1,169 @@
+"""All that the two predictors share."""
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import clone
+from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils.validation import check_is_fitted
+
+from skbsq import nn as sq
+from skbsq._codebook import MISSING_RULES
+from skbsq._validation import all_or_nothing, check_X
+from skbsq.quantizers._learned import JointTraining
+from skbsq.quantizers.bitwise import BitwiseQuantizer
+
+# Floats in a batch of head inputs at prediction: bounds the memory whatever the number of rows.
+_BATCH_FLOATS = 2**22
+
+
+class BasePredictor(JointTraining):
+    """Fit and the one path from codes to the head's output; a subclass says what the output means."""
+
+    _parameter_constraints: dict = {
+        **JointTraining._parameter_constraints,
+        "init": BitwiseQuantizer._parameter_constraints["init"],
+        "missing": [StrOptions(set(MISSING_RULES))],
+        "quantizer": [None, StrOptions({"passthrough"}), HasMethods(["fit", "transform"])],
+    }
+
+    @property
+    def codebook_(self):
+        """The codebook of ``quantizer_``."""
+        if self.quantizer_ is None:
+            raise AttributeError('There is no codebook with quantizer="passthrough": the head reads floats.')
+        return self.quantizer_.codebook_
+
+    @property
+    def n_bits_(self):
+        """Bits per feature: int64 array of shape (d,)."""
+        return self.codebook_.n_bits
+
+    @property
+    def n_levels_(self):
+        """Codes per feature: int64 array of shape (d,)."""
+        return self.codebook_.n_levels
+
+    @property
+    def thresholds_(self):
+        """List of d float32 arrays."""
+        return self.codebook_.thresholds
+
+    def fit(self, X, y, sample_weight=None):
+        """Learn thresholds and head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,) or, for regression, (n, k)
+        sample_weight : array-like of shape (n,), default=None
+            Rows of weight zero count as absent.
+
+        Returns
+        -------
+        self
+        """
+        with all_or_nothing(self):
+            self._validate_params()
+            rows = self._check_rows(X, y, sample_weight, self._task)
+            if self.quantizer is None:
+                self._fit_learned(rows)
+            elif isinstance(self.quantizer, str):
+                self._fit_passthrough(rows)
+            else:
+                self._fit_fixed(rows)
+            self._set_target(rows)
+        return self
+
+    def predict_codes(self, codes):
+        """Predict from codes.
+
+        Parameters
+        ----------
+        codes : array-like of int of shape (n, d)
+            What ``codebook_.encode`` returns.
+
+        Returns
+        -------
+        ndarray
+            As `predict`.
+        """
+        check_is_fitted(self)
+        return self._from_output(self._output_of_codes(codes))
+
+    def predict(self, X):
+        """Predict.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, k)
+            Exactly ``predict_codes(codebook_.encode(X))``.
+        """
+        return self._from_output(self._output(X))
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "code"
+        return tags
+
+    def _fit_learned(self, rows):
+        quantizer = BitwiseQuantizer(
+            **{key: value for key, value in self.get_params(deep=False).items() if key != "quantizer"}
+        )
+        self._hand_over_names(quantizer)
+        quantizer._fit_rows(rows)
+        self.quantizer_ = quantizer
+        for name in ("net_", "best_epoch_", "target_mean_", "target_scale_"):
+            setattr(self, name, getattr(quantizer, name))
+
+    def _fit_fixed(self, rows):
+        quantizer = clone(self.quantizer)
+        if not hasattr(quantizer, "missing"):
+            raise ValueError(f"quantizer must be one of skbsq, got {quantizer!r}.")
+        quantizer.set_params(missing=self.missing)
+        X = rows.X
+        if rows.names is not None:
+            X = pd.DataFrame(X, columns=rows.names)
+        quantizer.fit(X, rows.y, sample_weight=rows.weights)
+        self.quantizer_ = quantizer
+        book = quantizer.codebook_
+        column_map = None if book.n_columns else np.array([-1], dtype=np.int64)
+        self._keep(self._train(rows, sq.Thermometer(book), max(book.n_columns, 1), column_map))
+
+    def _fit_passthrough(self, rows):
+        self.quantizer_ = None
+        mean, scale = rows.moments()
+        indicators = self.missing == "code"
+        layer = sq.Standardization(mean=mean, scale=scale, indicators=indicators)
+        self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators)))
+
+    def _hand_over_names(self, quantizer):
+        quantizer.n_features_in_ = self.n_features_in_
+        if hasattr(self, "feature_names_in_"):
+            quantizer.feature_names_in_ = self.feature_names_in_
+
+    def _output(self, X):
+        """The head's output for floats."""
+        check_is_fitted(self)
+        X = check_X(self, X, reset=False, missing=self.missing)
+        if self.quantizer_ is None:
+            return self._run(self.net_.module_, X)
+        return self._output_of_codes(self.codebook_.encode(X))
+
+    def _output_of_codes(self, codes):
+        codes = self.codebook_.check_codes(codes)
+        return self._run(self.net_.module_.from_codes, codes.astype(np.int32))
+
+    def _run(self, function, rows):
+        module = self.net_.module_
+        width = rows.shape[1] if module.column_map is None else module.column_map.numel()
+        if self.quantizer_ is not None:
+            width = max(width, self.codebook_.n_columns)
+        step = max(1, _BATCH_FLOATS // max(width, 1))
+        rows = torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+        with torch.inference_mode():
+            return torch.cat([function(rows[start : start + step]) for start in range(0, max(len(rows), 1), step)])

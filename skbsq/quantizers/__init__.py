@@ -1,0 +1,1 @@
+"""The transformers, one file each; what they share is in `_base`."""

@@ -1,0 +1,255 @@
+"""All that the quantizers share."""
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
+
+from skbsq._codebook import MISSING_RULES, Codebook, midpoint_levels
+from skbsq._encode import as_float32
+from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X
+from skbsq.quantizers._cells import Feature
+
+ENCODINGS = ("ordinal", "thermometer", "value")
+
+
+class BaseQuantizer(TransformerMixin, BaseEstimator):
+    """A transformer that ends as a `Codebook`; a subclass's fit sets ``codebook_``."""
+
+    _parameter_constraints: dict = {
+        "encode": [StrOptions(set(ENCODINGS))],
+        "missing": [StrOptions(set(MISSING_RULES))],
+    }
+
+    @property
+    def thresholds_(self):
+        """List of d float32 arrays, strictly increasing, in the units of X."""
+        return self.codebook_.thresholds
+
+    @property
+    def n_bits_(self):
+        """Bits each feature costs after fit: int64 array of shape (d,)."""
+        return self.codebook_.n_bits
+
+    @property
+    def n_levels_(self):
+        """Codes each feature has after fit, the missing one included: int64 array of shape (d,)."""
+        return self.codebook_.n_levels
+
+    def transform(self, X):
+        """Quantize.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (n, d) or (n, n_columns)
+            By `encode`: "ordinal" codes (uint8, or uint16 if a feature has more than 8 bits), "thermometer"
+            bits (uint8; columns ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...``), or "value" levels (float32).
+        """
+        codes = self._codes(X)
+        if self.encode == "ordinal":
+            return codes
+        if self.encode == "thermometer":
+            return self.codebook_.thermometer(codes)
+        return self.codebook_.decode(codes)
+
+    def inverse_transform(self, X):
+        """Levels of what `transform` returned.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d) or (n, n_columns)
+            Codes, thermometer bits or values, as `encode` says.
+
+        Returns
+        -------
+        ndarray of float32 of shape (n, d)
+            In the units of the features; NaN where the code is the missing one.
+        """
+        check_is_fitted(self)
+        self._check_encode()
+        X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan")
+        book = self.codebook_
+        if self.encode == "ordinal":
+            return book.decode(X)
+        if self.encode == "thermometer":
+            return book.decode(book.codes_from_thermometer(X))
+        return self._check_values(X)
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns that `transform` returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, default=None
+            Names of the features; None: those seen in fit, or x0, x1, ...
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        names = _check_feature_names_in(self, input_features)
+        if self.encode == "thermometer":
+            return np.asarray(self.codebook_.column_names(names), dtype=object)
+        return names
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.missing == "code"
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+    def _codes(self, X):
+        check_is_fitted(self)
+        self._check_encode()
+        X = check_X(self, X, reset=False, missing=self.codebook_.missing)
+        return self.codebook_.encode(X)
+
+    def _check_encode(self):
+        # It may have been set after fit.
+        if self.encode not in ENCODINGS:
+            raise ValueError(f"encode must be one of {list(ENCODINGS)}, got {self.encode!r}.")
+
+    def _check_values(self, X):
+        book = self.codebook_
+        if X.shape[1] != book.n_features:
+            raise ValueError(f"X has {X.shape[1]} features, but {type(self).__name__} was fitted with {book.n_features}.")
+        values = as_float32(X)
+        for j, levels in enumerate(book.levels):
+            known = np.isin(values[:, j], levels) | (np.isnan(values[:, j]) & book.has_missing[j])
+            if not known.all():
+                wrong = X[np.argmin(known), j]
+                raise ValueError(f"Column {j} of X holds {wrong!r}, which is no level of this quantizer.")
+        return values
+
+
+class FixedQuantizer(BaseQuantizer):
+    """A quantizer whose thresholds need no gradient: a subclass says where they lie in `_cut`."""
+
+    # n_bits is not among them: `check_n_bits` does it, once the features are known.
+    _parameter_constraints: dict = {
+        **BaseQuantizer._parameter_constraints,
+        "levels": [StrOptions({"mean", "midpoint"})],
+    }
+
+    def fit(self, X, y=None, sample_weight=None):
+        """Find the thresholds and levels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like, default=None
+            Ignored, unless the quantizer is a supervised one.
+        sample_weight : array-like of shape (n,), default=None
+            Rows of weight zero count as absent.
+
+        Returns
+        -------
+        self
+        """
+        with all_or_nothing(self):
+            self._validate_params()
+            X = check_X(self, X, reset=True, missing=self.missing)
+            weights = check_weights(sample_weight, X)
+            y = self._check_y(X, y)
+            kept = weights > 0
+            if not kept.all():
+                X, weights = X[kept], weights[kept]
+                y = None if y is None else y[kept]
+            names = getattr(self, "feature_names_in_", None)
+            rows = features_of(X, weights, y)
+            has_missing, cuts = self._cut_all(rows, names, np.isnan(X).any(axis=0))
+            self.codebook_ = build_codebook(
+                X, weights, cuts, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names
+            )
+        return self
+
+    def _check_y(self, X, y):
+        return None
+
+    def _cut_all(self, rows, names, nan_seen):
+        """Thresholds for every feature, and which of them own a missing code."""
+        n_bits = check_n_bits(self.n_bits, names, len(rows))
+        has_missing, cuts = [], []
+        for feature, width, nan in zip(rows, n_bits.tolist(), nan_seen.tolist(), strict=True):
+            constant = feature.x.size == 0 or feature.x.min() == feature.x.max()
+            has_missing.append(owns_missing_code(self.missing, width, constant, nan))
+            n_levels = regular_levels(width, has_missing[-1])
+            cuts.append([] if constant or n_levels < 2 else self._cut(feature, n_levels))
+        return np.array(has_missing), cuts
+
+    def _cut(self, feature, n_levels):
+        """Thresholds that split the feature into at most `n_levels` (at least 2) bins."""
+        raise NotImplementedError
+
+
+def features_of(X, weights, y=None):
+    """Split rows into one `Feature` per column, without its missing values."""
+    out = []
+    for j in range(X.shape[1]):
+        x = np.ascontiguousarray(X[:, j])
+        seen = ~np.isnan(x)
+        if seen.all():
+            out.append(Feature(x, weights, y))
+        else:
+            out.append(Feature(x[seen], weights[seen], None if y is None else y[seen]))
+    return out
+
+
+def owns_missing_code(missing, n_bits, constant, nan_seen):
+    """The rule of ``missing="code"``: every feature that is sent, unless it is constant and never missing."""
+    return bool(missing == "code" and n_bits >= 1 and (nan_seen or not constant))
+
+
+def regular_levels(n_bits, has_missing):
+    """Levels left for numbers at a width: one is given up for the missing code."""
+    return 2**n_bits - has_missing
+
+
+def build_codebook(X, weights, thresholds, *, missing, has_missing, levels, names):
+    """The codebook of given thresholds, with levels and counts learned from rows.
+
+    Parameters
+    ----------
+    X : ndarray of float32 of shape (n, d)
+    weights : ndarray of float64 of shape (n,)
+        Positive.
+    thresholds : list of d 1-d arrays
+    missing : {"error", "code"}
+    has_missing : ndarray of bool of shape (d,)
+    levels : {"mean", "midpoint"}
+        The weighted mean of the bin's rows (midpoint where it has none), or the midpoint throughout.
+    names : sequence of str or None
+
+    Returns
+    -------
+    Codebook
+    """
+    book = Codebook.from_thresholds(thresholds, missing=missing, has_missing=has_missing, feature_names=names)
+    codes = book.encode(X)
+    all_levels, all_counts = [], []
+    for j, t in enumerate(book.thresholds):
+        x, code = X[:, j], codes[:, j]
+        n_codes = int(book.n_levels[j])
+        all_counts.append(np.bincount(code, minlength=n_codes))
+        seen = ~np.isnan(x)
+        x, code, w = x[seen].astype(np.float64), code[seen], weights[seen]
+        span = x.max() - x.min() if x.size else 0.0
+        level = midpoint_levels(t, lone_gap=span or None).astype(np.float64)
+        if levels == "mean" or t.size == 0:
+            mass = np.bincount(code, weights=w, minlength=level.size)[: level.size]
+            total = np.bincount(code, weights=w * x, minlength=level.size)[: level.size]
+            np.divide(total, mass, out=level, where=mass > 0)
+        all_levels.append(level)
+    return Codebook.from_thresholds(
+        book.thresholds,
+        levels=all_levels,
+        counts=all_counts,
+        missing=missing,
+        has_missing=has_missing,
+        feature_names=names,
+    )

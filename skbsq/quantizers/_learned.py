@@ -1,0 +1,312 @@
+"""Fitting a net on checked rows: shared by the learned quantizers and the predictors."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import LRScheduler
+from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from torch import nn
+
+from skbsq import nn as sq
+from skbsq._targets import check_target
+from skbsq._validation import check_weights, check_X
+from skbsq.nn.batches import TensorBatches, TensorRows
+from skbsq.nn.layers import FORWARDS
+from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
+from skbsq.nn.temperature import SCHEDULES
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training rows, checked, without those of zero weight."""
+
+    X: np.ndarray  # float32 (n, d)
+    y: np.ndarray  # float64 (n,) or (n, k), or labels (n,)
+    weights: np.ndarray  # float64 (n,), positive, class weights included
+    task: str
+    names: np.ndarray | None
+    classes: np.ndarray | None  # sorted labels, for classification
+
+    @property
+    def n_outputs(self):
+        if self.task == "classification":
+            return len(self.classes)
+        return 1 if self.y.ndim == 1 else self.y.shape[1]
+
+    def moments(self):
+        """Weighted mean and standard deviation per feature, NaN left out; 1 for a deviation of 0."""
+        seen = ~np.isnan(self.X)
+        weights = self.weights[:, None] * seen
+        mass = np.maximum(weights.sum(axis=0), np.finfo(np.float64).tiny)
+        x = np.where(seen, self.X, 0).astype(np.float64)
+        mean = (weights * x).sum(axis=0) / mass
+        variance = (weights * (x - mean) ** 2).sum(axis=0) / mass
+        return mean, _nonzero(np.sqrt(variance))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What comes out of training."""
+
+    net: NeuralNet
+    best_epoch: int | None
+    target_mean: np.ndarray  # float64 (k,): y = output * target_scale + target_mean
+    target_scale: np.ndarray
+
+
+class JointTraining(BaseEstimator):
+    """The training parameters, and what is done with them."""
+
+    _parameter_constraints: dict = {
+        "head": [None, nn.Module, NeuralNet, callable],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions({"one-cycle", "constant"})],
+        "threshold_lr_ratio": [Interval(Real, 0, None, closed="left")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "hidden_sizes": ["array-like"],
+        "forward": [StrOptions(set(FORWARDS))],
+        "temperature_schedule": [StrOptions(set(SCHEDULES))],
+        "temperature_start": [Interval(Real, 0, None, closed="neither")],
+        "temperature_end": [Interval(Real, 0, None, closed="neither")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), HasMethods("split")],
+        "early_stopping": ["boolean"],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [None, dict, StrOptions({"balanced"})],
+        "device": [str, torch.device],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @property
+    def head_(self):
+        """The trained head: a torch module from the bits to the outputs."""
+        return self.net_.module_.head
+
+    @property
+    def history_(self):
+        """DataFrame with a row an epoch: losses, temperature, seconds."""
+        rows = [{key: value for key, value in row.items() if key != "batches"} for row in self.net_.history]
+        return pd.DataFrame(rows).drop(columns=["train_batch_count", "valid_batch_count"], errors="ignore")
+
+    @property
+    def n_iter_(self):
+        """Number of epochs run."""
+        return len(self.net_.history)
+
+    def _check_rows(self, X, y, sample_weight, task):
+        """Validate what fit was given; sets ``n_features_in_`` and ``feature_names_in_``."""
+        X = check_X(self, X, reset=True, missing=self.missing, min_rows=2)
+        weights = check_weights(sample_weight, X)
+        y, task = check_target(y, X, task, self)
+        class_weight = getattr(self, "class_weight", None)
+        if class_weight is not None:
+            if task != "classification":
+                raise ValueError(f"class_weight={class_weight!r} makes no sense for a regression target.")
+            kept = weights > 0
+            weights[kept] *= compute_sample_weight(class_weight, y[kept])
+        kept = weights > 0
+        if kept.sum() < 2:
+            raise ValueError(f"At least 2 rows of positive weight are needed to learn thresholds, got {kept.sum()}.")
+        X, y, weights = X[kept], y[kept], weights[kept]
+        classes = None
+        if task == "classification":
+            classes = np.unique(y)
+            if classes.size < 2:
+                raise ValueError(f"y holds one class only, {classes[0]!r}: a classifier needs at least two.")
+        return Rows(X, y, weights, task, getattr(self, "feature_names_in_", None), classes)
+
+    def _train(self, rows, quantization, n_inputs, column_map=None, max_epochs=None):
+        """Train a head behind a quantization layer, and the layer with it where it has parameters.
+
+        Parameters
+        ----------
+        rows : Rows
+        quantization : nn.Module
+        n_inputs : int
+            Columns the head reads.
+        column_map : ndarray of int64 of shape (n_inputs,), default=None
+            See `skbsq.nn.JointNet`.
+        max_epochs : int, default=None
+            In the place of the parameter.
+
+        Returns
+        -------
+        Trained
+        """
+        with _own_randomness(self.random_state, self._device()) as seed:
+            head = self._build_head(n_inputs, rows.n_outputs)
+            module = sq.JointNet(quantization, head, column_map=column_map)
+            net = self._build_net(module, rows.task)
+            if max_epochs is not None:
+                net.max_epochs = max_epochs
+            mean, scale = _target_moments(rows, net)
+            if rows.task == "classification":
+                check_class_criterion(net)
+                y = torch.from_numpy(np.searchsorted(rows.classes, rows.y))
+            else:
+                y = torch.from_numpy(((rows.y.reshape(len(rows.y), -1) - mean) / scale).astype(np.float32))
+            weights = None
+            if np.ptp(rows.weights) > 0:
+                weights = torch.from_numpy((rows.weights / rows.weights.mean()).astype(np.float32))
+                weigh_rows(net)
+                if "valid_acc" in dict(net.get_default_callbacks()):
+                    net.set_params(callbacks__valid_acc=None)  # it cannot read the weights beside the labels
+            data = TensorRows(torch.from_numpy(np.ascontiguousarray(rows.X)), y, weights)
+            training, validation = self._split(data, rows, seed)
+            self._add_schedules(net, quantization, TensorBatches(training, net.batch_size))
+            best_epoch = sq.train(
+                net,
+                training,
+                validation,
+                generator=torch.Generator().manual_seed(seed),
+                patience=self.patience if self.early_stopping else None,
+                verbose=self.verbose,
+            )
+        return Trained(net, best_epoch, mean, scale)
+
+    def _keep(self, trained):
+        self.net_ = trained.net
+        self.best_epoch_ = trained.best_epoch
+        self.target_mean_ = trained.target_mean
+        self.target_scale_ = trained.target_scale
+
+    def _device(self):
+        device = self.head.device if isinstance(self.head, NeuralNet) else self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            return torch.device(device)
+        except RuntimeError as error:
+            raise ValueError(f"device {device!r} is not one torch knows: {error}") from None
+
+    def _build_head(self, n_inputs, n_outputs):
+        if isinstance(self.head, NeuralNet):
+            return sq.build_head(self.head.module, n_inputs, n_outputs, **self.head.get_params_for("module"))
+        if self.head is None:
+            sizes = _check_sizes(self.hidden_sizes)
+            return sq.MLP(n_inputs, n_outputs, hidden_sizes=sizes, dropout=self.dropout)
+        return sq.build_head(self.head, n_inputs, n_outputs)
+
+    def _build_net(self, module, task):
+        """The skorch net around a joint net: the user's, or one of our parameters."""
+        if isinstance(self.head, NeuralNet):
+            net = clone(self.head)
+            for key in net.get_params_for("module"):
+                delattr(net, f"module__{key}")
+            net.module = module
+            net.device = str(self._device())
+            groups = net.get_params_for("optimizer").get("param_groups", [])
+            groups = [(f"head.{pattern}", group) for pattern, group in groups]
+            lr = net.get_params_for("optimizer").get("lr", net.lr)
+        else:
+            net = NeuralNet(
+                module,
+                criterion=nn.CrossEntropyLoss if task == "classification" else nn.MSELoss,
+                optimizer=torch.optim.AdamW,
+                optimizer__weight_decay=self.weight_decay,
+                lr=self.lr,
+                max_epochs=self.max_epochs,
+                batch_size=self.batch_size,
+                device=str(self._device()),
+            )
+            groups, lr = [], self.lr
+        if isinstance(module.quantization, sq.BitwiseQuantization):
+            own = ("quantization.*", {"lr": lr * self.threshold_lr_ratio, "weight_decay": 0.0})
+            net.set_params(optimizer__param_groups=[own, *groups])
+        elif groups:
+            net.set_params(optimizer__param_groups=groups)
+        return net
+
+    def _add_schedules(self, net, quantization, batches):
+        callbacks = list(net.callbacks or [])
+        if isinstance(quantization, sq.BitwiseQuantization):
+            callbacks.append(
+                sq.TemperatureSchedule(
+                    self.temperature_schedule, start=self.temperature_start, end=self.temperature_end
+                )
+            )
+        if not isinstance(self.head, NeuralNet) and self.lr_schedule == "one-cycle":
+            peaks = [group.get("lr", self.lr) for _, group in net.get_params_for("optimizer").get("param_groups", [])]
+            callbacks.append(
+                LRScheduler(
+                    torch.optim.lr_scheduler.OneCycleLR,
+                    max_lr=[*peaks, self.lr],
+                    total_steps=net.max_epochs * len(batches),
+                    step_every="batch",
+                )
+            )
+        net.callbacks = callbacks
+
+    def _split(self, data, rows, seed):
+        """Training rows, and validation rows if early stopping wants some."""
+        if not self.early_stopping:
+            return data, None
+        index = np.arange(len(data))
+        if hasattr(self.validation_fraction, "split"):
+            kept, held_out = next(iter(self.validation_fraction.split(rows.X, rows.y)))
+        else:
+            labels = rows.y if rows.task == "classification" else None
+            kept, held_out = train_test_split(
+                index, test_size=self.validation_fraction, stratify=labels, random_state=seed
+            )
+        if len(kept) == 0 or len(held_out) == 0:
+            raise ValueError(
+                f"validation_fraction={self.validation_fraction!r} leaves {len(kept)} rows to train on and "
+                f"{len(held_out)} to validate on: both are needed."
+            )
+        return tuple(TensorRows(*_take(data, torch.from_numpy(np.asarray(part)))) for part in (kept, held_out))
+
+
+def drop_labels(rows):
+    """The same rows with labels replaced by their index, for those who want numbers."""
+    if rows.task == "regression":
+        return rows
+    return replace(rows, y=np.searchsorted(rows.classes, rows.y))
+
+
+def _take(data, index):
+    return data.x[index], data.y[index], None if data.weights is None else data.weights[index]
+
+
+def _nonzero(scale):
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _target_moments(rows, net):
+    """What the target is standardized with: nothing, unless the loss is one of differences."""
+    if rows.task == "classification" or not standardizes_target(net):
+        return np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
+    y = rows.y.reshape(len(rows.y), -1)
+    mean = np.average(y, axis=0, weights=rows.weights)
+    return mean, _nonzero(np.sqrt(np.average((y - mean) ** 2, axis=0, weights=rows.weights)))
+
+
+def _check_sizes(hidden_sizes):
+    sizes = list(hidden_sizes)
+    for size in sizes:
+        if not isinstance(size, Integral) or size < 1:
+            raise ValueError(f"hidden_sizes must be positive integers, got {size!r}.")
+    return sizes
+
+
+@contextmanager
+def _own_randomness(random_state, device):
+    """Seed torch for the block and give its generators back as they were; yields the seed."""
+    if random_state is None:
+        random_state = np.random.RandomState()  # fresh entropy; the global generator stays untouched
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield seed

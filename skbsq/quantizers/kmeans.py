@@ -1,0 +1,179 @@
+"""Thresholds between the centres of one-dimensional k-means."""
+
+import numpy as np
+
+from skbsq.quantizers._base import FixedQuantizer
+from skbsq.quantizers._cells import between
+
+__all__ = ["KMeansQuantizer"]
+
+# Up to this many (distinct values x levels) per feature the partition is the exact optimum.
+EXACT_LIMIT = 2**19
+_MAX_ITERATIONS = 1000
+
+
+class KMeansQuantizer(FixedQuantizer):
+    """Thresholds halfway between the centres of k-means, feature by feature: least squared error.
+
+    Deterministic. The partition is the exact optimum (dynamic programming) where distinct values times
+    levels stay under 2^19; beyond that, Lloyd's iteration on the weighted distinct values, from a
+    start of the asymptotically best density.
+
+    Parameters
+    ----------
+    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=4
+        Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
+    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+        What `transform` returns: codes, thermometer bits, or levels.
+    missing : {"error", "code"}, default="error"
+        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+    levels : {"mean", "midpoint"}, default="mean"
+        What a code decodes to: the mean of its training rows (the centre), or the middle of its bin.
+
+    Attributes
+    ----------
+    codebook_ : Codebook
+        All that was learned.
+    thresholds_ : list of d ndarrays of float32
+        In the units of X.
+    n_bits_, n_levels_ : ndarray of int64 of shape (d,)
+        Bits and codes per feature.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X has string column names.
+
+    See Also
+    --------
+    QuantileQuantizer : Equal shares of the rows.
+    BitwiseQuantizer : Thresholds learned with the model.
+
+    Examples
+    --------
+    >>> from skbsq import KMeansQuantizer
+    >>> X = [[0.0], [1.0], [10.0], [11.0], [12.0]]
+    >>> quantizer = KMeansQuantizer(n_bits=1).fit(X)
+    >>> quantizer.thresholds_, quantizer.codebook_.levels
+    ([array([5.75], dtype=float32)], [array([ 0.5, 11. ], dtype=float32)])
+    """
+
+    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean"):
+        self.n_bits = n_bits
+        self.encode = encode
+        self.missing = missing
+        self.levels = levels
+
+    def _cut(self, feature, n_levels):
+        values, mass = feature.cells
+        if n_levels >= values.size:
+            return between(values[:-1], values[1:])
+        # Centred, so that sums do not drown the differences.
+        x = values.astype(np.float64)
+        x -= np.average(x, weights=mass)
+        moments = _Moments(x, mass)
+        if values.size * n_levels <= EXACT_LIMIT:
+            stops = _exact_stops(moments, n_levels)
+        else:
+            stops = _lloyd_stops(moments, _companding_stops(x, mass, n_levels))
+        centres = moments.means(stops)
+        shift = float(values[0]) - x[0]
+        cuts = ((centres[1:] + centres[:-1]) / 2 + shift).astype(np.float32)
+        low, high = values[stops - 1], values[stops]
+        return np.where((low <= cuts) & (cuts < high), cuts, between(low, high))
+
+
+class _Moments:
+    """Running weight and weighted sum of sorted values, for sums over any range of them."""
+
+    def __init__(self, x, mass):
+        self.x = x
+        self.weight = np.concatenate([[0.0], np.cumsum(mass)])
+        self.total = np.concatenate([[0.0], np.cumsum(mass * x)])
+
+    def gain(self, start, stop):
+        """Squared sum over weight: what a bin takes off the squared error."""
+        return (self.total[stop] - self.total[start]) ** 2 / (self.weight[stop] - self.weight[start])
+
+    def means(self, stops):
+        """Mean of each bin, for the inner bin limits `stops`."""
+        edges = np.concatenate([[0], stops, [self.x.size]])
+        return np.diff(self.total[edges]) / np.diff(self.weight[edges])
+
+
+def _exact_stops(moments, k):
+    """Inner limits of the k bins of least squared error.
+
+    ``best[j]`` is the largest gain of m bins over the first j values. The last bin's best start never
+    moves left as j grows, so each layer is solved by halving: the middle j first, then the middles of
+    the two halves within the bounds it leaves, all middles of one depth at once.
+    """
+    n = moments.x.size
+    best = np.full(n + 1, -np.inf)
+    best[1:] = moments.gain(np.zeros(n, dtype=np.int64), np.arange(1, n + 1))
+    starts = np.zeros((k + 1, n + 1), dtype=np.int32)
+    for m in range(2, k + 1):
+        best, starts[m] = _best_last_bin(moments, best, m)
+    stops, j = [], n
+    for m in range(k, 1, -1):
+        j = int(starts[m, j])
+        stops.append(j)
+    return np.array(stops[::-1])
+
+
+def _best_last_bin(moments, best, m):
+    n = best.size - 1
+    out = np.full(n + 1, -np.inf)
+    argbest = np.zeros(n + 1, dtype=np.int64)
+    # Open ranges of j still to solve, with the bounds of their best start.
+    first, last = np.array([m]), np.array([n])
+    low, high = np.array([m - 1]), np.array([n - 1])
+    while first.size:
+        j = (first + last) // 2
+        top = np.minimum(high, j - 1)
+        length = top - low + 1
+        segment = np.concatenate([[0], np.cumsum(length)[:-1]])
+        start = np.arange(length.sum()) - np.repeat(segment - low, length)
+        score = best[start] + moments.gain(start, np.repeat(j, length))
+        out[j] = np.maximum.reduceat(score, segment)
+        hit = np.flatnonzero(score == np.repeat(out[j], length))
+        owner = np.searchsorted(segment, hit, side="right") - 1
+        _, one = np.unique(owner, return_index=True)
+        argbest[j] = chosen = start[hit[one]]
+        first, last, low, high = (
+            np.concatenate([first, j + 1]),
+            np.concatenate([j - 1, last]),
+            np.concatenate([low, chosen]),
+            np.concatenate([chosen, high]),
+        )
+        todo = first <= last
+        first, last, low, high = first[todo], last[todo], low[todo], high[todo]
+    return out, argbest
+
+
+def _companding_stops(x, mass, k):
+    """A start for Lloyd: centres as dense as the cube root of the data's density.
+
+    That is the density of the best quantizer as k grows (Panter and Dite, 1951). With density
+    mass / gap, a cell's share of the centres is density^(1/3) * gap.
+    """
+    gap = np.gradient(x)
+    share = np.cumsum(np.cbrt(mass * gap**2))
+    stops = np.searchsorted(share, share[-1] * np.arange(1, k) / k, side="right")
+    return _apart(stops, x.size)
+
+
+def _lloyd_stops(moments, stops):
+    for _ in range(_MAX_ITERATIONS):
+        centres = moments.means(stops)
+        moved = np.searchsorted(moments.x, (centres[1:] + centres[:-1]) / 2, side="right")
+        moved = _apart(moved, moments.x.size)
+        if np.array_equal(moved, stops):
+            break
+        stops = moved
+    return stops
+
+
+def _apart(stops, n):
+    """Push bin limits apart so that every bin holds a value: at least 1, at most n - 1, increasing."""
+    order = np.arange(stops.size)
+    stops = np.maximum.accumulate(np.maximum(stops, 1) - order) + order
+    return np.minimum(stops, n - stops.size + order)

@@ -1,0 +1,143 @@
+"""Thresholds at quantiles."""
+
+import heapq
+
+import numpy as np
+from sklearn.utils._param_validation import StrOptions
+
+from skbsq.quantizers._base import FixedQuantizer
+from skbsq.quantizers._cells import between, gap_of
+
+__all__ = ["QuantileQuantizer"]
+
+
+class QuantileQuantizer(FixedQuantizer):
+    """Thresholds at the training quantiles of each feature, so that codes are about equally frequent.
+
+    With L levels the thresholds are the quantiles at k / L for k = 1 to L - 1.
+
+    Parameters
+    ----------
+    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=4
+        Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
+    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+        What `transform` returns: codes, thermometer bits, or levels.
+    missing : {"error", "code"}, default="error"
+        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+    levels : {"mean", "midpoint"}, default="mean"
+        What a code decodes to: the mean of its training rows, or the middle of its bin.
+    ties : {"refill", "merge"}, default="refill"
+        Repeated values make quantiles coincide. "refill" puts the thresholds that would be lost where they
+        split the heaviest bins, so that a feature has min(2^n_bits, distinct values) levels; "merge" leaves
+        them out, as the paper does.
+    quantile_method : {"averaged_inverted_cdf", "linear"}, default="averaged_inverted_cdf"
+        The first is the same rule with and without weights. "linear" is the paper's, without weights only.
+
+    Attributes
+    ----------
+    codebook_ : Codebook
+        All that was learned.
+    thresholds_ : list of d ndarrays of float32
+        In the units of X.
+    n_bits_, n_levels_ : ndarray of int64 of shape (d,)
+        Bits and codes per feature.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X has string column names.
+
+    See Also
+    --------
+    UniformQuantizer : Equal distances.
+    BitwiseQuantizer : Thresholds learned with the model.
+
+    References
+    ----------
+    QQ in arXiv 2603.05172, Section 4.
+
+    Examples
+    --------
+    >>> from skbsq import QuantileQuantizer
+    >>> X = [[1.0], [2.0]] + [[3.0]] * 8
+    >>> QuantileQuantizer(n_bits=1).fit(X).thresholds_
+    [array([2.5], dtype=float32)]
+    """
+
+    _parameter_constraints: dict = {
+        **FixedQuantizer._parameter_constraints,
+        "ties": [StrOptions({"refill", "merge"})],
+        "quantile_method": [StrOptions({"averaged_inverted_cdf", "linear"})],
+    }
+
+    def __init__(
+        self,
+        n_bits=4,
+        *,
+        encode="ordinal",
+        missing="error",
+        levels="mean",
+        ties="refill",
+        quantile_method="averaged_inverted_cdf",
+    ):
+        self.n_bits = n_bits
+        self.encode = encode
+        self.missing = missing
+        self.levels = levels
+        self.ties = ties
+        self.quantile_method = quantile_method
+
+    def _cut(self, feature, n_levels):
+        values, mass = feature.cells
+        shares = np.arange(1, n_levels) / n_levels
+        if self.quantile_method == "linear":
+            if np.ptp(feature.weights) != 0:
+                raise ValueError(
+                    'quantile_method="linear" takes no sample_weight: use quantile_method="averaged_inverted_cdf".'
+                )
+            cuts = np.quantile(feature.x.astype(np.float64), shares)
+        else:
+            cuts = _averaged_inverted_cdf(values, mass, shares)
+        if self.ties == "refill":
+            cuts = _refill(values, mass, cuts, n_levels)
+        return cuts
+
+
+def _averaged_inverted_cdf(values, mass, shares):
+    """Quantiles of weighted values; where the distribution function is flat, the middle of the step."""
+    total = np.cumsum(mass)
+    wanted = shares * total[-1]
+    low = np.minimum(np.searchsorted(total, wanted, side="left"), values.size - 1)
+    high = np.minimum(np.searchsorted(total, wanted, side="right"), values.size - 1)
+    return (values[low].astype(np.float64) + values[high]) / 2
+
+
+def _refill(values, mass, cuts, n_levels):
+    """Keep one threshold per gap between distinct values, and add gaps until there are enough.
+
+    The gap added next is the one nearest the weighted middle of the heaviest bin that can be split.
+    """
+    n_gaps = values.size - 1
+    if n_levels > n_gaps:
+        return between(values[:-1], values[1:])
+    cuts = np.asarray(cuts, dtype=np.float32)
+    gaps, first = np.unique(gap_of(values, cuts), return_index=True)
+    useful = (gaps >= 0) & (gaps < n_gaps)
+    gaps, kept = gaps[useful], cuts[first[useful]]
+
+    total = np.concatenate([[0.0], np.cumsum(mass)])
+    # A bin is a range of distinct values, start to stop; on the heap by weight, heaviest first.
+    edges = [0, *(gaps + 1).tolist(), values.size]
+    bins = [(total[a] - total[b], a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b - a > 1]
+    heapq.heapify(bins)
+    added = []
+    while len(kept) + len(added) < n_levels - 1:
+        _, a, b = heapq.heappop(bins)
+        middle = (total[a] + total[b]) / 2
+        split = int(np.searchsorted(total[a + 1 : b], middle)) + a + 1
+        if split > a + 1 and (split == b or middle - total[split - 1] <= total[split] - middle):
+            split -= 1
+        added.append(split - 1)
+        for start, stop in ((a, split), (split, b)):
+            if stop - start > 1:
+                heapq.heappush(bins, (total[start] - total[stop], start, stop))
+    added = np.array(added, dtype=np.int64)
+    return np.concatenate([kept, between(values[added], values[added + 1])])

@@ -1,0 +1,82 @@
+"""Thresholds of the user's own."""
+
+import numpy as np
+
+from skbsq._codebook import Codebook
+from skbsq.quantizers._base import FixedQuantizer
+
+__all__ = ["ThresholdQuantizer"]
+
+
+class ThresholdQuantizer(FixedQuantizer):
+    """Thresholds given by the user; fit learns the levels only.
+
+    Parameters
+    ----------
+    thresholds : 1-d array-like, list of 1-d array-likes, or dict name -> 1-d array-like
+        One array for every feature alike, or one per feature. In the units of X, finite; they are cast to
+        float32, sorted and merged.
+    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+        What `transform` returns: codes, thermometer bits, or levels.
+    missing : {"error", "code"}, default="error"
+        "error" refuses NaN; "code" gives it a code above those of the numbers. A feature without thresholds
+        gets one only if fit saw it missing.
+    levels : {"mean", "midpoint"}, default="mean"
+        What a code decodes to: the mean of its training rows, or the middle of its bin.
+
+    Attributes
+    ----------
+    codebook_ : Codebook
+        All that was learned.
+    thresholds_ : list of d ndarrays of float32
+        In the units of X.
+    n_bits_, n_levels_ : ndarray of int64 of shape (d,)
+        Bits and codes per feature.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X has string column names.
+
+    See Also
+    --------
+    Codebook.from_thresholds : The same without rows.
+
+    Examples
+    --------
+    >>> from skbsq import ThresholdQuantizer
+    >>> quantizer = ThresholdQuantizer([[18.5, 25, 30], [0]]).fit([[22, -1], [31, 4]])
+    >>> quantizer.transform([[25, 0], [25.1, 0.1]])
+    array([[1, 0],
+           [2, 1]], dtype=uint8)
+    """
+
+    _parameter_constraints: dict = {
+        **FixedQuantizer._parameter_constraints,
+        "thresholds": ["array-like", dict],
+    }
+
+    def __init__(self, thresholds, *, encode="ordinal", missing="error", levels="mean"):
+        self.thresholds = thresholds
+        self.encode = encode
+        self.missing = missing
+        self.levels = levels
+
+    def _cut_all(self, rows, names, nan_seen):
+        cuts = Codebook.from_thresholds(_spread(self.thresholds, names, len(rows)), feature_names=names).thresholds
+        has_missing = [self.missing == "code" and (t.size > 0 or nan) for t, nan in zip(cuts, nan_seen, strict=True)]
+        return np.array(has_missing), cuts
+
+
+def _spread(thresholds, names, n_features):
+    """One array per feature."""
+    names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
+    if isinstance(thresholds, dict):
+        if unknown := [name for name in thresholds if name not in names]:
+            raise ValueError(f"thresholds names {unknown[0]!r}, which is no feature; the features are {names}.")
+        if absent := [name for name in names if name not in thresholds]:
+            raise ValueError(f"thresholds leaves out {absent[0]!r}: a dict must name every feature.")
+        return [thresholds[name] for name in names]
+    if not len(thresholds) or np.ndim(thresholds[0]) == 0:
+        return [thresholds] * n_features
+    if len(thresholds) != n_features:
+        raise ValueError(f"thresholds has {len(thresholds)} arrays, but X has {n_features} features.")
+    return list(thresholds)

@@ -1,0 +1,103 @@
+"""Thresholds cut by one small decision tree per feature."""
+
+from numbers import Real
+
+import numpy as np
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from skbsq._targets import TASKS, check_target
+from skbsq.quantizers._base import FixedQuantizer
+
+__all__ = ["TreeQuantizer"]
+
+
+class TreeQuantizer(FixedQuantizer):
+    """Thresholds where a small decision tree on the feature alone would split the target.
+
+    The thresholds were learned with y; score them on held-out rows.
+
+    Parameters
+    ----------
+    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=4
+        Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent. A tree stops early where no
+        split helps, so a feature may end with fewer levels.
+    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+        What `transform` returns: codes, thermometer bits, or levels.
+    missing : {"error", "code"}, default="error"
+        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+    levels : {"mean", "midpoint"}, default="mean"
+        What a code decodes to: the mean of its training rows, or the middle of its bin.
+    task : {"auto", "regression", "classification"}, default="auto"
+        "auto": floating y is regression; bool, string and category are classification; integer y is
+        classification up to 20 classes.
+    min_weight_fraction_leaf : float, default=0.001
+        Share of the weight that a bin must at least hold; keeps single outliers of y from taking thresholds.
+
+    Attributes
+    ----------
+    codebook_ : Codebook
+        All that was learned.
+    task_ : {"regression", "classification"}
+    thresholds_ : list of d ndarrays of float32
+        In the units of X.
+    n_bits_, n_levels_ : ndarray of int64 of shape (d,)
+        Bits and codes per feature.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X has string column names.
+
+    See Also
+    --------
+    BitwiseQuantizer : Thresholds of all features learned together, with the model.
+
+    Examples
+    --------
+    >>> from skbsq import TreeQuantizer
+    >>> X = [[0.0], [1.0], [2.0], [3.0]]
+    >>> TreeQuantizer(n_bits=1).fit(X, [5.0, 5.0, 5.0, 9.0]).thresholds_
+    [array([2.5], dtype=float32)]
+    """
+
+    _parameter_constraints: dict = {
+        **FixedQuantizer._parameter_constraints,
+        "task": [StrOptions(set(TASKS))],
+        "min_weight_fraction_leaf": [Interval(Real, 0.0, 0.5, closed="both")],
+    }
+
+    def __init__(
+        self,
+        n_bits=4,
+        *,
+        encode="ordinal",
+        missing="error",
+        levels="mean",
+        task="auto",
+        min_weight_fraction_leaf=0.001,
+    ):
+        self.n_bits = n_bits
+        self.encode = encode
+        self.missing = missing
+        self.levels = levels
+        self.task = task
+        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+
+    def _check_y(self, X, y):
+        y, self.task_ = check_target(y, X, self.task, self)
+        return y
+
+    def _cut(self, feature, n_levels):
+        grow = DecisionTreeClassifier if self.task_ == "classification" else DecisionTreeRegressor
+        tree = grow(
+            max_leaf_nodes=n_levels, min_weight_fraction_leaf=self.min_weight_fraction_leaf, random_state=0
+        ).fit(feature.x[:, None], feature.y, sample_weight=feature.weights)
+        cuts = tree.tree_.threshold[tree.tree_.feature >= 0]
+        # The tree compares float32 values with float64 thresholds: the largest float32 that is not above
+        # a threshold parts the values alike.
+        rounded = cuts.astype(np.float32)
+        return np.where(rounded > cuts, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags

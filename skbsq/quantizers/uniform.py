@@ -1,0 +1,68 @@
+"""Thresholds at equal distances."""
+
+import numpy as np
+
+from skbsq.quantizers._base import FixedQuantizer
+
+__all__ = ["UniformQuantizer"]
+
+
+class UniformQuantizer(FixedQuantizer):
+    """Thresholds at equal distances over the training range of each feature.
+
+    With K thresholds, lo and hi the training range and s = (hi - lo) / K, they lie at
+    lo + s (k + 1/2) for k = 0 to K - 1, so that the K + 1 midpoint levels run from lo to hi.
+
+    Parameters
+    ----------
+    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=4
+        Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
+    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+        What `transform` returns: codes, thermometer bits, or levels.
+    missing : {"error", "code"}, default="error"
+        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+    levels : {"mean", "midpoint"}, default="mean"
+        What a code decodes to: the mean of its training rows, or the middle of its bin.
+
+    Attributes
+    ----------
+    codebook_ : Codebook
+        All that was learned.
+    thresholds_ : list of d ndarrays of float32
+        In the units of X.
+    n_bits_, n_levels_ : ndarray of int64 of shape (d,)
+        Bits and codes per feature.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X has string column names.
+
+    See Also
+    --------
+    QuantileQuantizer : Equal shares of the rows.
+    BitwiseQuantizer : Thresholds learned with the model.
+
+    References
+    ----------
+    MQ in arXiv 2603.05172, Section 4.
+
+    Examples
+    --------
+    >>> from skbsq import UniformQuantizer
+    >>> X = [[0.0], [1.0], [5.0], [6.0]]
+    >>> quantizer = UniformQuantizer(n_bits=2).fit(X)
+    >>> quantizer.thresholds_
+    [array([1., 3., 5.], dtype=float32)]
+    >>> quantizer.transform(X).ravel()
+    array([0, 0, 2, 3], dtype=uint8)
+    """
+
+    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean"):
+        self.n_bits = n_bits
+        self.encode = encode
+        self.missing = missing
+        self.levels = levels
+
+    def _cut(self, feature, n_levels):
+        low, high = float(feature.x.min()), float(feature.x.max())
+        step = (high - low) / (n_levels - 1)
+        return low + step * (np.arange(n_levels - 1) + 0.5)

@@ -164,7 +164,7 @@ class Thermometer(nn.Module):
     def __init__(self, codebook: Codebook):
         super().__init__()
         # Padded with infinities, which no value exceeds.
-        widest = max(t.size for t in codebook.thresholds)
+        widest = max(1, *(t.size for t in codebook.thresholds))
         padded = np.full((codebook.n_features, widest), np.inf, dtype=np.float32)
         for row, t in zip(padded, codebook.thresholds, strict=True):
             row[: t.size] = t

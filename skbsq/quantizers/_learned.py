@@ -7,7 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 import torch
-from skorch import NeuralNet
+from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import train_test_split
@@ -148,6 +148,8 @@ class JointTraining(BaseEstimator):
             head = self._build_head(n_inputs, rows.n_outputs)
             module = sq.JointNet(quantization, head, column_map=column_map)
             net = self._build_net(module, rows.task)
+            if isinstance(net, NeuralNetClassifier) and net.classes is None:
+                net.classes = list(range(rows.n_outputs))  # it cannot infer them from batches
             if max_epochs is not None:
                 net.max_epochs = max_epochs
             mean, scale = _target_moments(rows, net)
@@ -160,7 +162,7 @@ class JointTraining(BaseEstimator):
             if np.ptp(rows.weights) > 0:
                 weights = torch.from_numpy((rows.weights / rows.weights.mean()).astype(np.float32))
                 weigh_rows(net)
-                if "valid_acc" in dict(net.get_default_callbacks()):
+                if isinstance(net, NeuralNetClassifier):
                     net.set_params(callbacks__valid_acc=None)  # it cannot read the weights beside the labels
             data = TensorRows(torch.from_numpy(np.ascontiguousarray(rows.X)), y, weights)
             training, validation = self._split(data, rows, seed)
@@ -201,11 +203,10 @@ class JointTraining(BaseEstimator):
     def _build_net(self, module, task):
         """The skorch net around a joint net: the user's, or one of our parameters."""
         if isinstance(self.head, NeuralNet):
-            net = clone(self.head)
-            for key in net.get_params_for("module"):
-                delattr(net, f"module__{key}")
-            net.module = module
-            net.device = str(self._device())
+            # Built anew: skorch lets no module be put into a net that has one.
+            given = clone(self.head).get_params(deep=False)
+            given = {key: value for key, value in given.items() if not key.startswith("module")}
+            net = type(self.head)(module=module, **{**given, "device": str(self._device())})
             groups = net.get_params_for("optimizer").get("param_groups", [])
             groups = [(f"head.{pattern}", group) for pattern, group in groups]
             lr = net.get_params_for("optimizer").get("lr", net.lr)

@@ -16,8 +16,8 @@ class KMeansQuantizer(FixedQuantizer):
     """Thresholds halfway between the centres of k-means, feature by feature: least squared error.
 
     Deterministic. The partition is the exact optimum (dynamic programming) where distinct values times
-    levels stay under 2^19; beyond that, Lloyd's iteration on the weighted distinct values, from a
-    start of the asymptotically best density.
+    levels stay under 2^19; beyond that, Lloyd's iteration on the weighted distinct values, started from
+    the optimum over a subset of the possible bin limits.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class KMeansQuantizer(FixedQuantizer):
         if values.size * n_levels <= EXACT_LIMIT:
             stops = _exact_stops(moments, n_levels)
         else:
-            stops = _lloyd_stops(moments, _companding_stops(x, mass, n_levels))
+            stops = _lloyd_stops(moments, _start_stops(moments, mass, n_levels))
         centres = moments.means(stops)
         shift = float(values[0]) - x[0]
         cuts = ((centres[1:] + centres[:-1]) / 2 + shift).astype(np.float32)
@@ -88,6 +88,13 @@ class _Moments:
         self.x = x
         self.weight = np.concatenate([[0.0], np.cumsum(mass)])
         self.total = np.concatenate([[0.0], np.cumsum(mass * x)])
+
+    def coarse(self, stops):
+        """The same sums where ranges begin and end at `stops` only."""
+        edges = np.concatenate([[0], stops, [self.x.size]])
+        out = object.__new__(_Moments)
+        out.x, out.weight, out.total = self.x[edges[:-1]], self.weight[edges], self.total[edges]
+        return out
 
     def gain(self, start, stop):
         """Squared sum over weight: what a bin takes off the squared error."""
@@ -149,16 +156,25 @@ def _best_last_bin(moments, best, m):
     return out, argbest
 
 
-def _companding_stops(x, mass, k):
-    """A start for Lloyd: centres as dense as the cube root of the data's density.
+def _start_stops(moments, mass, k):
+    """A start for Lloyd: the optimum among bin limits that are a subset of the values'.
 
-    That is the density of the best quantizer as k grows (Panter and Dite, 1951). With density
-    mass / gap, a cell's share of the centres is density^(1/3) * gap.
+    The subset is as dense as the cube root of the data's density, which is the density of the best
+    quantizer as k grows (Panter and Dite, 1951). With density mass / gap, a value's share of the limits is
+    density^(1/3) * gap.
     """
-    gap = np.gradient(x)
-    share = np.cumsum(np.cbrt(mass * gap**2))
-    stops = np.searchsorted(share, share[-1] * np.arange(1, k) / k, side="right")
-    return _apart(stops, x.size)
+    n = moments.x.size
+    share = np.cumsum(np.cbrt(mass * np.gradient(moments.x) ** 2))
+
+    def limits(n_bins):
+        stops = np.searchsorted(share, share[-1] * np.arange(1, n_bins) / n_bins, side="right")
+        return _apart(stops, n)
+
+    n_coarse = min(EXACT_LIMIT // k, n)
+    if n_coarse < 2 * k:
+        return limits(k)
+    coarse = limits(n_coarse)
+    return coarse[_exact_stops(moments.coarse(coarse), k) - 1]
 
 
 def _lloyd_stops(moments, stops):

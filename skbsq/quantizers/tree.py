@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbsq._targets import TASKS, check_target
 from skbsq.quantizers._base import FixedQuantizer
+from skbsq.quantizers._cells import between
 
 __all__ = ["TreeQuantizer"]
 
@@ -87,15 +88,15 @@ class TreeQuantizer(FixedQuantizer):
         return y
 
     def _cut(self, feature, n_levels):
+        values, _ = feature.cells
+        # The tree sees ranks: it takes values closer than 1e-7 for equal, whatever their scale.
+        ranks = np.searchsorted(values, feature.x)[:, None]
         grow = DecisionTreeClassifier if self.task_ == "classification" else DecisionTreeRegressor
         tree = grow(
             max_leaf_nodes=n_levels, min_weight_fraction_leaf=self.min_weight_fraction_leaf, random_state=0
-        ).fit(feature.x[:, None], feature.y, sample_weight=feature.weights)
-        cuts = tree.tree_.threshold[tree.tree_.feature >= 0]
-        # The tree compares float32 values with float64 thresholds: the largest float32 that is not above
-        # a threshold parts the values alike.
-        rounded = cuts.astype(np.float32)
-        return np.where(rounded > cuts, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+        ).fit(ranks, feature.y, sample_weight=feature.weights)
+        below = np.floor(tree.tree_.threshold[tree.tree_.feature >= 0]).astype(np.int64)
+        return between(values[below], values[below + 1])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,0 +1,32 @@
+"""Fixtures for all tests."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def pytest_generate_tests(metafunc):
+    """One seed by default; SKBSQ_TEST_SEEDS="0-9" or "all" (0 to 99) runs more. No test may need a lucky one."""
+    if "global_random_seed" not in metafunc.fixturenames:
+        return
+    wanted = os.environ.get("SKBSQ_TEST_SEEDS", "42")
+    if wanted == "all":
+        wanted = "0-99"
+    first, _, last = wanted.partition("-")
+    metafunc.parametrize("global_random_seed", range(int(first), int(last or first) + 1))
+
+
+@pytest.fixture
+def rng(global_random_seed):
+    return np.random.default_rng(global_random_seed)
+
+
+@pytest.fixture
+def data_dir():
+    """Folder with the real data sets; the test is skipped where there is none."""
+    folder = os.environ.get("SKBSQ_DATA_DIR")
+    if not folder:
+        pytest.skip("SKBSQ_DATA_DIR is not set")
+    return Path(folder)

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skbsq.nn import MLP, build_head
+
+
+class Named(nn.Linear):
+    def __init__(self, depth=1, *, n_outputs, n_inputs):
+        super().__init__(n_inputs, n_outputs)
+
+
+class Sizeless(nn.Module):
+    def __init__(self, num_units=10):
+        super().__init__()
+        self.layer = nn.Linear(4, num_units)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_mlp_layers():
+    kinds = [type(layer).__name__ for layer in MLP(3, 2, hidden_sizes=(8, 4), dropout=0.5)]
+    assert kinds == ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert [type(layer).__name__ for layer in MLP(3, 2, hidden_sizes=())] == ["Linear"]
+    assert MLP(3, 2)(torch.zeros(5, 3)).shape == (5, 2)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [nn.Linear, Named, nn.Linear(4, 2), lambda n_inputs, n_outputs: nn.Linear(n_inputs, n_outputs), nn.LazyLinear(2)],
+)
+def test_forms_of_head(head):
+    assert build_head(head, 4, 2)(torch.zeros(3, 4)).shape == (3, 2)
+
+
+def test_an_instance_is_copied():
+    head = nn.Linear(4, 2)
+    built = build_head(head, 4, 2)
+    assert built is not head
+    np.testing.assert_array_equal(built.weight.detach(), head.weight.detach())
+
+
+def test_the_check_leaves_batch_norm_and_mode_alone():
+    head = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 2))
+    built = build_head(head, 4, 2)
+    assert built.training
+    assert built[0].num_batches_tracked == 0
+
+
+@pytest.mark.parametrize(
+    ("head", "message"),
+    [
+        (nn.Linear(4, 3), r"wrong output shape: for 2 rows it gave \(2, 3\), but \(2, 2\) is needed"),
+        (nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), r"wrong output shape: for 2 rows it gave \(2,\)"),
+        (nn.Linear(5, 2), "head cannot read 4 inputs a row"),
+        (Sizeless, r"must take \(n_inputs, n_outputs\), which here are \(4, 2\)"),
+        (lambda: nn.Linear(4, 2), r"must take \(n_inputs, n_outputs\)"),
+        (lambda n_inputs, n_outputs: "net", "must give an nn.Module, got 'net'"),
+        (3, "head must be None, an nn.Module"),
+    ],
+)
+def test_build_head_refuses(head, message):
+    with pytest.raises(ValueError, match=message):
+        build_head(head, 4, 2)

@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skbsq import Codebook
+from skbsq.nn import BitwiseQuantization, JointNet, Standardization, Thermometer
+from tests.strategies import codebooks, neighbours
+
+NAN, INF = float("nan"), float("inf")
+
+
+def layer_of(thresholds, mean=None, scale=None, **kwargs):
+    d = len(thresholds)
+    mean = np.zeros(d) if mean is None else np.asarray(mean, dtype=np.float64)
+    scale = np.ones(d) if scale is None else np.asarray(scale, dtype=np.float64)
+    return BitwiseQuantization(thresholds, mean=mean, scale=scale, **kwargs)
+
+
+@pytest.mark.parametrize("forward", ["hard", "soft"])
+def test_bits_in_evaluation_are_strict_comparisons(forward):
+    layer = layer_of([[0.0, 1.0], [2.0]], forward=forward).eval()
+    x = torch.tensor([[0.0, 2.0], [0.5, INF], [1.0, -INF], [1.5, 3.0]])
+    np.testing.assert_array_equal(layer(x).numpy(), [[0, 0, 0], [1, 0, 1], [1, 0, 0], [1, 1, 1]])
+
+
+def test_training_forward():
+    x = torch.tensor([[0.5], [1.0]])
+    hard, soft = (layer_of([[0.0, 1.0]], forward=f) for f in ("hard", "soft"))
+    np.testing.assert_array_equal(hard(x).detach().numpy(), [[1, 0], [1, 0]])
+    np.testing.assert_allclose(soft(x).detach().numpy(), torch.sigmoid(torch.tensor([[0.5, -0.5], [1, 0]])).numpy())
+
+
+def test_missing_column():
+    layer = layer_of([[0.0], [], [1.0]], has_missing=[True, True, False])
+    x = torch.tensor([[NAN, 3.0, NAN], [1.0, NAN, 2.0]])
+    for module in (layer, layer.eval()):
+        # One column a threshold, then one a missing bit.
+        np.testing.assert_array_equal(module(x).detach().numpy(), [[0, 0, 1, 0], [1, 1, 0, 1]])
+
+
+@pytest.mark.parametrize("forward", ["hard", "soft"])
+@pytest.mark.parametrize("temperature", [1.0, 0.1])
+def test_gradient_is_that_of_the_sigmoid(forward, temperature, rng):
+    x = torch.tensor(rng.normal(size=(20, 2)).astype(np.float32))
+    x[3, 0] = NAN
+    layer = layer_of([[0.0, 1.0], [2.0]], mean=[0.5, 0], scale=[2, 3], forward=forward)
+    layer.temperature = temperature
+    out_weights = torch.tensor(rng.normal(size=(20, 3)).astype(np.float32))
+    (layer(x) * out_weights).sum().backward()
+
+    theta = layer.theta.detach().double().requires_grad_()
+    z = ((x.double() - layer.mean) / layer.scale)[:, [0, 0, 1]]
+    seen = ~z.isnan()
+    soft = torch.sigmoid((z.nan_to_num() - theta) / temperature) * seen
+    (soft * out_weights).sum().backward()
+    np.testing.assert_allclose(layer.theta.grad.numpy(), theta.grad.numpy(), rtol=1e-4, atol=1e-6)
+    assert torch.isfinite(layer.theta.grad).all()
+
+
+def test_soft_gradient_equals_finite_differences(rng):
+    layer = layer_of([[0.0, 1.0]], forward="soft").double()
+    x = torch.tensor(rng.normal(size=(5, 1)))
+    assert torch.autograd.gradcheck(
+        lambda theta: torch.func.functional_call(layer, {"theta": theta}, (x,)), layer.theta.detach().requires_grad_()
+    )
+
+
+def test_refuses_an_unknown_forward():
+    with pytest.raises(ValueError, match=r"forward must be one of \['hard', 'soft'\], got 'medium'"):
+        layer_of([[0.0]], forward="medium")
+
+
+# -- fold --------------------------------------------------------------------------------------------
+
+
+def test_fold_sorts_and_merges():
+    layer = layer_of([[0.0, 1.0, 2.0], [5.0], []], has_missing=[False, True, True])
+    with torch.no_grad():
+        layer.theta.copy_(torch.tensor([2.0, -1.0, 2.0, 3.0]))
+    thresholds, columns = layer.fold()
+    assert [t.tolist() for t in thresholds] == [[-1, 2], [3], []]
+    # Thermometer columns: f0_t0 f0_t1 | f1_t0 f1_missing | f2_missing
+    assert columns.tolist() == [1, 0, 1, 2, 3, 4]
+
+
+@given(
+    raw=st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=12),
+    mean=st.sampled_from([0.0, 1e5, -3.0]),
+    scale=st.sampled_from([1.0, 0.01, 7.0]),
+    seed=st.integers(0, 1000),
+)
+def test_folded_net_is_bit_equal(raw, mean, scale, seed):
+    """Also with an offset of 1e5 and a spread of 1, where folding in float32 would move thresholds."""
+    generator = np.random.default_rng(seed)
+    split = generator.integers(0, len(raw) + 1)
+    layer = layer_of(
+        [mean + scale * np.array(raw[:split]), np.array(raw[split:])],
+        mean=[mean, 0],
+        scale=[scale, 1],
+        has_missing=[True, False],
+    )
+    with torch.no_grad():
+        layer.theta.add_(torch.tensor(generator.normal(size=len(raw)).astype(np.float32)))
+    column_map = generator.permutation(np.append(np.arange(len(raw) + 1), -1))
+    head = torch.nn.Linear(column_map.size, 3)
+    net = JointNet(layer, head, column_map=column_map).eval()
+    x = np.column_stack([mean + scale * generator.normal(size=50), generator.normal(size=50)]).astype(np.float32)
+    raw_thresholds = layer.raw_thresholds().numpy()
+    special = neighbours(raw_thresholds)[:40]
+    x = np.vstack([x, np.column_stack([special, special]), [[NAN, 0]]]).astype(np.float32)
+    before = net(torch.from_numpy(x))
+
+    thresholds, columns = layer.fold()
+    book = Codebook.from_thresholds(thresholds, missing="code", has_missing=[True, False])
+    net.freeze(book, np.where(column_map < 0, -1, columns[column_map]))
+    net.eval()
+    np.testing.assert_array_equal(net(torch.from_numpy(x)).detach().numpy(), before.detach().numpy())
+    codes = torch.from_numpy(book.encode(x).astype(np.int32))
+    np.testing.assert_array_equal(net.from_codes(codes).detach().numpy(), before.detach().numpy())
+
+
+def test_thresholds_beyond_float32_stay_finite():
+    layer = layer_of([[0.0]], scale=[1e38])
+    with torch.no_grad():
+        layer.theta.fill_(1e6)
+    assert np.isfinite(layer.raw_thresholds().numpy()).all()
+
+
+# -- thermometer -------------------------------------------------------------------------------------
+
+
+@given(codebooks(missing=st.just("code")))
+def test_thermometer_equals_the_codebook(book):
+    special = np.append(neighbours(np.concatenate(book.thresholds)), np.float32(NAN))
+    x = np.repeat(special[:, None], book.n_features, axis=1)
+    layer = Thermometer(book)
+    codes = book.encode(x)
+    np.testing.assert_array_equal(layer.encode(torch.from_numpy(x)).numpy(), codes)
+    np.testing.assert_array_equal(layer(torch.from_numpy(x)).numpy(), book.thermometer(codes))
+    np.testing.assert_array_equal(layer.bits(torch.from_numpy(codes.astype(np.int32))).numpy(), book.thermometer(codes))
+
+
+def test_thermometer_of_sixteen_bits():
+    book = Codebook.from_thresholds([np.arange(65535), [0.5]])
+    x = np.float32([[-1, 0], [40000.5, 1], [70000, 0]])
+    np.testing.assert_array_equal(Thermometer(book).encode(torch.from_numpy(x)).numpy(), book.encode(x))
+
+
+# -- the rest ----------------------------------------------------------------------------------------
+
+
+def test_standardization():
+    layer = Standardization(mean=np.array([1e5, 0.0]), scale=np.array([0.5, 2.0]))
+    np.testing.assert_array_equal(layer(torch.tensor([[100001.0, 4.0]])).numpy(), [[2, 2]])
+    layer = Standardization(mean=np.array([1.0]), scale=np.array([1.0]), indicators=True)
+    np.testing.assert_array_equal(layer(torch.tensor([[NAN], [3.0]])).numpy(), [[0, 1], [2, 0]])
+
+
+def test_joint_net_without_a_map_reads_all_columns():
+    net = JointNet(layer_of([[0.0], [1.0]]), torch.nn.Identity()).eval()
+    np.testing.assert_array_equal(net(torch.tensor([[1.0, 1.0]])).numpy(), [[1, 0]])
+
+
+def test_state_dict_holds_the_map(tmp_path):
+    net = JointNet(layer_of([[0.0]]), torch.nn.Linear(2, 1), column_map=np.array([-1, 0]))
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    state = torch.load(tmp_path / "net.pt", weights_only=True)
+    assert state["column_map"].tolist() == [-1, 0]
+    assert "quantization.theta" in state

@@ -1,0 +1,473 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Callback, EarlyStopping
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sklearn.pipeline import make_pipeline
+from torch import nn
+
+from skbsq import BitwiseQuantizer, QuantileQuantizer, ThresholdQuantizer
+from skbsq.nn import temperature_at
+from skbsq.quantizers import bitwise as bitwise_module
+from skbsq.quantizers.bitwise import INITS, _column_map, _start_in_gaps
+
+QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
+NAN = float("nan")
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(120, 3)).astype(np.float32)
+    return X, X[:, 0] ** 2 + X[:, 1] + 0.1 * rng.normal(size=120)
+
+
+def thresholds_of(quantizer):
+    return np.concatenate(quantizer.thresholds_)
+
+
+# -- learning ----------------------------------------------------------------------------------------
+
+
+def test_thresholds_move_to_where_the_target_changes(rng):
+    """Steps of y lie far from the quantiles; learned thresholds find them."""
+    X = rng.uniform(size=(2000, 1))
+    y = 1.0 * (X[:, 0] > 0.85) + 2.0 * (X[:, 0] > 0.95)
+    start = QuantileQuantizer(2).fit(X).thresholds_[0]
+    quantizer = BitwiseQuantizer(2, init="quantile", max_epochs=40, hidden_sizes=(16,), batch_size=64, random_state=0)
+    found = quantizer.fit(X, y).thresholds_[0]
+    for step in (0.85, 0.95):
+        assert np.abs(found - step).min() < 0.02 < np.abs(start - step).min()
+    assert quantizer.history_["train_loss"].iloc[-1] < 0.1 * quantizer.history_["train_loss"].iloc[0]
+
+
+@pytest.mark.parametrize("forward", ["hard", "soft"])
+@pytest.mark.parametrize("schedule", ["exponential", "linear", "cosine", "warmup", "cyclical"])
+def test_schedules_reach_the_layer(data, forward, schedule):
+    ends = dict(temperature_start=0.8, temperature_end=0.2)
+    quantizer = BitwiseQuantizer(2, forward=forward, temperature_schedule=schedule, **ends, **QUICK).fit(*data)
+    expected = [temperature_at(e / 3, schedule=schedule, start=0.8, end=0.2) for e in range(3)]
+    np.testing.assert_allclose(quantizer.history_["temperature"], expected)
+
+
+@pytest.mark.parametrize("init", [*INITS, "auto", QuantileQuantizer(ties="merge"), ThresholdQuantizer([-1, 0, 1])])
+def test_inits(data, init):
+    quantizer = BitwiseQuantizer(2, init=init, **QUICK).fit(*data)
+    assert (quantizer.n_levels_ <= 4).all()
+
+
+def test_without_learning_rate_the_init_stays(data):
+    X, y = data
+    quantizer = BitwiseQuantizer(3, init="kmeans", threshold_lr_ratio=0.0, **QUICK).fit(X, y)
+    np.testing.assert_array_equal(quantizer.transform(X), INITS["kmeans"](3).fit(X).transform(X))
+
+
+def test_init_gets_weights_and_labels(rng):
+    X = rng.uniform(size=(300, 1))
+    labels = np.where(X[:, 0] > 0.7, "hot", "cold")
+    quantizer = BitwiseQuantizer(1, init="tree", threshold_lr_ratio=0.0, **QUICK).fit(X, labels)
+    assert abs(thresholds_of(quantizer)[0] - 0.7) < 0.02
+    heavy = BitwiseQuantizer(1, init="quantile", threshold_lr_ratio=0.0, **QUICK)
+    heavy.fit(X, labels, sample_weight=np.where(X[:, 0] > 0.9, 100.0, 1.0))
+    assert thresholds_of(heavy)[0] > 0.9
+
+
+def test_class_weight_reaches_init_and_loss(rng):
+    X = rng.uniform(size=(300, 1))
+    y = (X[:, 0] > 0.9).astype(int)
+    quantizer = BitwiseQuantizer(1, init="quantile", threshold_lr_ratio=0.0, class_weight="balanced", **QUICK)
+    assert thresholds_of(quantizer.fit(X, y))[0] > 0.85
+    plain = clone(quantizer).set_params(class_weight=None).fit(X, y)
+    assert thresholds_of(plain)[0] < 0.6
+    assert plain.history_["train_loss"].iloc[0] != quantizer.history_["train_loss"].iloc[0]
+
+
+def test_class_weight_of_zero_drops_the_class(data):
+    X, _ = data
+    y = np.arange(120) % 3
+    dropped = BitwiseQuantizer(2, class_weight={0: 1, 1: 1, 2: 0}, **QUICK).fit(X, y)
+    removed = BitwiseQuantizer(2, class_weight={0: 1, 1: 1}, **QUICK).fit(X[y < 2], y[y < 2])
+    np.testing.assert_array_equal(thresholds_of(dropped), thresholds_of(removed))
+
+
+def test_large_offset_is_learned_as_well_as_none(rng):
+    """Mean 1e5, spread 1: a float32 fold would leave about 100 different thresholds in the whole range."""
+    X = np.round(rng.normal(size=(500, 2)) * 64) / 64  # exact in float32 with the offset, too
+    y = (X[:, 0] > 0.3) + np.abs(X[:, 1])
+    here = BitwiseQuantizer(2, **QUICK).fit(X, y)
+    there = BitwiseQuantizer(2, **QUICK).fit(X + 1e5, y)
+    agree = (here.transform(X) == there.transform(X + 1e5)).mean()
+    assert agree > 0.98
+
+
+# -- the joint net after fit -------------------------------------------------------------------------
+
+
+def test_the_net_is_folded(data):
+    X, y = data
+    quantizer = BitwiseQuantizer([3, 0, 1], **QUICK).fit(X, y)
+    net, book = quantizer.net_.module_, quantizer.codebook_
+    assert not net.training
+    assert quantizer.head_ is net.head
+    with torch.no_grad():
+        by_floats = net(torch.from_numpy(X))
+        by_codes = net.from_codes(torch.from_numpy(book.encode(X).astype(np.int32)))
+    np.testing.assert_array_equal(by_floats.numpy(), by_codes.numpy())
+
+
+def test_bits_before_and_after_folding(data, monkeypatch):
+    """The trained layer's hard bits, read through the map, are those of the codebook."""
+    X, y = data
+    seen = {}
+    fold = bitwise_module.sq.BitwiseQuantization.fold
+
+    def spy(layer):
+        layer.eval()
+        seen["bits"] = layer(torch.from_numpy(X)).detach().numpy()
+        return fold(layer)
+
+    monkeypatch.setattr(bitwise_module.sq.BitwiseQuantization, "fold", spy)
+    quantizer = BitwiseQuantizer(3, threshold_lr_ratio=300.0, **QUICK).fit(X, y)  # wild enough to change the order
+    column_map = quantizer.net_.module_.column_map.numpy()
+    assert (np.diff(column_map) < 0).any()
+    bits = quantizer.codebook_.thermometer(quantizer.codebook_.encode(X))
+    np.testing.assert_array_equal(bits[:, column_map], seen["bits"])
+
+
+def test_head_inputs_depend_on_the_widths_alone(rng):
+    X = np.column_stack([rng.normal(size=50), np.arange(50) % 2, np.full(50, 3.0)])
+    y = rng.normal(size=50)
+    for missing in ("error", "code"):
+        quantizer = BitwiseQuantizer(3, missing=missing, **QUICK).fit(X, y)
+        assert quantizer.head_[0].in_features == 3 * 7
+        assert quantizer.n_levels_.tolist()[1:] == ([2, 1] if missing == "error" else [3, 1])
+
+
+def test_column_map_by_hand():
+    starts = [np.float32([0]), np.float32([]), np.float32([1, 2])]
+    found = _column_map(starts, np.array([2, 0, 2]), np.array([False, False, True]))
+    # f0: one threshold, two inputs nothing feeds; f1: not sent; f2: two thresholds, then its missing bit.
+    assert found.tolist() == [0, -1, -1, 1, 2, 3]
+    assert _column_map([np.float32([])], np.array([0]), np.array([False])).tolist() == [-1]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "values", "expected"),
+    [
+        ([1.0], [0, 1, 2], [1.5]),  # on a value: into the gap above it, same side for all rows
+        ([0.25], [0, 1, 2], [0.25]),
+        ([0.1, 0.2, 0.3], [0, 1], [0.1]),  # two values have room for one
+        ([-5.0, 0.5, 9.0], [0, 1], [0.5]),
+        ([0.5], [3], []),
+    ],
+)
+def test_starts_lie_between_values(thresholds, values, expected):
+    found = _start_in_gaps(np.float32(thresholds), np.float32(values))
+    np.testing.assert_array_equal(found, np.float32(expected))
+
+
+# -- heads -------------------------------------------------------------------------------------------
+
+
+class Head(nn.Module):
+    def __init__(self, n_inputs, n_outputs, width=4):
+        super().__init__()
+        self.hidden, self.out = nn.Linear(n_inputs, width), nn.Linear(width, n_outputs)
+
+    def forward(self, x):
+        return self.out(torch.relu(self.hidden(x)))
+
+
+class Probabilities(Head):
+    def forward(self, x):
+        return torch.softmax(super().forward(x), dim=-1)
+
+
+@pytest.mark.parametrize("head", [Head, Head(9, 1), lambda n_inputs, n_outputs: Head(n_inputs, n_outputs, width=2)])
+def test_heads(data, head):
+    quantizer = BitwiseQuantizer(2, head=head, **QUICK).fit(*data)
+    assert isinstance(quantizer.head_, Head)
+
+
+def test_an_instance_is_not_trained_in_place(data):
+    head = Head(9, 1)
+    before = head.out.weight.detach().clone()
+    quantizer = BitwiseQuantizer(2, head=head, **QUICK).fit(*data)
+    assert torch.equal(head.out.weight, before)
+    assert not torch.equal(quantizer.head_.out.weight, before)
+
+
+def test_head_with_the_wrong_shape(data):
+    with pytest.raises(ValueError, match="wrong output shape"):
+        BitwiseQuantizer(2, head=Head(9, 4), **QUICK).fit(*data)
+
+
+# A row for each line of the table in docs/semantics.md: with a skorch net as head, whose setting holds.
+
+OURS = dict(max_epochs=2, batch_size=7, lr=0.5, weight_decay=0.3, hidden_sizes=(5,), random_state=0)
+
+
+def fit_with_net(data, net, **kwargs):
+    return BitwiseQuantizer(2, head=net, **{**OURS, **kwargs}).fit(*data)
+
+
+def test_skorch_training_parameters_hold(data):
+    net = NeuralNetRegressor(Head, module__width=3, max_epochs=4, batch_size=50, lr=1e-3, optimizer=torch.optim.RMSprop)
+    quantizer = fit_with_net(data, net)
+    assert quantizer.n_iter_ == 4
+    assert quantizer.net_.history[0]["train_batch_count"] == 3
+    assert isinstance(quantizer.net_.optimizer_, torch.optim.RMSprop)
+    assert quantizer.net_.optimizer_.param_groups[-1]["lr"] == 1e-3
+    assert quantizer.net_.optimizer_.param_groups[0]["lr"] == pytest.approx(1e-2)  # thresholds: threshold_lr_ratio
+    assert quantizer.head_.hidden.out_features == 3
+    assert isinstance(quantizer.net_, NeuralNetRegressor)
+
+
+def test_skorch_optimizer_lr_and_groups_hold(data):
+    net = NeuralNet(
+        Head, nn.MSELoss, optimizer__lr=1e-4, optimizer__param_groups=[("out.*", {"lr": 1e-5})], max_epochs=1
+    )
+    groups = fit_with_net(data, net).net_.optimizer_.param_groups
+    assert [group["lr"] for group in groups] == pytest.approx([1e-3, 1e-5, 1e-4])
+    assert [len(group["params"]) for group in groups] == [1, 2, 2]
+
+
+def test_skorch_criterion_holds_and_target_is_standardized_for_differences_only(data):
+    X, y = data
+    y = 100 + 10 * y
+    for criterion, mean in [(nn.L1Loss, y.mean()), (nn.HuberLoss, y.mean()), (nn.PoissonNLLLoss, 0.0)]:
+        quantizer = fit_with_net((X, y), NeuralNet(Head, criterion, max_epochs=1))
+        assert isinstance(quantizer.net_.criterion_, criterion)
+        np.testing.assert_allclose(quantizer.target_mean_, mean)
+
+
+def test_skorch_callbacks_hold_beside_ours(data):
+    class Count(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("rows", len(net.history))
+
+    quantizer = fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=3, callbacks=[Count()]))
+    assert quantizer.history_["rows"].tolist() == [1, 2, 3]
+    assert "temperature" in quantizer.history_
+
+
+def test_skorch_split_and_iterators_are_replaced(data):
+    quantizer = fit_with_net(data, NeuralNetRegressor(Head, max_epochs=1))  # its default holds out a fifth
+    assert "valid_loss" not in quantizer.history_
+    assert sum(batch["train_batch_size"] for batch in quantizer.net_.history[0]["batches"]) == 120
+
+
+def test_skorch_early_stopping_callback_ends_training(data):
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 2:
+                raise KeyboardInterrupt
+
+    assert fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=9, callbacks=[Stop()])).n_iter_ == 2
+    patient = EarlyStopping(monitor="train_loss", patience=1, threshold=10.0, threshold_mode="abs")
+    assert fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=9, callbacks=[patient])).n_iter_ < 9
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        NeuralNetClassifier(Probabilities, max_epochs=2),
+        NeuralNetClassifier(Head, criterion=nn.CrossEntropyLoss, max_epochs=2),
+        NeuralNet(Head, nn.CrossEntropyLoss, criterion__label_smoothing=0.1, max_epochs=2),
+    ],
+)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_skorch_classifiers(data, net, weighted, early_stopping):
+    X, _ = data
+    y = np.where(X[:, 0] > 0, "b", "a")
+    weights = np.arange(1, 121) if weighted else None
+    quantizer = BitwiseQuantizer(2, head=net, early_stopping=early_stopping, random_state=0)
+    assert quantizer.fit(X, y, sample_weight=weights).n_iter_ <= 2
+
+
+def test_skorch_net_is_not_touched(data):
+    net = NeuralNetRegressor(Head, max_epochs=1, verbose=1)
+    before = repr(net.get_params(deep=False))
+    fit_with_net(data, net)
+    assert repr(net.get_params(deep=False)) == before
+    assert not net.initialized_
+
+
+def test_skorch_parameters_are_reachable(data):
+    quantizer = BitwiseQuantizer(2, head=NeuralNetRegressor(Head, max_epochs=1))
+    quantizer.set_params(head__lr=0.123, head__module__width=6)
+    fitted = clone(quantizer).fit(*data)
+    assert fitted.net_.lr == 0.123
+    assert fitted.head_.hidden.out_features == 6
+
+
+def test_one_logit_criterion_is_refused(data):
+    X, y = data
+    with pytest.raises(ValueError, match="CrossEntropyLoss"):
+        BitwiseQuantizer(2, head=NeuralNet(Head, nn.BCEWithLogitsLoss)).fit(X, y > 0)
+
+
+def test_weights_need_a_loss_per_row(data):
+    class Mean(nn.Module):
+        def forward(self, prediction, y):
+            return ((prediction - y) ** 2).mean()
+
+    X, y = data
+    quantizer = BitwiseQuantizer(2, head=NeuralNet(Head, Mean, max_epochs=1))
+    quantizer.fit(X, y, sample_weight=np.full(120, 2.0))  # all alike: nothing to weigh
+    with pytest.raises(ValueError, match="Mean does not"):
+        quantizer.fit(X, y, sample_weight=np.arange(1, 121))
+
+
+# -- early stopping ----------------------------------------------------------------------------------
+
+
+def test_early_stopping_restores_the_best_epoch(rng):
+    X, y = rng.normal(size=(80, 3)), rng.normal(size=80)  # nothing to learn: validation gets worse
+    quantizer = BitwiseQuantizer(
+        3, early_stopping=True, patience=3, max_epochs=60, lr=0.02, batch_size=16, hidden_sizes=(64,), random_state=0
+    ).fit(X, y)
+    losses = quantizer.history_["valid_loss"]
+    assert quantizer.best_epoch_ == int(losses.argmin()) + 1
+    assert quantizer.n_iter_ == quantizer.best_epoch_ + 3
+
+
+def test_the_restored_net_has_the_recorded_hard_bit_loss(data):
+    """The validation loss is that of the bits a device sends, in training with sigmoids too."""
+    X, y = data
+    split = TimeSeriesSplit(2)
+    quantizer = BitwiseQuantizer(
+        2, forward="soft", temperature_start=5.0, temperature_end=4.0, early_stopping=True, validation_fraction=split,
+        patience=2, max_epochs=8, hidden_sizes=(8,), batch_size=16, random_state=0,
+    ).fit(X, y)
+    _, held_out = next(split.split(X))
+    codes = torch.from_numpy(quantizer.codebook_.encode(X[held_out]).astype(np.int32))
+    with torch.no_grad():
+        output = quantizer.net_.module_.from_codes(codes).numpy().ravel()
+    target = (y[held_out] - quantizer.target_mean_) / quantizer.target_scale_
+    recorded = quantizer.history_["valid_loss"][quantizer.best_epoch_ - 1]
+    assert ((output - target) ** 2).mean() == pytest.approx(recorded, rel=1e-4)
+
+
+def test_validation_rows_are_stratified_and_not_trained_on(data):
+    X, _ = data
+    y = np.arange(120) % 2
+    quantizer = BitwiseQuantizer(2, early_stopping=True, validation_fraction=0.25, **QUICK).fit(X, y)
+    sizes = [sum(batch[f"{part}_batch_size"] for batch in quantizer.net_.history[0]["batches"] if f"{part}_batch_size" in batch) for part in ("train", "valid")]
+    assert sizes == [90, 30]
+
+
+# -- bad input ---------------------------------------------------------------------------------------
+
+FRAME = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [5.0, 6, 7, 8]})
+Y = np.array([0.0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("params", "X", "y", "message"),
+    [
+        ({}, FRAME.assign(b=[1, NAN, 2, 3]), Y, "NaN in feature 'b'.*missing=\"code\""),
+        ({}, FRAME.assign(b=[1, np.inf, 2, 3]), Y, "contains infinity in feature 'b'"),
+        ({}, FRAME.assign(b=[1, 1e300, 2, 3]), Y, "1e.300.*overflows float32, in feature 'b'"),
+        (dict(n_bits=17), FRAME, Y, "from 0 to 16, got 17 for feature 'a'"),
+        (dict(n_bits=-1), FRAME, Y, "from 0 to 16, got -1"),
+        (dict(n_bits=2.5), FRAME, Y, "n_bits must be"),
+        (dict(n_bits=[2.0, 3.0]), FRAME, Y, "got 2.0 for feature 'a'"),
+        (dict(n_bits=True), FRAME, Y, "n_bits must be"),
+        (dict(n_bits="four"), FRAME, Y, "n_bits must be"),
+        (dict(n_bits=[1, 2, 3]), FRAME, Y, "one integer or 2, one per feature"),
+        (dict(n_bits={"a": 1, "c": 2}), FRAME, Y, "names 'c', which is no feature"),
+        (dict(n_bits={"a": 1}), FRAME, Y, "leaves out 'b'"),
+        (dict(init="random"), FRAME, Y, "'init' parameter.*'kmeans'.*Got 'random'"),
+        (dict(encode="onehot"), FRAME, Y, "'encode' parameter.*'thermometer'.*Got 'onehot'"),
+        (dict(temperature_schedule="sawtooth"), FRAME, Y, "'temperature_schedule' parameter.*'cosine'"),
+        (dict(missing="bin"), FRAME, Y, "'missing' parameter.*'code'"),
+        (dict(hidden_sizes=(0,)), FRAME, Y, "hidden_sizes must be positive integers, got 0"),
+        (dict(device="tpu9"), FRAME, Y, "device 'tpu9'"),
+        (dict(class_weight="balanced"), FRAME, Y, "class_weight='balanced' makes no sense"),
+        (dict(init=ThresholdQuantizer([0.5, 1.5, 2.5]), n_bits=1), FRAME, Y, "3 thresholds for feature 0.*room for 1"),
+        (dict(early_stopping=True, validation_fraction=0.1, task="classification"), FRAME, [0, 1, 0, 1], "classes"),
+        ({}, FRAME, None, "requires y to be passed"),
+        ({}, FRAME, [NAN, 0, 1, 2], "y contains NaN"),
+        ({}, FRAME, np.zeros((4, 2, 2)), "one or two dimensions|dim 3"),
+        ({}, FRAME, np.array([1j, 0, 1, 2]), "dtype complex128|Complex"),
+        ({}, FRAME, np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "of which neither"),
+        ({}, FRAME, [1.0, 2.0], "inconsistent numbers of samples"),
+        ({}, FRAME, ["a"] * 4, "one class only, .*'a'"),
+        ({}, FRAME.iloc[:1], Y[:1], "1 sample"),
+        ({}, FRAME, Y, "sample_weight must not be negative, got .*-1.0.* in row 2"),
+    ],
+)
+def test_refuses(params, X, y, message):
+    weights = [1, 1, -1, 1] if "negative" in message else None
+    with pytest.raises((ValueError, TypeError), match=re.compile(message, re.DOTALL)):
+        BitwiseQuantizer(**{**QUICK, **params}).fit(X, y, sample_weight=weights)
+
+
+def test_too_many_thresholds(rng):
+    X = rng.normal(size=(70_000, 2))
+    with pytest.raises(ValueError, match=r"131070 thresholds|at most 2\^17"):
+        BitwiseQuantizer(16, **QUICK).fit(np.column_stack([X, X[:, 0] ** 2]), X[:, 0])
+
+
+def test_divergence_is_an_error(data):
+    X, y = data
+    with pytest.raises(ValueError, match="Training diverged: .* Lower lr"):
+        BitwiseQuantizer(2, lr=1e30, lr_schedule="constant", **QUICK).fit(X, y)
+
+
+# -- in the company of scikit-learn ------------------------------------------------------------------
+
+
+def test_pipeline_with_imputer_and_boosting(data):
+    X, y = data
+    X = X.copy()
+    X[::7, 1] = NAN
+    pipe = make_pipeline(
+        SimpleImputer(), BitwiseQuantizer(n_bits=3, **QUICK), HistGradientBoostingRegressor(max_iter=10)
+    )
+    search = GridSearchCV(pipe, {"bitwisequantizer__n_bits": [1, 3]}, cv=2).fit(X, y)
+    assert search.best_params_ == {"bitwisequantizer__n_bits": 3}
+
+
+def test_column_transformer_and_set_output(data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    both = make_column_transformer((BitwiseQuantizer(2, **QUICK), ["a", "b"]), remainder="passthrough")
+    both.set_output(transform="pandas")
+    out = both.fit_transform(frame, y)
+    assert out.columns.tolist() == ["bitwisequantizer__a", "bitwisequantizer__b", "remainder__c"]
+    assert out["bitwisequantizer__a"].dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    ("y", "task", "n_outputs"),
+    [
+        (np.array([1.0, 2, 3, 1]), "regression", 1),
+        (np.array([[1.0, 2], [2, 3], [3, 5], [4, 1]]), "regression", 2),
+        (np.array([1, 2, 3, 1]), "classification", 3),
+        (np.array([True, False, True, False]), "classification", 2),
+        (np.array(["a", "b", "c", "a"], dtype=object), "classification", 3),
+        (np.array([1.5, 2, 3, 1], dtype=object), "regression", 1),
+        (pd.Series(["a", "b", "a", "b"], dtype="category"), "classification", 2),
+    ],
+)
+def test_task(y, task, n_outputs):
+    quantizer = BitwiseQuantizer(1, **QUICK).fit(FRAME, y)
+    assert quantizer.task_ == task
+    assert quantizer.head_[-1].out_features == n_outputs
+
+
+def test_many_integers_are_a_regression(rng):
+    X = rng.normal(size=(60, 1))
+    assert BitwiseQuantizer(1, **QUICK).fit(X, np.arange(60) % 20).task_ == "classification"
+    assert BitwiseQuantizer(1, **QUICK).fit(X, np.arange(60) % 21).task_ == "regression"
+    assert BitwiseQuantizer(1, task="classification", **QUICK).fit(X, np.arange(60) % 21).task_ == "classification"

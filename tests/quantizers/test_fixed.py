@@ -1,0 +1,279 @@
+"""The quantizers that need no gradient, on rows small enough to work out by hand."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.tree import DecisionTreeRegressor
+
+from skbsq import KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer, UniformQuantizer
+from skbsq.quantizers import kmeans as kmeans_module
+from skbsq.quantizers._cells import between
+
+NAN = float("nan")
+UNSUPERVISED = [UniformQuantizer, QuantileQuantizer, KMeansQuantizer]
+
+
+def column(values):
+    return np.array(values, dtype=np.float64)[:, None]
+
+
+EIGHT = [0, 1, 2, 3, 4, 5, 6, 14]
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "values", "thresholds", "levels"),
+    [
+        # lo + s (k + 1/2) with s = 14 / 3
+        (UniformQuantizer(2), EIGHT, [14 / 6, 7, 14 * 5 / 6], [1, 4.5, 28 / 3, 14]),
+        (UniformQuantizer(2, levels="midpoint"), EIGHT, [14 / 6, 7, 14 * 5 / 6], [0, 14 / 3, 28 / 3, 14]),
+        (UniformQuantizer(1), EIGHT, [7], [3, 14]),
+        (UniformQuantizer(1, levels="midpoint"), EIGHT, [7], [0, 14]),
+        (QuantileQuantizer(2), EIGHT, [1.5, 3.5, 5.5], [0.5, 2.5, 4.5, 10]),
+        (QuantileQuantizer(2, levels="midpoint"), EIGHT, [1.5, 3.5, 5.5], [0.5, 2.5, 4.5, 6.5]),
+        (QuantileQuantizer(2, quantile_method="linear"), EIGHT, [1.75, 3.5, 5.25], [0.5, 2.5, 4.5, 10]),
+        (QuantileQuantizer(1), [1, 2] + [3] * 8, [2.5], [1.5, 3]),
+        (QuantileQuantizer(1, ties="merge"), [1, 2] + [3] * 8, [3], [2.7, 4]),
+        (QuantileQuantizer(2), [1, 2] + [3] * 8, [1.5, 2.5], [1, 2, 3]),
+        (KMeansQuantizer(1), EIGHT, [8.5], [3, 14]),
+        (KMeansQuantizer(2), [0, 1, 10, 11, 20, 21, 90], [5.5, 15.5, 55.25], [0.5, 10.5, 20.5, 90]),
+    ],
+)
+def test_by_hand(quantizer, values, thresholds, levels):
+    book = quantizer.fit(column(values)).codebook_
+    np.testing.assert_array_equal(book.thresholds[0], np.float32(thresholds))
+    np.testing.assert_allclose(book.levels[0], levels, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("Quantizer", UNSUPERVISED)
+@given(x=hnp.arrays(np.float32, st.integers(1, 30), elements=st.integers(-5, 5)), n_bits=st.integers(0, 4))
+def test_levels_are_within_their_bins_and_counts_add_up(Quantizer, x, n_bits):
+    quantizer = Quantizer(n_bits).fit(x[:, None])
+    book = quantizer.codebook_
+    assert book.n_levels[0] <= 2**n_bits
+    np.testing.assert_array_equal(book.encode(column(book.levels[0])).ravel(), np.arange(book.n_levels[0]))
+    np.testing.assert_array_equal(book.counts[0], np.bincount(book.encode(x[:, None]).ravel(), minlength=book.n_levels[0]))
+
+
+@given(
+    x=hnp.arrays(np.float32, st.integers(1, 40), elements=st.integers(-8, 8)),
+    n_bits=st.integers(0, 5),
+    quantizer=st.sampled_from([QuantileQuantizer, KMeansQuantizer]),
+)
+def test_duplicates_do_not_lose_resolution(x, n_bits, quantizer):
+    fitted = quantizer(n_bits).fit(x[:, None])
+    assert fitted.n_levels_[0] == min(2**n_bits, np.unique(x).size)
+    assert (fitted.codebook_.counts[0] > 0).all()
+
+
+def test_quantiles_equal_numpys(rng):
+    x = rng.lognormal(size=997).astype(np.float32)
+    shares = np.arange(1, 16) / 16
+    for method in ["averaged_inverted_cdf", "linear"]:
+        expected = np.quantile(x.astype(np.float64), shares, method=method).astype(np.float32)
+        found = QuantileQuantizer(4, quantile_method=method, ties="merge").fit(x[:, None]).thresholds_[0]
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_refill_splits_the_heaviest_bin_near_its_middle():
+    # Quantiles of 90 zeros and 1..10 at four levels are all 0. Refilled: the bin 1..10 in half, then a half of it.
+    x = column([0] * 90 + list(range(1, 11)))
+    np.testing.assert_array_equal(QuantileQuantizer(2).fit(x).thresholds_[0], [0, 2.5, 5.5])
+    np.testing.assert_array_equal(QuantileQuantizer(2).fit(x).codebook_.counts[0], [90, 2, 3, 5])
+
+
+def test_linear_quantiles_take_no_weights():
+    with pytest.raises(ValueError, match="averaged_inverted_cdf"):
+        QuantileQuantizer(quantile_method="linear").fit(column([1, 2, 3]), sample_weight=[1, 2, 1])
+
+
+def brute_force_error(x, k):
+    x = np.sort(x)
+    best = np.inf
+    for stops in itertools.combinations(range(1, x.size), k - 1):
+        best = min(best, sum(((part - part.mean()) ** 2).sum() for part in np.split(x, stops)))
+    return best
+
+
+def squared_error(quantizer, x):
+    return ((quantizer.inverse_transform(quantizer.transform(x)) - x) ** 2).sum()
+
+
+@given(x=hnp.arrays(np.float64, st.integers(2, 9), elements=st.integers(-20, 20)), n_bits=st.integers(1, 2))
+def test_kmeans_is_the_exact_optimum(x, n_bits):
+    k = min(2**n_bits, np.unique(x).size)
+    assume(k > 1)
+    quantizer = KMeansQuantizer(n_bits).fit(x[:, None])
+    np.testing.assert_allclose(squared_error(quantizer, x[:, None]), brute_force_error(x, k), rtol=1e-5, atol=1e-6)
+
+
+def test_kmeans_exact_equals_brute_force_with_weights(rng):
+    x, weights = rng.normal(size=8), rng.integers(1, 4, size=8)
+    weighted = KMeansQuantizer(2).fit(x[:, None], sample_weight=weights)
+    repeated = KMeansQuantizer(2).fit(np.repeat(x, weights)[:, None])
+    np.testing.assert_array_equal(weighted.thresholds_[0], repeated.thresholds_[0])
+
+
+@pytest.mark.parametrize("n_bits", [2, 4, 6])
+@pytest.mark.parametrize("draw", ["normal", "lognormal", "uniform"])
+def test_kmeans_lloyd_is_near_the_optimum(n_bits, draw, rng, monkeypatch):
+    x = getattr(rng, draw)(size=(5000, 1)).astype(np.float32)
+    exact = squared_error(KMeansQuantizer(n_bits).fit(x), x)
+    monkeypatch.setattr(kmeans_module, "EXACT_LIMIT", 2**14)
+    assert squared_error(KMeansQuantizer(n_bits).fit(x), x) <= 1.02 * exact
+
+
+def test_kmeans_lloyd_keeps_every_bin(monkeypatch, rng):
+    monkeypatch.setattr(kmeans_module, "EXACT_LIMIT", 0)
+    x = np.concatenate([rng.normal(size=50), [1e6, 2e6, 1e9]])[:, None]
+    quantizer = KMeansQuantizer(4).fit(x)
+    assert quantizer.n_levels_[0] == 16
+    assert (quantizer.codebook_.counts[0] > 0).all()
+
+
+def test_tree_equals_sklearns_tree(rng):
+    X = rng.normal(size=(500, 1)).astype(np.float32)
+    y = np.sin(3 * X[:, 0]) + 0.1 * rng.normal(size=500)
+    quantizer = TreeQuantizer(3).fit(X, y)
+    tree = DecisionTreeRegressor(max_leaf_nodes=8, min_weight_fraction_leaf=0.001, random_state=0).fit(X, y)
+    leaves, codes = tree.apply(X), quantizer.transform(X).ravel()
+    assert len(set(zip(leaves.tolist(), codes.tolist(), strict=True))) == 8 == quantizer.n_levels_[0]
+    np.testing.assert_allclose(quantizer.thresholds_[0], np.sort(tree.tree_.threshold[tree.tree_.feature >= 0]))
+
+
+def test_tree_knows_labels_and_several_targets(rng):
+    X = rng.uniform(size=(200, 2))
+    labels = np.where(X[:, 0] > 0.3, "hot", "cold")
+    quantizer = TreeQuantizer([1, 1]).fit(X, labels)
+    assert quantizer.task_ == "classification"
+    assert abs(quantizer.thresholds_[0][0] - 0.3) < 0.02
+    both = TreeQuantizer(1).fit(X, np.column_stack([X[:, 0] > 0.3, X[:, 1] > 0.8]).astype(float))
+    np.testing.assert_allclose(np.concatenate(both.thresholds_), [0.3, 0.8], atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "expected"),
+    [
+        ([1, 2], [[1, 2], [1, 2]]),
+        ([[1], [3, 2]], [[1], [2, 3]]),
+        ({"b": [5], "a": []}, [[], [5]]),
+        ([], [[], []]),
+        (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+    ],
+)
+def test_threshold_quantizer_forms(thresholds, expected):
+    X = pd.DataFrame({"a": [0.0, 4.0], "b": [1.0, 6.0]})
+    found = ThresholdQuantizer(thresholds).fit(X).thresholds_
+    for t, e in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(t, e)
+
+
+def test_threshold_quantizer_learns_levels_only():
+    quantizer = ThresholdQuantizer([10, 20, 30]).fit(column([1, 3, 12]))
+    # Means where rows are; midpoint between 20 and 30; half a gap beyond 30.
+    np.testing.assert_array_equal(quantizer.codebook_.levels[0], [2, 12, 25, 35])
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "message"),
+    [
+        ({"a": [1]}, "leaves out 'b'"),
+        ({"a": [1], "b": [1], "c": [1]}, "'c', which is no feature"),
+        ([[1]], "1 arrays, but X has 2"),
+        ([[1], [NAN]], "feature 'b' must be finite"),
+        (["x"], "feature 'a' must be a 1-d array of numbers"),
+    ],
+)
+def test_threshold_quantizer_refuses(thresholds, message):
+    with pytest.raises(ValueError, match=message):
+        ThresholdQuantizer(thresholds).fit(pd.DataFrame({"a": [0.0, 1.0], "b": [1.0, 2.0]}))
+
+
+# -- missing values ----------------------------------------------------------------------------------
+
+MISSING = pd.DataFrame(
+    {
+        "seen": [0.0, 1.0, 2.0, 3.0],
+        "holes": [0.0, NAN, 2.0, 3.0],
+        "never": [NAN] * 4,
+        "constant": [7.0] * 4,
+        "patchy": [7.0, NAN, 7.0, 7.0],
+    }
+)
+
+
+@pytest.mark.parametrize("Quantizer", [*UNSUPERVISED, TreeQuantizer])
+@pytest.mark.parametrize(
+    ("n_bits", "n_levels"),
+    [(0, [1, 1, 1, 1, 1]), (1, [2, 2, 2, 1, 2]), (2, [4, 4, 2, 1, 2]), (16, [5, 4, 2, 1, 2])],
+)
+def test_missing_code(Quantizer, n_bits, n_levels):
+    quantizer = Quantizer(n_bits, missing="code").fit(MISSING, [0.0, 5.0, 1.0, 3.0])
+    if Quantizer is UniformQuantizer and n_bits == 16:
+        assert quantizer.n_levels_.tolist()[2:] == n_levels[2:]
+    else:
+        assert quantizer.n_levels_.tolist() == n_levels
+    codes = quantizer.transform(pd.DataFrame(NAN, index=[0], columns=MISSING.columns))
+    # The missing code is the top one; where there is none (not sent, or constant and never missing), 0.
+    has_missing = quantizer.codebook_.has_missing
+    np.testing.assert_array_equal(codes[0], np.where(has_missing, quantizer.n_levels_ - 1, 0))
+    assert has_missing.tolist() == [n_bits > 0, n_bits > 0, n_bits > 0, False, n_bits > 0]
+    regular = [levels[~np.isnan(levels)] for levels in quantizer.codebook_.levels]
+    assert all(np.isfinite(levels).all() and levels.size for levels in regular)
+    assert regular[2].tolist() == [0.0]
+    assert regular[3].tolist() == [7.0]
+    assert regular[4].tolist() == [7.0]
+
+
+def test_missing_code_at_one_bit_is_an_indicator():
+    quantizer = QuantileQuantizer(1, missing="code", encode="thermometer").fit(column([1, NAN, 3]))
+    np.testing.assert_array_equal(quantizer.transform(column([1, NAN, 3])), [[0], [1], [0]])
+    np.testing.assert_array_equal(quantizer.inverse_transform([[0], [1]]), [[2], [NAN]])
+
+
+def test_missing_levels_ignore_missing_rows():
+    quantizer = QuantileQuantizer(2, missing="code").fit(column([1, 2, 9, NAN]), sample_weight=[1, 3, 1, 5])
+    np.testing.assert_array_equal(quantizer.codebook_.levels[0], [1, 2, 9, NAN])
+    np.testing.assert_array_equal(quantizer.codebook_.counts[0], [1, 1, 1, 1])
+
+
+# -- parts -------------------------------------------------------------------------------------------
+
+
+@given(a=st.floats(width=32, allow_nan=False, allow_infinity=False), b=st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_between_parts_its_neighbours(a, b):
+    low, high = sorted([np.float32(a), np.float32(b)])
+    assume(low < high)
+    middle = between(low, high)
+    assert low <= middle < high
+
+
+def test_between_of_adjacent_floats():
+    one = np.float32(1)
+    above = np.nextafter(one, np.float32(2))
+    assert between(one, above) == one
+    assert between(above, np.nextafter(above, np.float32(2))) == above
+
+
+@pytest.mark.parametrize("exponent", [-30, 30])
+@pytest.mark.parametrize("Quantizer", [*UNSUPERVISED, TreeQuantizer])
+def test_scale_invariance(Quantizer, exponent, rng):
+    X = rng.lognormal(size=(300, 2)).astype(np.float32)
+    y = X[:, 0] + rng.normal(size=300)
+    factor = np.float32(2.0**exponent)
+    here, there = Quantizer(3).fit(X, y), Quantizer(3).fit(X * factor, y)
+    np.testing.assert_array_equal(here.transform(X), there.transform(X * factor))
+    for t, scaled in zip(here.thresholds_, there.thresholds_, strict=True):
+        np.testing.assert_array_equal(t * factor, scaled)
+
+
+def test_large_offset_keeps_its_digits(rng):
+    X = (1e5 + rng.normal(size=(500, 1))).astype(np.float32)
+    for Quantizer in UNSUPERVISED:
+        quantizer = Quantizer(2).fit(X)
+        assert quantizer.n_levels_[0] == 4
+        assert (quantizer.codebook_.counts[0] > 0).all()

@@ -1,0 +1,23 @@
+"""What properties are tried on."""
+
+import numpy as np
+from hypothesis import strategies as st
+
+from skbsq import Codebook
+
+finite32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def codebooks(draw, missing=st.sampled_from(["error", "code"])):
+    thresholds = draw(st.lists(st.lists(finite32, max_size=6), min_size=1, max_size=4))
+    return Codebook.from_thresholds(thresholds, missing=draw(missing))
+
+
+def neighbours(thresholds):
+    """Each threshold with the floats beside it, zeros of both signs and the infinities."""
+    t = np.concatenate([thresholds, np.float32([0.0, -0.0])])
+    ends = np.float32([-np.inf, np.inf])
+    with np.errstate(over="ignore", under="ignore"):
+        beside = [np.nextafter(t, end) for end in ends]
+    return np.concatenate([t, *beside, ends])

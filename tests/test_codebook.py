@@ -1,0 +1,484 @@
+import copy
+import hashlib
+import json
+import pickle
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from skbsq import Codebook
+from skbsq._codebook import midpoint_levels
+from skbsq._encode import BLOCK_ROWS
+from tests import reference
+from tests.strategies import codebooks, neighbours
+
+INF, NAN = float("inf"), float("nan")
+
+
+# -- encode ------------------------------------------------------------------------------------------
+
+
+def test_encode_by_hand():
+    book = Codebook.from_thresholds([[0.0, 1.0, 2.5], [10.0]])
+    X = [[-1, 9], [0, 10], [0.5, 11], [1, 10], [2.5, 10], [2.6, 10]]
+    np.testing.assert_array_equal(book.encode(X), [[0, 0], [0, 0], [1, 1], [1, 0], [2, 0], [3, 0]])
+
+
+@given(codebooks(missing=st.just("code")), st.data())
+def test_encode_equals_reference(book, data):
+    special = neighbours(np.concatenate(book.thresholds)).tolist() + [NAN]
+    value = st.one_of(st.sampled_from(special), st.floats(width=32))
+    X = data.draw(hnp.arrays(np.float32, (5, book.n_features), elements=value))
+    np.testing.assert_array_equal(book.encode(X), reference.encode(X, book))
+
+
+@pytest.mark.parametrize("n_thresholds", [1, 2, 3, 7, 15, 255, 300, 65535])
+def test_encode_equals_reference_at_thresholds_and_their_neighbours(n_thresholds, rng):
+    t = np.unique(rng.normal(size=n_thresholds + 10).astype(np.float32))[:n_thresholds]
+    book = Codebook.from_thresholds([t])
+    x = neighbours(rng.choice(t, size=min(n_thresholds, 20)))
+    np.testing.assert_array_equal(book.encode(x[:, None]).ravel(), [(t < v).sum() for v in x])
+    assert book.encode(x[:, None]).dtype == (np.uint8 if n_thresholds < 256 else np.uint16)
+
+
+def test_encode_is_strict():
+    t = np.float32(0.1)
+    book = Codebook.from_thresholds([[t]])
+    x = [np.nextafter(t, np.float32(-1)), t, np.nextafter(t, np.float32(1))]
+    np.testing.assert_array_equal(book.encode(np.array(x)[:, None]).ravel(), [0, 0, 1])
+
+
+def test_encode_zeros_and_infinities():
+    book = Codebook.from_thresholds([[-0.0]])
+    assert np.signbit(book.thresholds[0][0]) == np.False_
+    np.testing.assert_array_equal(book.encode([[0.0], [-0.0], [INF], [-INF], [1e-45]]).ravel(), [0, 0, 1, 0, 1])
+
+
+def test_encode_float64_beyond_float32_is_an_infinity():
+    book = Codebook.from_thresholds([[np.finfo(np.float32).max]])
+    np.testing.assert_array_equal(book.encode(np.array([[1e300], [-1e300], [3.4e38]])).ravel(), [1, 0, 0])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.int64, np.uint16, bool, object])
+def test_encode_types(dtype):
+    book = Codebook.from_thresholds([[0.0, 2.0], [0.5]])
+    X = np.array([[0, 1], [1, 0], [1, 1]]).astype(dtype)
+    np.testing.assert_array_equal(book.encode(X), [[0, 1], [1, 0], [1, 1]])
+
+
+def test_encode_rounds_to_float32_before_comparing():
+    book = Codebook.from_thresholds([[0.1]])
+    assert float(np.float32(0.1)) > 0.1
+    assert book.encode(np.array([[0.1000000012]], dtype=np.float64))[0, 0] == 0
+    assert book.encode(np.array([[2**24 + 1]]))[0, 0] == 1  # an integer that float32 does not hold
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        np.asfortranarray,
+        lambda X: X[::-1][::-1],
+        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+        lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),  # read-only
+    ],
+)
+def test_encode_memory_layouts(layout, rng):
+    X = rng.normal(size=(50, 3)).astype(np.float32)
+    book = Codebook.from_thresholds([[0], [-1, 1], [-0.5, 0, 0.5]])
+    np.testing.assert_array_equal(book.encode(layout(X)), book.encode(X))
+
+
+@pytest.mark.parametrize("exponent", [-30, 30])
+def test_encode_is_scale_invariant(exponent, rng):
+    X = rng.normal(size=(200, 2)).astype(np.float32)
+    thresholds = [rng.normal(size=7).astype(np.float32) for _ in range(2)]
+    codes = Codebook.from_thresholds(thresholds).encode(X)
+    factor = np.float32(2.0**exponent)
+    scaled = Codebook.from_thresholds([t * factor for t in thresholds]).encode(X * factor)
+    np.testing.assert_array_equal(scaled, codes)
+
+
+def test_encode_in_more_than_one_block(rng):
+    X = rng.normal(size=(2 * BLOCK_ROWS + 7, 1))
+    book = Codebook.from_thresholds([[0.0]])
+    np.testing.assert_array_equal(book.encode(X), X.astype(np.float32) > 0)
+    X[-1] = NAN
+    with pytest.raises(ValueError, match=rf"NaN in feature 0 \(row {len(X) - 1}\)"):
+        book.encode(X)
+
+
+def test_encode_does_not_touch_its_input(rng):
+    X = rng.normal(size=(5, 1))
+    before = X.copy()
+    Codebook.from_thresholds([[0.0]]).encode(X)
+    np.testing.assert_array_equal(X, before)
+
+
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        ([1.0], "2-d"),
+        ([[1.0, 2.0]], "X has 2 features, but this codebook has 1"),
+        ([["a"]], "real numbers"),
+        ([[None, "a"]], "must hold numbers"),
+        ([[1j]], "real numbers"),
+        (np.array([["2020-01-01"]], dtype="datetime64[s]"), "real numbers"),
+    ],
+)
+def test_encode_refuses(X, message):
+    with pytest.raises(ValueError, match=message):
+        Codebook.from_thresholds([[0.0]]).encode(X)
+
+
+# -- missing -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "has_missing", "n_levels", "n_bits", "nan_code", "nan_bits"),
+    [
+        ([0.0, 1.0], None, 4, 2, 3, [0, 0, 1]),
+        ([], True, 2, 1, 1, [1]),  # one regular level: an indicator
+        ([], None, 1, 0, 0, []),  # not sent, or constant and never missing
+        ([], False, 1, 0, 0, []),
+        ([0.0], False, 2, 1, 0, [0]),
+    ],
+)
+def test_missing_code(thresholds, has_missing, n_levels, n_bits, nan_code, nan_bits):
+    book = Codebook.from_thresholds(
+        [thresholds], missing="code", has_missing=None if has_missing is None else [has_missing]
+    )
+    assert (book.n_levels[0], book.n_bits[0]) == (n_levels, n_bits)
+    codes = book.encode([[NAN], [INF]])
+    assert codes[0, 0] == nan_code
+    assert codes[1, 0] == len(thresholds)
+    np.testing.assert_array_equal(book.thermometer(codes)[0], nan_bits)
+    assert np.isnan(book.decode(codes)[0, 0]) == bool(book.has_missing[0])
+
+
+def test_missing_error_names_the_feature():
+    book = Codebook.from_thresholds([[0.0], []], feature_names=["a", "b"])
+    for X, name in [([[NAN, 0]], "a"), ([[0, NAN]], "b")]:
+        with pytest.raises(ValueError, match=f"NaN in feature '{name}'"):
+            book.encode(X)
+
+
+def test_missing_rule_and_flags_must_agree():
+    with pytest.raises(ValueError, match="missing must be one of"):
+        Codebook.from_thresholds([[0]], missing="bin")
+    with pytest.raises(ValueError, match="all False"):
+        Codebook.from_thresholds([[0]], has_missing=[True])
+    with pytest.raises(ValueError, match="1 bools"):
+        Codebook.from_thresholds([[0]], missing="code", has_missing=[1])
+
+
+# -- thermometer and decode --------------------------------------------------------------------------
+
+
+@given(codebooks(), st.data())
+def test_thermometer_equals_reference_and_comes_back(book, data):
+    codes = np.array([[data.draw(st.integers(0, int(n) - 1)) for n in book.n_levels] for _ in range(4)])
+    bits = book.thermometer(codes)
+    expected = [
+        sum(
+            (
+                reference.thermometer_one(c, t.size, bool(m))
+                for c, t, m in zip(row, book.thresholds, book.has_missing, strict=True)
+            ),
+            [],
+        )
+        for row in codes.tolist()
+    ]
+    np.testing.assert_array_equal(bits, np.array(expected).reshape(4, -1))
+    assert bits.dtype == np.uint8
+    assert bits.shape[1] == book.n_columns == len(book.column_names())
+    np.testing.assert_array_equal(book.codes_from_thermometer(bits), codes)
+
+
+def test_thermometer_layout():
+    book = Codebook.from_thresholds([[0, 1], [], [5]], missing="code", feature_names=["f0", "f1", "f2"])
+    assert book.column_names() == ["f0_t0", "f0_t1", "f0_missing", "f2_t0", "f2_missing"]
+    np.testing.assert_array_equal(book.thermometer([[1, 0, 2]]), [[1, 0, 0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("bits", "message"),
+    [([[0, 1, 0]], "no thermometer bits"), ([[1, 1]], "2 columns"), ([[1, 0, 1]], "no thermometer"), ([[2, 0, 0]], "no")],
+)
+def test_codes_from_thermometer_refuses(bits, message):
+    with pytest.raises(ValueError, match=message):
+        Codebook.from_thresholds([[0, 1]], missing="code").codes_from_thermometer(bits)
+
+
+def test_decode_takes_every_level():
+    levels = [[-1.0, 2.0, 7.5], [3.0]]
+    book = Codebook.from_thresholds([[0, 1], []], levels=levels)
+    np.testing.assert_array_equal(book.decode([[0, 0], [1, 0], [2, 0]]), [[-1, 3], [2, 3], [7.5, 3]])
+    assert book.decode(np.uint8([[0, 0]])).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ([[2, 0]], "Code 2 of feature 'a' .* 0 to 1"),
+        ([[-1, 0]], "Code -1 of feature 'a'"),
+        ([[0.5, 0]], "whole numbers"),
+        ([[NAN, 0]], "whole numbers"),
+        ([[0]], "1 features"),
+        ([0, 0], "2-d"),
+    ],
+)
+def test_decode_refuses(codes, message):
+    book = Codebook.from_thresholds([[0], [0]], feature_names=["a", "b"])
+    with pytest.raises(ValueError, match=message):
+        book.decode(codes)
+
+
+def test_decode_takes_whole_floats():
+    np.testing.assert_array_equal(Codebook.from_thresholds([[0]], levels=[[1, 2]]).decode([[1.0]]), [[2]])
+
+
+# -- levels ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "levels"),
+    [
+        ([], [0]),
+        ([4], [2, 6]),
+        ([0], [-0.5, 0.5]),
+        ([0, 1, 3], [-0.5, 0.5, 2, 4]),
+        ([-np.finfo(np.float32).max, np.finfo(np.float32).max], [-np.finfo(np.float32).max, 0, np.finfo(np.float32).max]),
+    ],
+)
+def test_midpoint_levels(thresholds, levels):
+    np.testing.assert_array_equal(midpoint_levels(np.float32(thresholds)), np.float32(levels))
+
+
+@given(codebooks())
+def test_levels_are_finite_but_for_the_missing_one(book):
+    for levels, missing in zip(book.levels, book.has_missing, strict=True):
+        assert np.isfinite(levels[:-1] if missing else levels).all()
+        assert np.isnan(levels[-1]) == missing
+
+
+# -- sizes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n_levels", "n_bits"), [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (16, 4), (17, 5), (256, 8), (257, 9), (65536, 16)]
+)
+def test_bits(n_levels, n_bits):
+    book = Codebook.from_thresholds([np.arange(n_levels - 1), [0]])
+    assert book.n_bits.tolist() == [n_bits, 1]
+    assert book.row_bits == n_bits + 1
+    assert book.dtype == (np.uint8 if n_bits <= 8 else np.uint16)
+
+
+def test_too_many_levels():
+    with pytest.raises(ValueError, match="feature 0 has 65537 levels"):
+        Codebook.from_thresholds([np.arange(65536)])
+    with pytest.raises(ValueError, match="feature 0 has 65537 levels"):
+        Codebook.from_thresholds([np.arange(65535)], missing="code")
+
+
+# -- construction ------------------------------------------------------------------------------------
+
+
+def test_thresholds_are_sorted_merged_and_float32():
+    book = Codebook.from_thresholds([[3, 1, 1, 1 + 1e-12, -0.0, 0.0]])
+    np.testing.assert_array_equal(book.thresholds[0], np.float32([0, 1, 3]))
+    assert book.thresholds[0].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(thresholds=[]), "at least one feature"),
+        (dict(thresholds="ab"), "list with one 1-d array per feature"),
+        (dict(thresholds=1.0), "list with one 1-d array per feature"),
+        (dict(thresholds=[1.0]), "feature 0 must be a 1-d array"),
+        (dict(thresholds=[[[1.0]]]), "feature 0 must be a 1-d array"),
+        (dict(thresholds=[[0], ["a"]]), "feature 1 must be a 1-d array of numbers"),
+        (dict(thresholds=[[0, NAN]]), "feature 0 must be finite"),
+        (dict(thresholds=[[INF]]), "feature 0 must be finite"),
+        (dict(thresholds=[[1e39]]), "finite in float32, got np.float64"),
+        (dict(thresholds=[[0]], feature_names=["a", "b"]), "2 entries for 1 features"),
+        (dict(thresholds=[[0], [0]], feature_names=["a", "a"]), "unique, got 'a' twice"),
+        (dict(thresholds=[[0]], feature_names=[0]), "must be strings, got 0"),
+        (dict(thresholds=[[0]], levels=[[0]]), "levels of feature 0 must be 2 numbers"),
+        (dict(thresholds=[[0]], levels=[[0, NAN]]), "levels of feature 0 must be finite"),
+        (dict(thresholds=[[0]], levels=[[0, 1, NAN]], missing="code"), "never given"),
+        (dict(thresholds=[[1, 0]], levels=[[0, 1, 2]]), "strictly increasing"),
+        (dict(thresholds=[[1, 1]], levels=[[0, 1, 2]]), "strictly increasing"),
+        (dict(thresholds=[[0]], counts=[[1]]), "counts of feature 0 must be 2"),
+        (dict(thresholds=[[0]], counts=[[1, -1]]), "non-negative integers"),
+        (dict(thresholds=[[0]], counts=[[1.0, 1.0]]), "non-negative integers"),
+        (dict(thresholds=[[0]], counts=[[1, 1], [2]]), "counts has 2 entries"),
+    ],
+)
+def test_from_thresholds_refuses(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Codebook.from_thresholds(**arguments)
+
+
+def test_no_other_constructor():
+    with pytest.raises(TypeError, match="from_thresholds"):
+        Codebook()
+
+
+# -- value -------------------------------------------------------------------------------------------
+
+FULL = dict(
+    thresholds=[[0.1, 7], [-3.0]],
+    levels=[[0, 1, 10], [-4, 2]],
+    counts=[[1, 2, 3, 4], [5, 6, 7]],
+    missing="code",
+    feature_names=["a", "b"],
+)
+
+
+def test_equality_compares_everything():
+    book = Codebook.from_thresholds(**FULL)
+    assert book == Codebook.from_thresholds(**FULL)
+    assert hash(book) == hash(Codebook.from_thresholds(**FULL))
+    for change in [
+        dict(thresholds=[[0.1, 8], [-3.0]]),
+        dict(levels=[[0, 1, 11], [-4, 2]]),
+        dict(levels=None),
+        dict(counts=[[1, 2, 3, 5], [5, 6, 7]]),
+        dict(counts=None),
+        dict(missing="error", counts=None),
+        dict(missing="code", has_missing=[True, False], counts=None),
+        dict(feature_names=None),
+        dict(feature_names=["a", "c"]),
+    ]:
+        assert book != Codebook.from_thresholds(**{**FULL, **change}), change
+    assert book != "book"
+
+
+def test_immutable():
+    book = Codebook.from_thresholds(**FULL)
+    for name in ["thresholds", "_thresholds", "new"]:
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(book, name, 1)
+    with pytest.raises(AttributeError, match="immutable"):
+        del book._levels
+    for array in [*book.thresholds, *book.levels, *book.counts, book.offsets, book.has_missing, book.n_levels, book.n_bits]:
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_later_changes_to_the_input_do_not_reach_it():
+    t, names, missing = np.float32([0, 1]), ["a"], np.array([True])
+    book = Codebook.from_thresholds([t], feature_names=names, missing="code", has_missing=missing)
+    t[0], names[0], missing[0] = 5, "b", False
+    assert book == Codebook.from_thresholds([[0, 1]], feature_names=["a"], missing="code")
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda b: pickle.loads(pickle.dumps(b))])
+def test_copies_are_equal_and_read_only(duplicate):
+    book = Codebook.from_thresholds(**FULL)
+    book.n_bits  # noqa: B018  cached values must not travel
+    twin = duplicate(book)
+    assert twin == book
+    assert twin.fingerprint == book.fingerprint
+    with pytest.raises(ValueError, match="read-only"):
+        twin.thresholds[0][0] = 1
+
+
+def test_repr():
+    assert repr(Codebook.from_thresholds(**FULL)) == "Codebook(n_features=2, row_bits=4, missing='code')"
+
+
+# -- fingerprint -------------------------------------------------------------------------------------
+
+
+def test_fingerprint_byte_by_byte():
+    book = Codebook.from_thresholds([[1.0, 2.0], []], missing="code")
+    text = b"skbsq1" + struct.pack("<I", 2) + struct.pack("<III", 0, 2, 2) + bytes([1, 0]) + struct.pack("<ff", 1, 2)
+    assert book.fingerprint == hashlib.sha256(text).digest()[:8]
+
+
+def test_fingerprint_is_that_of_the_encoder_alone():
+    book = Codebook.from_thresholds(**FULL)
+    for same in [dict(levels=None), dict(counts=None), dict(feature_names=None)]:
+        assert Codebook.from_thresholds(**{**FULL, **same}).fingerprint == book.fingerprint
+    moved = [[np.nextafter(np.float32(0.1), np.float32(1)), 7], [-3.0]]
+    assert Codebook.from_thresholds(**{**FULL, "thresholds": moved}).fingerprint != book.fingerprint
+    split = Codebook.from_thresholds([[0.1], [7, 8]]), Codebook.from_thresholds([[0.1, 7], [8]])
+    assert split[0].fingerprint != split[1].fingerprint
+
+
+# -- JSON --------------------------------------------------------------------------------------------
+
+
+@given(codebooks())
+def test_json_round_trip(book):
+    assert Codebook.from_json(book.to_json()) == book
+
+
+def test_json_round_trip_of_everything():
+    book = Codebook.from_thresholds(**FULL)
+    assert Codebook.from_json(book.to_json()) == book
+    assert Codebook.from_json(book.to_json().encode()) == book
+    awkward = Codebook.from_thresholds([[0], [1]], feature_names=['"\\\n', "°"])
+    assert Codebook.from_json(awkward.to_json()) == awkward
+
+
+def edited(path, value):
+    document = json.loads(Codebook.from_thresholds(**FULL).to_json())
+    *parents, last = path
+    place = document
+    for key in parents:
+        place = place[key]
+    if value is KeyError:
+        del place[last]
+    else:
+        place[last] = value
+    return json.dumps(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "Not the JSON text"),
+        (b"\xff\xff", "Not the JSON text"),
+        ("[" * 100_000, "Not the JSON text"),
+        ("{}", '"format" is not'),
+        ("[]", '"format" is not'),
+        (5, "Not the JSON text"),
+        ('{"format": "skbsq-codebook", "format": 1}', "a key stands twice"),
+        (edited(["version"], 2), "format version 2"),
+        (edited(["version"], True), "format version True"),
+        (edited(["extra"], 1), "Unknown field 'extra'"),
+        (edited(["missing"], KeyError), "Field 'missing' is missing"),
+        (edited(["missing"], "bin"), "missing must be one of"),
+        (edited(["features"], {}), "list of objects"),
+        (edited(["features"], []), "at least one feature"),
+        (edited(["features", 0, "extra"], 1), "Unknown field 'extra' in feature 0"),
+        (edited(["features", 0, "levels"], KeyError), "Field 'levels' is missing"),
+        (edited(["features", 0, "has_missing"], 1), "true or false"),
+        (edited(["features", 0, "has_missing"], False), "counts of feature 'a' must be 3"),
+        (edited(["features", 0, "name"], None), 'every feature has a "name" or none'),
+        (edited(["features", 0, "name"], "b"), "unique"),
+        (edited(["features", 0, "name"], 1), "must be strings"),
+        (edited(["features", 0, "thresholds"], [0.1, 7]), "list of hexadecimal floats"),
+        (edited(["features", 0, "thresholds"], "0x1p0"), "list of hexadecimal floats"),
+        (edited(["features", 0, "thresholds"], ["0x1p0", "zz"]), "not all hexadecimal"),
+        (edited(["features", 0, "thresholds"], ["0x1p0", "0x1p99999"]), "not all hexadecimal"),
+        (edited(["features", 0, "thresholds"], ["0x1.00000001p0", "0x1p3"]), "float32"),
+        (edited(["features", 0, "thresholds"], ["nan", "0x1p3"]), "float32"),
+        (edited(["features", 0, "thresholds"], ["0x1p0", "inf"]), "finite"),
+        (edited(["features", 0, "thresholds"], ["0x1p3", "0x1p0"]), "strictly increasing"),
+        (edited(["features", 0, "counts"], [1, 2, 3, 10**30]), "non-negative integers"),
+        (edited(["features", 0, "counts"], "1234"), "counts of feature"),
+        (edited(["features", 0, "counts"], [1, 2, 3, NAN]), "NaN is no JSON"),
+    ],
+)
+def test_from_json_refuses(text, message):
+    with pytest.raises(ValueError, match=message):
+        Codebook.from_json(text)

@@ -1,0 +1,110 @@
+"""What an installation promises: light imports, public names, types, the lowest supported versions."""
+
+import importlib
+import subprocess
+import sys
+import tomllib
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import skbsq
+
+ROOT = Path(__file__).parent.parent
+
+NUMPY_ALONE = """
+import sys
+
+class Gateway:
+    def find_spec(self, name, path=None, target=None):
+        root = name.partition(".")[0]
+        if root not in {*sys.stdlib_module_names, "numpy", "skbsq"}:
+            raise ModuleNotFoundError(f"No module named {name!r} on a gateway", name=name)
+
+sys.meta_path.insert(0, Gateway())
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import skbsq, skbsq._codebook, skbsq.exceptions",
+        "from skbsq import Codebook; assert Codebook.from_thresholds([[0.5]]).encode([[1.0]]) == 1",
+        "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
+        "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",
+    ],
+)
+def test_gateway_needs_numpy_alone(use):
+    subprocess.run([sys.executable, "-W", "error", "-c", NUMPY_ALONE + use], check=True, cwd=ROOT, timeout=60)
+
+
+def test_gateway_blocks_what_it_should():
+    loaded = subprocess.run(
+        [sys.executable, "-c", NUMPY_ALONE + "import sklearn"], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+    assert "No module named 'sklearn' on a gateway" in loaded.stderr
+
+
+@pytest.mark.parametrize("module", ["skbsq", "skbsq.nn", "skbsq.exceptions"])
+def test_all_names_import(module):
+    module = importlib.import_module(module)
+    assert module.__all__
+    for name in module.__all__:
+        assert hasattr(module, name), name
+
+
+def test_public_names_are_listed():
+    assert set(skbsq.__all__) <= set(dir(skbsq))
+
+
+def test_unknown_name_is_refused():
+    with pytest.raises(AttributeError, match="module 'skbsq' has no attribute 'Quantiser'"):
+        _ = skbsq.Quantiser
+
+
+def test_types_are_shipped():
+    assert (files("skbsq") / "py.typed").is_file()
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def requirements(*extras):
+    """The project's own requirements and those of the extras, without the project itself."""
+    lines = [project()["dependencies"]] + [project()["optional-dependencies"][extra] for extra in extras]
+    return [r for r in map(Requirement, chain.from_iterable(lines)) if r.name != "skbsq"]
+
+
+def pins(name):
+    """Package to version, as a constraints file fixes it."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    found = {}
+    for requirement in (Requirement(line) for line in lines if line and not line.startswith("#")):
+        (specifier,) = requirement.specifier
+        assert specifier.operator == "==", requirement
+        found[canonicalize_name(requirement.name)] = Version(specifier.version)
+    return found
+
+
+def test_lower_bounds_are_the_tested_versions():
+    bounds = {}
+    for requirement in requirements("plot", "bench", "test"):
+        (specifier,) = requirement.specifier
+        assert specifier.operator == ">=", requirement
+        bounds[requirement.name] = Version(specifier.version)
+    assert bounds == pins("constraints-min.txt")
+
+
+def test_every_requirement_is_pinned():
+    assert {r.name for r in requirements(*project()["optional-dependencies"])} <= pins("constraints.txt").keys()
+
+
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-min.txt"])
+def test_no_pin_names_a_local_build(name):
+    assert {package for package, version in pins(name).items() if version.local} == set()

@@ -146,9 +146,7 @@ class Codebook:
             full_levels.append(np.append(regular, np.float32(np.nan)) if has_missing[j] else regular)
         full_counts = None
         if counts is not None:
-            full_counts = [
-                _check_counts(c, full_levels[j].size, _label(names, j)) for j, c in enumerate(counts)
-            ]
+            full_counts = [_check_counts(c, full_levels[j].size, _label(names, j)) for j, c in enumerate(counts)]
         return cls._build(
             {
                 "_thresholds": np.concatenate(cuts),
@@ -555,7 +553,7 @@ class Codebook:
         >>> book = Codebook.from_thresholds([[0.1]])
         >>> print(book.to_json())
         {"format": "skbsq-codebook", "version": 1, "missing": "error", "features": [
-        {"name": null, "thresholds": ["0x1.99999a0000000p-4"], "levels": ["0x1.99999a0000000p-5", "0x1.3333340000000p-3"], "has_missing": false, "counts": null}
+        {"name": null, "thresholds": ["0x1.99999a0000000p-4"], ..., "has_missing": false, "counts": null}
         ]}
         >>> Codebook.from_json(book.to_json()) == book
         True
@@ -610,7 +608,8 @@ class Codebook:
             raise ValueError(f'Not the JSON text of a codebook: "format" is not "{JSON_FORMAT}".')
         if type(document.get("version")) is not int or document["version"] != JSON_VERSION:
             raise ValueError(
-                f"This codebook has format version {document.get('version')!r}; this skbsq reads version {JSON_VERSION}."
+                f"This codebook has format version {document.get('version')!r}; this skbsq reads version "
+                f"{JSON_VERSION}."
             )
         _check_keys(document, {"format", "version", "missing", "features"}, "the codebook")
         features = document["features"]

@@ -51,9 +51,7 @@ def check_X(estimator, X, *, reset, missing, min_rows=1):
     ValueError
         Naming the feature that holds an infinity, a value beyond float32, or NaN where it is refused.
     """
-    X = validate_data(
-        estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=min_rows
-    )
+    X = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=min_rows)
     cast = as_float32(X)
     names = getattr(estimator, "feature_names_in_", None)
     bad = np.isinf(cast)
@@ -65,7 +63,7 @@ def check_X(estimator, X, *, reset, missing, min_rows=1):
     if missing == "error" and np.isnan(cast).any():
         j = int(np.argmax(np.isnan(cast).any(axis=0)))
         raise ValueError(
-            f"Input X contains NaN in {_label(names, j)}, and {type(estimator).__name__} has missing=\"error\": "
+            f'Input X contains NaN in {_label(names, j)}, and {type(estimator).__name__} has missing="error": '
             'impute first, or set missing="code" to give NaN a code of its own.'
         )
     if reset:

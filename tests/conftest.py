@@ -5,6 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+# The tests run in parallel and their nets are tiny: more threads than cores would only wait for each other.
+torch.set_num_threads(1)
 
 
 def pytest_generate_tests(metafunc):

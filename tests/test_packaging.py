@@ -98,7 +98,8 @@ def test_lower_bounds_are_the_tested_versions():
         (specifier,) = requirement.specifier
         assert specifier.operator == ">=", requirement
         bounds[requirement.name] = Version(specifier.version)
-    assert bounds == pins("constraints-min.txt")
+    tested = pins("constraints-min.txt")
+    assert bounds == {name: tested.get(name) for name in bounds}
 
 
 def test_every_requirement_is_pinned():

@@ -181,16 +181,32 @@ class Thermometer(nn.Module):
         return self.bits(self.encode(x))
 
     def encode(self, x):
-        """Codes of raw floats, equal to those of `Codebook.encode`: int32 of shape (n, d).
+        """Codes of raw floats, equal to those of `Codebook.encode`.
 
-        NaN gets the missing code (0 where there is none); it is never refused here.
+        Parameters
+        ----------
+        x : Tensor of float32 of shape (n, d)
+            NaN gets the missing code (0 where there is none); it is never refused here.
+
+        Returns
+        -------
+        Tensor of int32 of shape (n, d)
         """
         columns = x.T.contiguous()
         codes = torch.searchsorted(self.thresholds, columns, out_int32=True)
         return torch.where(columns.isnan(), self.missing_code.int(), codes).T
 
     def bits(self, codes):
-        """Thermometer bits of codes: float32 of shape (n, n_columns)."""
+        """Thermometer bits of codes.
+
+        Parameters
+        ----------
+        codes : Tensor of a signed integer type of shape (n, d)
+
+        Returns
+        -------
+        Tensor of float32 of shape (n, n_columns)
+        """
         code = codes[:, self.feature]
         return ((code > self.low) & (code <= self.high)).float()
 
@@ -283,7 +299,14 @@ class JointNet(nn.Module):
         return self.head(self._head_input(self.quantization.bits(codes)))
 
     def freeze(self, codebook, column_map=None):
-        """Put the codebook in the place of whatever quantized so far; the head keeps its weights."""
+        """Put a codebook in the place of whatever quantized so far; the head keeps its weights.
+
+        Parameters
+        ----------
+        codebook : Codebook
+        column_map : ndarray of int64 of shape (n_inputs,), default=None
+            As in the constructor, into the thermometer columns of the codebook.
+        """
         self.quantization = Thermometer(codebook)
         self._set_column_map(column_map)
 

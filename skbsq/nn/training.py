@@ -54,7 +54,13 @@ class BestEpoch(Callback):
             raise _EndOfTraining
 
     def restore(self, net):
-        """Put the best weights back into the net, and forget the copy."""
+        """Put the best weights back, and forget the copy.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            Changed in place.
+        """
         if self.state_ is not None:
             net.module_.load_state_dict(self.state_[0])
             net.criterion_.load_state_dict(self.state_[1])

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbsq import nn as sq
 from skbsq._codebook import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_X
-from skbsq.quantizers._learned import JointTraining
+from skbsq.quantizers._learned import JointTraining, own_randomness
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
 # Floats in a batch of head inputs at prediction: bounds the memory whatever the number of rows.
@@ -132,14 +132,16 @@ class BasePredictor(JointTraining):
         self.quantizer_ = quantizer
         book = quantizer.codebook_
         column_map = None if book.n_columns else np.array([-1], dtype=np.int64)
-        self._keep(self._train(rows, sq.Thermometer(book), max(book.n_columns, 1), column_map))
+        with own_randomness(self.random_state) as seed:
+            self._keep(self._train(rows, sq.Thermometer(book), max(book.n_columns, 1), seed, column_map))
 
     def _fit_passthrough(self, rows):
         self.quantizer_ = None
         mean, scale = rows.moments()
         indicators = self.missing == "code"
         layer = sq.Standardization(mean=mean, scale=scale, indicators=indicators)
-        self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators)))
+        with own_randomness(self.random_state) as seed:
+            self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators), seed))
 
     def _hand_over_names(self, quantizer):
         quantizer.n_features_in_ = self.n_features_in_

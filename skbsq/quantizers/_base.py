@@ -117,7 +117,9 @@ class BaseQuantizer(TransformerMixin, BaseEstimator):
     def _check_values(self, X):
         book = self.codebook_
         if X.shape[1] != book.n_features:
-            raise ValueError(f"X has {X.shape[1]} features, but {type(self).__name__} was fitted with {book.n_features}.")
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} was fitted with {book.n_features}."
+            )
         values = as_float32(X)
         for j, levels in enumerate(book.levels):
             known = np.isin(values[:, j], levels) | (np.isnan(values[:, j]) & book.has_missing[j])

@@ -1,18 +1,18 @@
 """Fitting a net on checked rows: shared by the learned quantizers and the predictors."""
 
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 import torch
-from skorch import NeuralNet, NeuralNetClassifier
-from skorch.callbacks import LRScheduler
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state, compute_sample_weight
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from skorch import NeuralNet, NeuralNetClassifier
+from skorch.callbacks import LRScheduler
 from torch import nn
 
 from skbsq import nn as sq
@@ -126,7 +126,7 @@ class JointTraining(BaseEstimator):
                 raise ValueError(f"y holds one class only, {classes[0]!r}: a classifier needs at least two.")
         return Rows(X, y, weights, task, getattr(self, "feature_names_in_", None), classes)
 
-    def _train(self, rows, quantization, n_inputs, column_map=None, max_epochs=None):
+    def _train(self, rows, quantization, n_inputs, seed, column_map=None):
         """Train a head behind a quantization layer, and the layer with it where it has parameters.
 
         Parameters
@@ -135,46 +135,43 @@ class JointTraining(BaseEstimator):
         quantization : nn.Module
         n_inputs : int
             Columns the head reads.
+        seed : int
+            From `own_randomness`, in whose block this is called.
         column_map : ndarray of int64 of shape (n_inputs,), default=None
             See `skbsq.nn.JointNet`.
-        max_epochs : int, default=None
-            In the place of the parameter.
 
         Returns
         -------
         Trained
         """
-        with _own_randomness(self.random_state, self._device()) as seed:
-            head = self._build_head(n_inputs, rows.n_outputs)
-            module = sq.JointNet(quantization, head, column_map=column_map)
-            net = self._build_net(module, rows.task)
-            if isinstance(net, NeuralNetClassifier) and net.classes is None:
-                net.classes = list(range(rows.n_outputs))  # it cannot infer them from batches
-            if max_epochs is not None:
-                net.max_epochs = max_epochs
-            mean, scale = _target_moments(rows, net)
-            if rows.task == "classification":
-                check_class_criterion(net)
-                y = torch.from_numpy(np.searchsorted(rows.classes, rows.y))
-            else:
-                y = torch.from_numpy(((rows.y.reshape(len(rows.y), -1) - mean) / scale).astype(np.float32))
-            weights = None
-            if np.ptp(rows.weights) > 0:
-                weights = torch.from_numpy((rows.weights / rows.weights.mean()).astype(np.float32))
-                weigh_rows(net)
-                if isinstance(net, NeuralNetClassifier):
-                    net.set_params(callbacks__valid_acc=None)  # it cannot read the weights beside the labels
-            data = TensorRows(torch.from_numpy(np.ascontiguousarray(rows.X)), y, weights)
-            training, validation = self._split(data, rows, seed)
-            self._add_schedules(net, quantization, TensorBatches(training, net.batch_size))
-            best_epoch = sq.train(
-                net,
-                training,
-                validation,
-                generator=torch.Generator().manual_seed(seed),
-                patience=self.patience if self.early_stopping else None,
-                verbose=self.verbose,
-            )
+        head = self._build_head(n_inputs, rows.n_outputs)
+        module = sq.JointNet(quantization, head, column_map=column_map)
+        net = self._build_net(module, rows.task)
+        if isinstance(net, NeuralNetClassifier) and net.classes is None:
+            net.classes = list(range(rows.n_outputs))  # it cannot infer them from batches
+        mean, scale = _target_moments(rows, net)
+        if rows.task == "classification":
+            check_class_criterion(net)
+            y = torch.from_numpy(np.searchsorted(rows.classes, rows.y))
+        else:
+            y = torch.from_numpy(((rows.y.reshape(len(rows.y), -1) - mean) / scale).astype(np.float32))
+        weights = None
+        if np.ptp(rows.weights) > 0:
+            weights = torch.from_numpy((rows.weights / rows.weights.mean()).astype(np.float32))
+            weigh_rows(net)
+            if isinstance(net, NeuralNetClassifier):
+                net.set_params(callbacks__valid_acc=None)  # it cannot read the weights beside the labels
+        data = TensorRows(torch.from_numpy(np.ascontiguousarray(rows.X)), y, weights)
+        training, validation = self._split(data, rows, seed)
+        self._add_schedules(net, quantization, TensorBatches(training, net.batch_size))
+        best_epoch = sq.train(
+            net,
+            training,
+            validation,
+            generator=torch.Generator().manual_seed(seed),
+            patience=self.patience if self.early_stopping else None,
+            verbose=self.verbose,
+        )
         return Trained(net, best_epoch, mean, scale)
 
     def _keep(self, trained):
@@ -269,13 +266,6 @@ class JointTraining(BaseEstimator):
         return tuple(TensorRows(*_take(data, torch.from_numpy(np.asarray(part)))) for part in (kept, held_out))
 
 
-def drop_labels(rows):
-    """The same rows with labels replaced by their index, for those who want numbers."""
-    if rows.task == "regression":
-        return rows
-    return replace(rows, y=np.searchsorted(rows.classes, rows.y))
-
-
 def _take(data, index):
     return data.x[index], data.y[index], None if data.weights is None else data.weights[index]
 
@@ -302,12 +292,11 @@ def _check_sizes(hidden_sizes):
 
 
 @contextmanager
-def _own_randomness(random_state, device):
+def own_randomness(random_state):
     """Seed torch for the block and give its generators back as they were; yields the seed."""
     if random_state is None:
         random_state = np.random.RandomState()  # fresh entropy; the global generator stays untouched
     seed = int(check_random_state(random_state).randint(2**31 - 1))
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield seed

@@ -1,33 +1,140 @@
 """Thresholds learned together with the model."""
 
-from sklearn.base import clone
-from sklearn.utils._param_validation import HasMethods, StrOptions
-
 import numpy as np
+from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from skbsq import nn as sq
 from skbsq._targets import TASKS
 from skbsq._validation import all_or_nothing, check_n_bits
-from skbsq.quantizers._base import BaseQuantizer, build_codebook, features_of, owns_missing_code, regular_levels
-from skbsq.quantizers._cells import between, gap_of
-from skbsq.quantizers._learned import JointTraining
-from skbsq.quantizers.kmeans import KMeansQuantizer
-from skbsq.quantizers.quantile import QuantileQuantizer
-from skbsq.quantizers.tree import TreeQuantizer
-from skbsq.quantizers.uniform import UniformQuantizer
+from skbsq.quantizers._base import BaseQuantizer, build_codebook, owns_missing_code
+from skbsq.quantizers._learned import JointTraining, own_randomness
+from skbsq.quantizers._start import INITS, choose_init, make_init, start_thresholds
 
 __all__ = ["BitwiseQuantizer"]
 
-INITS = {
-    "quantile": QuantileQuantizer,
-    "uniform": UniformQuantizer,
-    "kmeans": KMeansQuantizer,
-    "tree": TreeQuantizer,
-}
-MAX_THRESHOLDS = 2**17
-
 
 class BitwiseQuantizer(JointTraining, BaseQuantizer):
+    """Thresholds learned jointly with a model: bitwise soft quantization.
+
+    Every feature is compared with a few thresholds, and a head (a neural network) predicts the target from the
+    resulting bits. Both are trained together, so that the few levels of a feature lie where the target needs them.
+    What is kept is the codebook; `BitwiseRegressor` and `BitwiseClassifier` keep the head as well.
+
+    The thresholds were learned with y; score them on held-out rows.
+
+    Parameters
+    ----------
+    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
+        Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
+    head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
+        What reads the bits. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,
+        n_outputs); an instance must have these sizes, and is copied. With a skorch net its module becomes the head,
+        and its max_epochs, batch_size, lr, optimizer, criterion, callbacks and device hold in place of ours
+        (`lr_schedule` and `weight_decay` too are then left to it); its parameters are reachable as ``head__lr``.
+        n_inputs is the sum of 2^n_bits - 1 over the features; n_outputs the number of targets, or of classes (2
+        for a binary target), whose outputs are logits.
+    init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
+        Where the thresholds start. "auto" takes the one of quantile, k-means and tree whose codes
+        predict held-out training rows best in a quick pilot, see ``init_``.
+        A quantizer is copied and fitted on the rows, at the same n_bits where it has that parameter.
+    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+        What `transform` returns: codes, thermometer bits, or levels.
+    missing : {"error", "code"}, default="error"
+        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+    task : {"auto", "regression", "classification"}, default="auto"
+        "auto": floating y is regression, even if integral; bool, string and category are classification; integer y
+        is classification up to 20 classes, else regression.
+    max_epochs : int, default=30
+        Passes over the rows.
+    batch_size : int, default=256
+        Rows a step.
+    lr : float, default=2e-3
+        Learning rate of the head (AdamW), the peak of it under one-cycle.
+    lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
+        "one-cycle" warms up and anneals the rate over the whole training.
+    threshold_lr_ratio : float, default=10.0
+        Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start.
+    weight_decay : float, default=0.01
+        Of the head; thresholds have none.
+    dropout : float, default=0.0
+        Probability to drop a hidden unit of the default head.
+    hidden_sizes : sequence of int, default=(256, 256, 256)
+        Hidden layers of the default head.
+    forward : {"hard", "soft"}, default="hard"
+        What the head sees in training: the bits it will see at test time, or sigmoids, as in the paper.
+    temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
+        How the width of the sigmoids, whose gradient moves the thresholds, falls over the epochs.
+    temperature_start, temperature_end : float, default=1.0 and 1e-3
+        Its ends, in standard deviations of a feature.
+    validation_fraction : float or CV splitter, default=0.1
+        Rows held out for early stopping: a share of them (stratified for classes), or the first split of a
+        splitter, for rows in time order. Not used otherwise.
+    early_stopping : bool, default=False
+        End training when the validation loss of the hard bits has not fallen for `patience` epochs, and go back to
+        the best epoch.
+    patience : int, default=10
+        See `early_stopping`.
+    class_weight : dict label -> float, "balanced" or None, default=None
+        Multiplies the row weights, in the loss and for the initial thresholds. Classification only.
+    device : str, default="cpu"
+        Where to train: any torch device, or "auto" for a GPU if there is one. The result is on the CPU.
+    random_state : int, RandomState or None, default=None
+        Determines the fit on the CPU. None: fresh entropy. The global generators are never touched.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    codebook_ : Codebook
+        All that a device needs to know.
+    thresholds_ : list of d ndarrays of float32
+        In the units of X, sorted and merged.
+    n_bits_, n_levels_ : ndarray of int64 of shape (d,)
+        Bits and codes per feature.
+    init_ : str or quantizer
+        What the thresholds started from.
+    net_ : skorch.NeuralNet
+        The trained net, on the CPU; ``net_.module_`` goes from raw floats to outputs.
+    head_ : nn.Module
+        The trained head.
+    history_ : DataFrame
+        A row an epoch: train_loss, valid_loss, temperature, seconds (dur).
+    n_iter_ : int
+        Epochs run.
+    best_epoch_ : int or None
+        The epoch that early stopping went back to, from 1.
+    target_mean_, target_scale_ : ndarray of float64 of shape (k,)
+        The target is output * target_scale_ + target_mean_; 0 and 1 unless the loss is one of differences.
+    task_ : {"regression", "classification"}
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X has string column names.
+
+    See Also
+    --------
+    BitwiseRegressor, BitwiseClassifier : The same training, and predictions from the codes.
+    QuantileQuantizer : Thresholds without a model.
+
+    Notes
+    -----
+    arXiv 2603.05172, Section 3 (Bw-SQ).
+    NOTE[DIFF]: the paper trains on sigmoids, starts at quantiles, uses one learning rate and Adam. Here the head sees
+    hard bits from the first step, the thresholds learn `threshold_lr_ratio` times as fast, and the rate follows one
+    cycle of AdamW. The paper's recipe is ``forward="soft", init="quantile", threshold_lr_ratio=1,
+    lr_schedule="constant", weight_decay=0``.
+    NOTE[DIFF]: thresholds are sorted and merged after training, and early stopping goes back to a copy of the best
+    weights, chosen by the loss of the hard bits.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skbsq import BitwiseQuantizer
+    >>> X, y = make_friedman1(200, random_state=0)
+    >>> quantizer = BitwiseQuantizer(n_bits=2, max_epochs=3, random_state=0).fit(X, y)
+    >>> quantizer.transform(X).shape, quantizer.codebook_.row_bits
+    ((200, 10), 20)
+    """
+
     _parameter_constraints: dict = {
         **BaseQuantizer._parameter_constraints,
         **JointTraining._parameter_constraints,
@@ -91,26 +198,45 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
         self.verbose = verbose
 
     def fit(self, X, y=None, sample_weight=None):
+        """Learn the thresholds, together with a head.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,), or (n, k) for several targets of a regression
+            Required.
+        sample_weight : array-like of shape (n,), default=None
+            Rows of weight zero count as absent.
+
+        Returns
+        -------
+        self
+        """
         with all_or_nothing(self):
             self._validate_params()
             self._fit_rows(self._check_rows(X, y, sample_weight, self.task))
         return self
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
     def _fit_rows(self, rows):
         n_bits = check_n_bits(self.n_bits, rows.names, rows.X.shape[1])
-        nan_seen = np.isnan(rows.X).any(axis=0)
-        features = features_of(rows.X, rows.weights)
-        has_missing = np.array(
-            [
-                owns_missing_code(self.missing, width, f.cells[0].size < 2, nan)
-                for f, width, nan in zip(features, n_bits.tolist(), nan_seen.tolist(), strict=True)
-            ]
-        )
-        self.init_ = self._choose_init(rows)
-        starts = self._start(self.init_, rows, features, n_bits, has_missing)
-        layer, column_map = self._layer(rows, starts, n_bits, has_missing)
-        trained = self._train(rows, layer, column_map.size, column_map)
-
+        has_missing = self._missing_features(rows, n_bits)
+        with own_randomness(self.random_state) as seed:
+            self.init_ = self.init
+            if isinstance(self.init, str) and self.init == "auto":
+                self.init_ = choose_init(rows, n_bits, self.missing, seed)
+            init = make_init(self.init_, n_bits, self.missing, rows.task)
+            starts = start_thresholds(init, rows, n_bits, has_missing)
+            mean, scale = rows.moments()
+            layer = sq.BitwiseQuantization(
+                starts, mean=mean, scale=scale, has_missing=has_missing, forward=self.forward
+            )
+            column_map = _column_map(starts, n_bits, has_missing)
+            trained = self._train(rows, layer, column_map.size, seed, column_map)
         thresholds, columns = layer.fold()
         self.codebook_ = build_codebook(
             rows.X,
@@ -121,65 +247,17 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
             levels="mean",
             names=rows.names,
         )
-        trained.net.module_.freeze(self.codebook_, np.where(column_map < 0, -1, columns[column_map]))
+        trained.net.module_.freeze(self.codebook_, np.append(columns, -1)[column_map])  # -1 stays -1
         self.task_ = rows.task
         self._keep(trained)
 
-    def _choose_init(self, rows):
-        return "quantile" if self.init == "auto" else self.init
-
-    def _start(self, init, rows, features, n_bits, has_missing):
-        """Thresholds to start from, one array per feature."""
-        if isinstance(init, str):
-            quantizer = INITS[init](n_bits, missing=self.missing)
-            if init == "tree":
-                quantizer.set_params(task=rows.task)
-        else:
-            quantizer = clone(init)
-            own = quantizer.get_params(deep=False)
-            given = {"n_bits": n_bits, "missing": self.missing}
-            quantizer.set_params(**{key: value for key, value in given.items() if key in own})
-        quantizer.fit(rows.X, rows.y, sample_weight=rows.weights)
-        starts = []
-        for j, (feature, found) in enumerate(zip(features, quantizer.thresholds_, strict=True)):
-            most = regular_levels(int(n_bits[j]), has_missing[j]) - 1
-            starts.append(_start_in_gaps(found, feature.cells[0]))
-            if starts[-1].size > max(most, 0):
-                raise ValueError(
-                    f"init gives {starts[-1].size} thresholds for feature {j}, but n_bits={n_bits[j]} has room for {most}."
-                )
-        total = sum(t.size for t in starts)
-        if total > MAX_THRESHOLDS:
-            raise ValueError(
-                f"n_bits asks for {total} thresholds in all; at most 2^17 = {MAX_THRESHOLDS} are trained. Lower n_bits, "
-                "for the features of most distinct values first."
-            )
-        return starts
-
-    def _layer(self, rows, starts, n_bits, has_missing):
-        mean, scale = rows.moments()
-        layer = sq.BitwiseQuantization(
-            starts, mean=mean, scale=scale, has_missing=has_missing, forward=self.forward
-        )
-        return layer, _column_map(starts, n_bits, has_missing)
-
-
-def _start_in_gaps(thresholds, values):
-    """Starts that lie between the distinct values of a feature, at most one fewer than these.
-
-    A threshold on a value would flip all rows of that value at its first step.
-    """
-    if values.size < 2:
-        return np.empty(0, dtype=np.float32)
-    gap = gap_of(values, thresholds)
-    inside = (gap >= 0) & (gap < values.size - 1)
-    low = values[np.clip(gap, 0, values.size - 2)]
-    high = values[np.clip(gap, 0, values.size - 2) + 1]
-    moved = np.where(inside & (thresholds == low), between(low, high), thresholds)
-    if moved.size > values.size - 1:
-        _, first = np.unique(gap[inside], return_index=True)
-        moved = moved[inside][first]
-    return moved
+    def _missing_features(self, rows, n_bits):
+        """Which features own a missing code."""
+        nan = np.isnan(rows.X)
+        low, high = np.fmin.reduce(rows.X), np.fmax.reduce(rows.X)
+        constant = (low == high) | nan.all(axis=0)
+        parts = zip(n_bits.tolist(), constant, nan.any(axis=0), strict=True)
+        return np.array([owns_missing_code(self.missing, *part) for part in parts])
 
 
 def _column_map(starts, n_bits, has_missing):

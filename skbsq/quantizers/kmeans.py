@@ -8,7 +8,7 @@ from skbsq.quantizers._cells import between
 __all__ = ["KMeansQuantizer"]
 
 # Up to this many (distinct values x levels) per feature the partition is the exact optimum.
-EXACT_LIMIT = 2**19
+EXACT_LIMIT = 2**17
 _MAX_ITERATIONS = 1000
 
 
@@ -16,7 +16,7 @@ class KMeansQuantizer(FixedQuantizer):
     """Thresholds halfway between the centres of k-means, feature by feature: least squared error.
 
     Deterministic. The partition is the exact optimum (dynamic programming) where distinct values times
-    levels stay under 2^19; beyond that, Lloyd's iteration on the weighted distinct values, started from
+    levels stay under 2^17; beyond that, Lloyd's iteration on the weighted distinct values, started from
     the optimum over a subset of the possible bin limits.
 
     Parameters

@@ -1,6 +1,7 @@
 """Thresholds at quantiles."""
 
 import heapq
+from itertools import pairwise
 
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
@@ -126,7 +127,7 @@ def _refill(values, mass, cuts, n_levels):
     total = np.concatenate([[0.0], np.cumsum(mass)])
     # A bin is a range of distinct values, start to stop; on the heap by weight, heaviest first.
     edges = [0, *(gaps + 1).tolist(), values.size]
-    bins = [(total[a] - total[b], a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if b - a > 1]
+    bins = [(total[a] - total[b], a, b) for a, b in pairwise(edges) if b - a > 1]
     heapq.heapify(bins)
     added = []
     while len(kept) + len(added) < n_levels - 1:

@@ -32,8 +32,9 @@ class TreeQuantizer(FixedQuantizer):
     task : {"auto", "regression", "classification"}, default="auto"
         "auto": floating y is regression; bool, string and category are classification; integer y is
         classification up to 20 classes.
-    min_weight_fraction_leaf : float, default=0.001
-        Share of the weight that a bin must at least hold; keeps single outliers of y from taking thresholds.
+    min_share : float, default=0.1
+        Weight that a bin must at least hold, where 1 is an equal share for each of the 2^n_bits bins; keeps single
+        outliers of y from taking thresholds.
 
     Attributes
     ----------
@@ -63,7 +64,7 @@ class TreeQuantizer(FixedQuantizer):
     _parameter_constraints: dict = {
         **FixedQuantizer._parameter_constraints,
         "task": [StrOptions(set(TASKS))],
-        "min_weight_fraction_leaf": [Interval(Real, 0.0, 0.5, closed="both")],
+        "min_share": [Interval(Real, 0, 1, closed="both")],
     }
 
     def __init__(
@@ -74,14 +75,14 @@ class TreeQuantizer(FixedQuantizer):
         missing="error",
         levels="mean",
         task="auto",
-        min_weight_fraction_leaf=0.001,
+        min_share=0.1,
     ):
         self.n_bits = n_bits
         self.encode = encode
         self.missing = missing
         self.levels = levels
         self.task = task
-        self.min_weight_fraction_leaf = min_weight_fraction_leaf
+        self.min_share = min_share
 
     def _check_y(self, X, y):
         y, self.task_ = check_target(y, X, self.task, self)
@@ -92,9 +93,9 @@ class TreeQuantizer(FixedQuantizer):
         # The tree sees ranks: it takes values closer than 1e-7 for equal, whatever their scale.
         ranks = np.searchsorted(values, feature.x)[:, None]
         grow = DecisionTreeClassifier if self.task_ == "classification" else DecisionTreeRegressor
-        tree = grow(
-            max_leaf_nodes=n_levels, min_weight_fraction_leaf=self.min_weight_fraction_leaf, random_state=0
-        ).fit(ranks, feature.y, sample_weight=feature.weights)
+        tree = grow(max_leaf_nodes=n_levels, min_weight_fraction_leaf=self.min_share / n_levels, random_state=0).fit(
+            ranks, feature.y, sample_weight=feature.weights
+        )
         below = np.floor(tree.tree_.threshold[tree.tree_.feature >= 0]).astype(np.int64)
         return between(values[below], values[below + 1])
 

@@ -69,7 +69,7 @@ def test_what_the_kind_says():
 
 @pytest.mark.parametrize("criterion", [nn.BCELoss, nn.BCEWithLogitsLoss])
 def test_one_logit_is_refused(criterion):
-    with pytest.raises(ValueError, match="two for a binary target: use torch.nn.CrossEntropyLoss"):
+    with pytest.raises(ValueError, match=r"two for a binary target: use torch\.nn\.CrossEntropyLoss"):
         check_class_criterion(make(criterion))
 
 

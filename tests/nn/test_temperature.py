@@ -39,5 +39,5 @@ def test_exponential_is_the_papers_factor():
 
 
 def test_unknown_schedule():
-    with pytest.raises(ValueError, match="must be one of .*'cyclical'.*, got 'sawtooth'"):
+    with pytest.raises(ValueError, match=r"must be one of .*'cyclical'.*, got 'sawtooth'"):
         temperature_at(0.5, schedule="sawtooth")

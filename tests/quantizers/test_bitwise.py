@@ -4,20 +4,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback, EarlyStopping
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
+from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
+from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 from skbsq import BitwiseQuantizer, QuantileQuantizer, ThresholdQuantizer
 from skbsq.nn import temperature_at
 from skbsq.quantizers import bitwise as bitwise_module
-from skbsq.quantizers.bitwise import INITS, _column_map, _start_in_gaps
+from skbsq.quantizers._start import INITS, start_in_gaps
+from skbsq.quantizers.bitwise import _column_map
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
 NAN = float("nan")
@@ -169,7 +170,7 @@ def test_column_map_by_hand():
     ],
 )
 def test_starts_lie_between_values(thresholds, values, expected):
-    found = _start_in_gaps(np.float32(thresholds), np.float32(values))
+    found = start_in_gaps(np.float32(thresholds), np.float32(values))
     np.testing.assert_array_equal(found, np.float32(expected))
 
 
@@ -345,8 +346,17 @@ def test_the_restored_net_has_the_recorded_hard_bit_loss(data):
     X, y = data
     split = TimeSeriesSplit(2)
     quantizer = BitwiseQuantizer(
-        2, forward="soft", temperature_start=5.0, temperature_end=4.0, early_stopping=True, validation_fraction=split,
-        patience=2, max_epochs=8, hidden_sizes=(8,), batch_size=16, random_state=0,
+        2,
+        forward="soft",
+        temperature_start=5.0,
+        temperature_end=4.0,
+        early_stopping=True,
+        validation_fraction=split,
+        patience=2,
+        max_epochs=8,
+        hidden_sizes=(8,),
+        batch_size=16,
+        random_state=0,
     ).fit(X, y)
     _, held_out = next(split.split(X))
     codes = torch.from_numpy(quantizer.codebook_.encode(X[held_out]).astype(np.int32))
@@ -361,7 +371,8 @@ def test_validation_rows_are_stratified_and_not_trained_on(data):
     X, _ = data
     y = np.arange(120) % 2
     quantizer = BitwiseQuantizer(2, early_stopping=True, validation_fraction=0.25, **QUICK).fit(X, y)
-    sizes = [sum(batch[f"{part}_batch_size"] for batch in quantizer.net_.history[0]["batches"] if f"{part}_batch_size" in batch) for part in ("train", "valid")]
+    batches = quantizer.net_.history[0]["batches"]
+    sizes = [sum(b.get(f"{part}_batch_size", 0) for b in batches) for part in ("train", "valid")]
     assert sizes == [90, 30]
 
 
@@ -420,7 +431,7 @@ def test_too_many_thresholds(rng):
 
 def test_divergence_is_an_error(data):
     X, y = data
-    with pytest.raises(ValueError, match="Training diverged: .* Lower lr"):
+    with pytest.raises(ValueError, match=r"Training diverged: .* Lower lr"):
         BitwiseQuantizer(2, lr=1e30, lr_schedule="constant", **QUICK).fit(X, y)
 
 

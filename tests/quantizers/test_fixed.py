@@ -56,7 +56,9 @@ def test_levels_are_within_their_bins_and_counts_add_up(Quantizer, x, n_bits):
     book = quantizer.codebook_
     assert book.n_levels[0] <= 2**n_bits
     np.testing.assert_array_equal(book.encode(column(book.levels[0])).ravel(), np.arange(book.n_levels[0]))
-    np.testing.assert_array_equal(book.counts[0], np.bincount(book.encode(x[:, None]).ravel(), minlength=book.n_levels[0]))
+    np.testing.assert_array_equal(
+        book.counts[0], np.bincount(book.encode(x[:, None]).ravel(), minlength=book.n_levels[0])
+    )
 
 
 @given(
@@ -139,7 +141,7 @@ def test_tree_equals_sklearns_tree(rng):
     X = rng.normal(size=(500, 1)).astype(np.float32)
     y = np.sin(3 * X[:, 0]) + 0.1 * rng.normal(size=500)
     quantizer = TreeQuantizer(3).fit(X, y)
-    tree = DecisionTreeRegressor(max_leaf_nodes=8, min_weight_fraction_leaf=0.001, random_state=0).fit(X, y)
+    tree = DecisionTreeRegressor(max_leaf_nodes=8, min_weight_fraction_leaf=0.1 / 8, random_state=0).fit(X, y)
     leaves, codes = tree.apply(X), quantizer.transform(X).ravel()
     assert len(set(zip(leaves.tolist(), codes.tolist(), strict=True))) == 8 == quantizer.n_levels_[0]
     np.testing.assert_allclose(quantizer.thresholds_[0], np.sort(tree.tree_.threshold[tree.tree_.feature >= 0]))
@@ -244,7 +246,10 @@ def test_missing_levels_ignore_missing_rows():
 # -- parts -------------------------------------------------------------------------------------------
 
 
-@given(a=st.floats(width=32, allow_nan=False, allow_infinity=False), b=st.floats(width=32, allow_nan=False, allow_infinity=False))
+@given(
+    a=st.floats(width=32, allow_nan=False, allow_infinity=False),
+    b=st.floats(width=32, allow_nan=False, allow_infinity=False),
+)
 def test_between_parts_its_neighbours(a, b):
     low, high = sorted([np.float32(a), np.float32(b)])
     assume(low < high)

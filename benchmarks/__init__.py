@@ -1,0 +1,1 @@
+"""Commands that measure skbsq: ``python -m benchmarks.NAME --help``."""

@@ -1,0 +1,91 @@
+"""Rate against error: learned thresholds, fixed ones and floats, behind the same head."""
+
+import argparse
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from benchmarks.command import add_data_dir, plain_errors, positive, print_table, run_jobs
+from benchmarks.datasets import NAMES, load
+from benchmarks.methods import METHODS, cells, measure
+from benchmarks.results import COLUMNS, KEY, append_result, read_results, summarize
+
+
+def compare(data, bits, methods, seeds, *, max_epochs, hidden_sizes, output=None, n_jobs=1):
+    """Measure every method at every width on every split, except what the output file already holds.
+
+    Parameters
+    ----------
+    data : list of Dataset
+    bits : list of int
+        Per feature.
+    methods : list of str
+    seeds : list of int
+        A seed makes a split, and is the random state of its predictors.
+    max_epochs : int
+    hidden_sizes : list of int
+    output : Path, default=None
+        CSV file; each row is appended as soon as it is known.
+    n_jobs : int, default=1
+        Processes.
+
+    Returns
+    -------
+    DataFrame
+        The rows asked for, those of earlier runs included.
+    """
+    settings = {"max_epochs": max_epochs, "hidden_sizes": "x".join(map(str, hidden_sizes))}
+    stored = read_results(output) if output else pd.DataFrame(columns=COLUMNS)
+    finished = dict(zip(stored[KEY].itertuples(index=False, name=None), stored.to_dict("records"), strict=True))
+    rows, jobs = [], []
+    for seed, dataset, (method, width) in product(seeds, data, cells(methods, bits)):
+        key = (dataset.name, width, method, seed, len(dataset.X), *settings.values())
+        if key in finished:
+            rows.append(finished[key])
+        else:
+            job = {"data": dataset, "method": method, "bits": width, "seed": seed}
+            jobs.append({**job, "max_epochs": max_epochs, "hidden_sizes": hidden_sizes})
+    n_rows = {dataset.name: len(dataset.X) for dataset in data}
+    for measured in run_jobs(measure, jobs, n_jobs=n_jobs, description="compare"):
+        row = {**measured, "n_rows": n_rows[measured["dataset"]], **settings}
+        rows.append(row)
+        if output:
+            append_result(output, row)
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.compare", description=__doc__)
+    parser.add_argument("--dataset", nargs="+", default=["california"], metavar="NAME", help=f"of {', '.join(NAMES)}")
+    add_data_dir(parser)
+    parser.add_argument("--n-samples", type=positive, metavar="N", help="rows of fried; the other sets come whole")
+    parser.add_argument("--bits", type=positive, nargs="+", default=[2, 4], metavar="B", help="bits per feature")
+    parser.add_argument(
+        "--methods", nargs="+", default=METHODS, choices=METHODS, metavar="METHOD", help="of %(choices)s"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[*range(42, 52)], metavar="SEED", help="one per split")
+    parser.add_argument("--max-epochs", type=positive, default=30, metavar="N", help="default: %(default)s")
+    parser.add_argument("--hidden-sizes", type=positive, nargs="+", default=[256, 256, 256], metavar="UNITS")
+    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--output", type=Path, metavar="CSV", help="append each row here once known; a rerun skips the rows it finds"
+    )
+    arguments = parser.parse_args(argv)
+    with plain_errors():
+        results = compare(
+            [load(name, arguments.data_dir, n_samples=arguments.n_samples) for name in arguments.dataset],
+            arguments.bits,
+            arguments.methods,
+            arguments.seeds,
+            max_epochs=arguments.max_epochs,
+            hidden_sizes=arguments.hidden_sizes,
+            output=arguments.output,
+            n_jobs=arguments.n_jobs,
+        )
+    print("error: mean squared error on the standardized target, or log loss; std and sem: over the seeds")
+    print_table(summarize(results).dropna(axis="columns", how="all"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The data sets: from a folder, from scikit-learn, or from OpenML."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from sklearn.datasets import fetch_california_housing, fetch_openml, load_digits, make_friedman1
+
+from benchmarks.command import CommandError
+
+DATA_DIR_VARIABLE = "SKBSQ_DATA_DIR"
+FRIED_ROWS = 40_768
+
+
+class DatasetError(CommandError):
+    """A data set that cannot be loaded."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Features and target.
+
+    Attributes
+    ----------
+    name : str
+    X : DataFrame
+        Numbers; NaN where a value is missing.
+    y : Series
+        Without missing values.
+    task : {"regression", "classification"}
+    """
+
+    name: str
+    X: pd.DataFrame
+    y: pd.Series
+    task: str
+
+
+class _Source(NamedTuple):
+    """Where a set is downloaded from; its shape tells a copy that is not the same set."""
+
+    fetch: Any
+    arguments: dict
+    shape: tuple
+
+
+def _openml(data_id, target, shape):
+    return _Source(fetch_openml, {"data_id": data_id, "target_column": target}, shape)
+
+
+# None: no copy on OpenML is known to hold the same rows and columns.
+_SOURCES: dict[str, _Source | None] = {
+    "california": _Source(fetch_california_housing, {}, (20_640, 8)),
+    "wine_quality": _openml(287, "quality", (6_497, 11)),
+    "superconduct": _openml(43174, "critical_temp", (21_263, 81)),
+    "cpu_act": _openml(197, "usr", (8_192, 21)),
+    "sulfur": _openml(23515, "y1", (10_081, 6)),
+    "kin8nm": _openml(189, "y", (8_192, 8)),
+    "air_quality": None,
+    "occupancy": None,
+}
+_CLASSIFICATION = ("occupancy",)
+NAMES = (*_SOURCES, "fried", "digits")
+
+
+def load(name, data_dir=None, *, n_samples=None):
+    """Load a data set by name.
+
+    Parameters
+    ----------
+    name : str
+        One of `NAMES`. fried is generated and digits comes with scikit-learn; the others are read from a folder
+        or downloaded.
+    data_dir : path, default=None
+        Folder of the files ``<name>.csv.gz``, the target in the last column. None: the environment variable
+        SKBSQ_DATA_DIR; without that, download into the cache of scikit-learn.
+    n_samples : int, default=None
+        Rows of fried; None means 40768. The other sets come whole.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DatasetError
+        For an unknown name, a missing or broken file, or a download that fails, in one sentence.
+    """
+    if name not in NAMES:
+        raise DatasetError(f"There is no data set {name!r}: choose from {', '.join(NAMES)}.")
+    if name == "fried":
+        return _fried(FRIED_ROWS if n_samples is None else n_samples)
+    if n_samples is not None:
+        raise DatasetError(f"Only fried can be made with a number of rows of choice; {name} comes whole.")
+    if name == "digits":
+        return Dataset(name, *load_digits(return_X_y=True, as_frame=True), "classification")
+    folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+    X, y = _read(name, Path(folder)) if folder else _download(name)
+    kept = y.notna()
+    X, y = X[kept].reset_index(drop=True), y[kept].reset_index(drop=True)
+    task = "classification" if name in _CLASSIFICATION else "regression"
+    return Dataset(name, X.astype(float), y.astype(float if task == "regression" else int), task)
+
+
+def _fried(n_samples):
+    X, y = make_friedman1(n_samples, n_features=10, noise=1.0, random_state=0)
+    return Dataset("fried", pd.DataFrame(X, columns=[f"x{j}" for j in range(10)]), pd.Series(y, name="y"), "regression")
+
+
+def _read(name, folder):
+    path = folder / f"{name}.csv.gz"
+    if not path.is_file():
+        raise DatasetError(f"There is no file {path}: name the folder of the data sets by --data-dir.")
+    try:
+        table = pd.read_csv(path)
+    except (OSError, EOFError, ValueError) as error:
+        raise DatasetError(f"{path} cannot be read: {_first_line(error)}.") from error
+    return table.iloc[:, :-1], table.iloc[:, -1]
+
+
+def _download(name):
+    way_out = f"set --data-dir or {DATA_DIR_VARIABLE} to a folder that holds {name}.csv.gz"
+    source = _SOURCES[name]
+    if source is None:
+        raise DatasetError(f"No download of {name} is known: {way_out}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a warning for every attempt that fails
+            fetched = source.fetch(as_frame=True, **source.arguments)
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{name} cannot be downloaded ({_first_line(getattr(error, 'reason', error))}): {way_out}."
+        ) from error
+    if fetched.data.shape != source.shape:
+        raise DatasetError(
+            f"The download of {name} has shape {fetched.data.shape} and not {source.shape}, so it is another set: "
+            f"{way_out}."
+        )
+    return fetched.data, fetched.target
+
+
+def _first_line(error):
+    return str(error).partition("\n")[0].rstrip(".")

@@ -1,0 +1,88 @@
+"""A first look that needs no download: rate against error on fried and digits."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchmarks.command import print_table, run_jobs
+from benchmarks.datasets import load
+from benchmarks.methods import cells, measure
+from benchmarks.plots import add_legend, draw_rate_error
+from benchmarks.results import summarize
+
+FRIED_ROWS = 8000
+BITS = (2, 3, 4)
+METHODS = ("bitwise", "uniform", "quantile", "kmeans", "floats")
+SEEDS = (0, 1, 2)
+TRAINING: dict = {"test_size": 0.25, "max_epochs": 20, "hidden_sizes": (128, 128)}
+ERRORS = {"regression": "MSE, standardized target", "classification": "log loss"}
+
+
+def draw(summary, tasks):
+    """Draw a panel per data set.
+
+    Parameters
+    ----------
+    summary : DataFrame
+        As `benchmarks.results.summarize` makes it.
+    tasks : dict
+        The task of each data set, in the order of the panels.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = Figure(figsize=(4.8 * len(tasks), 4.4), layout="constrained")
+    axes = figure.subplots(1, len(tasks), squeeze=False)[0]
+    for ax, (name, task) in zip(axes, tasks.items(), strict=True):
+        draw_rate_error(ax, summary[summary["dataset"] == name], title=name, ylabel=f"test error ({ERRORS[task]})")
+    add_legend(figure, axes[0])
+    return figure
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
+    parser.add_argument("--output-dir", type=Path, default=Path("out"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--n-jobs", type=int, default=2, metavar="N", help="processes (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+
+    data = [load("fried", n_samples=FRIED_ROWS), load("digits")]
+    for dataset in data:
+        print(f"{dataset.name}: {len(dataset.X)} rows, {dataset.X.shape[1]} features, {dataset.task}")
+    print(
+        "{max_epochs} epochs, hidden layers {hidden_sizes}, {test_size:.0%} of the rows for testing;".format(**TRAINING)
+    )
+    print(f"means over {len(SEEDS)} splits; the same head for every method")
+    jobs = [
+        {"data": dataset, "method": method, "bits": bits, "seed": seed, **TRAINING}
+        for seed in SEEDS
+        for dataset in data
+        for method, bits in cells(METHODS, BITS)
+    ]
+    results = pd.DataFrame(run_jobs(measure, jobs, n_jobs=arguments.n_jobs, description="demo"))
+    summary = summarize(results)
+    shown = {
+        "dataset": "dataset",
+        "method": "method",
+        "bits": "bits per feature",
+        "error": "error",
+        "sem": "standard error",
+        "accuracy": "accuracy",
+        "row_bits": "bits per row",
+        "compression": "compression",
+        "fit_seconds": "seconds",
+    }
+    print_table(summary[list(shown)].rename(columns=shown))
+    print("error: mean squared error on the standardized target (fried), log loss (digits);")
+    print("compression: against 32-bit floats; seconds: per fit")
+
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    picture = arguments.output_dir / "demo.png"
+    draw(summary, {dataset.name: dataset.task for dataset in data}).savefig(picture, dpi=150)
+    print(f"picture: {picture}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Colours and panels: a method looks the same in every picture."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+COLORS = {
+    "bitwise": "#D55E00",
+    "uniform": "#56B4E9",
+    "quantile": "#0072B2",
+    "kmeans": "#009E73",
+    "tree": "#CC79A7",
+    "floats": "#000000",
+}
+MARKERS = {"bitwise": "o", "uniform": "s", "quantile": "^", "kmeans": "D", "tree": "v"}
+
+
+def draw_rate_error(ax: Axes, summary, *, title, ylabel):
+    """Draw the error of each method against its bits per row.
+
+    Parameters
+    ----------
+    ax : Axes
+    summary : DataFrame
+        Rows of one data set, as `benchmarks.results.summarize` makes them. The method "floats" is a dashed line,
+        and the bars are standard errors.
+    title, ylabel : str
+    """
+    for method, points in summary.groupby("method", observed=True):
+        if method == "floats":
+            ax.axhline(points["error"].item(), color=COLORS[method], linestyle="--", linewidth=1.2, label=method)
+            continue
+        points = points.sort_values("row_bits")
+        ax.errorbar(
+            points["row_bits"],
+            points["error"],
+            yerr=points["sem"],
+            color=COLORS[method],
+            marker=MARKERS[method],
+            markersize=7,
+            markerfacecolor=COLORS[method] if method == "bitwise" else "none",
+            markeredgewidth=1.6,
+            linewidth=1.6,
+            elinewidth=1,
+            capsize=3,
+            zorder=3 if method == "bitwise" else 2,
+            label=method,
+        )
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    ax.grid(True, color="0.9", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set(title=title, xlabel="bits per row", ylabel=ylabel)
+
+
+def add_legend(figure: Figure, ax: Axes):
+    """Put the legend of one panel below all of them, where it covers nothing."""
+    entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    labels = [method for method in COLORS if method in entries]
+    figure.legend(
+        [entries[label] for label in labels], labels, loc="outside lower center", ncols=len(labels), frameon=False
+    )

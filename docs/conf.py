@@ -1,0 +1,42 @@
+"""Sphinx configuration. Builds without a network."""
+
+import skbsq
+
+project = "skbsq"
+author = "The skbsq developers"
+copyright = author
+version = release = skbsq.__version__
+
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "skbsq"
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "show_prev_next": False,
+}
+
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+# A docstring of torch on a method of ours would say nothing about it.
+autodoc_inherit_docstrings = False
+autosummary_generate = True
+default_role = "py:obj"
+# The members are listed by autodoc, where they can be told from those of scikit-learn and torch.
+numpydoc_show_class_members = False
+
+
+def skip_foreign_member(app, what, name, obj, skip, options):
+    """Leave out what is inherited from another package, whose documentation is its own."""
+    for attribute in ("fget", "func", "__func__"):
+        obj = getattr(obj, attribute, obj)
+    return skip or not str(getattr(obj, "__module__", "")).startswith("skbsq.")
+
+
+def setup(app):
+    app.connect("autodoc-skip-member", skip_foreign_member)

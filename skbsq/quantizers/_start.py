@@ -1,0 +1,156 @@
+"""Where learned thresholds start."""
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesRegressor
+
+from skbsq.quantizers._base import features_of, regular_levels
+from skbsq.quantizers._cells import between, gap_of
+from skbsq.quantizers.kmeans import KMeansQuantizer
+from skbsq.quantizers.quantile import QuantileQuantizer
+from skbsq.quantizers.tree import TreeQuantizer
+from skbsq.quantizers.uniform import UniformQuantizer
+
+INITS = {
+    "quantile": QuantileQuantizer,
+    "kmeans": KMeansQuantizer,
+    "tree": TreeQuantizer,
+    "uniform": UniformQuantizer,
+}
+CANDIDATES = ("quantile", "kmeans", "tree")
+MAX_THRESHOLDS = 2**17
+
+# Rows that `choose_init` looks at: ranks starts as well as all rows do, in a fraction of a second.
+_PILOT_ROWS = 4096
+_MIN_PILOT_ROWS = 64
+
+
+def make_init(init, n_bits, missing, task):
+    """The quantizer that an init stands for, set to the widths asked for."""
+    if isinstance(init, str):
+        quantizer = INITS[init](n_bits)
+    else:
+        quantizer = clone(init)
+    own = quantizer.get_params(deep=False)
+    given = {"n_bits": n_bits, "missing": missing, "task": task}
+    return quantizer.set_params(**{key: value for key, value in given.items() if key in own})
+
+
+def choose_init(rows, n_bits, missing, seed):
+    """The start whose codes tell most about the target, on training rows held out for that.
+
+    Each candidate is fitted on three quarters of (at most 4096) training rows; a small forest learns the target
+    from its codes there, and is scored on the other quarter. A forest, because it sees what codes tell together
+    and not only one by one: where features matter only in combination, cuts made one feature at a time look bad.
+
+    Parameters
+    ----------
+    rows : Rows
+    n_bits : ndarray of int64 of shape (d,)
+    missing : {"error", "code"}
+    seed : int
+
+    Returns
+    -------
+    str
+        One of `CANDIDATES`; the first where there are too few rows to tell.
+    """
+    n = len(rows.X)
+    if n < _MIN_PILOT_ROWS or not n_bits.any():
+        return CANDIDATES[0]
+    order = np.random.RandomState(seed).permutation(n)[:_PILOT_ROWS]
+    fit, score = np.split(order, [3 * order.size // 4])
+    if rows.task == "classification":
+        target = (rows.y[:, None] == rows.classes).astype(np.float64)
+        if np.unique(rows.y[fit]).size < 2:
+            return CANDIDATES[0]
+    else:
+        target = rows.y.reshape(n, -1)
+        spread = target[fit].std(axis=0)
+        target = target / np.where(spread > 0, spread, 1.0)
+
+    errors = {}
+    for init in CANDIDATES:
+        quantizer = make_init(init, n_bits, missing, rows.task)
+        quantizer.fit(rows.X[fit], rows.y[fit], sample_weight=rows.weights[fit])
+        forest = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)
+        forest.fit(quantizer.transform(rows.X[fit]), _squeeze(target[fit]), sample_weight=rows.weights[fit])
+        found = forest.predict(quantizer.transform(rows.X[score])).reshape(score.size, -1)
+        errors[init] = np.average(((found - target[score]) ** 2).mean(axis=1), weights=rows.weights[score])
+    return min(errors, key=errors.__getitem__)
+
+
+def start_thresholds(quantizer, rows, n_bits, has_missing):
+    """Thresholds to start from, one float32 array per feature.
+
+    Parameters
+    ----------
+    quantizer : quantizer
+        Unfitted, from `make_init`.
+    rows : Rows
+    n_bits : ndarray of int64 of shape (d,)
+    has_missing : ndarray of bool of shape (d,)
+
+    Returns
+    -------
+    list of d ndarrays of float32
+
+    Raises
+    ------
+    ValueError
+        If there are more than the widths have room for, or more than 2^17 in all.
+    """
+    quantizer.fit(rows.X, rows.y, sample_weight=rows.weights)
+    starts = []
+    for j, (feature, found) in enumerate(zip(features_of(rows.X, rows.weights), quantizer.thresholds_, strict=True)):
+        starts.append(start_in_gaps(found, feature.cells[0]))
+        room = max(regular_levels(int(n_bits[j]), has_missing[j]) - 1, 0)
+        if starts[-1].size > room:
+            raise ValueError(
+                f"init gives {starts[-1].size} thresholds for feature {j}, but n_bits={n_bits[j]} has room for {room}."
+            )
+    total = sum(t.size for t in starts)
+    if total > MAX_THRESHOLDS:
+        raise ValueError(
+            f"n_bits asks for {total} thresholds in all; at most 2^17 = {MAX_THRESHOLDS} are trained. Lower n_bits, "
+            "for the features of most distinct values first."
+        )
+    return starts
+
+
+def start_in_gaps(thresholds, values):
+    """Starts that lie between the distinct values of a feature, at most one fewer than these.
+
+    A threshold on a value would flip all rows of that value at its first step.
+
+    Parameters
+    ----------
+    thresholds : ndarray of float32
+    values : ndarray of float32, strictly increasing
+
+    Returns
+    -------
+    ndarray of float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.quantizers._start import start_in_gaps
+    >>> start_in_gaps(np.float32([1.0]), np.float32([0, 1, 2]))
+    array([1.5], dtype=float32)
+    """
+    if values.size < 2:
+        return np.empty(0, dtype=np.float32)
+    gap = gap_of(values, thresholds)
+    inside = (gap >= 0) & (gap < values.size - 1)
+    low = values[np.clip(gap, 0, values.size - 2)]
+    high = values[np.clip(gap, 0, values.size - 2) + 1]
+    moved = np.where(inside & (thresholds == low), between(low, high), thresholds)
+    if moved.size > values.size - 1:
+        _, first = np.unique(gap[inside], return_index=True)
+        moved = moved[inside][first]
+    return moved
+
+
+def _squeeze(target):
+    return target.ravel() if target.shape[1] == 1 else target

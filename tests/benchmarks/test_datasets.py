@@ -1,0 +1,136 @@
+"""Data sets: what comes out, and errors in one sentence."""
+
+from urllib.error import URLError
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.utils import Bunch
+
+from benchmarks import datasets
+from benchmarks.datasets import NAMES, DatasetError, load
+
+SHAPES = {
+    "california": (20640, 8),
+    "wine_quality": (6497, 11),
+    "superconduct": (21263, 81),
+    "cpu_act": (8192, 21),
+    "sulfur": (10081, 6),
+    "kin8nm": (8192, 8),
+    "air_quality": (9357 - 1683, 12),
+    "occupancy": (20560, 5),
+}
+
+
+@pytest.fixture
+def no_folder(monkeypatch):
+    monkeypatch.delenv("SKBSQ_DATA_DIR", raising=False)
+
+
+def assert_one_sentence(error):
+    text = str(error)
+    assert text.endswith(".")
+    assert "\n" not in text
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", SHAPES)
+def test_load_from_folder(name, data_dir):
+    data = load(name, data_dir)
+    assert data.name == name
+    assert data.X.shape == SHAPES[name]
+    assert data.y.notna().all()
+    assert set(data.X.dtypes) == {np.dtype("float64")}
+    assert data.task == ("classification" if name == "occupancy" else "regression")
+    assert data.y.dtype == (int if name == "occupancy" else float)
+    assert data.X.isna().to_numpy().any() == (name == "air_quality")
+    # Without the argument the variable holds, and it is set where this test runs.
+    pd.testing.assert_frame_equal(load(name).X, data.X)
+
+
+def test_rows_without_a_target_are_dropped(tmp_path):
+    table = pd.DataFrame({"a": [1.0, np.nan, 3.0], "b": [4, 5, 6], "target": [0.5, 1.5, np.nan]})
+    table.to_csv(tmp_path / "sulfur.csv.gz", index=False)
+    data = load("sulfur", tmp_path)
+    pd.testing.assert_frame_equal(data.X, pd.DataFrame({"a": [1.0, np.nan], "b": [4.0, 5.0]}))
+    assert data.y.tolist() == [0.5, 1.5]
+
+
+def test_fried_is_generated():
+    data = load("fried", n_samples=50)
+    assert data.X.shape == (50, 10)
+    assert data.task == "regression"
+    pd.testing.assert_series_equal(data.y, load("fried", n_samples=50).y)
+
+
+def test_digits_come_with_sklearn():
+    data = load("digits")
+    assert data.X.shape == (1797, 64)
+    assert data.task == "classification"
+
+
+@pytest.mark.parametrize("name", ["no_such_set", "sulfur"])
+def test_unknown_name_and_missing_file(name, tmp_path):
+    with pytest.raises(DatasetError, match=name) as caught:
+        load(name, tmp_path)
+    assert_one_sentence(caught.value)
+
+
+def test_broken_file(tmp_path):
+    (tmp_path / "sulfur.csv.gz").write_text("no gzip")
+    with pytest.raises(DatasetError, match="cannot be read") as caught:
+        load("sulfur", tmp_path)
+    assert_one_sentence(caught.value)
+
+
+def test_number_of_rows_is_for_fried():
+    with pytest.raises(DatasetError, match="Only fried") as caught:
+        load("digits", n_samples=10)
+    assert_one_sentence(caught.value)
+
+
+@pytest.mark.parametrize("name", ["air_quality", "occupancy"])
+def test_no_download_is_known(name, no_folder):
+    with pytest.raises(DatasetError, match="No download") as caught:
+        load(name)
+    assert_one_sentence(caught.value)
+
+
+def _fake_download(monkeypatch, name, fetch):
+    monkeypatch.setitem(datasets._SOURCES, name, datasets._SOURCES[name]._replace(fetch=fetch))
+
+
+@pytest.mark.parametrize("name", ["california", "sulfur"])
+def test_no_network(name, no_folder, monkeypatch):
+    def fetch(**kwargs):
+        raise URLError("no route to host")
+
+    _fake_download(monkeypatch, name, fetch)
+    with pytest.raises(DatasetError, match=r"no route to host.*--data-dir") as caught:
+        load(name)
+    assert_one_sentence(caught.value)
+
+
+def test_download(no_folder, monkeypatch):
+    asked = {}
+
+    def fetch(**kwargs):
+        asked.update(kwargs)
+        return Bunch(data=pd.DataFrame(np.ones((10081, 6), dtype=int)), target=pd.Series(np.arange(10081), name="y1"))
+
+    _fake_download(monkeypatch, "sulfur", fetch)
+    data = load("sulfur")
+    assert asked == {"data_id": 23515, "target_column": "y1", "as_frame": True}
+    assert data.X.shape == SHAPES["sulfur"]
+    assert data.y.dtype == float
+
+
+def test_download_of_another_set(no_folder, monkeypatch):
+    _fake_download(monkeypatch, "sulfur", lambda **kwargs: Bunch(data=pd.DataFrame(np.ones((5, 2))), target=None))
+    with pytest.raises(DatasetError, match="another set") as caught:
+        load("sulfur")
+    assert_one_sentence(caught.value)
+
+
+def test_every_name_is_covered():
+    assert set(NAMES) == {*SHAPES, "fried", "digits"}

@@ -1,0 +1,210 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.metrics import log_loss, r2_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from skorch import NeuralNet, NeuralNetClassifier
+from torch import nn
+
+from skbsq import (
+    BitwiseClassifier,
+    BitwiseQuantizer,
+    BitwiseRegressor,
+    KMeansQuantizer,
+    QuantileQuantizer,
+    ThresholdQuantizer,
+    UniformQuantizer,
+)
+
+QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
+LEARN = dict(max_epochs=40, hidden_sizes=(32,), batch_size=32, lr=0.01, random_state=0)
+NAN = float("nan")
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(400, 3)).astype(np.float32)
+    return X, 50 + 10 * (np.sin(2 * X[:, 0]) + X[:, 1]) + rng.normal(size=400)
+
+
+@pytest.mark.parametrize("quantizer", [None, QuantileQuantizer(4), "passthrough"])
+def test_regressor_learns(data, quantizer):
+    """Also a regression test of the shape of y: (n,) against (n, 1) would train to the mean, silently."""
+    X, y = data
+    regressor = BitwiseRegressor(4, quantizer=quantizer, **LEARN).fit(X, y)
+    prediction = regressor.predict(X)
+    assert prediction.shape == y.shape
+    assert prediction.dtype == np.float32
+    assert r2_score(y, prediction) > 0.9
+    assert regressor.score(X, y) == pytest.approx(r2_score(y, prediction))
+
+
+@pytest.mark.parametrize("quantizer", [None, QuantileQuantizer(4), "passthrough"])
+@pytest.mark.parametrize("labels", [["no", "yes"], [10, 20, 30]])
+def test_classifier_learns(data, quantizer, labels):
+    X, _ = data
+    y = np.array(labels)[(X[:, 0] > 0).astype(int) + ((X[:, 0] > 1).astype(int) if len(labels) == 3 else 0)]
+    classifier = BitwiseClassifier(4, quantizer=quantizer, **LEARN).fit(X, y)
+    assert classifier.classes_.tolist() == labels
+    assert classifier.score(X, y) > 0.9
+    proba = classifier.predict_proba(X)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(classifier.classes_[proba.argmax(axis=1)], classifier.predict(X))
+    assert log_loss(y, proba, labels=labels) < 0.4
+
+
+def test_several_targets(data):
+    X, y = data
+    both = np.column_stack([y, -3 * y + 1])
+    regressor = BitwiseRegressor(4, **LEARN).fit(X, both)
+    assert regressor.predict(X).shape == both.shape
+    assert r2_score(both, regressor.predict(X), multioutput="raw_values").min() > 0.9
+
+
+@pytest.mark.parametrize("quantizer", [None, UniformQuantizer(3), KMeansQuantizer([1, 0, 9]), ThresholdQuantizer([0])])
+def test_one_path(data, quantizer):
+    X, y = data
+    regressor = BitwiseRegressor(3, quantizer=quantizer, **QUICK).fit(X, y)
+    codes = regressor.codebook_.encode(X)
+    np.testing.assert_array_equal(regressor.predict(X), regressor.predict_codes(codes))
+    with torch.no_grad():
+        output = regressor.net_.module_(torch.from_numpy(X)).numpy()
+    expected = (output * regressor.target_scale_ + regressor.target_mean_).astype(np.float32).ravel()
+    np.testing.assert_allclose(regressor.predict(X), expected, rtol=1e-6)
+    classifier = BitwiseClassifier(3, quantizer=quantizer, **QUICK).fit(X, y > 50)
+    np.testing.assert_array_equal(classifier.predict(X), classifier.predict_codes(classifier.codebook_.encode(X)))
+
+
+def test_learned_thresholds_equal_those_of_the_quantizer(data):
+    X, y = data
+    regressor = BitwiseRegressor(2, **QUICK).fit(X, y)
+    quantizer = BitwiseQuantizer(2, **QUICK).fit(X, y)
+    assert regressor.codebook_ == quantizer.codebook_
+    assert isinstance(regressor.quantizer_, BitwiseQuantizer)
+    np.testing.assert_array_equal(regressor.quantizer_.transform(X), quantizer.transform(X))
+
+
+def test_a_fixed_quantizer_is_fitted_on_the_rows_and_stays(data):
+    X, y = data
+    given = QuantileQuantizer(2)
+    regressor = BitwiseRegressor(quantizer=given, **QUICK).fit(X, y)
+    assert not hasattr(given, "codebook_")
+    assert regressor.codebook_ == given.fit(X).codebook_
+    np.testing.assert_array_equal(regressor.n_bits_, [2, 2, 2])
+
+
+def test_passthrough_has_no_codebook(data):
+    regressor = BitwiseRegressor(quantizer="passthrough", **QUICK).fit(*data)
+    assert regressor.quantizer_ is None
+    with pytest.raises(AttributeError, match="no codebook"):
+        regressor.codebook_  # noqa: B018
+    with pytest.raises(AttributeError, match="no codebook"):
+        regressor.predict_codes([[0, 0, 0]])
+
+
+@pytest.mark.parametrize("quantizer", [None, QuantileQuantizer(3), "passthrough"])
+def test_missing_values(data, quantizer):
+    X, y = data
+    X = X.copy()
+    X[::3, 0] = NAN
+    y = y + 30 * np.isnan(X[:, 0])
+    regressor = BitwiseRegressor(3, quantizer=quantizer, missing="code", **LEARN).fit(X, y)
+    assert r2_score(y, regressor.predict(X)) > 0.85
+    with pytest.raises(ValueError, match="NaN in feature 0"):
+        regressor.set_params(missing="error").fit(X, y)
+
+
+def test_nothing_sent_predicts_the_mean(data):
+    X, y = data
+    regressor = BitwiseRegressor(0, **{**QUICK, "max_epochs": 20}).fit(X, y)
+    assert regressor.codebook_.row_bits == 0
+    prediction = regressor.predict(X)
+    assert np.ptp(prediction) == 0
+    assert abs(prediction[0] - y.mean()) < y.std() / 5
+
+
+def test_target_far_from_zero(data):
+    X, y = data
+    regressor = BitwiseRegressor(4, **LEARN).fit(X, y + 1e6)
+    assert r2_score(y + 1e6, regressor.predict(X)) > 0.9
+
+
+def test_constant_target(data):
+    X, _ = data
+    regressor = BitwiseRegressor(2, **{**LEARN, "max_epochs": 20}).fit(X, np.full(400, 7.0))
+    np.testing.assert_allclose(regressor.predict(X), 7, atol=0.2)
+
+
+def test_weights_reach_the_loss(rng):
+    X = np.zeros((200, 1))
+    y = np.repeat([0.0, 1.0], 100)
+    regressor = BitwiseRegressor(1, **LEARN)
+    heavy = regressor.fit(X, y, sample_weight=np.repeat([1.0, 3.0], 100)).predict(X[:1])
+    assert heavy[0] == pytest.approx(0.75, abs=0.05)
+
+
+def test_grid_search_and_metadata(data):
+    X, y = data
+    search = GridSearchCV(BitwiseRegressor(**QUICK), {"n_bits": [1, 3], "quantizer": [None, UniformQuantizer()]}, cv=2)
+    assert search.fit(X, y).best_score_ > -10
+    import sklearn
+
+    with sklearn.config_context(enable_metadata_routing=True):
+        regressor = BitwiseRegressor(**QUICK).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        cross_val_score(regressor, X, y, params={"sample_weight": np.ones(400)}, cv=2)
+
+
+def test_names(data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    for quantizer in (None, QuantileQuantizer()):
+        regressor = BitwiseRegressor({"a": 1, "b": 0, "c": 3}, quantizer=quantizer, **QUICK).fit(frame, y)
+        assert regressor.codebook_.feature_names == ("a", "b", "c")
+        assert regressor.quantizer_.feature_names_in_.tolist() == ["a", "b", "c"]
+        with pytest.raises(ValueError, match="feature names should match"):
+            regressor.predict(frame[["b", "a", "c"]])
+
+
+def test_classifier_with_skorch_probabilities(data):
+    class Softmax(nn.Sequential):
+        def __init__(self, n_inputs, n_outputs):
+            super().__init__(nn.Linear(n_inputs, n_outputs), nn.Softmax(dim=-1))
+
+    X, _ = data
+    y = X[:, 0] > 0
+    classifier = BitwiseClassifier(3, head=NeuralNetClassifier(Softmax, max_epochs=30, lr=0.02, optimizer=torch.optim.Adam), random_state=0).fit(
+        X, y
+    )
+    np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
+    assert classifier.score(X, y) > 0.8
+
+
+def test_regressor_with_skorch_loss_of_its_own(data):
+    X, _ = data
+    counts = np.random.default_rng(0).poisson(np.exp(X[:, 0]))
+    net = NeuralNet(nn.Linear, nn.PoissonNLLLoss, max_epochs=30, lr=0.01)
+    regressor = BitwiseRegressor(3, head=net, random_state=0).fit(X, counts)
+    # The criterion takes the logarithm of the rate, and so the head predicts it.
+    assert np.corrcoef(regressor.predict(X), X[:, 0])[0, 1] > 0.8
+
+
+def test_refuses_codes_out_of_range(data):
+    regressor = BitwiseRegressor(1, **QUICK).fit(*data)
+    with pytest.raises(ValueError, match="Code 2 of feature 1"):
+        regressor.predict_codes([[0, 2, 0]])
+
+
+@pytest.mark.parametrize("quantizer", ["nothing", 3])
+def test_refuses_an_unknown_quantizer(data, quantizer):
+    with pytest.raises(ValueError, match=r"'quantizer' parameter.*passthrough"):
+        BitwiseRegressor(quantizer=quantizer).fit(*data)
+
+
+def test_prediction_does_not_depend_on_the_number_of_rows(data):
+    X, y = data
+    regressor = clone(BitwiseRegressor(3, **QUICK)).fit(X, y)
+    many = np.tile(X, (50, 1))
+    np.testing.assert_allclose(regressor.predict(many)[:400], regressor.predict(X), rtol=1e-5)
+    assert regressor.predict_codes(np.empty((0, 3), dtype=np.uint8)).shape == (0,)

@@ -1,0 +1,497 @@
+"""What every public estimator keeps to."""
+
+import io
+import pickle
+import signal
+import threading
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from sklearn.base import clone, is_classifier, is_regressor
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import skbsq
+from skbsq import (
+    BitwiseClassifier,
+    BitwiseQuantizer,
+    BitwiseRegressor,
+    KMeansQuantizer,
+    QuantileQuantizer,
+    ThresholdQuantizer,
+    TreeQuantizer,
+    UniformQuantizer,
+)
+from skbsq.exceptions import PrecisionWarning
+
+NAN = float("nan")
+TRAINING = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
+
+FIXED = [UniformQuantizer(), QuantileQuantizer(), KMeansQuantizer(), TreeQuantizer(), ThresholdQuantizer([-1, 0, 1])]
+LEARNED = [BitwiseQuantizer(**TRAINING)]
+QUANTIZERS = FIXED + LEARNED
+PREDICTORS = [
+    BitwiseRegressor(**TRAINING),
+    BitwiseRegressor(quantizer=QuantileQuantizer(), **TRAINING),
+    BitwiseRegressor(quantizer="passthrough", **TRAINING),
+    BitwiseClassifier(**TRAINING),
+]
+ESTIMATORS = QUANTIZERS + PREDICTORS
+
+# The only list of skipped checks, with the reason of each.
+SKIPPED_CHECKS = {
+    (kind, "check_sample_weight_equivalence_on_dense_data"): (
+        "Mini-batches are drawn from the rows: a row of weight 2 is in one batch, two equal rows may be in two. "
+        "Zero weight against a removed row is equal to the byte, see test_zero_weight_is_a_removed_row."
+    )
+    for kind in (BitwiseQuantizer, BitwiseRegressor, BitwiseClassifier)
+}
+each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+each_quantizer = pytest.mark.parametrize("estimator", QUANTIZERS, ids=str)
+
+
+def test_every_public_estimator_is_here():
+    public = {getattr(skbsq, name) for name in skbsq.__all__} - {skbsq.Codebook}
+    assert public == {type(estimator) for estimator in ESTIMATORS}
+
+
+def for_checks(estimator):
+    """Some checks ask for a score, which takes some epochs."""
+    learns = {"max_epochs": 30, "lr": 0.02, "hidden_sizes": (32,)}
+    return clone(estimator).set_params(**{key: value for key, value in learns.items() if key in estimator.get_params()})
+
+
+@parametrize_with_checks(
+    [for_checks(e).set_params(missing=missing) for e in ESTIMATORS for missing in ("error", "code")]
+)
+def test_sklearn_checks(estimator, check):
+    if reason := SKIPPED_CHECKS.get((type(estimator), check.func.__name__)):
+        pytest.skip(reason)
+    check(estimator)
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(90, 3))
+    X[:, 2] = rng.integers(0, 4, size=90)
+    return X, X[:, 0] + X[:, 1] ** 2
+
+
+def target_for(estimator, y):
+    return y > np.median(y) if is_classifier(estimator) else y
+
+
+def fit(estimator, X, y, **kwargs):
+    return clone(estimator).fit(X, target_for(estimator, y), **kwargs)
+
+
+def output(estimator, X):
+    """All that an estimator says about rows."""
+    if is_classifier(estimator):
+        return estimator.predict_proba(X)
+    if is_regressor(estimator):
+        return estimator.predict(X)
+    return np.column_stack([estimator.transform(X), estimator.inverse_transform(estimator.transform(X))])
+
+
+def assert_equal(one, other, X):
+    """Equal to the byte."""
+    np.testing.assert_array_equal(output(one, X), output(other, X))
+    if getattr(one, "quantizer_", one) is not None:
+        assert one.codebook_ == other.codebook_
+
+
+# -- input -------------------------------------------------------------------------------------------
+
+
+@each
+def test_input_is_not_touched(estimator, data):
+    X, y = data
+    weights = np.linspace(0, 2, len(y))
+    kept = X.copy(), y.copy(), weights.copy()
+    fitted = fit(estimator, X, y, sample_weight=weights)
+    output(fitted, X)
+    for now, before in zip((X, y, weights), kept, strict=True):
+        np.testing.assert_array_equal(now, before)
+
+
+@each
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda X: X.astype(np.float32),
+        lambda X: np.asfortranarray(X),
+        lambda X: np.frombuffer(X.tobytes()).reshape(X.shape),  # read-only
+        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+        lambda X: X.tolist(),
+        lambda X: X.astype(object),
+    ],
+)
+def test_forms_of_an_array(estimator, data, form):
+    X, y = data
+    X = X.astype(np.float32).astype(np.float64)
+    fitted = fit(estimator, X, y)
+    assert_equal(fit(estimator, form(X), y), fitted, X)
+    np.testing.assert_array_equal(output(fitted, form(X)), output(fitted, X))
+
+
+@each
+@pytest.mark.parametrize("dtype", [np.float16, np.int8, np.int64, np.uint16, bool])
+def test_numeric_types(estimator, data, dtype):
+    X, y = data
+    X = (X * 3).astype(dtype) if dtype is not np.uint16 else np.abs(X * 3).astype(dtype)
+    assert_equal(fit(estimator, X, y), fit(estimator, X.astype(np.float64), y), X)
+
+
+@each
+def test_frames_equal_arrays(estimator, data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=["a", "b", "c"], index=np.arange(90)[::-1])
+    by_frame, by_array = fit(estimator, frame, y), fit(estimator, X, y)
+    np.testing.assert_array_equal(output(by_frame, frame), output(by_array, X))
+    assert by_frame.feature_names_in_.tolist() == ["a", "b", "c"]
+    if getattr(by_frame, "quantizer_", by_frame) is not None:
+        assert by_frame.codebook_.feature_names == ("a", "b", "c")
+    by_polars = fit(estimator, pl.DataFrame({name: X[:, j] for j, name in enumerate("abc")}), y)
+    np.testing.assert_array_equal(output(by_polars, frame), output(by_array, X))
+
+
+@each
+def test_precision_warning_names_features(estimator, rng):
+    X = pd.DataFrame({"fine": rng.normal(size=60), "time": 1.7e9 + np.arange(60), "id": np.arange(60) + 2.0**25})
+    with pytest.warns(PrecisionWarning, match="features time, id:") as caught:
+        fit(estimator, X, rng.normal(size=60))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+# -- repetition --------------------------------------------------------------------------------------
+
+
+def global_states():
+    return np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()  # noqa: NPY002
+
+
+@each
+def test_two_fits_are_equal_and_leave_the_global_generators_alone(estimator, data):
+    X, y = data
+    states = global_states()
+    first = fit(estimator, X, y)
+    assert global_states() == states
+    torch.manual_seed(1234)
+    np.random.seed(99)  # noqa: NPY002  the global generator is what must not matter
+    assert_equal(first, fit(estimator, X, y), X)
+
+
+@pytest.mark.parametrize("estimator", LEARNED + PREDICTORS, ids=str)
+def test_random_state(estimator, data):
+    X, y = data
+    y = y + np.random.default_rng(0).normal(size=90)
+    states = (None, None, 1, np.random.RandomState(5))
+    unlike = [fit(clone(estimator).set_params(random_state=state), X, y) for state in states]
+    weights = [e.head_[0].weight.detach().numpy().tobytes() for e in unlike]
+    assert len(set(weights)) == 4
+    state = np.random.RandomState(5)
+    assert_equal(unlike[3], fit(clone(estimator).set_params(random_state=state), X, y), X)
+
+
+ALTERNATIVES = {
+    "n_bits": 2,
+    "encode": "value",
+    "missing": "code",
+    "levels": "midpoint",
+    "ties": "merge",
+    "quantile_method": "linear",
+    "task": "regression",
+    "min_share": 0.9,
+    "thresholds": [0.5],
+    "head": torch.nn.Linear,
+    "init": "kmeans",
+    "quantizer": UniformQuantizer(1),
+    "max_epochs": 2,
+    "batch_size": 10,
+    "lr": 0.1,
+    "lr_schedule": "constant",
+    "threshold_lr_ratio": 1.0,
+    "weight_decay": 0.5,
+    "dropout": 0.5,
+    "hidden_sizes": (4, 4),
+    "forward": "soft",
+    "temperature_schedule": "cosine",
+    "temperature_start": 0.5,
+    "temperature_end": 0.2,
+    "validation_fraction": 0.3,
+    "early_stopping": True,
+    "patience": 1,
+    "class_weight": "balanced",
+    "device": "auto",
+    "random_state": 7,
+    "verbose": 0,
+}
+
+
+@each
+def test_refit_equals_a_fresh_fit(estimator, data):
+    """With every parameter changed, one at a time; nothing of the first fit stays."""
+    X, y = data
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    for name in estimator.get_params(deep=False):
+        if name == "class_weight" and not is_classifier(estimator):
+            continue
+        used = fit(estimator, frame.assign(d=1.0), y)
+        changed = clone(used).set_params(**{name: ALTERNATIVES[name]})
+        fresh = fit(changed, X, y)
+        used.set_params(**{name: ALTERNATIVES[name]}).fit(X, target_for(used, y))
+        assert_equal(used, fresh, X)
+        assert vars(used).keys() == vars(fresh).keys()
+        if not (is_classifier(used) or is_regressor(used)):
+            assert used.get_feature_names_out().tolist() == fresh.get_feature_names_out().tolist()
+
+
+@each
+def test_a_failed_fit_changes_nothing(estimator, data):
+    X, y = data
+    fitted = fit(estimator, X, y)
+    before = output(fitted, X)
+    for bad in (np.full((90, 5), np.inf), np.full((0, 3), 1.0)):
+        with pytest.raises(ValueError, match=r"infinity|minimum of"):
+            fitted.fit(bad, target_for(estimator, y)[: len(bad)])
+    np.testing.assert_array_equal(output(fitted, X), before)
+    assert fitted.n_features_in_ == 3
+
+
+# -- weights -----------------------------------------------------------------------------------------
+
+
+@each
+def test_zero_weight_is_a_removed_row(estimator, data):
+    X, y = data
+    weights = np.random.default_rng(0).integers(0, 3, size=90).astype(float)
+    kept = weights > 0
+    y = target_for(estimator, y)
+    weighted = clone(estimator).fit(X, y, sample_weight=weights)
+    assert_equal(weighted, clone(estimator).fit(X[kept], y[kept], sample_weight=weights[kept]), X)
+
+
+@pytest.mark.parametrize("estimator", FIXED, ids=str)
+def test_weight_is_repetition(estimator, data):
+    X, y = data
+    weights = np.random.default_rng(0).integers(1, 4, size=90)
+    weighted = fit(estimator, X, y, sample_weight=weights)
+    repeated = fit(estimator, np.repeat(X, weights, axis=0), np.repeat(y, weights))
+    for one, other in zip(weighted.thresholds_, repeated.thresholds_, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@each
+def test_no_weight_at_all(estimator, data):
+    with pytest.raises(ValueError, match="zero"):
+        fit(estimator, *data, sample_weight=np.zeros(90))
+
+
+# -- corners -----------------------------------------------------------------------------------------
+
+
+@each
+def test_constants(estimator, data):
+    X, y = data
+    X = np.column_stack([X[:, 0], np.full(90, 7.1)])
+    fitted = fit(estimator, X, y)
+    output(fitted, X)
+    if getattr(fitted, "quantizer_", fitted) is None or isinstance(fitted, ThresholdQuantizer):
+        return
+    assert fitted.n_bits_[1] == 0
+    assert fitted.codebook_.levels[1].tolist() == [np.float32(7.1)]
+
+
+@each
+def test_one_feature_and_few_rows(estimator):
+    X, y = np.array([[0.0], [1.0], [2.0], [3.0]]), np.array([0.0, 1.0, 0.0, 1.0])
+    assert len(output(fit(estimator, X, y), X)) == 4
+
+
+@each
+@pytest.mark.parametrize("missing", ["error", "code"])
+def test_all_missing_column(estimator, data, missing):
+    X, y = data
+    X = np.column_stack([X[:, 0], np.full(90, NAN)])
+    estimator = clone(estimator).set_params(missing=missing)
+    if missing == "error":
+        with pytest.raises(ValueError, match="NaN in feature 1"):
+            fit(estimator, X, y)
+        return
+    fitted = fit(estimator, X, y)
+    output(fitted, X)
+    if getattr(fitted, "quantizer_", fitted) is not None:
+        assert fitted.codebook_.has_missing[1]
+        assert np.isnan(fitted.codebook_.levels[1][-1])
+        assert fitted.codebook_.encode(X)[:, 1].tolist() == [fitted.n_levels_[1] - 1] * 90
+
+
+@pytest.mark.parametrize(
+    "estimator", [e for e in ESTIMATORS if "n_bits" in e.get_params() and not e.get_params().get("quantizer")], ids=str
+)
+@pytest.mark.parametrize("n_bits", [0, 16])
+def test_narrowest_and_widest(estimator, data, n_bits):
+    X, y = data
+    fitted = fit(clone(estimator).set_params(n_bits=n_bits), X, y)
+    output(fitted, X)
+    if n_bits == 0:
+        assert fitted.n_levels_.tolist() == [1, 1, 1]
+        assert fitted.codebook_.row_bits == 0
+    elif not isinstance(estimator, UniformQuantizer | TreeQuantizer):
+        assert fitted.n_levels_.tolist() == [90, 90, 4]
+
+
+@each
+def test_wrong_use_once_fitted(estimator, data):
+    X, y = data
+    fitted = fit(estimator, X, y)
+    with pytest.raises(ValueError, match="2 features"):
+        output(fitted, X[:, :2])
+    bad = X.copy()
+    bad[4, 1] = NAN
+    with pytest.raises(ValueError, match="NaN in feature 1"):
+        output(fitted, bad)
+
+
+# -- copies ------------------------------------------------------------------------------------------
+
+
+@each
+def test_pickle_and_joblib(estimator, data, tmp_path):
+    X, y = data
+    fitted = fit(estimator, X, y)
+    assert_equal(pickle.loads(pickle.dumps(fitted)), fitted, X)
+    joblib.dump(fitted, tmp_path / "fitted.joblib")
+    assert_equal(joblib.load(tmp_path / "fitted.joblib"), fitted, X)
+    assert_equal(joblib.load(tmp_path / "fitted.joblib"), clone(fitted).fit(X, target_for(fitted, y)), X)
+
+
+@each
+def test_threads_may_share_a_fitted_estimator(estimator, data):
+    X, y = data
+    fitted = fit(estimator, X, y)
+    expected, found = output(fitted, X), []
+    threads = [threading.Thread(target=lambda: found.append(output(fitted, X))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4
+    for one in found:
+        np.testing.assert_array_equal(one, expected)
+
+
+# -- manners -----------------------------------------------------------------------------------------
+
+
+@each
+def test_silence(estimator, data, capfd):
+    fitted = fit(estimator, *data)
+    output(fitted, data[0])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("estimator", LEARNED + PREDICTORS, ids=str)
+def test_progress_bar(estimator, data, capfd):
+    fit(clone(estimator).set_params(verbose=1), *data)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "3/3" in err
+    assert "train_loss" in err
+
+
+@pytest.mark.parametrize("estimator", LEARNED + PREDICTORS, ids=str)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_ctrl_c_leaves_fit(estimator, data, early_stopping):
+    """A real interrupt, in the middle of training; the estimator stays as it was."""
+    X, y = data
+    estimator = clone(estimator).set_params(
+        max_epochs=10**6, early_stopping=early_stopping, patience=10**6, lr_schedule="constant"
+    )
+    timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        estimator.fit(X, target_for(estimator, y))
+    timer.join()
+    assert not hasattr(estimator, "net_")
+    assert not hasattr(estimator, "n_features_in_")
+
+
+# -- transformers ------------------------------------------------------------------------------------
+
+
+@each_quantizer
+@pytest.mark.parametrize("missing", ["error", "code"])
+@pytest.mark.parametrize("encode", ["ordinal", "thermometer", "value"])
+def test_encodings(estimator, data, encode, missing):
+    X, y = data
+    if missing == "code":
+        X = X.copy()
+        X[::5, 1] = NAN
+    fitted = fit(clone(estimator).set_params(encode=encode, missing=missing), X, y)
+    book, out = fitted.codebook_, fitted.transform(X)
+    codes = book.encode(X)
+    expected = {"ordinal": codes, "thermometer": book.thermometer(codes), "value": book.decode(codes)}[encode]
+    np.testing.assert_array_equal(out, expected)
+    assert out.dtype == expected.dtype
+    np.testing.assert_array_equal(fitted.inverse_transform(out), book.decode(codes))
+    assert fitted.inverse_transform(out).dtype == np.float32
+    names = {"thermometer": book.column_names(), "ordinal": ["x0", "x1", "x2"], "value": ["x0", "x1", "x2"]}[encode]
+    assert fitted.get_feature_names_out().tolist() == names
+    for library, frame in [("pandas", pd.DataFrame), ("polars", pl.DataFrame)]:
+        framed = fitted.set_output(transform=library).transform(X)
+        assert isinstance(framed, frame)
+        assert list(framed.columns) == names
+        np.testing.assert_array_equal(framed.to_numpy(), out)
+        np.testing.assert_array_equal(fitted.inverse_transform(framed), book.decode(codes))
+    if encode != "thermometer":
+        assert fitted.get_feature_names_out(["p", "q", "r"]).tolist() == ["p", "q", "r"]
+
+
+@each_quantizer
+def test_inverse_transform_refuses(estimator, data):
+    X, y = data
+    fitted = fit(estimator, X, y)
+    with pytest.raises(ValueError, match="out of range"):
+        fitted.inverse_transform(np.full((1, 3), 200))
+    with pytest.raises(ValueError, match="2 features"):
+        fitted.inverse_transform(np.zeros((1, 2), dtype=int))
+    fitted.set_params(encode="value")
+    with pytest.raises(ValueError, match="no level of this quantizer"):
+        fitted.inverse_transform(np.full((1, 3), 1e9))
+    fitted.set_params(encode="thermometer")
+    with pytest.raises(ValueError, match="columns"):
+        fitted.inverse_transform(np.zeros((1, 99)))
+    fitted.set_params(encode="onehot")
+    with pytest.raises(ValueError, match=r"encode must be one of \['ordinal', 'thermometer', 'value'\], got 'onehot'"):
+        fitted.transform(X)
+
+
+@each_quantizer
+def test_attributes(estimator, data):
+    fitted = fit(estimator, *data)
+    assert [t.dtype for t in fitted.thresholds_] == [np.float32] * 3
+    assert fitted.n_levels_.tolist() == [t.size + 1 for t in fitted.thresholds_]
+    assert (2**fitted.n_bits_ >= fitted.n_levels_).all()
+    assert sum(counts.sum() for counts in fitted.codebook_.counts) == 3 * 90
+    assert fitted.codebook_.row_bits == fitted.n_bits_.sum()
+
+
+@pytest.mark.parametrize("estimator", LEARNED + PREDICTORS, ids=str)
+def test_learned_attributes(estimator, data):
+    fitted = fit(estimator, *data)
+    assert fitted.n_iter_ == len(fitted.history_) == 3
+    assert fitted.history_["epoch"].tolist() == [1, 2, 3]
+    assert fitted.history_["train_loss"].notna().all()
+    assert isinstance(fitted.head_, torch.nn.Module)
+    assert next(fitted.net_.module_.parameters()).device.type == "cpu"
+    assert fitted.best_epoch_ is None
+    buffer = io.BytesIO()
+    torch.save(fitted.head_.state_dict(), buffer)
+    buffer.seek(0)
+    torch.load(buffer, weights_only=True)

@@ -16,7 +16,7 @@ torch-index = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-demo: .venv/installed ## Train, encode and predict on a small data set
+demo: .venv/installed ## Compare learned bits with fixed ones and with floats, in minutes
 	$(BIN)/python -m benchmarks.demo
 
 test: lint docs pytest ## Run all that CI runs: lint, docs and pytest

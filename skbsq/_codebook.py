@@ -661,7 +661,7 @@ def check_thresholds(thresholds, label, *, strict=False):
     finite = np.isfinite(cast)
     if not finite.all():
         raise ValueError(
-            f"The thresholds of {label} must be finite in float32, got {raw[np.argmin(finite)]!r}; a threshold that "
+            f"The thresholds of {label} must be finite in float32, got {raw[np.argmin(finite)]}; a threshold that "
             "no value exceeds, or every value, carries nothing: leave it out."
         )
     cast = cast + np.float32(0.0)  # -0.0 + 0.0 is 0.0
@@ -669,7 +669,7 @@ def check_thresholds(thresholds, label, *, strict=False):
         k = int(np.argmax(cast[1:] <= cast[:-1]))
         raise ValueError(
             f"The thresholds of {label} must be strictly increasing in float32 where levels are given, "
-            f"got {cast[k]!r} before {cast[k + 1]!r}."
+            f"got {cast[k]} before {cast[k + 1]}."
         )
     return np.unique(cast)
 
@@ -770,7 +770,7 @@ def _check_levels(levels, n, label):
         )
     cast = as_float32(raw)
     if not np.isfinite(cast).all():
-        raise ValueError(f"The levels of {label} must be finite in float32, got {raw[np.argmin(np.isfinite(cast))]!r}.")
+        raise ValueError(f"The levels of {label} must be finite in float32, got {raw[np.argmin(np.isfinite(cast))]}.")
     return cast + np.float32(0.0)
 
 

@@ -58,7 +58,7 @@ def check_X(estimator, X, *, reset, missing, min_rows=1):
     if bad.any():
         row, j = np.argwhere(bad)[0]
         value = X[row, j]
-        why = "contains infinity" if np.isinf(value) else f"holds {value!r}, which overflows float32,"
+        why = "contains infinity" if np.isinf(value) else f"holds {value}, which overflows float32,"
         raise ValueError(f"Input X {why} in {_label(names, j)} (row {row}): clip or drop such values first.")
     if missing == "error" and np.isnan(cast).any():
         j = int(np.argmax(np.isnan(cast).any(axis=0)))
@@ -110,7 +110,7 @@ def check_weights(sample_weight, X):
     """
     weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if (weights < 0).any():
-        raise ValueError(f"sample_weight must not be negative, got {weights.min()!r} in row {int(np.argmin(weights))}.")
+        raise ValueError(f"sample_weight must not be negative, got {weights.min()} in row {int(np.argmin(weights))}.")
     if not (weights > 0).any():
         raise ValueError("sample_weight is zero for every row: there is nothing to fit.")
     return weights

@@ -6,9 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 # The tests run in parallel and their nets are tiny: more threads than cores would only wait for each other.
 torch.set_num_threads(1)
+
+# A busy machine is no failure.
+settings.register_profile("skbsq", deadline=None)
+settings.load_profile("skbsq")
 
 
 def pytest_generate_tests(metafunc):

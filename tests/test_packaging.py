@@ -99,6 +99,7 @@ def test_lower_bounds_are_the_tested_versions():
         assert specifier.operator == ">=", requirement
         bounds[requirement.name] = Version(specifier.version)
     tested = pins("constraints-min.txt")
+    del bounds["torch"]  # constraints-min.txt says why
     assert bounds == {name: tested.get(name) for name in bounds}
 
 

@@ -88,6 +88,7 @@ class BitwiseQuantization(nn.Module):
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64))
         theta = (raw - np.asarray(mean)[feature]) / np.asarray(scale)[feature]
         self.theta = nn.Parameter(torch.from_numpy(theta.astype(np.float32)))
+        self.n_columns = theta.size + missing.size
 
     def forward(self, x):
         bits = (x[:, self.feature] > self.raw_thresholds()).to(x.dtype)
@@ -163,6 +164,7 @@ class Thermometer(nn.Module):
 
     def __init__(self, codebook: Codebook):
         super().__init__()
+        self.n_columns = codebook.n_columns
         # Padded with infinities, which no value exceeds.
         widest = max(1, *(t.size for t in codebook.thresholds))
         padded = np.full((codebook.n_features, widest), np.inf, dtype=np.float32)
@@ -312,10 +314,12 @@ class JointNet(nn.Module):
 
     def _set_column_map(self, column_map):
         self.register_buffer("column_map", None if column_map is None else torch.from_numpy(column_map))
-        self.padded = column_map is not None and bool((column_map == -1).any())
+        n_columns = getattr(self.quantization, "n_columns", None)
+        self.in_order = column_map is None or np.array_equal(column_map, np.arange(n_columns or 0))
+        self.padded = not self.in_order and bool((column_map == -1).any())
 
     def _head_input(self, bits):
-        if self.column_map is None:
+        if self.in_order:
             return bits
         if self.padded:
             bits = nn.functional.pad(bits, (0, 1))  # -1 then picks the zeros

@@ -124,7 +124,9 @@ class BasePredictor(JointTraining):
         quantizer = clone(self.quantizer)
         if not hasattr(quantizer, "missing"):
             raise ValueError(f"quantizer must be one of skbsq, got {quantizer!r}.")
-        quantizer.set_params(missing=self.missing)
+        own = quantizer.get_params(deep=False)
+        given = {"missing": self.missing, "task": rows.task}
+        quantizer.set_params(**{key: value for key, value in given.items() if key in own})
         X = rows.X
         if rows.names is not None:
             X = pd.DataFrame(X, columns=rows.names)
@@ -132,7 +134,7 @@ class BasePredictor(JointTraining):
         self.quantizer_ = quantizer
         book = quantizer.codebook_
         column_map = None if book.n_columns else np.array([-1], dtype=np.int64)
-        with own_randomness(self.random_state) as seed:
+        with own_randomness(self.random_state, self._device()) as seed:
             self._keep(self._train(rows, sq.Thermometer(book), max(book.n_columns, 1), seed, column_map))
 
     def _fit_passthrough(self, rows):
@@ -140,7 +142,7 @@ class BasePredictor(JointTraining):
         mean, scale = rows.moments()
         indicators = self.missing == "code"
         layer = sq.Standardization(mean=mean, scale=scale, indicators=indicators)
-        with own_randomness(self.random_state) as seed:
+        with own_randomness(self.random_state, self._device()) as seed:
             self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators), seed))
 
     def _hand_over_names(self, quantizer):
@@ -151,9 +153,10 @@ class BasePredictor(JointTraining):
     def _output(self, X):
         """The head's output for floats."""
         check_is_fitted(self)
-        X = check_X(self, X, reset=False, missing=self.missing)
         if self.quantizer_ is None:
-            return self._run(self.net_.module_, X)
+            missing = "code" if self.net_.module_.quantization.indicators else "error"
+            return self._run(self.net_.module_, check_X(self, X, reset=False, missing=missing))
+        X = check_X(self, X, reset=False, missing=self.codebook_.missing)
         return self._output_of_codes(self.codebook_.encode(X))
 
     def _output_of_codes(self, codes):

@@ -30,8 +30,8 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         n_inputs is the sum of 2^n_bits - 1 over the features; n_outputs the number of targets, or of classes (2
         for a binary target), whose outputs are logits.
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
-        Where the thresholds start. "auto" takes the one of quantile, k-means and tree whose codes
-        predict held-out training rows best in a quick pilot, see ``init_``.
+        Where the thresholds start. "auto" takes the one of these whose codes predict
+        held-out training rows best in a quick pilot, see ``quantizer_.init_``.
         A quantizer is copied and fitted on the rows, at the same n_bits where it has that parameter.
     missing : {"error", "code"}, default="error"
         "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
@@ -66,7 +66,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     patience : int, default=10
         See `early_stopping`.
     class_weight : dict label -> float, "balanced" or None, default=None
-        Multiplies the row weights, in the loss and for the initial thresholds. Classification only.
+        Multiplies the row weights: in the loss, for the initial thresholds, and in the levels. Classification only.
     device : str, default="cpu"
         Where to train: any torch device, or "auto" for a GPU if there is one. The result is on the CPU.
     random_state : int, RandomState or None, default=None
@@ -97,7 +97,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     best_epoch_ : int or None
         The epoch that early stopping went back to, from 1.
     target_mean_, target_scale_ : ndarray of float64 of shape (k,)
-        The target is output * target_scale_ + target_mean_; 0 and 1 unless the loss is one of differences.
+        The target is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is one of differences.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only where X has string column names.

@@ -30,8 +30,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         n_inputs is the sum of 2^n_bits - 1 over the features; n_outputs the number of targets, or of classes (2
         for a binary target), whose outputs are logits.
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
-        Where the thresholds start. "auto" takes the one of quantile, k-means and tree whose codes
-        predict held-out training rows best in a quick pilot, see ``init_``.
+        Where the thresholds start. "auto" takes the one of these whose codes predict
+        held-out training rows best in a quick pilot, see ``quantizer_.init_``.
         A quantizer is copied and fitted on the rows, at the same n_bits where it has that parameter.
     missing : {"error", "code"}, default="error"
         "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
@@ -93,7 +93,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     best_epoch_ : int or None
         The epoch that early stopping went back to, from 1.
     target_mean_, target_scale_ : ndarray of float64 of shape (k,)
-        The target is output * target_scale_ + target_mean_; 0 and 1 unless the loss is one of differences.
+        The target is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is one of differences.
     target_ndim_ : int
         1 or 2: the shape of y, and so of predictions.
     n_features_in_ : int

@@ -125,7 +125,7 @@ class BaseQuantizer(TransformerMixin, BaseEstimator):
             known = np.isin(values[:, j], levels) | (np.isnan(values[:, j]) & book.has_missing[j])
             if not known.all():
                 wrong = X[np.argmin(known), j]
-                raise ValueError(f"Column {j} of X holds {wrong!r}, which is no level of this quantizer.")
+                raise ValueError(f"Column {j} of X holds {wrong}, which is no level of this quantizer.")
         return values
 
 

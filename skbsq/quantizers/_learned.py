@@ -114,7 +114,9 @@ class JointTraining(BaseEstimator):
             if task != "classification":
                 raise ValueError(f"class_weight={class_weight!r} makes no sense for a regression target.")
             kept = weights > 0
-            weights[kept] *= compute_sample_weight(class_weight, y[kept])
+            by_class = np.ones_like(weights)
+            by_class[kept] = compute_sample_weight(class_weight, y[kept])
+            weights = weights * by_class  # a new array: the old one may be the caller's
         kept = weights > 0
         if kept.sum() < 2:
             raise ValueError(f"At least 2 rows of positive weight are needed to learn thresholds, got {kept.sum()}.")
@@ -123,7 +125,7 @@ class JointTraining(BaseEstimator):
         if task == "classification":
             classes = np.unique(y)
             if classes.size < 2:
-                raise ValueError(f"y holds one class only, {classes[0]!r}: a classifier needs at least two.")
+                raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two.")
         return Rows(X, y, weights, task, getattr(self, "feature_names_in_", None), classes)
 
     def _train(self, rows, quantization, n_inputs, seed, column_map=None):
@@ -185,9 +187,12 @@ class JointTraining(BaseEstimator):
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
-            return torch.device(device)
+            found = torch.device(device or "cpu")
         except RuntimeError as error:
             raise ValueError(f"device {device!r} is not one torch knows: {error}") from None
+        if found.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError(f'device {device!r} asks for a GPU, and torch finds none: use "cpu" or "auto".')
+        return found
 
     def _build_head(self, n_inputs, n_outputs):
         if isinstance(self.head, NeuralNet):
@@ -213,6 +218,7 @@ class JointTraining(BaseEstimator):
                 criterion=nn.CrossEntropyLoss if task == "classification" else nn.MSELoss,
                 optimizer=torch.optim.AdamW,
                 optimizer__weight_decay=self.weight_decay,
+                optimizer__fused=True,
                 lr=self.lr,
                 max_epochs=self.max_epochs,
                 batch_size=self.batch_size,
@@ -292,11 +298,15 @@ def _check_sizes(hidden_sizes):
 
 
 @contextmanager
-def own_randomness(random_state):
+def own_randomness(random_state, device):
     """Seed torch for the block and give its generators back as they were; yields the seed."""
     if random_state is None:
         random_state = np.random.RandomState()  # fresh entropy; the global generator stays untouched
     seed = int(check_random_state(random_state).randint(2**31 - 1))
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+    on_gpu = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        # Not torch.manual_seed: it would seed every GPU, those that are not given back included.
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            torch.cuda.manual_seed(seed)
         yield seed

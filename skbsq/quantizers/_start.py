@@ -17,7 +17,6 @@ INITS = {
     "tree": TreeQuantizer,
     "uniform": UniformQuantizer,
 }
-CANDIDATES = ("quantile", "kmeans", "tree")
 MAX_THRESHOLDS = 2**17
 
 # Rows that `choose_init` looks at: ranks starts as well as all rows do, in a fraction of a second.
@@ -53,24 +52,24 @@ def choose_init(rows, n_bits, missing, seed):
     Returns
     -------
     str
-        One of `CANDIDATES`; the first where there are too few rows to tell.
+        A key of `INITS`; "quantile" where there are too few rows to tell.
     """
     n = len(rows.X)
     if n < _MIN_PILOT_ROWS or not n_bits.any():
-        return CANDIDATES[0]
+        return "quantile"
     order = np.random.RandomState(seed).permutation(n)[:_PILOT_ROWS]
     fit, score = np.split(order, [3 * order.size // 4])
     if rows.task == "classification":
         target = (rows.y[:, None] == rows.classes).astype(np.float64)
         if np.unique(rows.y[fit]).size < 2:
-            return CANDIDATES[0]
+            return "quantile"
     else:
         target = rows.y.reshape(n, -1)
         spread = target[fit].std(axis=0)
         target = target / np.where(spread > 0, spread, 1.0)
 
     errors = {}
-    for init in CANDIDATES:
+    for init in INITS:
         quantizer = make_init(init, n_bits, missing, rows.task)
         quantizer.fit(rows.X[fit], rows.y[fit], sample_weight=rows.weights[fit])
         forest = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)

@@ -34,8 +34,8 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
         n_inputs is the sum of 2^n_bits - 1 over the features; n_outputs the number of targets, or of classes (2
         for a binary target), whose outputs are logits.
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
-        Where the thresholds start. "auto" takes the one of quantile, k-means and tree whose codes
-        predict held-out training rows best in a quick pilot, see ``init_``.
+        Where the thresholds start. "auto" takes the one of these whose codes predict
+        held-out training rows best in a quick pilot, see ``init_``.
         A quantizer is copied and fitted on the rows, at the same n_bits where it has that parameter.
     encode : {"ordinal", "thermometer", "value"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, or levels.
@@ -75,7 +75,7 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
     patience : int, default=10
         See `early_stopping`.
     class_weight : dict label -> float, "balanced" or None, default=None
-        Multiplies the row weights, in the loss and for the initial thresholds. Classification only.
+        Multiplies the row weights: in the loss, for the initial thresholds, and in the levels. Classification only.
     device : str, default="cpu"
         Where to train: any torch device, or "auto" for a GPU if there is one. The result is on the CPU.
     random_state : int, RandomState or None, default=None
@@ -104,7 +104,7 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
     best_epoch_ : int or None
         The epoch that early stopping went back to, from 1.
     target_mean_, target_scale_ : ndarray of float64 of shape (k,)
-        The target is output * target_scale_ + target_mean_; 0 and 1 unless the loss is one of differences.
+        The target is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is one of differences.
     task_ : {"regression", "classification"}
     n_features_in_ : int
     feature_names_in_ : ndarray of str
@@ -225,7 +225,7 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
     def _fit_rows(self, rows):
         n_bits = check_n_bits(self.n_bits, rows.names, rows.X.shape[1])
         has_missing = self._missing_features(rows, n_bits)
-        with own_randomness(self.random_state) as seed:
+        with own_randomness(self.random_state, self._device()) as seed:
             self.init_ = self.init
             if isinstance(self.init, str) and self.init == "auto":
                 self.init_ = choose_init(rows, n_bits, self.missing, seed)

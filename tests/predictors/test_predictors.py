@@ -174,9 +174,9 @@ def test_classifier_with_skorch_probabilities(data):
 
     X, _ = data
     y = X[:, 0] > 0
-    classifier = BitwiseClassifier(3, head=NeuralNetClassifier(Softmax, max_epochs=30, lr=0.02, optimizer=torch.optim.Adam), random_state=0).fit(
-        X, y
-    )
+    classifier = BitwiseClassifier(
+        3, head=NeuralNetClassifier(Softmax, max_epochs=30, lr=0.02, optimizer=torch.optim.Adam), random_state=0
+    ).fit(X, y)
     np.testing.assert_allclose(classifier.predict_proba(X).sum(axis=1), 1, rtol=1e-5)
     assert classifier.score(X, y) > 0.8
 

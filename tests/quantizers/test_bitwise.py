@@ -90,6 +90,22 @@ def test_class_weight_reaches_init_and_loss(rng):
     assert plain.history_["train_loss"].iloc[0] != quantizer.history_["train_loss"].iloc[0]
 
 
+def test_class_weight_leaves_the_callers_weights_alone(data):
+    X, _ = data
+    weights = np.ones(120)
+    BitwiseQuantizer(1, class_weight="balanced", **QUICK).fit(X, np.arange(120) % 3 == 0, sample_weight=weights)
+    np.testing.assert_array_equal(weights, 1)
+
+
+@pytest.mark.parametrize("exponent", [-30, 30])
+def test_scale_invariance(data, exponent):
+    X, y = data
+    factor = np.float32(2.0**exponent)
+    here, there = (BitwiseQuantizer(3, **QUICK).fit(X * f, y) for f in (np.float32(1), factor))
+    np.testing.assert_array_equal(here.transform(X), there.transform(X * factor))
+    np.testing.assert_array_equal(thresholds_of(here) * factor, thresholds_of(there))
+
+
 def test_class_weight_of_zero_drops_the_class(data):
     X, _ = data
     y = np.arange(120) % 3
@@ -403,6 +419,13 @@ Y = np.array([0.0, 1, 0, 1])
         (dict(missing="bin"), FRAME, Y, "'missing' parameter.*'code'"),
         (dict(hidden_sizes=(0,)), FRAME, Y, "hidden_sizes must be positive integers, got 0"),
         (dict(device="tpu9"), FRAME, Y, "device 'tpu9'"),
+        pytest.param(
+            dict(device="cuda"),
+            FRAME,
+            Y,
+            'asks for a GPU, and torch finds none: use "cpu" or "auto"',
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
         (dict(class_weight="balanced"), FRAME, Y, "class_weight='balanced' makes no sense"),
         (dict(init=ThresholdQuantizer([0.5, 1.5, 2.5]), n_bits=1), FRAME, Y, "3 thresholds for feature 0.*room for 1"),
         (dict(early_stopping=True, validation_fraction=0.1, task="classification"), FRAME, [0, 1, 0, 1], "classes"),

@@ -1,18 +1,25 @@
 """The codebook: what a quantizer is once it is trained. Imports NumPy alone."""
 
 import hashlib
-import json
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
-from skbsq._encode import BLOCK_ROWS, as_float32, encode_column
-
-MAX_BITS = 16
-JSON_FORMAT = "skbsq-codebook"
-JSON_VERSION = 1
-MISSING_RULES = ("error", "code")
+from skbsq import _json
+from skbsq._checks import (
+    MAX_BITS,
+    as_matrix,
+    check_counts,
+    check_has_missing,
+    check_levels,
+    check_missing_rule,
+    check_names,
+    check_thresholds,
+    label,
+    midpoint_levels,
+)
+from skbsq._encode import decode, encode, thermometer
 
 
 class Codebook:
@@ -116,7 +123,7 @@ class Codebook:
         >>> book.thresholds, book.levels
         ([array([1., 2.], dtype=float32)], [array([0.5, 1.5, 2.5, nan], dtype=float32)])
         """
-        names = _check_names(feature_names)
+        names = check_names(feature_names)
         if isinstance(thresholds, str | bytes | dict) or not hasattr(thresholds, "__len__"):
             raise ValueError(f"thresholds must be a list with one 1-d array per feature, got {thresholds!r}.")
         d = len(thresholds)
@@ -125,16 +132,16 @@ class Codebook:
         for what, given in [("feature_names", names), ("levels", levels), ("counts", counts)]:
             if given is not None and len(given) != d:
                 raise ValueError(f"{what} has {len(given)} entries for {d} features.")
-        _check_missing_rule(missing)
+        check_missing_rule(missing)
 
         strict = levels is not None
-        cuts = [check_thresholds(t, _label(names, j), strict=strict) for j, t in enumerate(thresholds)]
-        has_missing = _check_has_missing(has_missing, missing, cuts)
+        cuts = [check_thresholds(t, label(names, j), strict=strict) for j, t in enumerate(thresholds)]
+        has_missing = check_has_missing(has_missing, missing, cuts)
         for j, t in enumerate(cuts):
             n_levels = t.size + 1 + has_missing[j]
             if n_levels > 2**MAX_BITS:
                 raise ValueError(
-                    f"{_label(names, j)} has {n_levels} levels; at most 2^{MAX_BITS} = {2**MAX_BITS} fit a code."
+                    f"{label(names, j)} has {n_levels} levels; at most 2^{MAX_BITS} = {2**MAX_BITS} fit a code."
                 )
 
         full_levels = []
@@ -142,11 +149,11 @@ class Codebook:
             if levels is None:
                 regular = midpoint_levels(t)
             else:
-                regular = _check_levels(levels[j], t.size + 1, _label(names, j))
+                regular = check_levels(levels[j], t.size + 1, label(names, j))
             full_levels.append(np.append(regular, np.float32(np.nan)) if has_missing[j] else regular)
         full_counts = None
         if counts is not None:
-            full_counts = [_check_counts(c, full_levels[j].size, _label(names, j)) for j, c in enumerate(counts)]
+            full_counts = [check_counts(c, full_levels[j].size, label(names, j)) for j, c in enumerate(counts)]
         return cls._build(
             {
                 "_thresholds": np.concatenate(cuts),
@@ -364,26 +371,14 @@ class Codebook:
                [1, 2]], dtype=uint8)
         """
         X = self._check_rows(X, "X")
-        codes = np.empty(X.shape, dtype=self.dtype)
-        thresholds = self.thresholds
-        nan_codes = np.where(self._has_missing, self.n_levels - 1, 0)
-        for start in range(0, X.shape[0], BLOCK_ROWS):
-            block = as_float32(X[start : start + BLOCK_ROWS])
-            out = codes[start : start + BLOCK_ROWS]
-            nan = np.isnan(block)
-            if nan.any():
-                if self._missing == "error":
-                    row, j = np.argwhere(nan)[0]
-                    raise ValueError(
-                        f"X contains NaN in {_label(self._names, j)} (row {start + row}), and this codebook has no "
-                        'code for it: impute first, or fit with missing="code".'
-                    )
-            else:
-                nan = None
-            for j, t in enumerate(thresholds):
-                encode_column(block[:, j], t, out[:, j])
-                if nan is not None:
-                    out[nan[:, j], j] = nan_codes[j]
+        nan_codes = None if self._missing == "error" else np.where(self._has_missing, self.n_levels - 1, 0)
+        codes, refused = encode(X, self.thresholds, nan_codes, self.dtype)
+        if refused is not None:
+            row, j = refused
+            raise ValueError(
+                f"X contains NaN in {label(self._names, j)} (row {row}), and this codebook has no code for it: impute "
+                'first, or fit with missing="code".'
+            )
         return codes
 
     def decode(self, codes):
@@ -411,11 +406,7 @@ class Codebook:
         array([[0.25],
                [7.  ]], dtype=float32)
         """
-        codes = self.check_codes(codes)
-        out = np.empty(codes.shape, dtype=np.float32)
-        for j, levels in enumerate(self.levels):
-            np.take(levels, codes[:, j], out=out[:, j])
-        return out
+        return decode(self.check_codes(codes), self.levels)
 
     def thermometer(self, codes):
         """Codes to thermometer bits.
@@ -439,12 +430,7 @@ class Codebook:
                [1, 1, 0],
                [0, 0, 1]], dtype=uint8)
         """
-        codes = self.check_codes(codes)
-        out = np.empty((codes.shape[0], self.n_columns), dtype=np.uint8)
-        for column, (j, low, high) in enumerate(self.columns.tolist()):
-            code = codes[:, j]
-            np.logical_and(code > low, code <= high, out=out[:, column].view(bool))
-        return out
+        return thermometer(self.check_codes(codes), self.columns)
 
     def codes_from_thermometer(self, bits):
         """Thermometer bits back to codes.
@@ -470,7 +456,7 @@ class Codebook:
         array([[1],
                [2]], dtype=uint8)
         """
-        bits = _as_matrix(bits, "bits")
+        bits = as_matrix(bits, "bits")
         if bits.shape[1] != self.n_columns:
             raise ValueError(
                 f"bits has {bits.shape[1]} columns, but the thermometer of this codebook has {self.n_columns}."
@@ -525,13 +511,13 @@ class Codebook:
         if bad.any():
             row, j = np.argwhere(bad)[0]
             raise ValueError(
-                f"Code {codes[row, j]} of {_label(self._names, j)} (row {row}) is out of range: "
+                f"Code {codes[row, j]} of {label(self._names, j)} (row {row}) is out of range: "
                 f"it has the codes 0 to {self.n_levels[j] - 1}."
             )
         return codes
 
     def _check_rows(self, X, what):
-        X = _as_matrix(X, what)
+        X = as_matrix(X, what)
         if X.shape[1] != self.n_features:
             raise ValueError(f"{what} has {X.shape[1]} features, but this codebook has {self.n_features}.")
         return X
@@ -558,21 +544,7 @@ class Codebook:
         >>> Codebook.from_json(book.to_json()) == book
         True
         """
-        names = self._names or [None] * self.n_features
-        counts = self.counts or [None] * self.n_features
-        features = [
-            {
-                "name": names[j],
-                "thresholds": _to_hex(self.thresholds[j]),
-                "levels": _to_hex(levels[:-1] if self._has_missing[j] else levels),
-                "has_missing": bool(self._has_missing[j]),
-                "counts": None if counts[j] is None else counts[j].tolist(),
-            }
-            for j, levels in enumerate(self.levels)
-        ]
-        head = json.dumps({"format": JSON_FORMAT, "version": JSON_VERSION, "missing": self._missing})
-        body = ",\n".join(json.dumps(feature) for feature in features)
-        return f'{head[:-1]}, "features": [\n{body}\n]}}'
+        return _json.dump(self)
 
     @classmethod
     def from_json(cls, text):
@@ -599,227 +571,9 @@ class Codebook:
         ...
         ValueError: This codebook has format version 2; this skbsq reads version 1.
         """
-        try:
-            # A number is parsed as the text it is, so that a huge one cannot cost anything.
-            document = json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
-        except (RecursionError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
-            raise ValueError(f"Not the JSON text of a codebook: {error}") from None
-        if not isinstance(document, dict) or document.get("format") != JSON_FORMAT:
-            raise ValueError(f'Not the JSON text of a codebook: "format" is not "{JSON_FORMAT}".')
-        if type(document.get("version")) is not int or document["version"] != JSON_VERSION:
-            raise ValueError(
-                f"This codebook has format version {document.get('version')!r}; this skbsq reads version "
-                f"{JSON_VERSION}."
-            )
-        _check_keys(document, {"format", "version", "missing", "features"}, "the codebook")
-        features = document["features"]
-        if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
-            raise ValueError('"features" must be a list of objects.')
-        for j, feature in enumerate(features):
-            _check_keys(feature, {"name", "thresholds", "levels", "has_missing", "counts"}, f"feature {j}")
-            if type(feature["has_missing"]) is not bool:
-                raise ValueError(f'"has_missing" of feature {j} must be true or false, got {feature["has_missing"]!r}.')
-        names = _all_or_none([f["name"] for f in features], "name")
-        counts = _all_or_none([f["counts"] for f in features], "counts")
-        return cls.from_thresholds(
-            [_from_hex(f["thresholds"], f"thresholds of feature {j}") for j, f in enumerate(features)],
-            levels=[_from_hex(f["levels"], f"levels of feature {j}") for j, f in enumerate(features)],
-            counts=counts,
-            missing=document["missing"],
-            has_missing=[f["has_missing"] for f in features],
-            feature_names=names,
-        )
-
-
-def check_thresholds(thresholds, label, *, strict=False):
-    """Return thresholds as the package stores them: the one validator.
-
-    Parameters
-    ----------
-    thresholds : array-like, 1-d
-    label : str
-        The feature, for the message.
-    strict : bool, default=False
-        Refuse what would have to be sorted or merged.
-
-    Returns
-    -------
-    ndarray of float32, strictly increasing, with 0.0 for -0.0
-
-    Examples
-    --------
-    >>> from skbsq._codebook import check_thresholds
-    >>> check_thresholds([2, 1, 1, -0.0], "feature 0")
-    array([0., 1., 2.], dtype=float32)
-    """
-    raw = np.asarray(thresholds)
-    if raw.size == 0 and raw.ndim == 1:
-        return np.empty(0, dtype=np.float32)
-    if raw.ndim != 1 or raw.dtype.kind not in "fiub":
-        raise ValueError(f"The thresholds of {label} must be a 1-d array of numbers, got {thresholds!r}.")
-    cast = as_float32(raw)
-    finite = np.isfinite(cast)
-    if not finite.all():
-        raise ValueError(
-            f"The thresholds of {label} must be finite in float32, got {raw[np.argmin(finite)]}; a threshold that "
-            "no value exceeds, or every value, carries nothing: leave it out."
-        )
-    cast = cast + np.float32(0.0)  # -0.0 + 0.0 is 0.0
-    if strict and (cast[1:] <= cast[:-1]).any():
-        k = int(np.argmax(cast[1:] <= cast[:-1]))
-        raise ValueError(
-            f"The thresholds of {label} must be strictly increasing in float32 where levels are given, "
-            f"got {cast[k]} before {cast[k + 1]}."
-        )
-    return np.unique(cast)
-
-
-def midpoint_levels(thresholds, lone_gap=None):
-    """Levels in the middle of the bins.
-
-    The inner levels are the midpoints of neighbouring thresholds, the two outer ones lie half the
-    neighbouring gap outside (arXiv 2603.05172, Section 4). All are finite.
-
-    Parameters
-    ----------
-    thresholds : ndarray of float32, strictly increasing
-    lone_gap : float, default=None
-        The gap where there is only one threshold. None: its magnitude, or 1 where it is 0.
-
-    Returns
-    -------
-    ndarray of float32, one more than thresholds
-        0.0 alone where there are no thresholds.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skbsq._codebook import midpoint_levels
-    >>> midpoint_levels(np.float32([0, 1, 3]))
-    array([-0.5,  0.5,  2. ,  4. ], dtype=float32)
-    """
-    t = thresholds.astype(np.float64)
-    if t.size == 0:
-        return np.zeros(1, dtype=np.float32)
-    gaps = np.diff(t)
-    if t.size == 1:
-        gaps = np.array([lone_gap if lone_gap is not None else (abs(t[0]) or 1.0)])
-    middle = np.concatenate([[t[0] - gaps[0] / 2], (t[1:] + t[:-1]) / 2, [t[-1] + gaps[-1] / 2]])
-    limit = np.finfo(np.float32).max
-    return np.clip(middle, -limit, limit).astype(np.float32) + np.float32(0.0)
+        return cls.from_thresholds(**_json.parse(text))
 
 
 def _frozen(array):
     array.flags.writeable = False
     return array
-
-
-def _label(names, j):
-    return f"feature {j}" if names is None else f"feature {names[j]!r}"
-
-
-def _as_matrix(X, what):
-    X = np.asarray(X)
-    if X.dtype.kind == "O":
-        try:
-            X = X.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{what} must hold numbers: {error}") from None
-    if X.dtype.kind not in "fiub":
-        raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
-    if X.ndim != 2:
-        raise ValueError(f"{what} must be 2-d, one row per reading, got shape {X.shape}.")
-    return X
-
-
-def _check_missing_rule(missing):
-    if missing not in MISSING_RULES:
-        raise ValueError(f"missing must be one of {list(MISSING_RULES)}, got {missing!r}.")
-
-
-def _check_has_missing(has_missing, missing, cuts):
-    if has_missing is None:
-        return np.array([missing == "code" and t.size > 0 for t in cuts])
-    has_missing = np.asarray(has_missing)
-    if has_missing.shape != (len(cuts),) or has_missing.dtype != bool:
-        raise ValueError(f"has_missing must be {len(cuts)} bools, one per feature, got {has_missing!r}.")
-    if missing == "error" and has_missing.any():
-        raise ValueError('has_missing must be all False under missing="error".')
-    return has_missing.copy()
-
-
-def _check_names(names):
-    if names is None:
-        return None
-    names = tuple(names)
-    for name in names:
-        if not isinstance(name, str):
-            raise ValueError(f"feature_names must be strings, got {name!r}.")
-    if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"feature_names must be unique, got {twice!r} twice.")
-    return tuple(str(name) for name in names)
-
-
-def _check_levels(levels, n, label):
-    raw = np.asarray(levels)
-    if raw.shape != (n,) or raw.dtype.kind not in "fiub":
-        raise ValueError(
-            f"The levels of {label} must be {n} numbers, one more than its thresholds (the missing level is added, "
-            f"never given), got {levels!r}."
-        )
-    cast = as_float32(raw)
-    if not np.isfinite(cast).all():
-        raise ValueError(f"The levels of {label} must be finite in float32, got {raw[np.argmin(np.isfinite(cast))]}.")
-    return cast + np.float32(0.0)
-
-
-def _check_counts(counts, n, label):
-    raw = np.asarray(counts)
-    if raw.shape != (n,) or raw.dtype.kind not in "iu" or (raw < 0).any() or (raw > np.iinfo(np.int64).max).any():
-        raise ValueError(f"The counts of {label} must be {n} non-negative integers, one per code, got {counts!r}.")
-    return raw.astype(np.int64)
-
-
-def _to_hex(values):
-    return [value.hex() for value in values.tolist()]
-
-
-def _from_hex(texts, what):
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise ValueError(f"The {what} must be a list of hexadecimal floats.")
-    try:
-        values = np.array([float.fromhex(text) for text in texts], dtype=np.float64)
-    except (ValueError, OverflowError):
-        raise ValueError(f"The {what} are not all hexadecimal floats.") from None
-    cast = as_float32(values)
-    if not np.array_equal(cast, values):
-        raise ValueError(f"The {what} are not all finite float32 values.")
-    return cast
-
-
-def _unique_pairs(pairs):
-    keys = [key for key, _ in pairs]
-    if len(set(keys)) != len(keys):
-        raise ValueError("Not the JSON text of a codebook: a key stands twice.")
-    return dict(pairs)
-
-
-def _refuse_constant(text):
-    raise ValueError(f"Not the JSON text of a codebook: {text} is no JSON.")
-
-
-def _check_keys(mapping, keys, where):
-    if unknown := sorted(set(mapping) - keys):
-        raise ValueError(f"Unknown field {unknown[0]!r} in {where}; a newer skbsq may have written it.")
-    if absent := sorted(keys - set(mapping)):
-        raise ValueError(f"Field {absent[0]!r} is missing in {where}.")
-
-
-def _all_or_none(values, what):
-    absent = [value is None for value in values]
-    if all(absent):
-        return None
-    if any(absent):
-        raise ValueError(f'Either every feature has a "{what}" or none.')
-    return values

@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from skbsq._codebook import MAX_BITS, _label
+from skbsq._checks import MAX_BITS, label
 from skbsq._encode import as_float32
 from skbsq.exceptions import PrecisionWarning
 
@@ -59,11 +59,11 @@ def check_X(estimator, X, *, reset, missing, min_rows=1):
         row, j = np.argwhere(bad)[0]
         value = X[row, j]
         why = "contains infinity" if np.isinf(value) else f"holds {value}, which overflows float32,"
-        raise ValueError(f"Input X {why} in {_label(names, j)} (row {row}): clip or drop such values first.")
+        raise ValueError(f"Input X {why} in {label(names, j)} (row {row}): clip or drop such values first.")
     if missing == "error" and np.isnan(cast).any():
         j = int(np.argmax(np.isnan(cast).any(axis=0)))
         raise ValueError(
-            f'Input X contains NaN in {_label(names, j)}, and {type(estimator).__name__} has missing="error": '
+            f'Input X contains NaN in {label(names, j)}, and {type(estimator).__name__} has missing="error": '
             'impute first, or set missing="code" to give NaN a code of its own.'
         )
     if reset:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from skbsq import Codebook
-from skbsq._codebook import midpoint_levels
+from skbsq._checks import midpoint_levels
 from skbsq._encode import BLOCK_ROWS
 from tests import reference
 from tests.strategies import codebooks, neighbours

@@ -8,8 +8,9 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq import nn as sq
-from skbsq._codebook import MISSING_RULES
+from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_X
+from skbsq.quantizers._base import HasCodebook
 from skbsq.quantizers._learned import JointTraining, own_randomness
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
@@ -17,7 +18,7 @@ from skbsq.quantizers.bitwise import BitwiseQuantizer
 _BATCH_FLOATS = 2**22
 
 
-class BasePredictor(JointTraining):
+class BasePredictor(HasCodebook, JointTraining):
     """Fit and the one path from codes to the head's output; a subclass says what the output means."""
 
     _parameter_constraints: dict = {
@@ -33,21 +34,6 @@ class BasePredictor(JointTraining):
         if self.quantizer_ is None:
             raise AttributeError('There is no codebook with quantizer="passthrough": the head reads floats.')
         return self.quantizer_.codebook_
-
-    @property
-    def n_bits_(self):
-        """Bits per feature: int64 array of shape (d,)."""
-        return self.codebook_.n_bits
-
-    @property
-    def n_levels_(self):
-        """Codes per feature: int64 array of shape (d,)."""
-        return self.codebook_.n_levels
-
-    @property
-    def thresholds_(self):
-        """List of d float32 arrays."""
-        return self.codebook_.thresholds
 
     def fit(self, X, y, sample_weight=None):
         """Learn thresholds and head.

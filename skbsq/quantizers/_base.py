@@ -5,7 +5,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
 
-from skbsq._codebook import MISSING_RULES, Codebook, midpoint_levels
+from skbsq._checks import MISSING_RULES, midpoint_levels
+from skbsq._codebook import Codebook
 from skbsq._encode import as_float32
 from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X
 from skbsq.quantizers._cells import Feature
@@ -13,13 +14,8 @@ from skbsq.quantizers._cells import Feature
 ENCODINGS = ("ordinal", "thermometer", "value")
 
 
-class BaseQuantizer(TransformerMixin, BaseEstimator):
-    """A transformer that ends as a `Codebook`; a subclass's fit sets ``codebook_``."""
-
-    _parameter_constraints: dict = {
-        "encode": [StrOptions(set(ENCODINGS))],
-        "missing": [StrOptions(set(MISSING_RULES))],
-    }
+class HasCodebook:
+    """What a fitted estimator tells about its ``codebook_``."""
 
     @property
     def thresholds_(self):
@@ -35,6 +31,15 @@ class BaseQuantizer(TransformerMixin, BaseEstimator):
     def n_levels_(self):
         """Codes each feature has after fit, the missing one included: int64 array of shape (d,)."""
         return self.codebook_.n_levels
+
+
+class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
+    """A transformer that ends as a `Codebook`; a subclass's fit sets ``codebook_``."""
+
+    _parameter_constraints: dict = {
+        "encode": [StrOptions(set(ENCODINGS))],
+        "missing": [StrOptions(set(MISSING_RULES))],
+    }
 
     def transform(self, X):
         """Quantize.

@@ -1,0 +1,153 @@
+"""What a codebook is built from, checked: the one place for thresholds, levels, counts and names. NumPy alone."""
+
+import numpy as np
+
+from skbsq._encode import as_float32
+
+MAX_BITS = 16
+MISSING_RULES = ("error", "code")
+
+
+def check_thresholds(thresholds, label, *, strict=False):
+    """Return thresholds as the package stores them: the one validator.
+
+    Parameters
+    ----------
+    thresholds : array-like, 1-d
+    label : str
+        The feature, for the message.
+    strict : bool, default=False
+        Refuse what would have to be sorted or merged.
+
+    Returns
+    -------
+    ndarray of float32, strictly increasing, with 0.0 for -0.0
+
+    Examples
+    --------
+    >>> from skbsq._checks import check_thresholds
+    >>> check_thresholds([2, 1, 1, -0.0], "feature 0")
+    array([0., 1., 2.], dtype=float32)
+    """
+    raw = np.asarray(thresholds)
+    if raw.size == 0 and raw.ndim == 1:
+        return np.empty(0, dtype=np.float32)
+    if raw.ndim != 1 or raw.dtype.kind not in "fiub":
+        raise ValueError(f"The thresholds of {label} must be a 1-d array of numbers, got {thresholds!r}.")
+    cast = as_float32(raw)
+    finite = np.isfinite(cast)
+    if not finite.all():
+        raise ValueError(
+            f"The thresholds of {label} must be finite in float32, got {raw[np.argmin(finite)]}; a threshold that "
+            "no value exceeds, or every value, carries nothing: leave it out."
+        )
+    cast = cast + np.float32(0.0)  # -0.0 + 0.0 is 0.0
+    if strict and (cast[1:] <= cast[:-1]).any():
+        k = int(np.argmax(cast[1:] <= cast[:-1]))
+        raise ValueError(
+            f"The thresholds of {label} must be strictly increasing in float32 where levels are given, "
+            f"got {cast[k]} before {cast[k + 1]}."
+        )
+    return np.unique(cast)
+
+
+def midpoint_levels(thresholds, lone_gap=None):
+    """Levels in the middle of the bins.
+
+    The inner levels are the midpoints of neighbouring thresholds, the two outer ones lie half the
+    neighbouring gap outside (arXiv 2603.05172, Section 4). All are finite.
+
+    Parameters
+    ----------
+    thresholds : ndarray of float32, strictly increasing
+    lone_gap : float, default=None
+        The gap where there is only one threshold. None: its magnitude, or 1 where it is 0.
+
+    Returns
+    -------
+    ndarray of float32, one more than thresholds
+        0.0 alone where there are no thresholds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq._checks import midpoint_levels
+    >>> midpoint_levels(np.float32([0, 1, 3]))
+    array([-0.5,  0.5,  2. ,  4. ], dtype=float32)
+    """
+    t = thresholds.astype(np.float64)
+    if t.size == 0:
+        return np.zeros(1, dtype=np.float32)
+    gaps = np.diff(t)
+    if t.size == 1:
+        gaps = np.array([lone_gap if lone_gap is not None else (abs(t[0]) or 1.0)])
+    middle = np.concatenate([[t[0] - gaps[0] / 2], (t[1:] + t[:-1]) / 2, [t[-1] + gaps[-1] / 2]])
+    limit = np.finfo(np.float32).max
+    return np.clip(middle, -limit, limit).astype(np.float32) + np.float32(0.0)
+
+
+def label(names, j):
+    return f"feature {j}" if names is None else f"feature {names[j]!r}"
+
+
+def as_matrix(X, what):
+    X = np.asarray(X)
+    if X.dtype.kind == "O":
+        try:
+            X = X.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{what} must hold numbers: {error}") from None
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
+    if X.ndim != 2:
+        raise ValueError(f"{what} must be 2-d, one row per reading, got shape {X.shape}.")
+    return X
+
+
+def check_missing_rule(missing):
+    if missing not in MISSING_RULES:
+        raise ValueError(f"missing must be one of {list(MISSING_RULES)}, got {missing!r}.")
+
+
+def check_has_missing(has_missing, missing, cuts):
+    if has_missing is None:
+        return np.array([missing == "code" and t.size > 0 for t in cuts])
+    has_missing = np.asarray(has_missing)
+    if has_missing.shape != (len(cuts),) or has_missing.dtype != bool:
+        raise ValueError(f"has_missing must be {len(cuts)} bools, one per feature, got {has_missing!r}.")
+    if missing == "error" and has_missing.any():
+        raise ValueError('has_missing must be all False under missing="error".')
+    return has_missing.copy()
+
+
+def check_names(names):
+    if names is None:
+        return None
+    names = tuple(names)
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"feature_names must be strings, got {name!r}.")
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"feature_names must be unique, got {twice!r} twice.")
+    return tuple(str(name) for name in names)
+
+
+def check_levels(levels, n, label):
+    raw = np.asarray(levels)
+    if raw.shape != (n,) or raw.dtype.kind not in "fiub":
+        raise ValueError(
+            f"The levels of {label} must be {n} numbers, one more than its thresholds (the missing level is added, "
+            f"never given), got {levels!r}."
+        )
+    cast = as_float32(raw)
+    if not np.isfinite(cast).all():
+        raise ValueError(f"The levels of {label} must be finite in float32, got {raw[np.argmin(np.isfinite(cast))]}.")
+    return cast + np.float32(0.0)
+
+
+def check_counts(counts, n, label):
+    raw = np.asarray(counts)
+    if raw.shape != (n,) or raw.dtype.kind not in "iu" or (raw < 0).any() or (raw > np.iinfo(np.int64).max).any():
+        raise ValueError(f"The counts of {label} must be {n} non-negative integers, one per code, got {counts!r}.")
+    return raw.astype(np.int64)

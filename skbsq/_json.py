@@ -1,0 +1,105 @@
+"""The codebook as JSON text: hexadecimal floats, a format version, nothing that it does not know. NumPy alone."""
+
+import json
+
+import numpy as np
+
+from skbsq._encode import as_float32
+
+JSON_FORMAT = "skbsq-codebook"
+JSON_VERSION = 1
+
+
+def dump(book):
+    """JSON text of a codebook."""
+    names = book.feature_names or [None] * book.n_features
+    counts = book.counts or [None] * book.n_features
+    features = [
+        {
+            "name": names[j],
+            "thresholds": _to_hex(book.thresholds[j]),
+            "levels": _to_hex(levels[:-1] if book.has_missing[j] else levels),
+            "has_missing": bool(book.has_missing[j]),
+            "counts": None if counts[j] is None else counts[j].tolist(),
+        }
+        for j, levels in enumerate(book.levels)
+    ]
+    head = json.dumps({"format": JSON_FORMAT, "version": JSON_VERSION, "missing": book.missing})
+    body = ",\n".join(json.dumps(feature) for feature in features)
+    return f'{head[:-1]}, "features": [\n{body}\n]}}'
+
+
+def parse(text):
+    """Arguments of `Codebook.from_thresholds` from JSON text; ValueError for anything but a codebook's."""
+    try:
+        document = json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
+    except (RecursionError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
+        raise ValueError(f"Not the JSON text of a codebook: {error}") from None
+    if not isinstance(document, dict) or document.get("format") != JSON_FORMAT:
+        raise ValueError(f'Not the JSON text of a codebook: "format" is not "{JSON_FORMAT}".')
+    if type(document.get("version")) is not int or document["version"] != JSON_VERSION:
+        raise ValueError(
+            f"This codebook has format version {document.get('version')!r}; this skbsq reads version {JSON_VERSION}."
+        )
+    _check_keys(document, {"format", "version", "missing", "features"}, "the codebook")
+    features = document["features"]
+    if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
+        raise ValueError('"features" must be a list of objects.')
+    for j, feature in enumerate(features):
+        _check_keys(feature, {"name", "thresholds", "levels", "has_missing", "counts"}, f"feature {j}")
+        if type(feature["has_missing"]) is not bool:
+            raise ValueError(f'"has_missing" of feature {j} must be true or false, got {feature["has_missing"]!r}.')
+    names = _all_or_none([f["name"] for f in features], "name")
+    counts = _all_or_none([f["counts"] for f in features], "counts")
+    return {
+        "thresholds": [_from_hex(f["thresholds"], f"thresholds of feature {j}") for j, f in enumerate(features)],
+        "levels": [_from_hex(f["levels"], f"levels of feature {j}") for j, f in enumerate(features)],
+        "counts": counts,
+        "missing": document["missing"],
+        "has_missing": [f["has_missing"] for f in features],
+        "feature_names": names,
+    }
+
+
+def _to_hex(values):
+    return [value.hex() for value in values.tolist()]
+
+
+def _from_hex(texts, what):
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"The {what} must be a list of hexadecimal floats.")
+    try:
+        values = np.array([float.fromhex(text) for text in texts], dtype=np.float64)
+    except (ValueError, OverflowError):
+        raise ValueError(f"The {what} are not all hexadecimal floats.") from None
+    cast = as_float32(values)
+    if not np.array_equal(cast, values):
+        raise ValueError(f"The {what} are not all finite float32 values.")
+    return cast
+
+
+def _unique_pairs(pairs):
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        raise ValueError("Not the JSON text of a codebook: a key stands twice.")
+    return dict(pairs)
+
+
+def _refuse_constant(text):
+    raise ValueError(f"Not the JSON text of a codebook: {text} is no JSON.")
+
+
+def _check_keys(mapping, keys, where):
+    if unknown := sorted(set(mapping) - keys):
+        raise ValueError(f"Unknown field {unknown[0]!r} in {where}; a newer skbsq may have written it.")
+    if absent := sorted(keys - set(mapping)):
+        raise ValueError(f"Field {absent[0]!r} is missing in {where}.")
+
+
+def _all_or_none(values, what):
+    absent = [value is None for value in values]
+    if all(absent):
+        return None
+    if any(absent):
+        raise ValueError(f'Either every feature has a "{what}" or none.')
+    return values

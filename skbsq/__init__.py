@@ -20,6 +20,8 @@ _HOME = {
     "BitwiseRegressor": "predictors.regressor",
 }
 
+_SUBMODULES = ("exceptions", "nn")
+
 __all__ = [*_HOME]
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name):
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

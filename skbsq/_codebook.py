@@ -501,6 +501,8 @@ class Codebook:
         ValueError: Code 3 of feature 0 (row 0) is out of range: it has the codes 0 to 2.
         """
         codes = self._check_rows(codes, "codes")
+        if codes.dtype.kind == "b":
+            codes = codes.astype(np.uint8)  # as an index, bool would be a mask
         if codes.dtype.kind == "f":
             # A DataFrame or a scaler upstream may have made floats of them; whole numbers are still codes.
             whole = codes.astype(np.int64, copy=False) if np.isfinite(codes).all() else None

@@ -44,7 +44,7 @@ def resolve_task(y, task="auto"):
     if y.dtype.kind == "f":
         return "regression"
     if y.dtype.kind in "iu":
-        return "classification" if np.unique(y).size <= MAX_INTEGER_CLASSES and y.ndim == 1 else "regression"
+        return "classification" if np.unique(y).size <= MAX_INTEGER_CLASSES and y.size == len(y) else "regression"
     if y.dtype.kind in "bUSO":
         return "classification"
     raise ValueError(f"y has dtype {y.dtype}, of which neither a regression nor a classification can be made.")
@@ -87,6 +87,8 @@ def check_target(y, X, task, estimator):
         if np.iscomplexobj(np.asarray(y)):
             raise ValueError("y must hold real numbers. Complex data not supported.")
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=estimator)
+        if (np.abs(y) > np.finfo(np.float32).max).any():
+            raise ValueError(f"y holds {y.flat[np.argmax(np.abs(y))]}, which overflows float32: rescale the target.")
         if y.ndim not in (1, 2):
             raise ValueError(f"y must have one row per row of X, in one or two dimensions, got shape {y.shape}.")
         if y.ndim == 2 and y.shape[1] == 1:

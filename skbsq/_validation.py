@@ -28,7 +28,7 @@ def all_or_nothing(estimator):
         raise
 
 
-def check_X(estimator, X, *, reset, missing, min_rows=1):
+def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     """Validate `X` and cast it to float32.
 
     Parameters
@@ -41,6 +41,8 @@ def check_X(estimator, X, *, reset, missing, min_rows=1):
     missing : {"error", "code"}
         Whether NaN is refused.
     min_rows : int, default=1
+    stacklevel : int, default=4
+        Of a warning: how far up the caller is.
 
     Returns
     -------
@@ -52,6 +54,8 @@ def check_X(estimator, X, *, reset, missing, min_rows=1):
         Naming the feature that holds an infinity, a value beyond float32, or NaN where it is refused.
     """
     X = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=min_rows)
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"Input X must hold numbers, got dtype {X.dtype}: encode such features first.")
     cast = as_float32(X)
     names = getattr(estimator, "feature_names_in_", None)
     bad = np.isinf(cast)
@@ -67,11 +71,11 @@ def check_X(estimator, X, *, reset, missing, min_rows=1):
             'impute first, or set missing="code" to give NaN a code of its own.'
         )
     if reset:
-        _warn_if_cast_merges(X, cast, names)
+        _warn_if_cast_merges(X, cast, names, stacklevel)
     return cast
 
 
-def _warn_if_cast_merges(X, cast, names):
+def _warn_if_cast_merges(X, cast, names, stacklevel):
     if X.dtype == cast.dtype:
         return
     merged = []
@@ -87,7 +91,7 @@ def _warn_if_cast_merges(X, cast, names):
             f"The cast to float32 merges many distinct values of the features {', '.join(merged)}: what tells them "
             "apart is lost. Subtract an offset from them, or split them, before the quantizer.",
             PrecisionWarning,
-            stacklevel=5,
+            stacklevel=stacklevel,
         )
 
 
@@ -113,7 +117,12 @@ def check_weights(sample_weight, X):
         raise ValueError(f"sample_weight must not be negative, got {weights.min()} in row {int(np.argmin(weights))}.")
     if not (weights > 0).any():
         raise ValueError("sample_weight is zero for every row: there is nothing to fit.")
-    return weights
+    # Only their ratios count. Scaled by a power of two, which is exact, sums neither overflow nor vanish; weights
+    # that are all alike become ones, whose sums are exact.
+    positive = weights[weights > 0]
+    if (positive == positive[0]).all():
+        return (weights > 0).astype(np.float64)
+    return np.ldexp(weights, -np.frexp(positive.max())[1])
 
 
 def check_n_bits(n_bits, names, n_features):

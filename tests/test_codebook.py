@@ -494,3 +494,8 @@ def edited(path, value):
 def test_from_json_refuses(text, message):
     with pytest.raises(ValueError, match=message):
         Codebook.from_json(text)
+
+
+def test_boolean_codes_are_codes_and_no_mask():
+    book = Codebook.from_thresholds([[1.0], [2.0]], levels=[[10, 20], [30, 40]])
+    np.testing.assert_array_equal(book.decode(np.array([[True, False], [False, True]])), [[20, 30], [10, 40]])

@@ -112,7 +112,7 @@ def _check_shapes(head, n_inputs, n_outputs):
     head.eval()  # no dropout, and batch norm leaves its statistics alone
     try:
         with torch.no_grad():
-            shape = tuple(head(torch.zeros(2, n_inputs)).shape)
+            shape = tuple(head(torch.zeros(2, n_inputs, dtype=torch.float32)).shape)
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"head cannot read {n_inputs} inputs a row, which is what it gets here: {error}") from error
     finally:

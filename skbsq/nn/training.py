@@ -1,6 +1,8 @@
 """The one training function."""
 
+import dis
 from contextlib import contextmanager
+from traceback import walk_tb
 
 import numpy as np
 import torch
@@ -135,7 +137,15 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0):
         # Not net.fit: it swallows Ctrl-C.
         net.notify("on_train_begin", X=rows, y=None)
         with _ends_when_a_callback_says_so():
-            net.fit_loop(rows)
+            try:
+                net.fit_loop(rows)
+            except KeyError as error:
+                if validation is not None or "valid_" not in str(error):
+                    raise
+                raise ValueError(
+                    "A callback reads what was measured on validation rows, but none are held out: set "
+                    f"early_stopping=True. ({error.args[0]})"
+                ) from error
         net.notify("on_train_end", X=rows, y=None)
     finally:
         if bar is not None:
@@ -158,11 +168,18 @@ def _ends_when_a_callback_says_so():
     except _EndOfTraining:
         pass
     except KeyboardInterrupt as interrupt:
-        last = interrupt.__traceback__
-        while last.tb_next is not None:
-            last = last.tb_next
-        if not isinstance(last.tb_frame.f_locals.get("self"), Callback):
+        if not _raised_by_a_callback(interrupt.__traceback__):
             raise
+
+
+def _raised_by_a_callback(traceback):
+    """Whether a callback is on the way to the exception, and a raise statement (no signal) at its end."""
+    frames = list(walk_tb(traceback))
+    on_the_way = any(isinstance(frame.f_locals.get("self"), Callback) for frame, _ in frames)
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    last = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
+    return on_the_way and dis.opname[last] == "RAISE_VARARGS"
 
 
 def _settle(net):

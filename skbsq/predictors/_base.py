@@ -1,17 +1,15 @@
 """All that the two predictors share."""
 
 import numpy as np
-import pandas as pd
 import torch
-from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq import nn as sq
 from skbsq._checks import MISSING_RULES
-from skbsq._validation import all_or_nothing, check_X
-from skbsq.quantizers._base import HasCodebook
-from skbsq.quantizers._learned import JointTraining, own_randomness
+from skbsq._validation import all_or_nothing, check_n_bits, check_X
+from skbsq.quantizers._base import HasCodebook, adapted
+from skbsq.quantizers._learned import JointTraining, head_inputs, own_randomness
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
 # Floats in a batch of head inputs at prediction: bounds the memory whatever the number of rows.
@@ -93,7 +91,7 @@ class BasePredictor(HasCodebook, JointTraining):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == "code"
+        tags.input_tags.allow_nan = self._missing_rule() == "code"
         return tags
 
     def _fit_learned(self, rows):
@@ -107,29 +105,27 @@ class BasePredictor(HasCodebook, JointTraining):
             setattr(self, name, getattr(quantizer, name))
 
     def _fit_fixed(self, rows):
-        quantizer = clone(self.quantizer)
-        if not hasattr(quantizer, "missing"):
-            raise ValueError(f"quantizer must be one of skbsq, got {quantizer!r}.")
-        own = quantizer.get_params(deep=False)
-        given = {"missing": self.missing, "task": rows.task}
-        quantizer.set_params(**{key: value for key, value in given.items() if key in own})
-        X = rows.X
-        if rows.names is not None:
-            X = pd.DataFrame(X, columns=rows.names)
-        quantizer.fit(X, rows.y, sample_weight=rows.weights)
-        self.quantizer_ = quantizer
-        book = quantizer.codebook_
-        column_map = None if book.n_columns else np.array([-1], dtype=np.int64)
         with own_randomness(self.random_state, self._device()) as seed:
-            self._keep(self._train(rows, sq.Thermometer(book), max(book.n_columns, 1), seed, column_map))
+            quantizer = adapted(self.quantizer, "quantizer", missing=self._missing_rule(), task=rows.task, seed=seed)
+            quantizer.fit(rows.frame(), rows.y, sample_weight=rows.weights)
+            self.quantizer_ = quantizer
+            book = quantizer.codebook_
+            n_bits = book.n_bits
+            if hasattr(quantizer, "n_bits"):
+                n_bits = check_n_bits(quantizer.n_bits, rows.names, book.n_features)
+            column_map = head_inputs(*_codebook_columns(book), n_bits)
+            self._keep(self._train(rows, sq.Thermometer(book), column_map.size, seed, column_map))
 
     def _fit_passthrough(self, rows):
         self.quantizer_ = None
         mean, scale = rows.moments()
-        indicators = self.missing == "code"
+        indicators = self._missing_rule() == "code"
         layer = sq.Standardization(mean=mean, scale=scale, indicators=indicators)
         with own_randomness(self.random_state, self._device()) as seed:
             self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators), seed))
+
+    def _missing_rule(self):
+        return "code" if "code" in (self.missing, getattr(self.quantizer, "missing", None)) else "error"
 
     def _hand_over_names(self, quantizer):
         quantizer.n_features_in_ = self.n_features_in_
@@ -158,3 +154,11 @@ class BasePredictor(HasCodebook, JointTraining):
         rows = torch.from_numpy(np.require(rows, requirements=["C", "W"]))
         with torch.inference_mode():
             return torch.cat([function(rows[start : start + step]) for start in range(0, max(len(rows), 1), step)])
+
+
+def _codebook_columns(book):
+    """Thermometer columns per feature: those of its thresholds, and that of its missing code or -1."""
+    sizes = np.diff(book.offsets)
+    starts = book.offsets[:-1] + np.cumsum(book.has_missing) - book.has_missing
+    thresholds = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+    return thresholds, np.where(book.has_missing, starts + sizes, -1)

@@ -58,7 +58,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     temperature_start, temperature_end : float, default=1.0 and 1e-3
         Its ends, in standard deviations of a feature.
     validation_fraction : float or CV splitter, default=0.1
-        Rows held out for early stopping: a share of them (stratified for classes), or the first split of a
+        Rows held out for early stopping: a share of them (stratified for classes), or the last split of a
         splitter, for rows in time order. Not used otherwise.
     early_stopping : bool, default=False
         End training when the validation loss of the hard bits has not fallen for `patience` epochs, and go back to

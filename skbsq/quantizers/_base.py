@@ -1,7 +1,7 @@
 """All that the quantizers share."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
 
@@ -76,7 +76,7 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._check_encode()
-        X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan")
+        X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_features=0)
         book = self.codebook_
         if self.encode == "ordinal":
             return book.decode(X)
@@ -192,6 +192,31 @@ class FixedQuantizer(BaseQuantizer):
     def _cut(self, feature, n_levels):
         """Thresholds that split the feature into at most `n_levels` (at least 2) bins."""
         raise NotImplementedError
+
+
+def adapted(quantizer, what, *, seed, **given):
+    """A copy of somebody's quantizer with those of the `given` parameters that it has.
+
+    Parameters
+    ----------
+    quantizer : BaseQuantizer
+    what : str
+        The parameter it came in, for the message.
+    seed : int
+        Its random_state, where it has one and that is None.
+    **given
+        Values for n_bits, missing, task.
+
+    Returns
+    -------
+    BaseQuantizer
+    """
+    if not isinstance(quantizer, BaseQuantizer):
+        raise ValueError(f"{what} must be one of the quantizers of skbsq, got {quantizer!r}.")
+    own = quantizer.get_params(deep=False)
+    if own.get("random_state", seed) is None:
+        given["random_state"] = seed
+    return clone(quantizer).set_params(**{key: value for key, value in given.items() if key in own})
 
 
 def features_of(X, weights, y=None):

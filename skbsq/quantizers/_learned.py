@@ -1,5 +1,7 @@
 """Fitting a net on checked rows: shared by the learned quantizers and the predictors."""
 
+import copy
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -23,6 +25,8 @@ from skbsq.nn.layers import FORWARDS
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
 
+MAX_INPUTS = 2**20
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -41,6 +45,10 @@ class Rows:
             return len(self.classes)
         return 1 if self.y.ndim == 1 else self.y.shape[1]
 
+    def frame(self):
+        """X, with the names of its features where it has some."""
+        return self.X if self.names is None else pd.DataFrame(self.X, columns=self.names)
+
     def moments(self):
         """Weighted mean and standard deviation per feature, NaN left out; 1 for a deviation of 0."""
         seen = ~np.isnan(self.X)
@@ -49,7 +57,10 @@ class Rows:
         x = np.where(seen, self.X, 0).astype(np.float64)
         mean = (weights * x).sum(axis=0) / mass
         variance = (weights * (x - mean) ** 2).sum(axis=0) / mass
-        return mean, _nonzero(np.sqrt(variance))
+        # A weighted mean of equal values may miss them by a rounding, and the deviation with it.
+        low = np.fmin.reduce(self.X).astype(np.float64)
+        constant = low == np.fmax.reduce(self.X)
+        return np.where(constant, low, mean), np.where(constant, 1.0, _nonzero(np.sqrt(variance)))
 
 
 @dataclass(frozen=True)
@@ -104,15 +115,22 @@ class JointTraining(BaseEstimator):
         """Number of epochs run."""
         return len(self.net_.history)
 
+    def _missing_rule(self):
+        return self.missing
+
     def _check_rows(self, X, y, sample_weight, task):
         """Validate what fit was given; sets ``n_features_in_`` and ``feature_names_in_``."""
-        X = check_X(self, X, reset=True, missing=self.missing, min_rows=2)
+        X = check_X(self, X, reset=True, missing=self._missing_rule(), min_rows=2, stacklevel=5)
         weights = check_weights(sample_weight, X)
         y, task = check_target(y, X, task, self)
         class_weight = getattr(self, "class_weight", None)
         if class_weight is not None:
             if task != "classification":
                 raise ValueError(f"class_weight={class_weight!r} makes no sense for a regression target.")
+            if isinstance(class_weight, dict):
+                for name, value in class_weight.items():
+                    if not 0 <= value < np.inf:
+                        raise ValueError(f"class_weight must be finite and not negative, got {value} for {name!r}.")
             kept = weights > 0
             by_class = np.ones_like(weights)
             by_class[kept] = compute_sample_weight(class_weight, y[kept])
@@ -161,7 +179,7 @@ class JointTraining(BaseEstimator):
         if np.ptp(rows.weights) > 0:
             weights = torch.from_numpy((rows.weights / rows.weights.mean()).astype(np.float32))
             weigh_rows(net)
-            if isinstance(net, NeuralNetClassifier):
+            if isinstance(net, NeuralNetClassifier) and getattr(net, "callbacks__valid_acc", "on") is not None:
                 net.set_params(callbacks__valid_acc=None)  # it cannot read the weights beside the labels
         data = TensorRows(torch.from_numpy(np.ascontiguousarray(rows.X)), y, weights)
         training, validation = self._split(data, rows, seed)
@@ -196,10 +214,13 @@ class JointTraining(BaseEstimator):
 
     def _build_head(self, n_inputs, n_outputs):
         if isinstance(self.head, NeuralNet):
-            return sq.build_head(self.head.module, n_inputs, n_outputs, **self.head.get_params_for("module"))
+            given = self.head.get_params_for("module")
+            for name in {"n_inputs", "n_outputs"} & given.keys():
+                raise ValueError(f"module__{name} is set from the data: leave it out of the skorch net.")
+            return sq.build_head(self.head.module, n_inputs, n_outputs, **given)
         if self.head is None:
             sizes = _check_sizes(self.hidden_sizes)
-            return sq.MLP(n_inputs, n_outputs, hidden_sizes=sizes, dropout=self.dropout)
+            return sq.MLP(n_inputs, n_outputs, hidden_sizes=sizes, dropout=self.dropout).float()
         return sq.build_head(self.head, n_inputs, n_outputs)
 
     def _build_net(self, module, task):
@@ -207,7 +228,7 @@ class JointTraining(BaseEstimator):
         if isinstance(self.head, NeuralNet):
             # Built anew: skorch lets no module be put into a net that has one.
             given = clone(self.head).get_params(deep=False)
-            given = {key: value for key, value in given.items() if not key.startswith("module")}
+            given = {key: value for key, value in given.items() if not key.startswith(("module", "iterator_"))}
             net = type(self.head)(module=module, **{**given, "device": str(self._device())})
             groups = net.get_params_for("optimizer").get("param_groups", [])
             groups = [(f"head.{pattern}", group) for pattern, group in groups]
@@ -233,7 +254,7 @@ class JointTraining(BaseEstimator):
         return net
 
     def _add_schedules(self, net, quantization, batches):
-        callbacks = list(net.callbacks or [])
+        callbacks = [] if net.callbacks in (None, "disable") else list(net.callbacks)
         if isinstance(quantization, sq.BitwiseQuantization):
             callbacks.append(
                 sq.TemperatureSchedule(
@@ -258,18 +279,66 @@ class JointTraining(BaseEstimator):
             return data, None
         index = np.arange(len(data))
         if hasattr(self.validation_fraction, "split"):
-            kept, held_out = next(iter(self.validation_fraction.split(rows.X, rows.y)))
+            splitter = copy.deepcopy(self.validation_fraction)
+            if getattr(splitter, "random_state", seed) is None:
+                splitter.random_state = seed
+            *_, (kept, held_out) = splitter.split(rows.X, rows.y)
         else:
             labels = rows.y if rows.task == "classification" else None
-            kept, held_out = train_test_split(
-                index, test_size=self.validation_fraction, stratify=labels, random_state=seed
-            )
+            try:
+                kept, held_out = train_test_split(
+                    index, test_size=self.validation_fraction, stratify=labels, random_state=seed
+                )
+            except ValueError as error:
+                raise ValueError(
+                    f"early_stopping cannot hold out validation_fraction={self.validation_fraction}: {error}"
+                ) from error
         if len(kept) == 0 or len(held_out) == 0:
             raise ValueError(
                 f"validation_fraction={self.validation_fraction!r} leaves {len(kept)} rows to train on and "
                 f"{len(held_out)} to validate on: both are needed."
             )
         return tuple(TensorRows(*_take(data, torch.from_numpy(np.asarray(part)))) for part in (kept, held_out))
+
+
+def head_inputs(thresholds, missing, n_bits):
+    """For each input of the head the column of the layer that feeds it; -1 where none does.
+
+    A feature of b bits has 2^b - 1 inputs whatever the data, so that the head's size does not depend on them: first
+    its thresholds, last its missing bit.
+
+    Parameters
+    ----------
+    thresholds : list of d ndarrays of int
+        Columns of each feature's thresholds.
+    missing : ndarray of int of shape (d,)
+        Column of each feature's missing bit, or -1.
+    n_bits : ndarray of int64 of shape (d,)
+
+    Returns
+    -------
+    ndarray of int64 of shape (n_inputs,)
+
+    Raises
+    ------
+    ValueError
+        For more inputs than a head can reasonably have.
+    """
+    total = int((2**n_bits - 1).sum())
+    if total > MAX_INPUTS:
+        raise ValueError(
+            f"n_bits gives the head {total} inputs, 2^n_bits - 1 per feature; at most 2^20 = {MAX_INPUTS} are trained. "
+            "Lower n_bits."
+        )
+    # Where nothing is sent there is one input of zeros, because a layer of no inputs is a corner of torch.
+    inputs = np.full(max(total, 1), -1, dtype=np.int64)
+    start = 0
+    for own, missing_column, width in zip(thresholds, missing, n_bits.tolist(), strict=True):
+        inputs[start : start + len(own)] = own
+        start += 2**width - 1
+        if missing_column >= 0:
+            inputs[start - 1] = missing_column
+    return inputs
 
 
 def _take(data, index):
@@ -297,6 +366,10 @@ def _check_sizes(hidden_sizes):
     return sizes
 
 
+# torch has one global generator, which heads and dropout draw from: fits in threads take turns.
+_GLOBAL_GENERATOR = threading.RLock()
+
+
 @contextmanager
 def own_randomness(random_state, device):
     """Seed torch for the block and give its generators back as they were; yields the seed."""
@@ -304,7 +377,7 @@ def own_randomness(random_state, device):
         random_state = np.random.RandomState()  # fresh entropy; the global generator stays untouched
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     on_gpu = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if on_gpu else []):
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[device] if on_gpu else []):
         # Not torch.manual_seed: it would seed every GPU, those that are not given back included.
         torch.default_generator.manual_seed(seed)
         if on_gpu:

@@ -1,10 +1,9 @@
 """Where learned thresholds start."""
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 
-from skbsq.quantizers._base import features_of, regular_levels
+from skbsq.quantizers._base import adapted, features_of, regular_levels
 from skbsq.quantizers._cells import between, gap_of
 from skbsq.quantizers.kmeans import KMeansQuantizer
 from skbsq.quantizers.quantile import QuantileQuantizer
@@ -24,15 +23,10 @@ _PILOT_ROWS = 4096
 _MIN_PILOT_ROWS = 64
 
 
-def make_init(init, n_bits, missing, task):
+def make_init(init, n_bits, missing, task, seed):
     """The quantizer that an init stands for, set to the widths asked for."""
-    if isinstance(init, str):
-        quantizer = INITS[init](n_bits)
-    else:
-        quantizer = clone(init)
-    own = quantizer.get_params(deep=False)
-    given = {"n_bits": n_bits, "missing": missing, "task": task}
-    return quantizer.set_params(**{key: value for key, value in given.items() if key in own})
+    quantizer = INITS[init]() if isinstance(init, str) else init
+    return adapted(quantizer, "init", n_bits=n_bits, missing=missing, task=task, seed=seed)
 
 
 def choose_init(rows, n_bits, missing, seed):
@@ -70,8 +64,8 @@ def choose_init(rows, n_bits, missing, seed):
 
     errors = {}
     for init in INITS:
-        quantizer = make_init(init, n_bits, missing, rows.task)
-        quantizer.fit(rows.X[fit], rows.y[fit], sample_weight=rows.weights[fit])
+        quantizer = make_init(init, n_bits, missing, rows.task, seed)
+        quantizer.fit(rows.X[fit], rows.y[fit], sample_weight=rows.weights[fit])  # names do not matter to these
         forest = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)
         forest.fit(quantizer.transform(rows.X[fit]), _squeeze(target[fit]), sample_weight=rows.weights[fit])
         found = forest.predict(quantizer.transform(rows.X[score])).reshape(score.size, -1)
@@ -99,7 +93,7 @@ def start_thresholds(quantizer, rows, n_bits, has_missing):
     ValueError
         If there are more than the widths have room for, or more than 2^17 in all.
     """
-    quantizer.fit(rows.X, rows.y, sample_weight=rows.weights)
+    quantizer.fit(rows.frame(), rows.y, sample_weight=rows.weights)
     starts = []
     for j, (feature, found) in enumerate(zip(features_of(rows.X, rows.weights), quantizer.thresholds_, strict=True)):
         starts.append(start_in_gaps(found, feature.cells[0]))

@@ -7,7 +7,7 @@ from skbsq import nn as sq
 from skbsq._targets import TASKS
 from skbsq._validation import all_or_nothing, check_n_bits
 from skbsq.quantizers._base import BaseQuantizer, build_codebook, owns_missing_code
-from skbsq.quantizers._learned import JointTraining, own_randomness
+from skbsq.quantizers._learned import JointTraining, head_inputs, own_randomness
 from skbsq.quantizers._start import INITS, choose_init, make_init, start_thresholds
 
 __all__ = ["BitwiseQuantizer"]
@@ -67,7 +67,7 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
     temperature_start, temperature_end : float, default=1.0 and 1e-3
         Its ends, in standard deviations of a feature.
     validation_fraction : float or CV splitter, default=0.1
-        Rows held out for early stopping: a share of them (stratified for classes), or the first split of a
+        Rows held out for early stopping: a share of them (stratified for classes), or the last split of a
         splitter, for rows in time order. Not used otherwise.
     early_stopping : bool, default=False
         End training when the validation loss of the hard bits has not fallen for `patience` epochs, and go back to
@@ -229,13 +229,13 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
             self.init_ = self.init
             if isinstance(self.init, str) and self.init == "auto":
                 self.init_ = choose_init(rows, n_bits, self.missing, seed)
-            init = make_init(self.init_, n_bits, self.missing, rows.task)
+            init = make_init(self.init_, n_bits, self.missing, rows.task, seed)
             starts = start_thresholds(init, rows, n_bits, has_missing)
             mean, scale = rows.moments()
             layer = sq.BitwiseQuantization(
                 starts, mean=mean, scale=scale, has_missing=has_missing, forward=self.forward
             )
-            column_map = _column_map(starts, n_bits, has_missing)
+            column_map = head_inputs(*_layer_columns(starts, has_missing), n_bits)
             trained = self._train(rows, layer, column_map.size, seed, column_map)
         thresholds, columns = layer.fold()
         self.codebook_ = build_codebook(
@@ -260,21 +260,8 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
         return np.array([owns_missing_code(self.missing, *part) for part in parts])
 
 
-def _column_map(starts, n_bits, has_missing):
-    """For each input of the head the column of the layer; -1 where no threshold was there to start with.
-
-    A feature of b bits has 2^b - 1 inputs whatever the data, so that the head's size does not depend on them.
-    """
-    inputs, column = [], 0
-    missing_column = sum(t.size for t in starts)
-    for t, width, missing in zip(starts, n_bits.tolist(), has_missing.tolist(), strict=True):
-        own = np.full(2**width - 1, -1, dtype=np.int64)
-        own[: t.size] = column + np.arange(t.size)
-        column += t.size
-        if missing:
-            own[-1] = missing_column
-            missing_column += 1
-        inputs.append(own)
-    joined = np.concatenate(inputs)
-    # Nothing is sent: one input of zeros, because a layer of no inputs is a corner of torch.
-    return joined if joined.size else np.array([-1], dtype=np.int64)
+def _layer_columns(starts, has_missing):
+    """Columns of the layer per feature: those of its thresholds, and that of its missing bit or -1."""
+    stops = np.cumsum([t.size for t in starts])
+    thresholds = [np.arange(stop - t.size, stop) for t, stop in zip(starts, stops, strict=True)]
+    return thresholds, np.where(has_missing, stops[-1] + np.cumsum(has_missing) - 1, -1)

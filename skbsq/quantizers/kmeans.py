@@ -98,12 +98,16 @@ class _Moments:
 
     def gain(self, start, stop):
         """Squared sum over weight: what a bin takes off the squared error."""
-        return (self.total[stop] - self.total[start]) ** 2 / (self.weight[stop] - self.weight[start])
+        weight = self.weight[stop] - self.weight[start]
+        # Weights that vanish beside the others leave a bin without any.
+        return (self.total[stop] - self.total[start]) ** 2 / np.where(weight > 0, weight, np.inf)
 
     def means(self, stops):
         """Mean of each bin, for the inner bin limits `stops`."""
         edges = np.concatenate([[0], stops, [self.x.size]])
-        return np.diff(self.total[edges]) / np.diff(self.weight[edges])
+        weight = np.diff(self.weight[edges])
+        middle = (self.x[edges[:-1]] + self.x[edges[1:] - 1]) / 2
+        return np.where(weight > 0, np.diff(self.total[edges]) / np.where(weight > 0, weight, 1.0), middle)
 
 
 def _exact_stops(moments, k):

@@ -75,8 +75,9 @@ def _spread(thresholds, names, n_features):
         if absent := [name for name in names if name not in thresholds]:
             raise ValueError(f"thresholds leaves out {absent[0]!r}: a dict must name every feature.")
         return [thresholds[name] for name in names]
-    if not len(thresholds) or np.ndim(thresholds[0]) == 0:
+    thresholds = list(thresholds)
+    if not thresholds or np.ndim(thresholds[0]) == 0:
         return [thresholds] * n_features
     if len(thresholds) != n_features:
         raise ValueError(f"thresholds has {len(thresholds)} arrays, but X has {n_features} features.")
-    return list(thresholds)
+    return thresholds

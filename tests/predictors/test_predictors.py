@@ -208,3 +208,51 @@ def test_prediction_does_not_depend_on_the_number_of_rows(data):
     many = np.tile(X, (50, 1))
     np.testing.assert_allclose(regressor.predict(many)[:400], regressor.predict(X), rtol=1e-5)
     assert regressor.predict_codes(np.empty((0, 3), dtype=np.uint8)).shape == (0,)
+
+
+# -- bugs once found ---------------------------------------------------------------------------------
+
+
+def test_passthrough_of_a_weighted_constant(data, rng):
+    """Its weighted mean missed it by a rounding, its deviation was 4e-16, and predictions exploded nearby."""
+    X, y = data
+    X = np.column_stack([X[:, :2], np.full(400, 1.7640524)]).astype(np.float32)
+    regressor = BitwiseRegressor(quantizer="passthrough", **QUICK).fit(X, y, sample_weight=rng.uniform(size=400))
+    near = X.copy()
+    near[:, 2] = np.nextafter(near[:, 2], np.float32(2))
+    np.testing.assert_allclose(regressor.predict(near), regressor.predict(X), rtol=1e-4)
+
+
+def test_a_quantizer_may_ask_for_the_missing_code(data):
+    X, y = data
+    X = X.copy()
+    X[0, 0] = NAN
+    regressor = BitwiseRegressor(quantizer=QuantileQuantizer(2, missing="code"), **QUICK).fit(X, y)
+    assert regressor.codebook_.missing == "code"
+    assert regressor.predict(X).shape == (400,)
+
+
+def test_head_inputs_are_the_same_with_a_fixed_quantizer(data):
+    X, y = data
+    X = np.column_stack([X, np.arange(400) % 2])
+    for missing in ("error", "code"):
+        for quantizer in (None, QuantileQuantizer(2), UniformQuantizer(2)):
+            regressor = BitwiseRegressor(2, quantizer=quantizer, missing=missing, head=nn.Linear(12, 1), **QUICK)
+            found = regressor.fit(X, y).predict_codes(regressor.codebook_.encode(X))
+            with torch.no_grad():
+                by_floats = regressor.net_.module_(torch.from_numpy(X.astype(np.float32))).numpy().ravel()
+            expected = by_floats * regressor.target_scale_ + regressor.target_mean_
+            np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_quantizer_without_a_seed_gets_ours(data):
+    nested = BitwiseQuantizer(2, **{**QUICK, "random_state": None})
+    one, other = (BitwiseRegressor(quantizer=nested, **QUICK).fit(*data) for _ in range(2))
+    assert one.codebook_ == other.codebook_
+
+
+def test_refuses_somebody_elses_quantizer(data):
+    from sklearn.preprocessing import KBinsDiscretizer
+
+    with pytest.raises(ValueError, match="quantizer must be one of the quantizers of skbsq, got KBins"):
+        BitwiseRegressor(quantizer=KBinsDiscretizer()).fit(*data)

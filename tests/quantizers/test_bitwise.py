@@ -1,4 +1,8 @@
 import re
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -7,9 +11,11 @@ import torch
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.exceptions import DataConversionWarning
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+from sklearn.model_selection import GridSearchCV, ShuffleSplit, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import KBinsDiscretizer
 from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
@@ -17,8 +23,9 @@ from torch import nn
 from skbsq import BitwiseQuantizer, QuantileQuantizer, ThresholdQuantizer
 from skbsq.nn import temperature_at
 from skbsq.quantizers import bitwise as bitwise_module
+from skbsq.quantizers._learned import head_inputs
 from skbsq.quantizers._start import INITS, start_in_gaps
-from skbsq.quantizers.bitwise import _column_map
+from skbsq.quantizers.bitwise import _layer_columns
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
 NAN = float("nan")
@@ -169,10 +176,10 @@ def test_head_inputs_depend_on_the_widths_alone(rng):
 
 def test_column_map_by_hand():
     starts = [np.float32([0]), np.float32([]), np.float32([1, 2])]
-    found = _column_map(starts, np.array([2, 0, 2]), np.array([False, False, True]))
+    found = head_inputs(*_layer_columns(starts, np.array([False, False, True])), np.array([2, 0, 2]))
     # f0: one threshold, two inputs nothing feeds; f1: not sent; f2: two thresholds, then its missing bit.
     assert found.tolist() == [0, -1, -1, 1, 2, 3]
-    assert _column_map([np.float32([])], np.array([0]), np.array([False])).tolist() == [-1]
+    assert head_inputs([[]], [-1], np.array([0])).tolist() == [-1]
 
 
 @pytest.mark.parametrize(
@@ -374,7 +381,7 @@ def test_the_restored_net_has_the_recorded_hard_bit_loss(data):
         batch_size=16,
         random_state=0,
     ).fit(X, y)
-    _, held_out = next(split.split(X))
+    *_, (_, held_out) = split.split(X)
     codes = torch.from_numpy(quantizer.codebook_.encode(X[held_out]).astype(np.int32))
     with torch.no_grad():
         output = quantizer.net_.module_.from_codes(codes).numpy().ravel()
@@ -505,3 +512,127 @@ def test_many_integers_are_a_regression(rng):
     assert BitwiseQuantizer(1, **QUICK).fit(X, np.arange(60) % 20).task_ == "classification"
     assert BitwiseQuantizer(1, **QUICK).fit(X, np.arange(60) % 21).task_ == "regression"
     assert BitwiseQuantizer(1, task="classification", **QUICK).fit(X, np.arange(60) % 21).task_ == "classification"
+
+
+# -- bugs once found ---------------------------------------------------------------------------------
+
+
+def test_weights_over_many_orders_of_magnitude(data):
+    """Time decay: k-means met bins whose weight had vanished in the sums."""
+    X, y = data
+    for weights in (np.exp(-np.arange(120.0)), np.full(120, 1e300), np.full(120, 1e-300)):
+        BitwiseQuantizer(2, init="kmeans", **QUICK).fit(X, y, sample_weight=weights)
+
+
+def test_equal_weights_are_no_weights(data):
+    X, y = data
+    assert BitwiseQuantizer(2, **QUICK).fit(X, y, sample_weight=np.full(120, 0.3)).codebook_ == (
+        BitwiseQuantizer(2, **QUICK).fit(X, y).codebook_
+    )
+
+
+@pytest.mark.parametrize("weight", [-1.0, NAN, np.inf])
+def test_class_weights_are_finite_and_not_negative(data, weight):
+    with pytest.raises(ValueError, match=r"class_weight must be finite and not negative, got .* for 1"):
+        BitwiseQuantizer(class_weight={0: 1.0, 1: weight}, **QUICK).fit(data[0], np.arange(120) % 2)
+
+
+def test_splitter_without_a_seed_gets_ours(data):
+    state = np.random.get_state()[1].tolist()  # noqa: NPY002
+    stopping = dict(early_stopping=True, validation_fraction=ShuffleSplit(1))
+    one, other = (BitwiseQuantizer(2, **stopping, **QUICK).fit(*data) for _ in range(2))
+    assert one.codebook_ == other.codebook_
+    assert np.random.get_state()[1].tolist() == state  # noqa: NPY002
+
+
+def test_time_series_split_trains_on_all_but_the_newest_rows(data):
+    split = TimeSeriesSplit(5)
+    quantizer = BitwiseQuantizer(2, early_stopping=True, validation_fraction=split, **QUICK).fit(*data)
+    batches = quantizer.net_.history[0]["batches"]
+    assert sum(b.get("train_batch_size", 0) for b in batches) == 100
+
+
+def test_early_stopping_on_too_few_rows_says_so():
+    with pytest.raises(ValueError, match=r"early_stopping cannot hold out validation_fraction=0\.1"):
+        BitwiseQuantizer(early_stopping=True, **QUICK).fit(np.arange(6.0)[:, None], list("aabbcc"))
+
+
+def test_fits_in_threads_equal_fits_in_turn(data):
+    quantizers = [BitwiseQuantizer(2, **{**QUICK, "random_state": seed}) for seed in range(4)]
+    state = torch.random.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda quantizer: clone(quantizer).fit(*data), quantizers))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    for quantizer, one in zip(quantizers, together, strict=True):
+        assert quantizer.fit(*data).codebook_ == one.codebook_
+
+
+def test_init_sees_names_and_must_be_ours(data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    init = ThresholdQuantizer({"a": [0], "b": [0], "c": [0]})
+    assert BitwiseQuantizer(1, init=init, **QUICK).fit(frame, y).n_levels_.tolist() == [2, 2, 2]
+    with pytest.raises(ValueError, match="init must be one of the quantizers of skbsq, got KBinsDiscretizer"):
+        BitwiseQuantizer(init=KBinsDiscretizer(), **QUICK).fit(X, y)
+
+
+def test_a_column_of_labels_is_a_classification(data):
+    X, _ = data
+    with pytest.warns(DataConversionWarning):
+        quantizer = BitwiseQuantizer(1, **QUICK).fit(X, (np.arange(120) % 3)[:, None])
+    assert quantizer.task_ == "classification"
+
+
+@pytest.mark.parametrize("dtype", ["datetime64[ns]", "timedelta64[s]"])
+def test_times_are_no_numbers(dtype):
+    X = pd.DataFrame({"when": np.array([1, 2, 3], dtype=dtype)})
+    with pytest.raises((ValueError, TypeError), match="must hold numbers, got dtype"):
+        QuantileQuantizer().fit(X)
+
+
+def test_too_many_head_inputs(rng):
+    with pytest.raises(ValueError, match=r"gives the head 1310700 inputs.*Lower n_bits"):
+        BitwiseQuantizer(16, **QUICK).fit(rng.normal(size=(10, 20)), rng.normal(size=10))
+
+
+def test_targets_beyond_float32_are_refused(data):
+    with pytest.raises(ValueError, match="overflows float32: rescale the target"):
+        BitwiseQuantizer(1, **QUICK).fit(data[0], data[1] * 1e40)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(iterator_train__shuffle=True, iterator_valid__drop_last=True),
+        dict(callbacks="disable"),
+        dict(callbacks__print_log=None),
+    ],
+)
+def test_skorch_settings_that_once_crashed(data, settings):
+    assert fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=2, **settings)).n_iter_ == 2
+
+
+def test_skorch_classifier_without_its_accuracy_and_with_weights(data):
+    net = NeuralNetClassifier(Probabilities, max_epochs=1, callbacks__valid_acc=None)
+    BitwiseQuantizer(1, head=net).fit(data[0], np.arange(120) % 2, sample_weight=np.arange(1, 121))
+
+
+def test_skorch_settings_that_cannot_hold(data):
+    with pytest.raises(ValueError, match="module__n_inputs is set from the data"):
+        fit_with_net(data, NeuralNet(Head, nn.MSELoss, module__n_inputs=3))
+    with pytest.raises(ValueError, match="none are held out: set early_stopping=True"):
+        fit_with_net(data, NeuralNet(Head, nn.MSELoss, callbacks=[EarlyStopping()]))
+
+
+def test_ctrl_c_inside_a_callback_gets_out(data):
+    class Busy(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            end = time.perf_counter() + 0.05
+            while time.perf_counter() < end:
+                pass
+
+    timer = threading.Timer(0.4, signal.raise_signal, [signal.SIGINT])
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=10**5, callbacks=[Busy()]))
+    timer.join()

@@ -282,3 +282,18 @@ def test_large_offset_keeps_its_digits(rng):
         quantizer = Quantizer(2).fit(X)
         assert quantizer.n_levels_[0] == 4
         assert (quantizer.codebook_.counts[0] > 0).all()
+
+
+def test_thermometer_of_constants_comes_back():
+    quantizer = QuantileQuantizer(encode="thermometer").fit(np.ones((4, 2)))
+    np.testing.assert_array_equal(quantizer.inverse_transform(quantizer.transform(np.ones((3, 2)))), np.ones((3, 2)))
+
+
+def test_thresholds_as_a_series_with_an_index_of_its_own():
+    thresholds = pd.Series([1.0, 2.0], index=[5, 6])
+    assert ThresholdQuantizer(thresholds).fit([[0.0], [3.0]]).thresholds_[0].tolist() == [1, 2]
+
+
+def test_equal_weights_are_no_weights():
+    x = column(range(8))
+    assert QuantileQuantizer(1).fit(x, sample_weight=np.full(8, 0.1)).thresholds_[0].tolist() == [3.5]

@@ -34,7 +34,8 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         held-out training rows best in a quick pilot, see ``quantizer_.init_``.
         A quantizer is copied and fitted on the rows, at the same n_bits where it has that parameter.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers. A `quantizer`
+        with ``missing="code"`` asks for it too.
     max_epochs : int, default=30
         Passes over the rows.
     batch_size : int, default=256

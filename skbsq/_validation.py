@@ -125,6 +125,34 @@ def check_weights(sample_weight, X):
     return np.ldexp(weights, -np.frexp(positive.max())[1])
 
 
+def in_feature_order(by_name, names, what, hint=""):
+    """Values of a dict that must name every feature, in the order of the features.
+
+    Parameters
+    ----------
+    by_name : dict name -> value
+    names : list of str
+    what : str
+        The parameter, for the message.
+    hint : str, default=""
+        What else to say where a feature is left out.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or one left out.
+    """
+    if unknown := [name for name in by_name if name not in names]:
+        raise ValueError(f"{what} names {unknown[0]!r}, which is no feature; the features are {names}.")
+    if absent := [name for name in names if name not in by_name]:
+        raise ValueError(f"{what} leaves out {absent[0]!r}: a dict must name every feature{hint}.")
+    return [by_name[name] for name in names]
+
+
 def check_n_bits(n_bits, names, n_features):
     """Spread `n_bits` over the features.
 
@@ -153,11 +181,7 @@ def check_n_bits(n_bits, names, n_features):
     if n_bits is None:
         n_bits = DEFAULT_BITS
     if isinstance(n_bits, dict):
-        if unknown := [name for name in n_bits if name not in names]:
-            raise ValueError(f"n_bits names {unknown[0]!r}, which is no feature; the features are {names}.")
-        if absent := [name for name in names if name not in n_bits]:
-            raise ValueError(f"n_bits leaves out {absent[0]!r}: a dict must name every feature (0 means not sent).")
-        n_bits = [n_bits[name] for name in names]
+        n_bits = in_feature_order(n_bits, names, "n_bits", hint=" (0 means not sent)")
     elif isinstance(n_bits, Integral):
         n_bits = [n_bits] * n_features
     widths = np.asarray(n_bits)

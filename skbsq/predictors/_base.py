@@ -147,9 +147,9 @@ class BasePredictor(HasCodebook, JointTraining):
 
     def _run(self, function, rows):
         module = self.net_.module_
-        width = rows.shape[1] if module.column_map is None else module.column_map.numel()
+        width = rows.shape[1]
         if self.quantizer_ is not None:
-            width = max(width, self.codebook_.n_columns)
+            width = max(module.column_map.numel(), self.codebook_.n_columns)
         step = max(1, _BATCH_FLOATS // max(width, 1))
         rows = torch.from_numpy(np.require(rows, requirements=["C", "W"]))
         with torch.inference_mode():

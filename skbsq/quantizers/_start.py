@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
-from skbsq.quantizers._base import adapted, features_of, regular_levels
+from skbsq.quantizers._base import adapted, regular_levels
 from skbsq.quantizers._cells import between, gap_of
 from skbsq.quantizers.kmeans import KMeansQuantizer
 from skbsq.quantizers.quantile import QuantileQuantizer
@@ -95,8 +95,9 @@ def start_thresholds(quantizer, rows, n_bits, has_missing):
     """
     quantizer.fit(rows.frame(), rows.y, sample_weight=rows.weights)
     starts = []
-    for j, (feature, found) in enumerate(zip(features_of(rows.X, rows.weights), quantizer.thresholds_, strict=True)):
-        starts.append(start_in_gaps(found, feature.cells[0]))
+    for j, found in enumerate(quantizer.thresholds_):
+        values = np.unique(rows.X[:, j])
+        starts.append(start_in_gaps(found, values[~np.isnan(values)]))
         room = max(regular_levels(int(n_bits[j]), has_missing[j]) - 1, 0)
         if starts[-1].size > room:
             raise ValueError(

@@ -3,6 +3,7 @@
 import numpy as np
 
 from skbsq._codebook import Codebook
+from skbsq._validation import in_feature_order
 from skbsq.quantizers._base import FixedQuantizer
 
 __all__ = ["ThresholdQuantizer"]
@@ -70,11 +71,7 @@ def _spread(thresholds, names, n_features):
     """One array per feature."""
     names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
     if isinstance(thresholds, dict):
-        if unknown := [name for name in thresholds if name not in names]:
-            raise ValueError(f"thresholds names {unknown[0]!r}, which is no feature; the features are {names}.")
-        if absent := [name for name in names if name not in thresholds]:
-            raise ValueError(f"thresholds leaves out {absent[0]!r}: a dict must name every feature.")
-        return [thresholds[name] for name in names]
+        return in_feature_order(thresholds, names, "thresholds")
     thresholds = list(thresholds)
     if not thresholds or np.ndim(thresholds[0]) == 0:
         return [thresholds] * n_features

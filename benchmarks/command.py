@@ -65,3 +65,39 @@ def run_jobs(function, jobs, *, n_jobs=1, description=None):
 def print_table(table: pd.DataFrame):
     """Print a table with four significant digits; what does not apply is a dash."""
     print(table.to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
+
+
+def read_rows(path, columns, *, dtype=None):
+    """Read the rows that earlier runs have appended to a CSV file.
+
+    Parameters
+    ----------
+    path : Path
+    columns : list of str
+    dtype : dict, default=None
+        Types of the columns that pandas would guess wrongly.
+
+    Returns
+    -------
+    DataFrame
+        With these columns; empty where there is no file yet.
+
+    Raises
+    ------
+    CommandError
+        If the file holds something else.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return pd.DataFrame(columns=columns)
+    with path.open() as file:
+        header = file.readline().rstrip("\n")
+    if header != ",".join(columns):
+        raise CommandError(f"{path} holds no results of this command: choose another output.")
+    return pd.read_csv(path, dtype=dtype)
+
+
+def append_row(path, columns, row):
+    """Append a row to a CSV file, below a header if it is the first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first = not path.exists() or path.stat().st_size == 0
+    pd.DataFrame([row], columns=columns).to_csv(path, mode="a", header=first, index=False)

@@ -52,10 +52,15 @@ def draw_rate_error(ax: Axes, summary, *, title, ylabel):
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    tidy(ax)
+    ax.set(title=title, xlabel="bits per row", ylabel=ylabel)
+
+
+def tidy(ax: Axes):
+    """A faint grid behind the curves, and no frame above or to the right."""
     ax.grid(True, color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.set(title=title, xlabel="bits per row", ylabel=ylabel)
 
 
 def add_legend(figure: Figure, ax: Axes):

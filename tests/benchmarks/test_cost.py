@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from benchmarks import cost
 from benchmarks.command import CommandError
@@ -79,35 +80,46 @@ def test_peak_without_proc(monkeypatch):
     assert 320 < cost.reset_peak() < 20_000
 
 
-def test_writes_and_resumes(tmp_path, capsys, monkeypatch):
-    def in_fresh_process(function, case, **kwargs):
-        measured.append(case.rows)
-        return original(function, case, **kwargs)
+@pytest.fixture
+def measured(monkeypatch):
+    """The cases that a run measures, here in this process."""
 
-    measured, original = [], cost.in_fresh_process
-    monkeypatch.setattr(cost, "in_fresh_process", in_fresh_process)
-    folder = tmp_path / "new"
-    run = [*TINY, "--threads", "1", "--output-dir", str(folder)]
-    cost.main(run)
-    assert measured == [100, 200]
-    table = pd.read_csv(folder / "cost.csv")
+    def in_this_process(function, case, **kwargs):
+        cases.append(case)
+        return function(case, **kwargs)
+
+    cases, threads = [], torch.get_num_threads()
+    monkeypatch.setattr(cost, "in_fresh_process", in_this_process)
+    yield cases
+    torch.set_num_threads(threads)
+
+
+def test_fresh_process(tmp_path, capsys):
+    cost.main([*TINY, "--rows", "100", "--threads", "1", "--output-dir", str(tmp_path / "new")])
+    table = pd.read_csv(tmp_path / "new" / "cost.csv")
     assert list(table) == COLUMNS
-    assert table["rows"].tolist() == [100, 200]
-    assert (folder / "cost.png").stat().st_size > 10_000
-    printed = capsys.readouterr().out
+    assert table["rows"].tolist() == [100]
+    assert (tmp_path / "new" / "cost.png").stat().st_size > 10_000
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed[-2:]] == ["encode", "picture:"]
 
+
+def test_resumes(tmp_path, measured):
+    run = [*TINY, "--threads", "1", "--output-dir", str(tmp_path)]
+    cost.main([*run, "--rows", "100"])
+    first = (tmp_path / "cost.csv").read_text()
     cost.main(run)
-    assert measured == [100, 200]
-    assert len(pd.read_csv(folder / "cost.csv")) == 2
-    assert capsys.readouterr().out == printed
-    assert [line.split()[0] for line in printed.splitlines()[-2:]] == ["encode", "picture:"]
+    cost.main(run)
+    assert measured == [("encode", 100, 8, 4), ("encode", 200, 8, 4)]
+    assert (tmp_path / "cost.csv").read_text().startswith(first)
+    assert pd.read_csv(tmp_path / "cost.csv")["rows"].tolist() == [100, 200]
 
 
-def test_other_threads_are_not_resumed(tmp_path, monkeypatch):
-    monkeypatch.setattr(cost, "in_fresh_process", lambda function, *args, **kwargs: function(*args, **kwargs))
+def test_other_threads_are_not_resumed(tmp_path, measured):
     for _ in range(2):
         for threads in (1, 2):
             cost.measure_all([Case("encode", 10, 2, 1)], tmp_path / "cost.csv", repeats=1, threads=threads)
+    assert len(measured) == 2
     assert pd.read_csv(tmp_path / "cost.csv")["threads"].tolist() == [1, 2]
 
 
@@ -120,10 +132,9 @@ def test_foreign_output_is_refused(tmp_path, capsys):
     assert (tmp_path / "cost.csv").read_text() == "a,b\n1,2\n"
 
 
-def test_large_cases_are_skipped_and_listed(tmp_path, capsys, monkeypatch):
+def test_large_cases_are_skipped_and_listed(tmp_path, capsys, measured):
     # 3200 bytes and 6400 bytes
     limits = ["--max-gb", "5e-6", "--max-fit-rows", "99", "--output-dir", str(tmp_path)]
-    monkeypatch.setattr(cost, "in_fresh_process", lambda function, *args, **kwargs: function(*args, **kwargs))
     cost.main([*TINY, "--operations", "encode", "fit", *limits, "--threads", "1"])
     skipped = [line.split(" (")[0] for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
     assert skipped == [
@@ -131,7 +142,7 @@ def test_large_cases_are_skipped_and_listed(tmp_path, capsys, monkeypatch):
         "skipped: fit 100 x 8, 4 bits",
         "skipped: fit 200 x 8, 4 bits",
     ]
-    assert pd.read_csv(tmp_path / "cost.csv")["rows"].tolist() == [100]
+    assert measured == [("encode", 100, 8, 4)]
 
 
 def test_nothing_left_is_one_sentence(capsys):

@@ -19,7 +19,7 @@ from skbsq._checks import (
     label,
     midpoint_levels,
 )
-from skbsq._encode import decode, encode, thermometer
+from skbsq._encode import Encoder, decode, thermometer
 
 
 class Codebook:
@@ -300,6 +300,11 @@ class Codebook:
         return _frozen(np.concatenate([[0], np.cumsum(self.n_levels)]))
 
     @cached_property
+    def _encoder(self):
+        nan_codes = None if self._missing == "error" else np.where(self._has_missing, self.n_levels - 1, 0)
+        return Encoder(self._thresholds, self._offsets, nan_codes, self.dtype)
+
+    @cached_property
     def columns(self):
         """What each thermometer column asks of a code: int64 array of shape (n_columns, 3).
 
@@ -371,8 +376,7 @@ class Codebook:
                [1, 2]], dtype=uint8)
         """
         X = self._check_rows(X, "X")
-        nan_codes = None if self._missing == "error" else np.where(self._has_missing, self.n_levels - 1, 0)
-        codes, refused = encode(X, self.thresholds, nan_codes, self.dtype)
+        codes, refused = self._encoder.encode(X)
         if refused is not None:
             row, j = refused
             raise ValueError(
@@ -406,7 +410,7 @@ class Codebook:
         array([[0.25],
                [7.  ]], dtype=float32)
         """
-        return decode(self.check_codes(codes), self.levels)
+        return decode(self.check_codes(codes), self._levels, self._level_offsets[:-1])
 
     def thermometer(self, codes):
         """Codes to thermometer bits.

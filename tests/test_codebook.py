@@ -8,163 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 
 from skbsq import Codebook
 from skbsq._checks import midpoint_levels
-from skbsq._encode import BLOCK_ROWS
 from tests import reference
-from tests.strategies import codebooks, neighbours
+from tests.strategies import codebooks
 
 INF, NAN = float("inf"), float("nan")
 MAX = float(np.finfo(np.float32).max)
 
 
-# -- encode ------------------------------------------------------------------------------------------
-
-
-def test_encode_by_hand():
-    book = Codebook.from_thresholds([[0.0, 1.0, 2.5], [10.0]])
-    X = [[-1, 9], [0, 10], [0.5, 11], [1, 10], [2.5, 10], [2.6, 10]]
-    np.testing.assert_array_equal(book.encode(X), [[0, 0], [0, 0], [1, 1], [1, 0], [2, 0], [3, 0]])
-
-
-@given(codebooks(missing=st.just("code")), st.data())
-def test_encode_equals_reference(book, data):
-    special = [*neighbours(np.concatenate(book.thresholds)).tolist(), NAN]
-    value = st.one_of(st.sampled_from(special), st.floats(width=32))
-    X = data.draw(hnp.arrays(np.float32, (5, book.n_features), elements=value))
-    np.testing.assert_array_equal(book.encode(X), reference.encode(X, book))
-
-
-@pytest.mark.parametrize("n_thresholds", [1, 2, 3, 7, 15, 255, 300, 65535])
-def test_encode_equals_reference_at_thresholds_and_their_neighbours(n_thresholds, rng):
-    t = np.unique(rng.normal(size=n_thresholds + 10).astype(np.float32))[:n_thresholds]
-    book = Codebook.from_thresholds([t])
-    x = neighbours(rng.choice(t, size=min(n_thresholds, 20)))
-    np.testing.assert_array_equal(book.encode(x[:, None]).ravel(), [(t < v).sum() for v in x])
-    assert book.encode(x[:, None]).dtype == (np.uint8 if n_thresholds < 256 else np.uint16)
-
-
-def test_encode_is_strict():
-    t = np.float32(0.1)
-    book = Codebook.from_thresholds([[t]])
-    x = [np.nextafter(t, np.float32(-1)), t, np.nextafter(t, np.float32(1))]
-    np.testing.assert_array_equal(book.encode(np.array(x)[:, None]).ravel(), [0, 0, 1])
-
-
-def test_encode_zeros_and_infinities():
-    book = Codebook.from_thresholds([[-0.0]])
-    assert np.signbit(book.thresholds[0][0]) == np.False_
-    np.testing.assert_array_equal(book.encode([[0.0], [-0.0], [INF], [-INF], [1e-45]]).ravel(), [0, 0, 1, 0, 1])
-
-
-def test_encode_float64_beyond_float32_is_an_infinity():
-    book = Codebook.from_thresholds([[np.finfo(np.float32).max]])
-    np.testing.assert_array_equal(book.encode(np.array([[1e300], [-1e300], [3.4e38]])).ravel(), [1, 0, 0])
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.int8, np.int64, np.uint16, bool, object])
-def test_encode_types(dtype):
-    book = Codebook.from_thresholds([[0.0, 2.0], [0.5]])
-    X = np.array([[0, 1], [1, 0], [1, 1]]).astype(dtype)
-    np.testing.assert_array_equal(book.encode(X), [[0, 1], [1, 0], [1, 1]])
-
-
-def test_encode_rounds_to_float32_before_comparing():
-    book = Codebook.from_thresholds([[0.1]])
-    assert float(np.float32(0.1)) > 0.1
-    assert book.encode(np.array([[0.1000000012]], dtype=np.float64))[0, 0] == 0
-    assert book.encode(np.array([[2**24 + 1]]))[0, 0] == 1  # an integer that float32 does not hold
-
-
-@pytest.mark.parametrize(
-    "layout",
-    [
-        np.asfortranarray,
-        lambda X: X[::-1][::-1],
-        lambda X: np.repeat(X, 2, axis=1)[:, ::2],
-        lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),  # read-only
-    ],
-)
-def test_encode_memory_layouts(layout, rng):
-    X = rng.normal(size=(50, 3)).astype(np.float32)
-    book = Codebook.from_thresholds([[0], [-1, 1], [-0.5, 0, 0.5]])
-    np.testing.assert_array_equal(book.encode(layout(X)), book.encode(X))
-
-
-@pytest.mark.parametrize("exponent", [-30, 30])
-def test_encode_is_scale_invariant(exponent, rng):
-    X = rng.normal(size=(200, 2)).astype(np.float32)
-    thresholds = [rng.normal(size=7).astype(np.float32) for _ in range(2)]
-    codes = Codebook.from_thresholds(thresholds).encode(X)
-    factor = np.float32(2.0**exponent)
-    scaled = Codebook.from_thresholds([t * factor for t in thresholds]).encode(X * factor)
-    np.testing.assert_array_equal(scaled, codes)
-
-
-def test_encode_in_more_than_one_block(rng):
-    X = rng.normal(size=(2 * BLOCK_ROWS + 7, 1))
-    book = Codebook.from_thresholds([[0.0]])
-    np.testing.assert_array_equal(book.encode(X), X.astype(np.float32) > 0)
-    X[-1] = NAN
-    with pytest.raises(ValueError, match=rf"NaN in feature 0 \(row {len(X) - 1}\)"):
-        book.encode(X)
-
-
-def test_encode_does_not_touch_its_input(rng):
-    X = rng.normal(size=(5, 1))
-    before = X.copy()
-    Codebook.from_thresholds([[0.0]]).encode(X)
-    np.testing.assert_array_equal(X, before)
-
-
-@pytest.mark.parametrize(
-    ("X", "message"),
-    [
-        ([1.0], "2-d"),
-        ([[1.0, 2.0]], "X has 2 features, but this codebook has 1"),
-        ([["a"]], "real numbers"),
-        ([[None, "a"]], "must hold numbers"),
-        ([[1j]], "real numbers"),
-        (np.array([["2020-01-01"]], dtype="datetime64[s]"), "real numbers"),
-    ],
-)
-def test_encode_refuses(X, message):
-    with pytest.raises(ValueError, match=message):
-        Codebook.from_thresholds([[0.0]]).encode(X)
-
-
-# -- missing -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("thresholds", "has_missing", "n_levels", "n_bits", "nan_code", "nan_bits"),
-    [
-        ([0.0, 1.0], None, 4, 2, 3, [0, 0, 1]),
-        ([], True, 2, 1, 1, [1]),  # one regular level: an indicator
-        ([], None, 1, 0, 0, []),  # not sent, or constant and never missing
-        ([], False, 1, 0, 0, []),
-        ([0.0], False, 2, 1, 0, [0]),
-    ],
-)
-def test_missing_code(thresholds, has_missing, n_levels, n_bits, nan_code, nan_bits):
-    book = Codebook.from_thresholds(
-        [thresholds], missing="code", has_missing=None if has_missing is None else [has_missing]
-    )
-    assert (book.n_levels[0], book.n_bits[0]) == (n_levels, n_bits)
-    codes = book.encode([[NAN], [INF]])
-    assert codes[0, 0] == nan_code
-    assert codes[1, 0] == len(thresholds)
-    np.testing.assert_array_equal(book.thermometer(codes)[0], nan_bits)
-    assert np.isnan(book.decode(codes)[0, 0]) == bool(book.has_missing[0])
-
-
-def test_missing_error_names_the_feature():
-    book = Codebook.from_thresholds([[0.0], []], feature_names=["a", "b"])
-    for X, name in [([[NAN, 0]], "a"), ([[0, NAN]], "b")]:
-        with pytest.raises(ValueError, match=f"NaN in feature '{name}'"):
-            book.encode(X)
+# -- missing ---------------------------------------------------------------------------------------
 
 
 def test_missing_rule_and_flags_must_agree():

@@ -1,7 +1,8 @@
 """Torch parts, usable on their own: quantization layers, the default head, the temperature callback, training."""
 
 from skbsq.nn.heads import MLP, build_head
-from skbsq.nn.layers import BitwiseQuantization, JointNet, Standardization, Thermometer
+from skbsq.nn.joint import JointNet
+from skbsq.nn.layers import BitwiseQuantization, Standardization, Thermometer
 from skbsq.nn.losses import WeightedLoss
 from skbsq.nn.temperature import TemperatureSchedule, temperature_at
 from skbsq.nn.training import BestEpoch, train

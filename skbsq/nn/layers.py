@@ -88,13 +88,13 @@ class BitwiseQuantization(nn.Module):
         self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64))
         theta = (raw - np.asarray(mean)[feature]) / np.asarray(scale)[feature]
         self.theta = nn.Parameter(torch.from_numpy(theta.astype(np.float32)))
+        self.n_features = len(thresholds)
         self.n_columns = theta.size + missing.size
 
     def forward(self, x):
         bits = (x[:, self.feature] > self.raw_thresholds()).to(x.dtype)
         if self.training:
-            # A missing value has all its bits off, and no say in where the thresholds go.
-            z = ((x - self.mean) / self.scale).to(x.dtype).nan_to_num(nan=-torch.inf)[:, self.feature]
+            z = self.standardized(x)[:, self.feature]
             if self.hard:
                 bits = _HardBits.apply(bits, z, self.theta, self.temperature)
             else:
@@ -102,6 +102,19 @@ class BitwiseQuantization(nn.Module):
         if self.missing.numel():
             bits = torch.cat([bits, x[:, self.missing].isnan().to(x.dtype)], dim=1)
         return bits
+
+    def standardized(self, x):
+        """The values that the surrogate compares; -inf where missing, which has all bits off and moves no threshold."""
+        return ((x - self.mean) / self.scale).to(x.dtype).nan_to_num(nan=-torch.inf)
+
+    def column_thresholds(self):
+        """Raw threshold of each column, infinity for the missing bits: float32 of shape (T + M,)."""
+        return nn.functional.pad(self.raw_thresholds(), (0, self.missing.numel()), value=torch.inf)
+
+    def column_features(self):
+        """Feature of each column, and which columns are missing bits: two arrays of shape (T + M,)."""
+        feature = torch.cat([self.feature, self.missing]).cpu().numpy()
+        return feature, np.arange(feature.size) >= self.feature.numel()
 
     def raw_thresholds(self):
         """Thresholds in the units of x, as the bits compare them: float32 of shape (T,).
@@ -164,10 +177,11 @@ class Thermometer(nn.Module):
 
     def __init__(self, codebook: Codebook):
         super().__init__()
+        self.n_features = codebook.n_features
         self.n_columns = codebook.n_columns
-        # Padded with infinities, which no value exceeds.
-        widest = max(1, *(t.size for t in codebook.thresholds))
-        padded = np.full((codebook.n_features, widest), np.inf, dtype=np.float32)
+        # Padded with at least one infinity, which no value exceeds: entry c of a feature has the code c.
+        widest = max(t.size for t in codebook.thresholds)
+        padded = np.full((codebook.n_features, widest + 1), np.inf, dtype=np.float32)
         for row, t in zip(padded, codebook.thresholds, strict=True):
             row[: t.size] = t
         self.register_buffer("thresholds", torch.from_numpy(padded))
@@ -178,9 +192,19 @@ class Thermometer(nn.Module):
         self.register_buffer("feature", feature.contiguous())
         self.register_buffer("low", low.contiguous())
         self.register_buffer("high", high.contiguous())
+        self.register_buffer("offsets", torch.from_numpy(np.cumsum(codebook.n_levels) - codebook.n_levels))
+        self.register_buffer("n_levels", torch.from_numpy(codebook.n_levels.copy()))
 
     def forward(self, x):
         return self.bits(self.encode(x))
+
+    def column_thresholds(self):
+        """Threshold of each column, infinity for the missing bits: float32 of shape (n_columns,)."""
+        return self.thresholds[self.feature, self.low]
+
+    def column_features(self):
+        """Feature of each column, and which columns are missing bits: two arrays of shape (n_columns,)."""
+        return self.feature.cpu().numpy(), self.column_thresholds().isinf().cpu().numpy()
 
     def encode(self, x):
         """Codes of raw floats, equal to those of `Codebook.encode`.
@@ -245,82 +269,3 @@ class Standardization(nn.Module):
         if self.indicators:
             z = torch.cat([z.nan_to_num(nan=0.0), x.isnan().to(x.dtype)], dim=1)
         return z
-
-
-class JointNet(nn.Module):
-    """A quantization layer and the head behind it.
-
-    Parameters
-    ----------
-    quantization : nn.Module
-        (n, d) raw floats to (n, columns).
-    head : nn.Module
-        (n, n_inputs) to (n, n_outputs).
-    column_map : ndarray of int64 of shape (n_inputs,), default=None
-        Input i of the head is column ``column_map[i]`` of the quantization layer; -1 is a column of zeros, for
-        inputs that no threshold feeds. None: the columns in order.
-
-    Notes
-    -----
-    Shape: (n, d) float32 to (n, n_outputs) float32.
-
-    Because the head reads through the map, sorting and merging thresholds changes the map alone: the head's
-    weights stay, and its output is equal to the last bit.
-
-    Examples
-    --------
-    >>> import numpy as np, torch
-    >>> from skbsq import Codebook
-    >>> from skbsq.nn import JointNet, Thermometer
-    >>> layer = Thermometer(Codebook.from_thresholds([[0, 1]]))
-    >>> net = JointNet(layer, torch.nn.Identity(), column_map=np.array([1, 0, -1]))
-    >>> net(torch.tensor([[0.5]]))
-    tensor([[0., 1., 0.]])
-    """
-
-    def __init__(self, quantization, head, *, column_map=None):
-        super().__init__()
-        self.quantization = quantization
-        self.head = head
-        self._set_column_map(column_map)
-
-    def forward(self, x):
-        return self.head(self._head_input(self.quantization(x)))
-
-    def from_codes(self, codes):
-        """The output for codes instead of floats, once the net is folded.
-
-        Parameters
-        ----------
-        codes : Tensor of an integer type of shape (n, d)
-
-        Returns
-        -------
-        Tensor of float32 of shape (n, n_outputs)
-        """
-        return self.head(self._head_input(self.quantization.bits(codes)))
-
-    def freeze(self, codebook, column_map=None):
-        """Put a codebook in the place of whatever quantized so far; the head keeps its weights.
-
-        Parameters
-        ----------
-        codebook : Codebook
-        column_map : ndarray of int64 of shape (n_inputs,), default=None
-            As in the constructor, into the thermometer columns of the codebook.
-        """
-        self.quantization = Thermometer(codebook)
-        self._set_column_map(column_map)
-
-    def _set_column_map(self, column_map):
-        self.register_buffer("column_map", None if column_map is None else torch.from_numpy(column_map))
-        n_columns = getattr(self.quantization, "n_columns", None)
-        self.in_order = column_map is None or np.array_equal(column_map, np.arange(n_columns or 0))
-        self.padded = not self.in_order and bool((column_map == -1).any())
-
-    def _head_input(self, bits):
-        if self.in_order:
-            return bits
-        if self.padded:
-            bits = nn.functional.pad(bits, (0, 1))  # -1 then picks the zeros
-        return bits[:, self.column_map]

@@ -146,11 +146,7 @@ class BasePredictor(HasCodebook, JointTraining):
         return self._run(self.net_.module_.from_codes, codes.astype(np.int32))
 
     def _run(self, function, rows):
-        module = self.net_.module_
-        width = rows.shape[1]
-        if self.quantizer_ is not None:
-            width = max(module.column_map.numel(), self.codebook_.n_columns)
-        step = max(1, _BATCH_FLOATS // max(width, 1))
+        step = max(1, _BATCH_FLOATS // max(rows.shape[1], self.net_.module_.row_floats()))
         rows = torch.from_numpy(np.require(rows, requirements=["C", "W"]))
         with torch.inference_mode():
             return torch.cat([function(rows[start : start + step]) for start in range(0, max(len(rows), 1), step)])

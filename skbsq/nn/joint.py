@@ -1,0 +1,154 @@
+"""A quantization layer and the head behind it, as one net."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skbsq.nn.layers import Thermometer
+from skbsq.nn.table import TableLayout, code_table, table_linear
+
+
+class JointNet(nn.Module):
+    """A quantization layer and the head behind it.
+
+    Parameters
+    ----------
+    quantization : nn.Module
+        (n, d) raw floats to (n, columns).
+    head : nn.Module
+        (n, n_inputs) to (n, n_outputs).
+    column_map : ndarray of int64 of shape (n_inputs,), default=None
+        Input i of the head is column ``column_map[i]`` of the quantization layer; -1 is a column of zeros, for
+        inputs that no threshold feeds. None: the columns in order.
+
+    Notes
+    -----
+    Shape: (n, d) float32 to (n, n_outputs) float32.
+
+    Because the head reads through the map, sorting and merging thresholds changes the map alone: the head's
+    weights stay, and its output is equal to the last bit.
+
+    Where the head begins with a linear layer, on the CPU, bits and layer are one table, see `skbsq.nn.table`: always
+    in evaluation mode, and in training where that is faster. It makes no difference beyond rounding.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skbsq import Codebook
+    >>> from skbsq.nn import JointNet, Thermometer
+    >>> layer = Thermometer(Codebook.from_thresholds([[0, 1]]))
+    >>> net = JointNet(layer, torch.nn.Identity(), column_map=np.array([1, 0, -1]))
+    >>> net(torch.tensor([[0.5]]))
+    tensor([[0., 1., 0.]])
+    """
+
+    def __init__(self, quantization, head, *, column_map=None):
+        super().__init__()
+        self.quantization = quantization
+        self.head = head
+        self._set_column_map(column_map)
+        linear = _first_linear(head)
+        if linear is not None and self.layout is not None:
+            # In memory input by input, as the table reads it.
+            linear.weight.data = linear.weight.data.T.contiguous().T
+
+    def forward(self, x):
+        linear = self._tabulated(x)
+        if linear is None or (self.training and not self._table_pays()):
+            return self.head(self._head_input(self.quantization(x)))
+        return self._after_first(table_linear(x, self.quantization, linear, self.layout))
+
+    def from_codes(self, codes):
+        """The output for codes instead of floats, once the net is folded.
+
+        Parameters
+        ----------
+        codes : Tensor of an integer type of shape (n, d)
+
+        Returns
+        -------
+        Tensor of float32 of shape (n, n_outputs)
+        """
+        linear = self._tabulated(codes)
+        if linear is None:
+            return self.head(self._head_input(self.quantization.bits(codes)))
+        out = F.embedding_bag(codes + self.quantization.offsets, self._code_table(linear), mode="sum")
+        return self._after_first(out if linear.bias is None else out + linear.bias)
+
+    def freeze(self, codebook, column_map=None):
+        """Put a codebook in the place of whatever quantized so far; the head keeps its weights.
+
+        Parameters
+        ----------
+        codebook : Codebook
+        column_map : ndarray of int64 of shape (n_inputs,), default=None
+            As in the constructor, into the thermometer columns of the codebook.
+        """
+        self.quantization = Thermometer(codebook)
+        self._set_column_map(column_map)
+
+    def row_floats(self):
+        """Floats that the widest step for one row takes, to know how many rows to run at once."""
+        widths = [module.out_features for module in self.head.modules() if isinstance(module, nn.Linear)]
+        if self.layout is None or _first_linear(self.head) is None:
+            widths.append(0 if self.column_map is None else self.column_map.numel())
+            widths.append(getattr(self.quantization, "n_columns", 0))
+        return max(widths, default=0)
+
+    def __getstate__(self):
+        # The table is made anew from the weights.
+        return {**self.__dict__, "_cached": (None, None)}
+
+    def _set_column_map(self, column_map):
+        self.register_buffer("column_map", None if column_map is None else torch.from_numpy(column_map))
+        n_columns = getattr(self.quantization, "n_columns", None)
+        self.in_order = column_map is None or np.array_equal(column_map, np.arange(n_columns or 0))
+        self.padded = not self.in_order and bool((column_map == -1).any())
+        self.layout = None
+        if hasattr(self.quantization, "column_thresholds"):
+            self.layout = TableLayout(self.quantization, column_map)
+        self._cached = (None, None)
+
+    def _head_input(self, bits):
+        if self.in_order:
+            return bits
+        if self.padded:
+            bits = F.pad(bits, (0, 1))  # -1 then picks the zeros
+        return bits[:, self.column_map]
+
+    def _tabulated(self, rows):
+        """The linear layer that the head begins with, if it and the bits can be a table; else None."""
+        if self.layout is None or rows.device.type != "cpu":
+            return None
+        return _first_linear(self.head)
+
+    def _table_pays(self):
+        return self.layout.pays and getattr(self.quantization, "hard", True)
+
+    def _code_table(self, linear):
+        state = (linear.weight.data_ptr(), linear.weight._version)
+        made_of, table = self._cached
+        if made_of != state:
+            with torch.no_grad():
+                table = code_table(self.quantization, linear, self.layout)
+            self._cached = (state, table)
+        return table
+
+    def _after_first(self, hidden):
+        """The head without its first layer."""
+        if isinstance(self.head, nn.Sequential):
+            for module in list(self.head)[1:]:
+                hidden = module(hidden)
+        return hidden
+
+
+def _first_linear(head):
+    """The linear layer that a head begins with, if calling it is all that the head does with its input; else None."""
+    if type(head).forward is nn.Sequential.forward and len(head) and not _has_hooks(head):
+        head = head[0]
+    return head if type(head) is nn.Linear and not _has_hooks(head) else None
+
+
+def _has_hooks(module):
+    return bool(module._forward_pre_hooks or module._forward_hooks or module._backward_hooks)

@@ -1,0 +1,304 @@
+"""Bits and the linear layer behind them as a table, without the bits.
+
+The thermometer bits of a feature are ones up to its code, so what a linear layer makes of them is a running sum of its
+weights, picked by the code. A table of these sums replaces the product with the bits, and its gradient is made of sums
+over the rows that share a code. Neither grows with rows times thresholds.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from skbsq.nn.surrogate import threshold_gradient
+
+# Rows of the table per feature from where on it beats the product with the bits in training.
+PAYS_FROM = 24
+
+
+class TableLayout(nn.Module):
+    """Where the inputs of a linear layer stand in its table.
+
+    The table has a row of zeros; then for every feature a row per number of its inputs that are on, padded to a power
+    of two, with features of one size side by side; then a row per feature with a missing bit.
+
+    Parameters
+    ----------
+    quantization : BitwiseQuantization or Thermometer
+    column_map : ndarray of int64 of shape (n_inputs,), default=None
+        Column that each input reads, -1 for none; see `skbsq.nn.JointNet`. None: the columns in order.
+
+    Attributes
+    ----------
+    n_rows : int
+        Of the table.
+    pays : bool
+        Whether training by table is faster than with bits.
+    """
+
+    def __init__(self, quantization, column_map=None):
+        super().__init__()
+        feature, missing = quantization.column_features()
+        column_map = np.arange(feature.size) if column_map is None else column_map
+        self.n_columns = feature.size
+        inputs: list[list[int]] = [[] for _ in range(quantization.n_features)]
+        missing_inputs: dict[int, list[int]] = {}
+        for i, column in enumerate(column_map.tolist()):
+            if column >= 0:
+                own = missing_inputs.setdefault(feature[column], []) if missing[column] else inputs[feature[column]]
+                own.append(i)
+
+        self.groups = nn.ModuleList()
+        self.n_rows = 1
+        sizes = np.array([1 << len(own).bit_length() for own in inputs])
+        for size in np.unique(sizes[sizes > 1]).tolist():
+            features = np.flatnonzero(sizes == size)
+            slots = np.full((features.size, size), column_map.size)
+            for row, j in zip(slots, features.tolist(), strict=True):
+                row[1 : 1 + len(inputs[j])] = inputs[j]
+            self.groups.append(_Group(features, slots, np.append(column_map, self.n_columns)[slots], self.n_rows))
+            self.n_rows += slots.size
+        missing_row = np.zeros(quantization.n_features, dtype=np.int64)
+        row_of_input = np.zeros(column_map.size + 1, dtype=np.int64)
+        for j, own in missing_inputs.items():
+            missing_row[j] = row_of_input[own] = self.n_rows
+            self.n_rows += 1
+        self.pays = self.n_rows > PAYS_FROM * quantization.n_features
+        _add_buffers(
+            self,
+            missing_row=missing_row,
+            missing_inputs=np.array([i for own in missing_inputs.values() for i in own], dtype=np.int64),
+            row_of_input=row_of_input,
+        )
+
+    def parts(self, thresholds, weight):
+        """The groups with their slots in the order of the thresholds.
+
+        Parameters
+        ----------
+        thresholds : Tensor of shape (C + 1,)
+            Of each column; at the end, and for missing bits, infinity.
+        weight : Tensor of shape (units, n_inputs)
+
+        Returns
+        -------
+        list of _Part
+        """
+        return [_Part(group, thresholds, weight) for group in self.groups]
+
+
+class _Group(nn.Module):
+    """Features with parts of the table of the same size M, from row `start` on.
+
+    Parameters
+    ----------
+    features : ndarray of int of shape (f,)
+    slots : ndarray of int of shape (f, M)
+        Input in each slot; the first slot of a feature and those it has no input for hold the number of inputs.
+    columns : ndarray of int of shape (f, M)
+        Column that the input in each slot reads; the number of columns where there is no input.
+    start : int
+    """
+
+    def __init__(self, features, slots, columns, start):
+        super().__init__()
+        self.rows = slice(start, start + slots.size)
+        first = start + slots.shape[1] * np.arange(features.size)
+        _add_buffers(self, features=features, slots=slots, columns=columns, first=first[:, None])
+
+
+def _add_buffers(module, **arrays):
+    for name, array in arrays.items():
+        module.register_buffer(name, torch.from_numpy(array), persistent=False)
+
+
+class _Part:
+    """A group with its slots in the order of their thresholds, and the weights in them."""
+
+    def __init__(self, group, thresholds, weight):
+        # A stable order, so that thresholds that tie are summed up in the same order whenever they do. No value lies
+        # above the infinity of a slot without an input.
+        self.thresholds, order = thresholds[group.columns[:, 1:]].sort(dim=1, stable=True)
+        order = F.pad(order + 1, (1, 0))
+        self.group = group
+        self.slots, self.columns = group.slots.gather(1, order), group.columns.gather(1, order)
+        rows = weight.T.index_select(0, self.slots.flatten().clamp(max=weight.shape[1] - 1))
+        self.weight = rows.view(*self.slots.shape, -1)
+        self.weight[:, 0] = 0
+
+
+def fill_table(layout, parts, weight):
+    """The table of a linear layer: what the bits of a feature add to its units, for every code.
+
+    Parameters
+    ----------
+    layout : TableLayout
+    parts : list of _Part
+    weight : Tensor of shape (units, n_inputs)
+
+    Returns
+    -------
+    Tensor of shape (n_rows, units)
+    """
+    table = weight.new_empty(layout.n_rows, weight.shape[0])
+    table[0] = 0
+    for part in parts:
+        running_sums(part.weight, out=table[part.group.rows].view_as(part.weight))
+    inputs = layout.missing_inputs
+    table[layout.missing_row[layout.missing_row > 0]] = 0
+    table.index_add_(0, layout.row_of_input[inputs], weight.T[inputs])
+    return table
+
+
+def table_rows(layout, parts, x):
+    """Rows of the table that raw values stand for: int64 of shape (n, d)."""
+    index = torch.zeros(x.shape, dtype=torch.int64)
+    for part in parts:
+        # searchsorted counts the values below x, which is the strict comparison x > t.
+        codes = torch.searchsorted(part.thresholds, x.T[part.group.features].contiguous())
+        index[:, part.group.features] = (codes + part.group.first).T
+    return torch.where(x.isnan(), layout.missing_row, index)
+
+
+def code_table(quantization, linear, layout):
+    """What each code adds to the units of a linear layer.
+
+    Parameters
+    ----------
+    quantization : Thermometer
+    linear : nn.Linear
+    layout : TableLayout
+
+    Returns
+    -------
+    Tensor of shape (total levels, units)
+        The levels of feature j from row ``quantization.offsets[j]`` on.
+    """
+    parts = layout.parts(_padded_thresholds(quantization), linear.weight)
+    # A threshold has the code of the values just above the one before; infinity, the top code of the numbers.
+    regular = table_rows(layout, parts, quantization.thresholds.T.contiguous())
+    n_regular = quantization.thresholds.isfinite().sum(1) + 1
+    feature = torch.repeat_interleave(torch.arange(len(n_regular)), quantization.n_levels)
+    code = torch.arange(len(feature)) - quantization.offsets[feature]
+    is_regular = code < n_regular[feature]
+    rows = torch.where(is_regular, regular[torch.where(is_regular, code, 0), feature], layout.missing_row[feature])
+    return fill_table(layout, parts, linear.weight)[rows]
+
+
+def _padded_thresholds(quantization):
+    return F.pad(quantization.column_thresholds(), (0, 1), value=torch.inf)
+
+
+class _TableLinear(torch.autograd.Function):
+    """See `table_linear`."""
+
+    @staticmethod
+    def forward(ctx, theta, weight, bias, thresholds, x, z, temperature, layout):
+        parts = layout.parts(thresholds, weight)
+        index = table_rows(layout, parts, x)
+        ctx.save_for_backward(theta, z, index)
+        ctx.parts, ctx.layout, ctx.temperature = parts, layout, temperature
+        out = F.embedding_bag(index, fill_table(layout, parts, weight), mode="sum")
+        return out if bias is None else out + bias
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        theta, z, index = ctx.saved_tensors
+        grad = grad.contiguous()
+        sums = bucket_sums(index, grad, ctx.layout.n_rows)
+        sums[0] = 0
+        row_of_input = ctx.layout.row_of_input.clone()
+        for part in ctx.parts:
+            # The input in slot k is on where the code is at least k.
+            own = sums[part.group.rows].view_as(part.weight)
+            running_sums(own, out=own, reverse=True)
+            row_of_input[part.slots] = part.group.first + torch.arange(own.shape[1])
+        grad_weight = sums.index_select(0, row_of_input[:-1]).T
+        grad_theta = None
+        if ctx.needs_input_grad[0]:
+            grad_theta = theta.new_zeros(ctx.layout.n_columns + 1)
+            by_column = F.pad(theta, (0, grad_theta.numel() - theta.numel()), value=torch.finfo(theta.dtype).max)
+            for part in ctx.parts:
+                of_slots = threshold_gradient(
+                    z[part.group.features], by_column[part.columns], part.weight, grad, ctx.temperature
+                )
+                grad_theta.index_add_(0, part.columns.flatten(), of_slots.flatten())
+            grad_theta = grad_theta[: theta.numel()]
+        grad_bias = grad.sum(0) if ctx.needs_input_grad[2] else None
+        return grad_theta, grad_weight, grad_bias, None, None, None, None, None
+
+
+def table_linear(x, quantization, linear, layout):
+    """The bits of raw values through a linear layer: equal to ``linear(quantization(x))`` up to rounding.
+
+    Gradients are those of the hard bits with the surrogate of the quantization layer. On the CPU only.
+
+    Parameters
+    ----------
+    x : Tensor of float32 of shape (n, d)
+    quantization : BitwiseQuantization or Thermometer
+    linear : nn.Linear
+    layout : TableLayout
+
+    Returns
+    -------
+    Tensor of shape (n, units)
+    """
+    theta, z, temperature = None, None, None
+    if torch.is_grad_enabled() and getattr(quantization, "theta", None) is not None:
+        theta, z, temperature = (
+            quantization.theta,
+            quantization.standardized(x).T.contiguous(),
+            quantization.temperature,
+        )
+    return _TableLinear.apply(
+        theta, linear.weight, linear.bias, _padded_thresholds(quantization), x, z, temperature, layout
+    )
+
+
+def running_sums(rows, out, *, reverse=False):
+    """Inclusive running sums over the slots of each feature, forwards or backwards.
+
+    In two levels, within blocks of about the square root of the number of slots and then over the blocks, so that
+    there are few calls and each works on many features.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (f, M, units)
+        M is a power of two.
+    out : Tensor of the same shape
+        May be `rows` itself.
+    reverse : bool, default=False
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn.table import running_sums
+    >>> rows = torch.tensor([1.0, 2.0, 3.0, 4.0]).reshape(1, 4, 1)
+    >>> running_sums(rows, out=rows, reverse=True)
+    >>> rows.flatten()
+    tensor([10.,  9.,  7.,  4.])
+    """
+    f, n_slots, units = rows.shape
+    length = 1 << (n_slots.bit_length() // 2)
+    rows, out = (tensor.view(f, -1, length, units) for tensor in (rows, out))
+    places, blocks = range(length), range(out.shape[1])
+    if reverse:
+        places, blocks = places[::-1], blocks[::-1]
+    out[:, :, places[0]] = rows[:, :, places[0]]
+    for before, here in pairwise(places):
+        torch.add(out[:, :, before], rows[:, :, here], out=out[:, :, here])
+    for before, here in pairwise(blocks):
+        out[:, here] += out[:, before, places[-1], None]
+
+
+def bucket_sums(index, grad, n_rows):
+    """Sum the rows of a gradient by where they point: ``out[r] = sum of grad[i] over index[i, j] == r``."""
+    flat = index.flatten()
+    counts = torch.bincount(flat, minlength=n_rows)
+    rows = torch.argsort(flat, stable=True) // index.shape[1]
+    return F.embedding_bag(rows, grad, counts.cumsum(0) - counts, mode="sum")

@@ -1,0 +1,245 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from skbsq import Codebook
+from skbsq.nn import MLP, BitwiseQuantization, JointNet, Thermometer, table
+from skbsq.nn.table import TableLayout, running_sums, table_linear
+from tests.strategies import codebooks, neighbours
+
+NAN = float("nan")
+
+
+def learned_layer(generator, sizes, has_missing):
+    d = len(sizes)
+    thresholds = [generator.normal(size=size).round(1) for size in sizes]  # some tie
+    layer = BitwiseQuantization(thresholds, mean=np.zeros(d), scale=np.ones(d), has_missing=np.array(has_missing))
+    layer.temperature = float(generator.choice([1.0, 0.1, 0.01]))
+    return layer
+
+
+def dense(x, quantization, linear, column_map):
+    bits = nn.functional.pad(quantization(x), (0, 1))
+    return linear(bits[:, column_map])
+
+
+def gradients(output, slope, parameters):
+    return torch.autograd.grad((output * slope).sum(), parameters)
+
+
+def assert_close(found, expected):
+    scale = expected.detach().abs().max().item() if expected.numel() else 1.0
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=3e-6 * scale + 1e-6)
+
+
+@given(
+    sizes=st.lists(st.sampled_from([0, 1, 2, 3, 7, 31]), min_size=1, max_size=5),
+    units=st.integers(1, 5),
+    n=st.integers(1, 50),
+    bias=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_output_and_gradients_equal_those_of_the_bits(sizes, units, n, bias, seed):
+    """Random shapes, mixed widths, missing columns, any column map: inputs repeated, left out, or fed by nothing."""
+    generator = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    layer = learned_layer(generator, sizes, generator.random(len(sizes)) < 0.5)
+    column_map = generator.integers(-1, layer.n_columns, size=generator.integers(1, 2 * layer.n_columns + 2))
+    linear = nn.Linear(column_map.size, units, bias=bias)
+    x = generator.normal(size=(n, len(sizes))).round(1).astype(np.float32)
+    x[generator.random(x.shape) < 0.1] = NAN
+    x = torch.from_numpy(x)
+    slope = torch.tensor(generator.normal(size=(n, units)).astype(np.float32))
+
+    parameters = [layer.theta, *linear.parameters()]
+    expected = dense(x, layer, linear, column_map)
+    found = table_linear(x, layer, linear, TableLayout(layer, column_map))
+    assert_close(found, expected)
+    pairs = zip(gradients(found, slope, parameters), gradients(expected, slope, parameters), strict=True)
+    for of_table, of_bits in pairs:
+        assert_close(of_table, of_bits)
+
+
+@pytest.mark.parametrize("n_bits", [2, 5, 8])
+def test_first_steps_have_the_losses_of_the_bits(n_bits, rng):
+    """The fused optimizer included, whose step over the weights goes by their order in memory."""
+    n, d = 256, 6
+    x = torch.tensor(rng.normal(size=(20, n, d)).astype(np.float32))
+    y = torch.sin(3 * x[..., :1]) + x[..., 1:2] * x[..., 2:3]
+    thresholds = [np.sort(rng.normal(size=2**n_bits - 1)) for _ in range(d)]
+    losses = []
+    for by_table in (True, False):
+        torch.manual_seed(0)
+        net = JointNet(
+            BitwiseQuantization(thresholds, mean=np.zeros(d), scale=np.ones(d)),
+            MLP(d * (2**n_bits - 1), 1, hidden_sizes=(64, 64)),
+        )
+        net.layout.pays = by_table
+        optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
+        losses.append([])
+        for step in range(20):
+            net.quantization.temperature = 10 ** (-step / 8)
+            loss = nn.functional.mse_loss(net(x[step]), y[step])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses[-1].append(loss.item())
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_gradient_of_a_frozen_part_is_not_made(rng):
+    layer = learned_layer(rng, [3, 7], [False, True])
+    linear = nn.Linear(layer.n_columns, 2)
+    for frozen in (layer.theta, linear.weight, linear.bias):
+        frozen.requires_grad_(False)
+        rest = [p for p in (layer.theta, *linear.parameters()) if p.requires_grad]
+        out = table_linear(torch.randn(5, 2), layer, linear, TableLayout(layer))
+        assert all(torch.isfinite(g).all() for g in gradients(out, torch.ones(5, 2), rest))
+        frozen.requires_grad_(True)
+
+
+@given(codebooks(missing=st.just("code")), st.integers(0, 1000))
+def test_codes_equal_the_product_with_their_bits(book, seed):
+    """From codes, and from floats whatever they are; both exactly alike."""
+    generator = np.random.default_rng(seed)
+    n_columns = book.n_columns
+    column_map = generator.permutation(np.append(generator.integers(-1, n_columns, size=3), np.arange(n_columns)))
+    head = nn.Sequential(nn.Linear(column_map.size, 4), nn.ReLU())
+    net = JointNet(Thermometer(book), head, column_map=column_map).eval()
+    special = np.append(neighbours(np.concatenate(book.thresholds))[:40], np.float32(NAN))
+    x = torch.from_numpy(generator.choice(special, size=(20, book.n_features)))
+    codes = torch.from_numpy(book.encode(x.numpy()).astype(np.int32))
+    with torch.no_grad():
+        expected = head(nn.functional.pad(net.quantization.bits(codes), (0, 1))[:, column_map])
+        assert_close(net.from_codes(codes), expected)
+        assert torch.equal(net(x), net.from_codes(codes))
+
+
+def net_of(head, rng):
+    layer = learned_layer(rng, [7, 7], [False, False])
+    net = JointNet(layer, head)
+    net.layout.pays = True
+    return net
+
+
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        return super().forward(2 * x)
+
+
+class Own(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(14, 1)
+
+    def forward(self, x):
+        return self.linear(x**2 + x)
+
+
+def hooked():
+    head = nn.Sequential(nn.Linear(14, 1))
+    head[0].register_forward_pre_hook(lambda module, inputs: (2 * inputs[0],))
+    return head
+
+
+def normed():
+    return nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Linear(14, 1)))
+
+
+@pytest.mark.parametrize(
+    "make_head",
+    [
+        lambda: nn.Sequential(nn.BatchNorm1d(14), nn.Linear(14, 1)),
+        lambda: Doubled(nn.Linear(14, 1)),
+        lambda: nn.Sequential(nn.Sequential(nn.Linear(14, 1))),
+        lambda: nn.Sequential(),
+        Own,
+        hooked,
+        normed,
+        nn.Identity,
+    ],
+)
+def test_other_heads_read_bits(make_head, rng, monkeypatch):
+    monkeypatch.setattr("skbsq.nn.joint.table_linear", lambda *_: pytest.fail("not a linear layer at the front"))
+    head = make_head()
+    net = net_of(head, rng)
+    x = torch.randn(6, 2)
+    for mode in (net.train(), net.eval()):
+        torch.testing.assert_close(mode(x), head(net.quantization(x)))
+
+
+@pytest.mark.parametrize("head", [nn.Linear(14, 3), nn.Sequential(nn.Linear(14, 5), nn.ReLU()), MLP(14, 2)])
+def test_these_heads_read_the_table(head, rng, monkeypatch):
+    calls = []
+    monkeypatch.setattr("skbsq.nn.joint.table_linear", lambda *a: calls.append(1) or table_linear(*a))
+    net = net_of(head, rng)
+    x = torch.randn(6, 2)
+    for mode in (net.train(), net.eval()):
+        torch.testing.assert_close(mode(x), head(net.quantization(x)))
+    assert len(calls) == 2
+
+
+def test_soft_bits_take_no_table(rng, monkeypatch):
+    monkeypatch.setattr("skbsq.nn.joint.table_linear", lambda *_: pytest.fail("soft"))
+    layer = BitwiseQuantization([np.arange(100.0)], mean=np.zeros(1), scale=np.ones(1), forward="soft")
+    head = nn.Linear(100, 1)
+    x = torch.randn(3, 1)
+    torch.testing.assert_close(JointNet(layer, head)(x), head(layer(x)))
+
+
+def test_the_table_pays_from_some_size_on():
+    def layout(n_bits):
+        return TableLayout(Thermometer(Codebook.from_thresholds([np.arange(2**n_bits - 1)] * 4)))
+
+    assert [layout(n_bits).pays for n_bits in (1, 2, 8)] == [False, False, True]
+
+
+def test_new_weights_make_a_new_table():
+    net = JointNet(Thermometer(Codebook.from_thresholds([[0.0, 1.0]])), nn.Linear(2, 1, bias=False)).eval()
+    codes = torch.tensor([[2]], dtype=torch.int32)
+    with torch.no_grad():
+        net.head.weight.copy_(torch.tensor([[1.0, 2.0]]))
+        assert net.from_codes(codes).item() == 3
+        assert net.from_codes(codes).item() == 3
+        net.head.weight.mul_(2)
+        assert net.from_codes(codes).item() == 6
+        net.head.load_state_dict({"weight": torch.tensor([[5.0, 5.0]])})
+        assert net.from_codes(codes).item() == 10
+        net.head.weight = nn.Parameter(torch.tensor([[1.0, 1.0]]))
+        assert net.from_codes(codes).item() == 2
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_leave_the_table_behind(duplicate):
+    net = JointNet(Thermometer(Codebook.from_thresholds([[0.0]])), nn.Linear(1, 1)).eval()
+    codes = torch.tensor([[0], [1]], dtype=torch.int32)
+    with torch.no_grad():
+        before = net.from_codes(codes)
+        twin = duplicate(net)
+        assert twin._cached == (None, None)
+        assert torch.equal(twin.from_codes(codes), before)
+
+
+@pytest.mark.parametrize("n_slots", [2, 4, 8, 32, 256])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_running_sums(n_slots, reverse, rng):
+    rows = torch.tensor(rng.integers(-5, 5, size=(3, n_slots, 2)).astype(np.float32))
+    expected = rows.flip(1).cumsum(1).flip(1) if reverse else rows.cumsum(1)
+    out = torch.empty_like(rows)
+    running_sums(rows, out, reverse=reverse)
+    assert torch.equal(out, expected)
+    running_sums(rows, rows, reverse=reverse)
+    assert torch.equal(rows, expected)
+
+
+def test_bucket_sums(rng):
+    index = torch.tensor([[1, 3], [1, 4], [0, 3]])
+    grad = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
+    expected = [[4, 40], [3, 30], [0, 0], [5, 50], [2, 20], [0, 0]]
+    assert table.bucket_sums(index, grad, 6).tolist() == expected

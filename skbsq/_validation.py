@@ -58,14 +58,14 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
         raise ValueError(f"Input X must hold numbers, got dtype {X.dtype}: encode such features first.")
     cast = as_float32(X)
     names = getattr(estimator, "feature_names_in_", None)
-    bad = np.isinf(cast)
-    if bad.any():
-        row, j = np.argwhere(bad)[0]
+    # Extremes tell by feature what is wrong somewhere, without an array of the size of X.
+    if np.isinf([np.fmin.reduce(cast), np.fmax.reduce(cast)]).any():
+        row, j = np.argwhere(np.isinf(cast))[0]
         value = X[row, j]
         why = "contains infinity" if np.isinf(value) else f"holds {value}, which overflows float32,"
         raise ValueError(f"Input X {why} in {label(names, j)} (row {row}): clip or drop such values first.")
-    if missing == "error" and np.isnan(cast).any():
-        j = int(np.argmax(np.isnan(cast).any(axis=0)))
+    if missing == "error" and (nan := nan_features(cast)).any():
+        j = int(np.argmax(nan))
         raise ValueError(
             f'Input X contains NaN in {label(names, j)}, and {type(estimator).__name__} has missing="error": '
             'impute first, or set missing="code" to give NaN a code of its own.'
@@ -93,6 +93,27 @@ def _warn_if_cast_merges(X, cast, names, stacklevel):
             PrecisionWarning,
             stacklevel=stacklevel,
         )
+
+
+def nan_features(X):
+    """Which features hold a NaN.
+
+    Parameters
+    ----------
+    X : ndarray of float32 of shape (n, d)
+
+    Returns
+    -------
+    ndarray of bool of shape (d,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq._validation import nan_features
+    >>> nan_features(np.float32([[1, 2], [3, np.nan]]))
+    array([False,  True])
+    """
+    return np.isnan(np.minimum.reduce(X))  # a minimum with NaN is NaN
 
 
 def check_weights(sample_weight, X):

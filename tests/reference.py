@@ -37,3 +37,23 @@ def thermometer_one(code, n_thresholds, has_missing=False):
     missing = has_missing and code == n_thresholds + 1
     bits = [int(not missing and code > k) for k in range(n_thresholds)]
     return bits + [int(missing)] * has_missing
+
+
+def cells(x, weights):
+    """Weight on each distinct value."""
+    mass = {}
+    for value, weight in zip(x.tolist(), weights.tolist(), strict=True):
+        mass[value] = mass.get(value, 0.0) + weight
+    return mass
+
+
+def moments(X, weights):
+    """Weighted mean and standard deviation of each column of floats, NaN left out; 0 and 1 where nothing varies."""
+    means, deviations = [], []
+    for j in range(len(X[0])):
+        pairs = [(w, row[j]) for w, row in zip(weights, X, strict=True) if not math.isnan(row[j])]
+        mass = math.fsum(w for w, _ in pairs) or 1.0
+        means.append(math.fsum(w * x for w, x in pairs) / mass)
+        spread = math.fsum(w * (x - means[-1]) ** 2 for w, x in pairs) / mass
+        deviations.append(math.sqrt(spread) if len({x for _, x in pairs}) > 1 else 1.0)
+    return means, deviations

@@ -4,6 +4,7 @@ import io
 import pickle
 import signal
 import threading
+import tracemalloc
 
 import joblib
 import numpy as np
@@ -108,8 +109,10 @@ def assert_equal(one, other, X):
 
 
 @each
-def test_input_is_not_touched(estimator, data):
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_input_is_not_touched(estimator, data, dtype):
     X, y = data
+    X = X.astype(dtype)
     weights = np.linspace(0, 2, len(y))
     kept = X.copy(), y.copy(), weights.copy()
     fitted = fit(estimator, X, y, sample_weight=weights)
@@ -125,6 +128,7 @@ def test_input_is_not_touched(estimator, data):
         lambda X: X.astype(np.float32),
         lambda X: np.asfortranarray(X),
         lambda X: np.frombuffer(X.tobytes()).reshape(X.shape),  # read-only
+        lambda X: np.frombuffer(X.astype(np.float32).tobytes(), dtype=np.float32).reshape(X.shape),
         lambda X: np.repeat(X, 2, axis=1)[:, ::2],
         lambda X: X.tolist(),
         lambda X: X.astype(object),
@@ -144,6 +148,21 @@ def test_numeric_types(estimator, data, dtype):
     X, y = data
     X = (X * 3).astype(dtype) if dtype is not np.uint16 else np.abs(X * 3).astype(dtype)
     assert_equal(fit(estimator, X, y), fit(estimator, X.astype(np.float64), y), X)
+
+
+@each
+def test_fit_needs_less_memory_than_another_X(estimator, rng):
+    X = rng.normal(size=(25_000, 64)).astype(np.float32)
+    given = {"n_bits": 1, "init": "quantile", "batch_size": 2500, "max_epochs": 1}
+    estimator = clone(estimator).set_params(**{key: given[key] for key in given.keys() & estimator.get_params().keys()})
+    fit(estimator, X[:100], X[:100, 0])  # what libraries load at the first fit is none of the rows' memory
+    tracemalloc.start()  # sees what NumPy allocates, not what torch does for a batch
+    try:
+        fit(estimator, X, X[:, 0])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes
 
 
 @each

@@ -8,8 +8,8 @@ from sklearn.utils.validation import _check_feature_names_in, check_array, check
 from skbsq._checks import MISSING_RULES, midpoint_levels
 from skbsq._codebook import Codebook
 from skbsq._encode import as_float32
-from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X
-from skbsq.quantizers._cells import Feature
+from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X, nan_features
+from skbsq.quantizers._cells import features_of
 
 ENCODINGS = ("ordinal", "thermometer", "value")
 
@@ -168,8 +168,7 @@ class FixedQuantizer(BaseQuantizer):
                 X, weights = X[kept], weights[kept]
                 y = None if y is None else y[kept]
             names = getattr(self, "feature_names_in_", None)
-            rows = features_of(X, weights, y)
-            has_missing, cuts = self._cut_all(rows, names, np.isnan(X).any(axis=0))
+            has_missing, cuts = self._cut_all(features_of(X, weights, y), names, nan_features(X))
             self.codebook_ = build_codebook(
                 X, weights, cuts, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names
             )
@@ -178,11 +177,11 @@ class FixedQuantizer(BaseQuantizer):
     def _check_y(self, X, y):
         return None
 
-    def _cut_all(self, rows, names, nan_seen):
+    def _cut_all(self, features, names, nan_seen):
         """Thresholds for every feature, and which of them own a missing code."""
-        n_bits = check_n_bits(self.n_bits, names, len(rows))
+        n_bits = check_n_bits(self.n_bits, names, nan_seen.size)
         has_missing, cuts = [], []
-        for feature, width, nan in zip(rows, n_bits.tolist(), nan_seen.tolist(), strict=True):
+        for feature, width, nan in zip(features, n_bits.tolist(), nan_seen.tolist(), strict=True):
             constant = feature.x.size == 0 or feature.x.min() == feature.x.max()
             has_missing.append(owns_missing_code(self.missing, width, constant, nan))
             n_levels = regular_levels(width, has_missing[-1])
@@ -219,19 +218,6 @@ def adapted(quantizer, what, *, seed, **given):
     return clone(quantizer).set_params(**{key: value for key, value in given.items() if key in own})
 
 
-def features_of(X, weights, y=None):
-    """Split rows into one `Feature` per column, without its missing values."""
-    out = []
-    for j in range(X.shape[1]):
-        x = np.ascontiguousarray(X[:, j])
-        seen = ~np.isnan(x)
-        if seen.all():
-            out.append(Feature(x, weights, y))
-        else:
-            out.append(Feature(x[seen], weights[seen], None if y is None else y[seen]))
-    return out
-
-
 def owns_missing_code(missing, n_bits, constant, nan_seen):
     """The rule of ``missing="code"``: every feature that is sent, unless it is constant and never missing."""
     return bool(missing == "code" and n_bits >= 1 and (nan_seen or not constant))
@@ -265,18 +251,10 @@ def build_codebook(X, weights, thresholds, *, missing, has_missing, levels, name
     codes = book.encode(X)
     all_levels, all_counts = [], []
     for j, t in enumerate(book.thresholds):
-        x, code = X[:, j], codes[:, j]
-        n_codes = int(book.n_levels[j])
-        all_counts.append(np.bincount(code, minlength=n_codes))
-        seen = ~np.isnan(x)
-        x, code, w = x[seen].astype(np.float64), code[seen], weights[seen]
-        span = x.max() - x.min() if x.size else 0.0
-        level = midpoint_levels(t, lone_gap=span or None).astype(np.float64)
-        if levels == "mean" or t.size == 0:
-            mass = np.bincount(code, weights=w, minlength=level.size)[: level.size]
-            total = np.bincount(code, weights=w * x, minlength=level.size)[: level.size]
-            np.divide(total, mass, out=level, where=mass > 0)
-        all_levels.append(level)
+        # Copies of a column: several passes are made over each, and bincount wants intp.
+        x, code = np.ascontiguousarray(X[:, j]), codes[:, j].astype(np.intp)
+        all_counts.append(np.bincount(code, minlength=int(book.n_levels[j])))
+        all_levels.append(_levels(x, code, weights, t, mean=levels == "mean" or t.size == 0))
     return Codebook.from_thresholds(
         book.thresholds,
         levels=all_levels,
@@ -285,3 +263,17 @@ def build_codebook(X, weights, thresholds, *, missing, has_missing, levels, name
         has_missing=has_missing,
         feature_names=names,
     )
+
+
+def _levels(x, code, weights, thresholds, *, mean):
+    """Levels of a feature's regular codes: where `mean`, the weighted mean of the rows of each that has some."""
+    seen = ~np.isnan(x)
+    if not seen.all():
+        x, code, weights = x[seen], code[seen], weights[seen]
+    span = float(x.max()) - float(x.min()) if x.size else 0.0
+    level = midpoint_levels(thresholds, lone_gap=span or None).astype(np.float64)
+    if mean:
+        mass = np.bincount(code, weights=weights, minlength=level.size)
+        total = np.bincount(code, weights=weights * x, minlength=level.size)
+        np.divide(total, mass, out=level, where=mass > 0)
+    return level

@@ -24,6 +24,7 @@ from skbsq.nn.batches import TensorBatches, TensorRows
 from skbsq.nn.layers import FORWARDS
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
+from skbsq.quantizers._cells import features_of
 
 MAX_INPUTS = 2**20
 
@@ -47,20 +48,12 @@ class Rows:
 
     def frame(self):
         """X, with the names of its features where it has some."""
-        return self.X if self.names is None else pd.DataFrame(self.X, columns=self.names)
+        return self.X if self.names is None else pd.DataFrame(self.X, columns=self.names, copy=False)
 
     def moments(self):
         """Weighted mean and standard deviation per feature, NaN left out; 1 for a deviation of 0."""
-        seen = ~np.isnan(self.X)
-        weights = self.weights[:, None] * seen
-        mass = np.maximum(weights.sum(axis=0), np.finfo(np.float64).tiny)
-        x = np.where(seen, self.X, 0).astype(np.float64)
-        mean = (weights * x).sum(axis=0) / mass
-        variance = (weights * (x - mean) ** 2).sum(axis=0) / mass
-        # A weighted mean of equal values may miss them by a rounding, and the deviation with it.
-        low = np.fmin.reduce(self.X).astype(np.float64)
-        constant = low == np.fmax.reduce(self.X)
-        return np.where(constant, low, mean), np.where(constant, 1.0, _nonzero(np.sqrt(variance)))
+        mean, scale = zip(*(_moments(feature) for feature in features_of(self.X, self.weights)), strict=True)
+        return np.array(mean), np.array(scale)
 
 
 @dataclass(frozen=True)
@@ -138,7 +131,10 @@ class JointTraining(BaseEstimator):
         kept = weights > 0
         if kept.sum() < 2:
             raise ValueError(f"At least 2 rows of positive weight are needed to learn thresholds, got {kept.sum()}.")
-        X, y, weights = X[kept], y[kept], weights[kept]
+        if not kept.all():
+            X, y, weights = X[kept], y[kept], weights[kept]
+        # As torch wants it, which may be the caller's own array: nothing writes to it.
+        X = np.require(X, requirements=["C", "W"])
         classes = None
         if task == "classification":
             classes = np.unique(y)
@@ -343,6 +339,19 @@ def head_inputs(thresholds, missing, n_bits):
 
 def _take(data, index):
     return data.x[index], data.y[index], None if data.weights is None else data.weights[index]
+
+
+def _moments(feature):
+    """Weighted mean and standard deviation of one feature; 1 for a deviation of 0."""
+    if feature.x.size == 0:
+        return 0.0, 1.0
+    x, weights = feature.x.astype(np.float64), feature.weights
+    # A weighted mean of equal values may miss them by a rounding, and the deviation with it.
+    if x.min() == x.max():
+        return x[0], 1.0
+    mass = weights.sum()
+    mean = (weights * x).sum() / mass
+    return mean, float(_nonzero(np.sqrt((weights * (x - mean) ** 2).sum() / mass)))
 
 
 def _nonzero(scale):

@@ -61,8 +61,8 @@ class ThresholdQuantizer(FixedQuantizer):
         self.missing = missing
         self.levels = levels
 
-    def _cut_all(self, rows, names, nan_seen):
-        cuts = Codebook.from_thresholds(_spread(self.thresholds, names, len(rows)), feature_names=names).thresholds
+    def _cut_all(self, features, names, nan_seen):
+        cuts = Codebook.from_thresholds(_spread(self.thresholds, names, nan_seen.size), feature_names=names).thresholds
         has_missing = [self.missing == "code" and (t.size > 0 or nan) for t, nan in zip(cuts, nan_seen, strict=True)]
         return np.array(has_missing), cuts
 

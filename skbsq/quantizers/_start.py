@@ -51,25 +51,26 @@ def choose_init(rows, n_bits, missing, seed):
     n = len(rows.X)
     if n < _MIN_PILOT_ROWS or not n_bits.any():
         return "quantile"
-    order = np.random.RandomState(seed).permutation(n)[:_PILOT_ROWS]
-    fit, score = np.split(order, [3 * order.size // 4])
+    pilot = np.random.RandomState(seed).permutation(n)[:_PILOT_ROWS]
+    X, y, weights = rows.X[pilot], rows.y[pilot], rows.weights[pilot]
+    fit, score = slice(3 * pilot.size // 4), slice(3 * pilot.size // 4, None)
     if rows.task == "classification":
-        target = (rows.y[:, None] == rows.classes).astype(np.float64)
-        if np.unique(rows.y[fit]).size < 2:
+        target = (y[:, None] == rows.classes).astype(np.float64)
+        if np.unique(y[fit]).size < 2:
             return "quantile"
     else:
-        target = rows.y.reshape(n, -1)
+        target = y.reshape(pilot.size, -1)
         spread = target[fit].std(axis=0)
         target = target / np.where(spread > 0, spread, 1.0)
 
     errors = {}
     for init in INITS:
         quantizer = make_init(init, n_bits, missing, rows.task, seed)
-        quantizer.fit(rows.X[fit], rows.y[fit], sample_weight=rows.weights[fit])  # names do not matter to these
+        quantizer.fit(X[fit], y[fit], sample_weight=weights[fit])  # names do not matter to these
         forest = ExtraTreesRegressor(20, min_samples_leaf=3, random_state=seed)
-        forest.fit(quantizer.transform(rows.X[fit]), _squeeze(target[fit]), sample_weight=rows.weights[fit])
-        found = forest.predict(quantizer.transform(rows.X[score])).reshape(score.size, -1)
-        errors[init] = np.average(((found - target[score]) ** 2).mean(axis=1), weights=rows.weights[score])
+        forest.fit(quantizer.transform(X[fit]), _squeeze(target[fit]), sample_weight=weights[fit])
+        found = forest.predict(quantizer.transform(X[score])).reshape(len(target[score]), -1)
+        errors[init] = np.average(((found - target[score]) ** 2).mean(axis=1), weights=weights[score])
     return min(errors, key=errors.__getitem__)
 
 

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.tree import DecisionTreeRegressor
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skbsq import KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer, UniformQuantizer
 from skbsq.quantizers import kmeans as kmeans_module
-from skbsq.quantizers._cells import between
+from skbsq.quantizers import tree as tree_module
+from skbsq.quantizers._cells import between, group_starts
 
 NAN = float("nan")
 UNSUPERVISED = [UniformQuantizer, QuantileQuantizer, KMeansQuantizer]
@@ -147,6 +148,78 @@ def test_tree_equals_sklearns_tree(rng):
     np.testing.assert_allclose(quantizer.thresholds_[0], np.sort(tree.tree_.threshold[tree.tree_.feature >= 0]))
 
 
+def cuts_of_a_tree_on_rows(x, y, weights, n_bits, grow):
+    values = np.unique(x)
+    tree = grow(max_leaf_nodes=2**n_bits, min_weight_fraction_leaf=0.1 / 2**n_bits, random_state=0).fit(
+        np.searchsorted(values, x)[:, None], y, sample_weight=weights
+    )
+    below = np.sort(tree.tree_.threshold[tree.tree_.feature >= 0]).astype(int)
+    return between(values[below], values[below + 1])
+
+
+@given(
+    n=st.integers(2, 200),
+    n_values=st.integers(2, 100),
+    n_targets=st.integers(1, 2),
+    n_bits=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_tree_on_cells_equals_one_on_rows(n, n_values, n_targets, n_bits, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, n_values, size=n).astype(np.float32)
+    assume(np.unique(x).size > 1)
+    y = rng.normal(size=(n, n_targets)).squeeze(axis=1) if n_targets == 1 else rng.normal(size=(n, n_targets))
+    weights = rng.integers(1, 4, size=n)
+    found = TreeQuantizer(n_bits).fit(x[:, None], y, sample_weight=weights).thresholds_[0]
+    np.testing.assert_array_equal(found, cuts_of_a_tree_on_rows(x, y, weights, n_bits, DecisionTreeRegressor))
+
+
+@given(
+    n=st.integers(2, 200),
+    n_values=st.integers(2, 100),
+    n_classes=st.integers(2, 5),
+    n_bits=st.integers(1, 4),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_tree_on_class_weights_equals_one_on_rows(n, n_values, n_classes, n_bits, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, n_values, size=n).astype(np.float32)
+    assume(np.unique(x).size > 1)
+    y = np.array(list("abcde"))[rng.integers(0, n_classes, size=n)]
+    weights = rng.integers(1000, 4000, size=n)  # sums are exact, and no two splits gain the same
+    found = TreeQuantizer(n_bits).fit(x[:, None], y, sample_weight=weights).thresholds_[0]
+    np.testing.assert_array_equal(found, cuts_of_a_tree_on_rows(x, y, weights, n_bits, DecisionTreeClassifier))
+
+
+@pytest.mark.parametrize(("grow", "max_cells"), [(DecisionTreeRegressor, 100), (DecisionTreeClassifier, 200)])
+def test_tree_on_merged_cells_equals_one_on_groups_of_values(grow, max_cells, rng, monkeypatch):
+    x, weights = rng.lognormal(size=1000).astype(np.float32), rng.integers(1000, 4000, size=1000)
+    y = np.log(x) + rng.normal(size=1000)
+    if grow is DecisionTreeClassifier:
+        y = np.where(y > 0, "high", "low")
+    monkeypatch.setattr(tree_module, "MAX_CELLS", max_cells)
+    monkeypatch.setattr(tree_module, "_CELLS_PER_LEVEL", 1)
+    found = TreeQuantizer(3).fit(x[:, None], y, sample_weight=weights).thresholds_[0]
+
+    order = np.argsort(x)
+    first = order[group_starts(weights[order].astype(float), 100)]  # the row of the least value of each group
+    group = np.searchsorted(np.sort(x[first]), x, side="right") - 1
+    assert np.unique(group).size <= 100
+    above = np.ceil(cuts_of_a_tree_on_rows(group, y, weights, 3, grow)).astype(int)
+    high = x[first][above]
+    low = np.array([x[x < value].max() for value in high])
+    np.testing.assert_array_equal(found, between(low, high))
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "n_levels", "cells"), [(2, 16, 2**15), (20, 16, 3276), (500, 16, 1024), (500, 2**16, 2**16)]
+)
+def test_tree_merges_more_cells_for_more_classes(n_classes, n_levels, cells):
+    quantizer = TreeQuantizer()
+    quantizer.task_ = "classification"
+    assert quantizer._max_cells(np.arange(n_classes), n_levels) == cells
+
+
 def test_tree_knows_labels_and_several_targets(rng):
     X = rng.uniform(size=(200, 2))
     labels = np.where(X[:, 0] > 0.3, "hot", "cold")
@@ -243,25 +316,7 @@ def test_missing_levels_ignore_missing_rows():
     np.testing.assert_array_equal(quantizer.codebook_.counts[0], [1, 1, 1, 1])
 
 
-# -- parts -------------------------------------------------------------------------------------------
-
-
-@given(
-    a=st.floats(width=32, allow_nan=False, allow_infinity=False),
-    b=st.floats(width=32, allow_nan=False, allow_infinity=False),
-)
-def test_between_parts_its_neighbours(a, b):
-    low, high = sorted([np.float32(a), np.float32(b)])
-    assume(low < high)
-    middle = between(low, high)
-    assert low <= middle < high
-
-
-def test_between_of_adjacent_floats():
-    one = np.float32(1)
-    above = np.nextafter(one, np.float32(2))
-    assert between(one, above) == one
-    assert between(above, np.nextafter(above, np.float32(2))) == above
+# -- scale and offset --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("exponent", [-30, 30])

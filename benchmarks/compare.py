@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmarks.command import add_data_dir, plain_errors, positive, print_table, run_jobs
+from benchmarks.command import add_data_dir, append_row, plain_errors, positive, print_table, run_jobs
 from benchmarks.datasets import NAMES, load
 from benchmarks.methods import METHODS, cells, measure
-from benchmarks.results import COLUMNS, KEY, append_result, read_results, summarize
+from benchmarks.results import COLUMNS, KEY, read_results, summarize
 
 
 def compare(data, bits, methods, seeds, *, max_epochs, hidden_sizes, output=None, n_jobs=1):
@@ -51,7 +51,7 @@ def compare(data, bits, methods, seeds, *, max_epochs, hidden_sizes, output=None
         row = {**measured, "n_rows": n_rows[measured["dataset"]], **settings}
         rows.append(row)
         if output:
-            append_result(output, row)
+            append_row(output, COLUMNS, row)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from benchmarks.command import CommandError
+from benchmarks.command import read_rows
 from benchmarks.datasets import NAMES
 from benchmarks.methods import METHODS
 
@@ -13,36 +13,8 @@ COLUMNS = [*KEY[:4], "error", "accuracy", "row_bits", "compression", "fit_second
 
 
 def read_results(path):
-    """Read the rows that are finished.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    DataFrame
-        With `COLUMNS`; empty where there is no file yet.
-
-    Raises
-    ------
-    CommandError
-        If the file holds something else.
-    """
-    if not path.exists() or path.stat().st_size == 0:
-        return pd.DataFrame(columns=COLUMNS)
-    with path.open() as file:
-        header = file.readline().rstrip("\n")
-    if header != ",".join(COLUMNS):
-        raise CommandError(f"{path} holds no results of this command: choose another --output.")
-    return pd.read_csv(path, dtype={"hidden_sizes": str}).drop_duplicates(KEY)
-
-
-def append_result(path, row):
-    """Append a row to the file, below a header if it is the first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    first = not path.exists() or path.stat().st_size == 0
-    pd.DataFrame([row], columns=COLUMNS).to_csv(path, mode="a", header=first, index=False)
+    """Read the rows that are finished, each once; empty where there is no file yet."""
+    return read_rows(path, COLUMNS, dtype={"hidden_sizes": str}).drop_duplicates(KEY)
 
 
 def summarize(results):

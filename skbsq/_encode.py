@@ -13,11 +13,11 @@ import numpy as np
 
 # Values per block: large enough that threads seldom wait for each other between two calls of NumPy, small enough for
 # the cache. It also bounds the memory beyond input and output, however many rows come in.
-BLOCK = 2**18
+BLOCK = 2**19
 # Features side by side in a block that is worked on column by column: their floats fill one line of the cache.
 _COLUMNS = 16
 # Values that share one row of tiled thresholds where whole rows are compared.
-_TILE = 2**13
+_TILE = 2**14
 # Up to this many thresholds, comparing with every one is faster than searching.
 _MAX_COUNTED = 20
 # Up to this many values, one search over all features is faster than a call per feature.
@@ -110,6 +110,7 @@ class Encoder:
         Returns
         -------
         codes : ndarray of shape (n, d)
+            Column by column in memory where X is and they are worked on so, else row by row.
         refused : (row, feature) of the first NaN where it is refused, else None
         """
         n, d = X.shape
@@ -122,28 +123,11 @@ class Encoder:
         abreast = kernel == "abreast"
         if kernel is None:
             abreast = X.flags.c_contiguous and d <= _TILE and self.sizes.max() <= _MAX_COUNTED
-        codes = np.empty((n, d), dtype=self.dtype)
-        if abreast:
-            rows = max(1, BLOCK // d)
-            work = self._encode_abreast
-        else:
-            rows = max(1, BLOCK // min(d, _COLUMNS))
-            work = self._encode_by_column
-        workers = min(_cpu_count(), max(1, X.size // _VALUES_PER_THREAD))
-        bounds = np.linspace(0, n, workers + 1).astype(int).tolist()
-
-        def work_on(part):
-            start, stop = part
-            return all(
-                work(X[at : min(at + rows, stop)], codes[at : min(at + rows, stop)], kernel)
-                for at in range(start, stop, rows)
-            )
-
-        if workers == 1:
-            clean = work_on((0, n))
-        else:
-            with ThreadPoolExecutor(workers) as pool:
-                clean = all(pool.map(work_on, pairwise(bounds)))
+        in_columns = X.flags.f_contiguous and not X.flags.c_contiguous and not abreast
+        codes = np.empty((n, d), dtype=self.dtype, order="F" if in_columns else "C")
+        side_by_side = d if abreast else 1 if in_columns else min(d, _COLUMNS)
+        work = self._encode_abreast if abreast else self._encode_by_column
+        clean = _for_blocks(lambda rows: work(X[rows], codes[rows], kernel), n, BLOCK // side_by_side, total=X.size)
         return codes, None if clean else _first_nan(X)
 
     # -- few rows ------------------------------------------------------------------------------------
@@ -195,16 +179,17 @@ class Encoder:
     def _encode_by_column(self, X, codes, kernel):
         for first in range(0, X.shape[1], _COLUMNS):
             part = slice(first, first + _COLUMNS)
-            columns = np.ascontiguousarray(as_float32(X[:, part]).T)
+            columns, out = _contiguous_rows(as_float32(X[:, part]).T), codes[:, part].T
             nan = _nan_in(columns)
             if nan is not None and self.nan_codes is None:
                 return False
-            found = np.empty(columns.shape, dtype=self.dtype)
-            for j, (x, out) in enumerate(zip(columns, found, strict=True), start=first):
-                self._column(j, kernel)(x, out)
+            found = _contiguous_rows(out)
+            for j, (x, code) in enumerate(zip(columns, found, strict=True), start=first):
+                self._column(j, kernel)(x, code)
             if nan is not None:
                 np.copyto(found, self.nan_codes[part, None].astype(self.dtype), where=nan)
-            codes[:, part] = found.T
+            if found is not out:
+                out[...] = found
         return True
 
     def _column(self, j, kernel):
@@ -317,6 +302,29 @@ def _keys(x, feature):
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)) + (feature << 32)
 
 
+def _contiguous_rows(block):
+    """The block itself where each of its rows is contiguous in memory, else a copy."""
+    return block if block.strides[1] == block.itemsize else np.ascontiguousarray(block)
+
+
+def _for_blocks(work, n, block, *, total):
+    """Call ``work(rows)`` for one slice of at most `block` rows after the other, in threads where `total` values pay.
+
+    Returns whether all calls did return a true value; the rest is left undone once one did not.
+    """
+    block = max(1, block)
+
+    def share(start, stop):
+        return all(work(slice(at, min(at + block, stop))) for at in range(start, stop, block))
+
+    workers = min(_cpu_count(), max(1, total // _VALUES_PER_THREAD))
+    if workers == 1:
+        return share(0, n)
+    bounds = [n * i // workers for i in range(workers + 1)]
+    with ThreadPoolExecutor(workers) as pool:
+        return all(pool.map(share, bounds[:-1], bounds[1:]))
+
+
 def _nan_in(block):
     """Where a block holds NaN; None if nowhere."""
     return np.isnan(block) if block.size and np.isnan(block.min()) else None
@@ -354,8 +362,12 @@ def decode(codes, levels, offsets):
         Feature j owns the levels from ``offsets[j]`` on.
     """
     out = np.empty(codes.shape, dtype=np.float32)
-    for start, stop in _row_blocks(codes.shape):
-        np.take(levels, codes[start:stop] + offsets, out=out[start:stop], mode="clip")
+
+    def look_up(rows):
+        np.take(levels, codes[rows] + offsets, out=out[rows], mode="clip")
+        return True
+
+    _for_blocks(look_up, len(codes), BLOCK // codes.shape[1], total=codes.size)
     return out
 
 
@@ -369,13 +381,11 @@ def thermometer(codes, columns):
         _, low, high = columns[start:stop].T
         code = np.arange(high.max() + 1)[:, None]
         tables.append((j, start, stop, ((low < code) & (code <= high)).astype(np.uint8)))
-    for begin, end in _row_blocks(out.shape):
+
+    def look_up(rows):
         for j, start, stop, bits in tables:
-            out[begin:end, start:stop] = np.take(bits, codes[begin:end, j], axis=0, mode="clip")
+            out[rows, start:stop] = np.take(bits, codes[rows, j], axis=0, mode="clip")
+        return True
+
+    _for_blocks(look_up, len(out), BLOCK // max(1, out.shape[1]), total=out.size)
     return out
-
-
-def _row_blocks(shape):
-    n, width = shape
-    rows = max(1, BLOCK // max(width, 1))
-    return [(start, min(start + rows, n)) for start in range(0, n, rows)]

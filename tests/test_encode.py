@@ -187,11 +187,20 @@ def test_mixed_widths(n, order, rng):
         for j, t in enumerate(book.thresholds):
             X[n // 2 : n // 2 + t.size, j] = t[: n - n // 2]
     codes = book.encode(X)
-    assert codes.flags.c_contiguous
     for j, t in enumerate(book.thresholds):
         x = X[:, j]
         expected = np.where(np.isnan(x), t.size + (t.size > 0), np.searchsorted(t, x, side="left"))
         np.testing.assert_array_equal(codes[:, j], expected)
+
+
+def test_memory_order_is_that_of_the_input(kernel, rng):
+    X = rng.normal(size=(3000, 3)).astype(np.float32)
+    book = Codebook.from_thresholds([[0.0], [0.0, 1.0], np.linspace(-2, 2, 40)])
+    assert book.encode(X).flags.c_contiguous
+    assert book.encode(X[:, ::-1][:, ::-1]).flags.c_contiguous
+    assert book.encode(np.repeat(X, 2, axis=1)[:, ::2]).flags.c_contiguous
+    if kernel not in ("search", "abreast"):
+        assert book.encode(np.asfortranarray(X)).flags.f_contiguous
 
 
 @pytest.mark.parametrize("workers", [1, 3])

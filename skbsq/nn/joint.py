@@ -74,7 +74,7 @@ class JointNet(nn.Module):
         if linear is None:
             return self.head(self._head_input(self.quantization.bits(codes)))
         out = F.embedding_bag(codes + self.quantization.offsets, self._code_table(linear), mode="sum")
-        return self._after_first(out if linear.bias is None else out + linear.bias)
+        return self._after_first(out if linear.bias is None else out.add_(linear.bias))
 
     def freeze(self, codebook, column_map=None):
         """Put a codebook in the place of whatever quantized so far; the head keeps its weights.

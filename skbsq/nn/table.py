@@ -202,7 +202,7 @@ class _TableLinear(torch.autograd.Function):
         ctx.save_for_backward(theta, z, index)
         ctx.parts, ctx.layout, ctx.temperature = parts, layout, temperature
         out = F.embedding_bag(index, fill_table(layout, parts, weight), mode="sum")
-        return out if bias is None else out + bias
+        return out if bias is None else out.add_(bias)
 
     @staticmethod
     @once_differentiable

@@ -72,7 +72,7 @@ def test_foreign_output_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         compare.main([*TINY, "--output", str(output)])
     assert caught.value.code == 2
-    assert "another --output" in capsys.readouterr().err
+    assert "choose another output" in capsys.readouterr().err
     assert output.read_text() == "a,b\n1,2\n"
 
 

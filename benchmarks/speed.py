@@ -1,0 +1,354 @@
+"""What is fast, as ratios against a named rival in one run.
+
+Every contest lets the two take turns, takes the best time of each, and prints a checksum beside each time: less work
+must not look faster. Parts: encode, decode, predict, train (against the same model in plain PyTorch, on real data),
+start (initial thresholds and the overhead of a whole fit).
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+from sklearn.preprocessing import KBinsDiscretizer
+from torch import nn
+from tqdm import tqdm
+
+from benchmarks.bare import Task, fit_bare
+from benchmarks.command import add_data_dir, plain_errors, positive, print_table
+from benchmarks.datasets import load
+from benchmarks.fit_time import fit_skbsq
+from benchmarks.plots import tidy
+from skbsq import BitwiseRegressor, Codebook, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
+from skbsq.nn import JointNet, Thermometer
+
+SEED = 0
+fit_dense = partial(fit_bare, loader="slices")
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One thing to do, twice.
+
+    Parameters
+    ----------
+    part, case : str
+    ours : callable
+        Does it and returns what came out: an array whose sum is the checksum, or the checksum itself.
+    rival : callable, default=None
+        The same by other means; None where there is only a limit.
+    rival_name : str, default=None
+    target : float, default=None
+        What ours is to be faster by.
+    limit : float, default=None
+        Seconds that ours may take at most.
+    repeats : int, default=5
+        Turns.
+    calls : int, default=1
+        Calls in a row that are timed together; the seconds are those of one.
+    """
+
+    part: str
+    case: str
+    ours: Callable
+    rival: Callable | None = None
+    rival_name: str | None = None
+    target: float | None = None
+    limit: float | None = None
+    repeats: int = 5
+    calls: int = 1
+
+
+def run(contest):
+    """Let the two take turns.
+
+    Parameters
+    ----------
+    contest : Contest
+
+    Returns
+    -------
+    dict
+        A row of the table: the best seconds of each, their ratio (rival over ours), target, limit, whether these are
+        met, and the two checksums.
+    """
+    sides = {"ours": contest.ours, "rival": contest.rival}
+    seconds: dict = dict.fromkeys(sides, np.inf)
+    checksums: dict = dict.fromkeys(sides)
+    for _ in range(contest.repeats):
+        for side, work in sides.items():
+            if work is None:
+                continue
+            out = None  # the last one: memory that is given back comes cheaper
+            start = time.perf_counter()
+            for _ in range(contest.calls):
+                out = work()
+            seconds[side] = min(seconds[side], (time.perf_counter() - start) / contest.calls)
+            checksums[side] = float(np.asarray(out).sum(dtype=np.float64))
+    ratio = seconds["rival"] / seconds["ours"] if contest.rival else None
+    met = (contest.target is None or ratio >= contest.target) and seconds["ours"] <= (contest.limit or np.inf)
+    return {
+        "part": contest.part,
+        "case": contest.case,
+        "rival": contest.rival_name,
+        "seconds": seconds["ours"],
+        "rival_seconds": seconds["rival"] if contest.rival else None,
+        "ratio": ratio,
+        "target": contest.target,
+        "limit": contest.limit,
+        "met": None if contest.target is None and contest.limit is None else met,
+        "checksum": checksums["ours"],
+        "rival_checksum": checksums["rival"],
+        "threads": torch.get_num_threads(),
+    }
+
+
+# -- the parts -------------------------------------------------------------------------------------------------------
+
+_COLUMNS = {
+    "normal": lambda x: x,
+    "lognormal": lambda x: np.exp(2 * x, out=x),
+    "integers": lambda x: np.rint(np.multiply(x, 50, out=x), out=x),
+    "far from 0": lambda x: np.add(x, 1000, out=x),
+}
+_ENCODE_TARGETS = {2: 40, 4: 20, 8: 8}
+
+
+def _rows(n, d, kind="normal"):
+    return _COLUMNS[kind](np.random.default_rng(SEED).standard_normal((n, d), dtype=np.float32))
+
+
+def encode(n=1_000_000, d=20):
+    """`Codebook.encode` against KBinsDiscretizer, from the same thresholds; and one row at a time.
+
+    The thresholds are those of KBinsDiscretizer, which puts a value on a threshold into the bin above: the codes differ
+    by the number of such values.
+    """
+    for kind in _COLUMNS:
+        X = _rows(n, d, kind)
+        for bits, target in _ENCODE_TARGETS.items():
+            bins, book = _same_bins(X, bits)
+            forms = {"": X}
+            if kind == "normal":
+                forms |= {", columns in memory": np.asfortranarray(X), ", float64": X.astype(np.float64)}
+            for form, given in forms.items():
+                yield Contest(
+                    "encode",
+                    f"{kind}, {bits} bits{form}",
+                    partial(book.encode, given),
+                    partial(bins.transform, given),
+                    "KBinsDiscretizer.transform",
+                    target=None if form else target,
+                    repeats=3,
+                )
+    X = _rows(10_000, d)
+    row = X[:1].copy()
+    for bits in (4, 8):
+        bins, book = _same_bins(X, bits)
+        quantizer = ThresholdQuantizer(book.thresholds).fit(X)
+        rival = {"rival": partial(bins.transform, row), "rival_name": "KBinsDiscretizer.transform", "calls": 300}
+        yield Contest("encode", f"one row, {bits} bits, encode", partial(book.encode, row), limit=30e-6, **rival)
+        yield Contest(
+            "encode", f"one row, {bits} bits, transform", partial(quantizer.transform, row), target=1, **rival
+        )
+
+
+def _same_bins(X, bits):
+    bins = KBinsDiscretizer(2**bits, encode="ordinal", strategy="quantile", quantile_method="averaged_inverted_cdf")
+    bins.fit(X[:50_000])
+    return bins, Codebook.from_thresholds([edges[1:-1] for edges in bins.bin_edges_])
+
+
+def decode(n=1_000_000, d=20):
+    """Codes to levels and to thermometer bits; the limits are 100 million values and 300 million bits a second."""
+    X = _rows(n, d)
+    for bits in (2, 4, 8):
+        bins, book = _same_bins(X, bits)
+        codes = book.encode(X)
+        yield Contest(
+            "decode",
+            f"levels, {bits} bits",
+            partial(book.decode, codes),
+            partial(bins.inverse_transform, codes),
+            "KBinsDiscretizer.inverse_transform",
+            limit=codes.size / 100e6,
+            repeats=3,
+        )
+        few = codes[: len(codes) // 10] if bits == 8 else codes
+        steps = np.arange(2**bits - 1, dtype=codes.dtype)
+        yield Contest(
+            "decode",
+            f"thermometer, {bits} bits",
+            partial(book.thermometer, few),
+            partial(np.greater, few[:, :, None], steps),
+            "codes[:, :, None] > steps",
+            limit=few.size * steps.size / 300e6,
+            repeats=3,
+        )
+
+
+def predict(n=4096, units=256):
+    """The first layer of a head, from codes: the table against the dense product with the thermometer bits."""
+    for bits, target in {4: 5, 8: 25}.items():
+        for d in (8, 20, 81):
+            X = _rows(n, d)
+            _, book = _same_bins(X, bits)
+            torch.manual_seed(SEED)
+            linear = nn.Linear(book.n_columns, units)
+            net = JointNet(Thermometer(book), linear).eval()
+            codes = torch.from_numpy(book.encode(X).astype(np.int32))
+            yield Contest(
+                "predict",
+                f"{d} features, {bits} bits",
+                partial(_infer, [net.from_codes], codes),
+                partial(_infer, [net.quantization.bits, linear], codes),
+                "bits, then nn.Linear",
+                target=target,
+                repeats=20,
+            )
+
+
+def _infer(functions, out):
+    with torch.inference_mode():
+        for function in functions:
+            out = function(out)
+        return out.numpy()
+
+
+def train(data_dir=None, epochs=10, names=("california", "superconduct")):
+    """Whole fits of the recommended recipe, per epoch, against the same model in plain PyTorch."""
+    for name in names:
+        x, y = _standardized(load(name, data_dir))
+        for batch_size in (256, 512):
+            for bits in (2, 3, 4, 8):
+                task = Task(x, y, bits, [256] * 3, batch_size, epochs)
+                yield Contest(
+                    "train",
+                    f"{name}, {bits} bits, batches of {batch_size}",
+                    partial(_training_error, fit_skbsq, task),
+                    partial(_training_error, fit_dense, task),
+                    "the dense layer in plain PyTorch",
+                    target=5 if (name, bits) == ("superconduct", 8) else 1,
+                    repeats=2,
+                )
+
+
+def _standardized(data):
+    x, y = data.X.to_numpy(), data.y.to_numpy()[:, None]
+    return [((z - z.mean(axis=0)) / z.std(axis=0)).astype(np.float32) for z in (x, y)]
+
+
+def _training_error(fit, task):
+    return np.mean((fit(task, SEED)(task.x) - task.y.ravel()) ** 2)
+
+
+def start(n=1_000_000, d=50):
+    """Initial thresholds on many rows, and a whole fit with default arguments against a bare loop of its steps."""
+    X, y = _rows(n, d), _rows(n, 1).ravel()
+    for quantizer in (QuantileQuantizer(), KMeansQuantizer(), TreeQuantizer()):
+        yield Contest(
+            "start",
+            f"{type(quantizer).__name__} on {n} x {d}",
+            partial(_thresholds, quantizer, X, y),
+            limit=10,
+            repeats=1,
+        )
+    X = _rows(10_000, 20)
+    y = (X[:, :5].sum(axis=1) + np.sin(3 * X[:, 5]))[:, None]
+    y = ((y - y.mean()) / y.std()).astype(np.float32)
+    default = BitwiseRegressor(random_state=SEED)
+    task = Task(X, y, 4, [*default.hidden_sizes], default.batch_size, default.max_epochs)
+    yield Contest(
+        "start",
+        "BitwiseRegressor().fit on 10000 x 20",
+        partial(_training_error, lambda task, seed: default.fit(task.x, task.y.ravel()).predict, task),
+        partial(_training_error, fit_dense, task),
+        "a bare loop of the same steps",
+        target=1 / 1.2,
+        repeats=3,
+    )
+
+
+def _thresholds(quantizer, X, y):
+    return np.concatenate(quantizer.fit(X, y).thresholds_)
+
+
+PARTS = {part.__name__: part for part in (encode, decode, predict, train, start)}
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+def draw(table):
+    """Draw the ratios as bars, with a mark at each target.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of `run`.
+
+    Returns
+    -------
+    Figure
+    """
+    table = table[table["ratio"].notna()].iloc[::-1].reset_index(drop=True)
+    figure = Figure(figsize=(9, 0.8 + 0.24 * len(table)), layout="constrained")
+    ax = figure.subplots()
+    colors = dict(zip(PARTS, ("#0072B2", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"), strict=True))
+    ax.barh(table.index, table["ratio"] - 1, left=1, color=table["part"].map(colors), height=0.7)
+    ax.scatter(table["target"], table.index, marker="|", s=120, color="black", zorder=3, label="target")
+    for at, ratio in table["ratio"].items():
+        ax.annotate(f"{ratio:.3g}", (max(ratio, 1), at), (4, 0), textcoords="offset points", va="center", fontsize=7)
+    ax.set(xscale="log", xlabel="times as fast as the rival", ylim=(-0.7, len(table) - 0.3))
+    ax.set_yticks(table.index, table["part"] + ": " + table["case"], fontsize=7)
+    tidy(ax)
+    ax.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def parse(argv):
+    """The arguments of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, metavar="PART", help="of %(choices)s")
+    add_data_dir(parser)
+    parser.add_argument("--epochs", type=positive, default=10, metavar="N", help="of a fit in train (default: 10)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads of torch (default: its own choice)")
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        default=Path("out"),
+        metavar="DIR",
+        help="of speed.csv and speed.png (default: %(default)s)",
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    rows = []
+    with plain_errors():
+        for name in arguments.parts:
+            options = {"data_dir": arguments.data_dir, "epochs": arguments.epochs} if name == "train" else {}
+            for contest in tqdm(PARTS[name](**options), desc=name, unit="contest"):
+                rows.append(run(contest))
+    table = pd.DataFrame(rows)
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    table.to_csv(arguments.output_dir / "speed.csv", index=False)
+    print_table(table)
+    print("seconds: the best turn of each side; ratio: rival over ours; threads: of torch and of encode")
+    draw(table).savefig(arguments.output_dir / "speed.png", dpi=150)
+    print(f"picture: {arguments.output_dir / 'speed.png'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,7 @@ RECIPE: dict = {
     "threshold_lr_ratio": 10.0,
     "weight_decay": 0.01,
     "temperature_start": 1.0,
-    "temperature_end": 0.01,
+    "temperature_end": 1e-3,
     "temperature_schedule": "exponential",
     "lr_schedule": "one-cycle",
     "forward": "hard",

@@ -48,10 +48,6 @@ class JointNet(nn.Module):
         self.quantization = quantization
         self.head = head
         self._set_column_map(column_map)
-        linear = _first_linear(head)
-        if linear is not None and self.layout is not None:
-            # In memory input by input, as the table reads it.
-            linear.weight.data = linear.weight.data.T.contiguous().T
 
     def forward(self, x):
         linear = self._tabulated(x)
@@ -95,6 +91,11 @@ class JointNet(nn.Module):
             widths.append(0 if self.column_map is None else self.column_map.numel())
             widths.append(getattr(self.quantization, "n_columns", 0))
         return max(widths, default=0)
+
+    def trained_by_table(self):
+        """The weight of shape (units, n_inputs) that training reads as a table, input by input; None without one."""
+        linear = _first_linear(self.head)
+        return linear.weight if linear is not None and self.layout is not None and self._table_pays() else None
 
     def __getstate__(self):
         # The table is made anew from the weights.

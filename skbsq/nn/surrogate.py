@@ -12,14 +12,18 @@ import math
 import torch
 from torch.nn import functional as F
 
-# Terms, as a share of the rows, up to which the series is cheaper than all pairs.
-SERIES_UP_TO = 0.3
-# How far a threshold feels rows, as a share of half their range, up to which the pairs it feels are cheaper.
-PAIRS_UP_TO = 0.15
+# What a way costs beside `dense`, roughly: a term of the series meets each row and each threshold; a pair among
+# `pairs` takes several times as long as one among all.
+_TERM_COST = 1.8
+_PAIR_COST = 6.0
+# Numbers in the largest arrays, which bounds the memory and suits the cache: so many features at a time.
+_ARRAY_SIZE = 2**20
+# Distance, in temperatures, beyond which the slope is zero beside anything; its denormal numbers would be slow.
+_VANISHES = 60.0
 
 
 def threshold_gradient(z, theta, weight, grad, temperature):
-    """Gradient of the loss with respect to thresholds, by whichever way is cheapest for each feature.
+    """Gradient of the loss with respect to thresholds, by whichever way is cheapest for some features at a time.
 
     Parameters
     ----------
@@ -37,17 +41,28 @@ def threshold_gradient(z, theta, weight, grad, temperature):
     -------
     Tensor of shape (f, m)
     """
-    n = z.shape[1]
-    far = reach(z.dtype) * temperature
+    m, n = theta.shape[1], len(grad)
     middle, half = felt_range(z, theta, temperature)
-    terms = n_terms(half.max().item() / temperature, z.dtype)
-    if terms < SERIES_UP_TO * n:
-        out = series(z, theta, weight, grad, temperature, middle, half, terms)
-    elif far < PAIRS_UP_TO * half.median():
-        out = pairs(z, theta, weight, grad, temperature)
-    else:
-        out = dense(z, theta, weight, grad, temperature)
+    by_series = _TERM_COST * n_terms(half / temperature) * (n + m) < n * m
+    by_pairs = ~by_series
+    if by_pairs.any():
+        by_pairs &= _PAIR_COST * n_pairs(z, theta, temperature) < n * m
+    size = max(1, _ARRAY_SIZE // (m * max(grad.shape)))
+    out = torch.empty_like(theta)
+    for own in _some(by_series, size):
+        out[own] = series(z[own], theta[own], weight[own], grad, temperature, middle[own], half[own])
+    for own in _some(by_pairs, size):
+        out[own] = pairs(z[own], theta[own], weight[own], grad, temperature)
+    for own in _some(~(by_series | by_pairs), size):
+        out[own] = dense(z[own], theta[own], weight[own], grad, temperature)
     return out.div_(-temperature)
+
+
+def _some(chosen, size):
+    """Slices that make up the chosen features, each of at most `size` of them: a slice copies nothing."""
+    edges = torch.nonzero(F.pad(chosen.int(), (1, 1)).diff()).flatten().tolist()
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        yield from (slice(at, min(at + size, stop)) for at in range(start, stop, size))
 
 
 def reach(dtype):
@@ -56,18 +71,20 @@ def reach(dtype):
 
 
 def dense(z, theta, weight, grad, temperature):
-    """All pairs, feature by feature, which stays in the cache."""
-    out = torch.empty_like(theta)
-    for z_j, theta_j, weight_j, out_j in zip(z, theta, weight, out, strict=True):
-        soft = (z_j - theta_j[:, None]).mul_(1 / temperature).sigmoid_()
-        product = weight_j @ grad.T
-        torch.ops.aten.sigmoid_backward.grad_input(product, soft, grad_input=product)
-        torch.sum(product, 1, out=out_j)
-    return out
+    """All pairs."""
+    distance = (z[:, None] - theta[:, :, None]).mul_(1 / temperature)
+    product = (weight.flatten(0, 1) @ grad.T).view_as(distance)
+    return _weighted_slopes(distance, product).sum(2)
+
+
+def _weighted_slopes(distance, product):
+    """``product * slope(distance)``; both are overwritten."""
+    soft = distance.clamp_(-_VANISHES, _VANISHES).sigmoid_()
+    return torch.ops.aten.sigmoid_backward.grad_input(product, soft, grad_input=product)
 
 
 def felt_range(z, theta, temperature):
-    """Middle and half width of where rows lie that any threshold of a feature feels."""
+    """Middle and half width of where the rows lie that any threshold of a feature feels: two tensors of shape (f,)."""
     far = reach(z.dtype) * temperature
     limit = torch.finfo(theta.dtype).max
     real = theta < limit
@@ -79,19 +96,19 @@ def felt_range(z, theta, temperature):
     return (low + high) / 2, half
 
 
-def n_terms(half, dtype):
-    """Terms of a Chebyshev series that is exact to rounding, for a half width in temperatures.
+def n_terms(half):
+    """Terms of a Chebyshev series of the slope that is exact to rounding, for half widths in temperatures.
 
     The slope has its poles at a distance of pi from the real axis, which bounds the ellipse in which it is analytic,
     and so the rate at which the coefficients fall.
     """
-    pole = math.pi / half
-    return math.ceil(-math.log(torch.finfo(dtype).eps) / math.asinh(pole)) + 2
+    return -math.log(torch.finfo(half.dtype).eps) / torch.asinh(math.pi / half) + 2
 
 
-def series(z, theta, weight, grad, temperature, middle, half, terms):
+def series(z, theta, weight, grad, temperature, middle, half):
     """Rows are summed at Chebyshev nodes first, and the slope is taken between nodes and thresholds."""
     f, n = z.shape
+    terms = math.ceil(n_terms(half.max() / temperature).item())
     unit = (z - middle[:, None]) / half[:, None]
     angle = torch.arange(terms, dtype=z.dtype)
     node_angle = (angle + 0.5) * (math.pi / terms)
@@ -104,24 +121,33 @@ def series(z, theta, weight, grad, temperature, middle, half, terms):
     summed = (spread.reshape(-1, n) @ grad).view(f, terms, -1)
     product = weight @ summed.mT  # (f, m, terms)
     nodes = middle[:, None] + half[:, None] * torch.cos(node_angle)
-    soft = (nodes[:, None] - theta[:, :, None]).mul_(1 / temperature).sigmoid_()
-    torch.ops.aten.sigmoid_backward.grad_input(product, soft, grad_input=product)
-    return product.sum(2)
+    distance = (nodes[:, None] - theta[:, :, None]).mul_(1 / temperature)
+    return _weighted_slopes(distance, product).sum(2)
+
+
+def _windows(z, theta, temperature):
+    """The rows in the order of their values; for each threshold the first it feels among them, and their number."""
+    values, rows = z.sort(1)
+    far = reach(z.dtype) * temperature
+    low = torch.searchsorted(values, theta - far)
+    return values, rows, low, torch.searchsorted(values, theta + far, right=True) - low
+
+
+def n_pairs(z, theta, temperature):
+    """Pairs whose slope is not zero, for each feature: shape (f,)."""
+    *_, count = _windows(z, theta, temperature)
+    return count.sum(1)
 
 
 def pairs(z, theta, weight, grad, temperature):
-    f, m, units = weight.shape
-    n = z.shape[1]
-    values, rows = z.sort(1)
-    far = reach(z.dtype) * temperature
-    low = torch.searchsorted(values, theta - far).flatten()
-    count = torch.searchsorted(values, theta + far, right=True).flatten() - low
-    start = count.cumsum(0) - count
-    slot = torch.repeat_interleave(torch.arange(f * m), count)
-    low += n * torch.arange(f).repeat_interleave(m)
-    at = torch.arange(slot.numel()) + (low - start)[slot]
-    soft = (values.flatten()[at] - theta.flatten()[slot]).mul_(1 / temperature).sigmoid_()
-    slope = soft * (1 - soft)
-    rows = rows.flatten()[at]
-    summed = F.embedding_bag(rows, grad, start, mode="sum", per_sample_weights=slope)
-    return (summed.view(f, m, units) * weight).sum(2)
+    """Pairs near each other only: for every threshold a window of the rows in the order of their values."""
+    values, rows, low, count = _windows(z, theta, temperature)
+    first = (low + z.shape[1] * torch.arange(len(z))[:, None]).flatten()
+    start = count.flatten().cumsum(0) - count.flatten()
+    # For every pair its threshold, and its row's place among the sorted values of all features.
+    threshold = torch.repeat_interleave(count.flatten())
+    place = torch.arange(threshold.numel()) + (first - start)[threshold]
+    soft = (values.flatten()[place] - theta.flatten()[threshold]).mul_(1 / temperature).sigmoid_()
+    slope = soft.mul_(1 - soft)
+    summed = F.embedding_bag(rows.flatten()[place], grad, start, mode="sum", per_sample_weights=slope)
+    return summed.view_as(weight).mul_(weight).sum(2)

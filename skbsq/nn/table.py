@@ -16,7 +16,9 @@ from torch.nn import functional as F
 from skbsq.nn.surrogate import threshold_gradient
 
 # Rows of the table per feature from where on it beats the product with the bits in training.
-PAYS_FROM = 24
+PAYS_FROM = 48
+# Padding that is taken for fewer groups of features, as a share of the table.
+_MAX_PADDING = 0.2
 
 
 class TableLayout(nn.Module):
@@ -53,7 +55,7 @@ class TableLayout(nn.Module):
 
         self.groups = nn.ModuleList()
         self.n_rows = 1
-        sizes = np.array([1 << len(own).bit_length() for own in inputs])
+        sizes = _padded_sizes([len(own) for own in inputs])
         for size in np.unique(sizes[sizes > 1]).tolist():
             features = np.flatnonzero(sizes == size)
             slots = np.full((features.size, size), column_map.size)
@@ -88,6 +90,18 @@ class TableLayout(nn.Module):
         list of _Part
         """
         return [_Part(group, thresholds, weight) for group in self.groups]
+
+
+def _padded_sizes(n_inputs):
+    """Slots of each feature: a power of two above its number of inputs, 1 without any.
+
+    Features of one size are worked on at once, so a size moves up to the next one where that pads little.
+    """
+    sizes = np.array([1 << n.bit_length() for n in n_inputs])
+    for size, larger in pairwise(np.unique(sizes[sizes > 1]).tolist()):
+        if np.count_nonzero(sizes == size) * (larger - size) <= sizes.sum() * _MAX_PADDING:
+            sizes[sizes == size] = larger
+    return sizes
 
 
 class _Group(nn.Module):
@@ -125,9 +139,13 @@ class _Part:
         order = F.pad(order + 1, (1, 0))
         self.group = group
         self.slots, self.columns = group.slots.gather(1, order), group.columns.gather(1, order)
-        rows = weight.T.index_select(0, self.slots.flatten().clamp(max=weight.shape[1] - 1))
-        self.weight = rows.view(*self.slots.shape, -1)
-        self.weight[:, 0] = 0
+        weights = weight.T.index_select(0, self.slots.flatten().clamp(max=weight.shape[1] - 1))
+        self.weights = weights.view(*self.slots.shape, -1)
+        self.weights[:, 0] = 0
+
+    def view(self, table):
+        """The part of this group in a tensor with the rows of the table: (f, M, units)."""
+        return table[self.group.rows].view_as(self.weights)
 
 
 def fill_table(layout, parts, weight):
@@ -146,11 +164,10 @@ def fill_table(layout, parts, weight):
     table = weight.new_empty(layout.n_rows, weight.shape[0])
     table[0] = 0
     for part in parts:
-        running_sums(part.weight, out=table[part.group.rows].view_as(part.weight))
+        running_sums(part.weights, out=part.view(table))
     inputs = layout.missing_inputs
     table[layout.missing_row[layout.missing_row > 0]] = 0
-    table.index_add_(0, layout.row_of_input[inputs], weight.T[inputs])
-    return table
+    return table.index_add_(0, layout.row_of_input[inputs], weight.T[inputs])
 
 
 def table_rows(layout, parts, x):
@@ -208,27 +225,27 @@ class _TableLinear(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         theta, z, index = ctx.saved_tensors
-        grad = grad.contiguous()
-        sums = bucket_sums(index, grad, ctx.layout.n_rows)
+        layout, grad = ctx.layout, grad.contiguous()
+        sums = bucket_sums(index, grad, layout.n_rows)
         sums[0] = 0
-        row_of_input = ctx.layout.row_of_input.clone()
+        row_of_input = layout.row_of_input.clone()
         for part in ctx.parts:
             # The input in slot k is on where the code is at least k.
-            own = sums[part.group.rows].view_as(part.weight)
+            own = part.view(sums)
             running_sums(own, out=own, reverse=True)
             row_of_input[part.slots] = part.group.first + torch.arange(own.shape[1])
         grad_weight = sums.index_select(0, row_of_input[:-1]).T
+        grad_bias = grad.sum(0) if ctx.needs_input_grad[2] else None
         grad_theta = None
         if ctx.needs_input_grad[0]:
-            grad_theta = theta.new_zeros(ctx.layout.n_columns + 1)
+            grad_theta = theta.new_zeros(layout.n_columns + 1)
             by_column = F.pad(theta, (0, grad_theta.numel() - theta.numel()), value=torch.finfo(theta.dtype).max)
             for part in ctx.parts:
                 of_slots = threshold_gradient(
-                    z[part.group.features], by_column[part.columns], part.weight, grad, ctx.temperature
+                    z[part.group.features], by_column[part.columns], part.weights, grad, ctx.temperature
                 )
                 grad_theta.index_add_(0, part.columns.flatten(), of_slots.flatten())
             grad_theta = grad_theta[: theta.numel()]
-        grad_bias = grad.sum(0) if ctx.needs_input_grad[2] else None
         return grad_theta, grad_weight, grad_bias, None, None, None, None, None
 
 
@@ -286,14 +303,14 @@ def running_sums(rows, out, *, reverse=False):
     f, n_slots, units = rows.shape
     length = 1 << (n_slots.bit_length() // 2)
     rows, out = (tensor.view(f, -1, length, units) for tensor in (rows, out))
-    places, blocks = range(length), range(out.shape[1])
-    if reverse:
-        places, blocks = places[::-1], blocks[::-1]
-    out[:, :, places[0]] = rows[:, :, places[0]]
-    for before, here in pairwise(places):
-        torch.add(out[:, :, before], rows[:, :, here], out=out[:, :, here])
+    way = slice(None, None, -1 if reverse else 1)
+    terms, places, blocks = (parts[way] for parts in (rows.unbind(2), out.unbind(2), out.unbind(1)))
+    places[0].copy_(terms[0])
+    for (before, here), term in zip(pairwise(places), terms[1:], strict=True):
+        torch.add(before, term, out=here)
+    last = 0 if reverse else length - 1
     for before, here in pairwise(blocks):
-        out[:, here] += out[:, before, places[-1], None]
+        here += before[:, last, None]
 
 
 def bucket_sums(index, grad, n_rows):

@@ -2,15 +2,22 @@
 
 import dis
 from contextlib import contextmanager
+from itertools import count
 from traceback import walk_tb
 
 import numpy as np
 import torch
 from skorch.callbacks import Callback
 from skorch.helper import predefined_split
+from torch import nn
 from tqdm import tqdm
 
 from skbsq.nn.batches import TensorBatches
+from skbsq.nn.joint import JointNet
+
+# Adam's mean of gradients falls to a thousandth in so many steps.
+_STEPS_TO_ROUND = 64
+_NO_EFFECT = 1e-30
 
 
 class _EndOfTraining(Exception):
@@ -129,6 +136,7 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0):
         own.append(ProgressBar())
     net.callbacks = [*(net.callbacks or []), *own]
     net.initialize()
+    _keep_from_denormal(net.optimizer_)
     best = next((c for _, c in net.callbacks_ if isinstance(c, BestEpoch)), None)
     bar = next((c for _, c in net.callbacks_ if isinstance(c, ProgressBar)), None)
 
@@ -136,7 +144,7 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0):
     try:
         # Not net.fit: it swallows Ctrl-C.
         net.notify("on_train_begin", X=rows, y=None)
-        with _ends_when_a_callback_says_so():
+        with _stored_by_input(net), _ends_when_a_callback_says_so():
             try:
                 net.fit_loop(rows)
             except KeyError as error:
@@ -180,6 +188,64 @@ def _raised_by_a_callback(traceback):
         traceback = traceback.tb_next
     last = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
     return on_the_way and dis.opname[last] == "RAISE_VARARGS"
+
+
+def _keep_from_denormal(optimizer):
+    """Round the running means of an optimizer to zero before they get denormal, which would slow down every step.
+
+    The mean gradient of a weight that gets none any more falls by a constant factor a step. Long before it is
+    denormal it has no effect.
+    """
+    steps = count(1)
+
+    def round_to_zero(*_):
+        if next(steps) % _STEPS_TO_ROUND == 0:
+            for state in optimizer.state.values():
+                for mean in state.values():
+                    if torch.is_tensor(mean) and mean.is_floating_point() and mean.dim():
+                        mean.copy_(nn.functional.hardshrink(mean, _NO_EFFECT))
+
+    optimizer.register_step_post_hook(round_to_zero)
+
+
+@contextmanager
+def _stored_by_input(net):
+    """Keep the weight that training reads as a table in memory as the table reads it, input by input.
+
+    The optimizer then steps on the transpose of it, which shares its memory: to a fused kernel, which copies what is
+    not contiguous, that makes all the difference.
+    """
+    weight = net.module_.trained_by_table() if isinstance(net.module_, JointNet) else None
+    if weight is None or weight.device.type != "cpu":
+        yield
+        return
+    weight.data = weight.data.T.contiguous().T
+    if net.optimizer_.defaults.get("fused"):
+        stored = nn.Parameter(weight.detach().T)
+
+        def forget(_):
+            if stored.grad is None:  # the optimizer has set the gradients of its parameters to None
+                weight.grad = None
+
+        def hand_over(_):
+            stored.grad = weight.grad.T
+
+        handles = [weight.register_hook(forget), weight.register_post_accumulate_grad_hook(hand_over)]
+        _replace_parameter(net.optimizer_, weight, stored)
+        try:
+            yield
+        finally:
+            _replace_parameter(net.optimizer_, stored, weight)
+            for handle in handles:
+                handle.remove()
+    else:
+        yield
+    weight.data = weight.data.contiguous()
+
+
+def _replace_parameter(optimizer, old, new):
+    for group in optimizer.param_groups:
+        group["params"] = [new if parameter is old else parameter for parameter in group["params"]]
 
 
 def _settle(net):

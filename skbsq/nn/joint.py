@@ -1,6 +1,5 @@
 """A quantization layer and the head behind it, as one net."""
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -52,7 +51,7 @@ class JointNet(nn.Module):
     def forward(self, x):
         linear = self._tabulated(x)
         if linear is None or (self.training and not self._table_pays()):
-            return self.head(self._head_input(self.quantization(x)))
+            return self.head(self.quantization(x))
         return self._after_first(table_linear(x, self.quantization, linear, self.layout))
 
     def from_codes(self, codes):
@@ -68,7 +67,7 @@ class JointNet(nn.Module):
         """
         linear = self._tabulated(codes)
         if linear is None:
-            return self.head(self._head_input(self.quantization.bits(codes)))
+            return self.head(self.quantization.bits(codes))
         out = F.embedding_bag(codes + self.quantization.offsets, self._code_table(linear), mode="sum")
         return self._after_first(out if linear.bias is None else out.add_(linear.bias))
 
@@ -103,20 +102,11 @@ class JointNet(nn.Module):
 
     def _set_column_map(self, column_map):
         self.register_buffer("column_map", None if column_map is None else torch.from_numpy(column_map))
-        n_columns = getattr(self.quantization, "n_columns", None)
-        self.in_order = column_map is None or np.array_equal(column_map, np.arange(n_columns or 0))
-        self.padded = not self.in_order and bool((column_map == -1).any())
         self.layout = None
-        if hasattr(self.quantization, "column_thresholds"):
+        if hasattr(self.quantization, "set_column_map"):
+            self.quantization.set_column_map(column_map)
             self.layout = TableLayout(self.quantization, column_map)
         self._cached = (None, None)
-
-    def _head_input(self, bits):
-        if self.in_order:
-            return bits
-        if self.padded:
-            bits = F.pad(bits, (0, 1))  # -1 then picks the zeros
-        return bits[:, self.column_map]
 
     def _tabulated(self, rows):
         """The linear layer that the head begins with, if it and the bits can be a table; else None."""

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from skbsq._codebook import Codebook
+from skbsq.nn.surrogate import weighted_slopes
 
 FORWARDS = ("hard", "soft")
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -22,9 +23,53 @@ class _HardBits(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         z, theta = ctx.saved_tensors
-        soft = torch.sigmoid((z - theta) / ctx.temperature)
-        slope = soft.mul_(1 - soft).mul_(grad)
-        return None, None, slope.sum(0) / -ctx.temperature, None
+        slopes = weighted_slopes((z - theta).mul_(1 / ctx.temperature), grad)
+        return None, None, slopes.sum(0) / -ctx.temperature, None
+
+
+class ColumnMap(nn.Module):
+    """Which column of a quantization layer each of its outputs shows.
+
+    Parameters
+    ----------
+    feature : ndarray of int of shape (C,)
+        Of each column.
+    missing : ndarray of bool of shape (C,)
+        Which columns are missing bits.
+    n_features : int
+    columns : ndarray of int64 of shape (n_outputs,), default=None
+        Column of each output, -1 for an output of zeros. None: the columns in order.
+    """
+
+    def __init__(self, feature, missing, n_features, columns=None):
+        super().__init__()
+        columns = np.arange(feature.size) if columns is None else columns
+        of_output = np.append(feature, 0)[columns]
+        shows_missing = np.flatnonzero(np.append(missing, False)[columns])
+        # Where every feature has as many outputs, side by side, values are broadcast and not copied.
+        self.block = columns.size // n_features
+        in_blocks = np.repeat(np.arange(n_features), self.block)
+        if in_blocks.size != columns.size or (of_output != in_blocks)[columns >= 0].any():
+            self.block = 0
+        buffers = {
+            "columns": np.where(columns < 0, feature.size, columns),
+            "feature": of_output,
+            "missing_outputs": shows_missing,
+            "missing_features": of_output[shows_missing],
+        }
+        for name, array in buffers.items():
+            self.register_buffer(name, torch.from_numpy(array.astype(np.int64)), persistent=False)
+        self.n_columns = feature.size
+
+    def spread(self, values):
+        """Values of the features for each output: (n, d) to (n, d, 1), or (n, n_outputs)."""
+        return values.unsqueeze(2) if self.block else values.index_select(1, self.feature)
+
+    def pick(self, by_column, fill):
+        """Values of the columns for each output, to be compared with those of `spread`; `fill` for those beyond."""
+        padded = nn.functional.pad(by_column, (0, self.n_columns + 1 - by_column.numel()), value=fill)
+        picked = padded.index_select(0, self.columns)
+        return picked.view(-1, self.block) if self.block else picked
 
 
 class BitwiseQuantization(nn.Module):
@@ -90,21 +135,45 @@ class BitwiseQuantization(nn.Module):
         self.theta = nn.Parameter(torch.from_numpy(theta.astype(np.float32)))
         self.n_features = len(thresholds)
         self.n_columns = theta.size + missing.size
+        self.set_column_map(None)
 
     def forward(self, x):
-        bits = (x[:, self.feature] > self.raw_thresholds()).to(x.dtype)
+        outputs = self.outputs
+        bits = (outputs.spread(x) > outputs.pick(self.raw_thresholds(), torch.inf)).to(x.dtype)
         if self.training:
-            z = self.standardized(x)[:, self.feature]
+            z, theta = outputs.spread(self.standardized(x)), outputs.pick(self.theta, _FLOAT32_MAX)
             if self.hard:
-                bits = _HardBits.apply(bits, z, self.theta, self.temperature)
+                bits = _HardBits.apply(bits, z, theta, self.temperature)
             else:
-                bits = torch.sigmoid((z - self.theta) / self.temperature)
-        if self.missing.numel():
-            bits = torch.cat([bits, x[:, self.missing].isnan().to(x.dtype)], dim=1)
+                bits = torch.sigmoid((z - theta) / self.temperature)
+        bits = bits.flatten(1)
+        if outputs.missing_outputs.numel():
+            nan = x.isnan().to(x.dtype).index_select(1, outputs.missing_features)
+            bits = bits.index_copy(1, outputs.missing_outputs, nan)
         return bits
 
+    def set_column_map(self, column_map):
+        """Choose what the outputs show.
+
+        Parameters
+        ----------
+        column_map : ndarray of int64 of shape (n_outputs,), or None
+            Column of each output, -1 for an output of zeros. None: the columns in order.
+        """
+        self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
+
     def standardized(self, x):
-        """The values that the surrogate compares; -inf where missing, which has all bits off and moves no threshold."""
+        """The values that the surrogate compares.
+
+        Parameters
+        ----------
+        x : Tensor of float32 of shape (n, d)
+
+        Returns
+        -------
+        Tensor of float32 of shape (n, d)
+            -inf where missing: such a value has all bits off and moves no threshold.
+        """
         return ((x - self.mean) / self.scale).to(x.dtype).nan_to_num(nan=-torch.inf)
 
     def column_thresholds(self):
@@ -192,6 +261,7 @@ class Thermometer(nn.Module):
         self.register_buffer("feature", feature.contiguous())
         self.register_buffer("low", low.contiguous())
         self.register_buffer("high", high.contiguous())
+        self.set_column_map(None)
         self.register_buffer("offsets", torch.from_numpy(np.cumsum(codebook.n_levels) - codebook.n_levels))
         self.register_buffer("n_levels", torch.from_numpy(codebook.n_levels.copy()))
 
@@ -231,10 +301,21 @@ class Thermometer(nn.Module):
 
         Returns
         -------
-        Tensor of float32 of shape (n, n_columns)
+        Tensor of float32 of shape (n, n_outputs)
         """
-        code = codes[:, self.feature]
-        return ((code > self.low) & (code <= self.high)).float()
+        code, highest = self.outputs.spread(codes), torch.iinfo(torch.int32).max
+        low, high = self.outputs.pick(self.low, highest), self.outputs.pick(self.high, highest)
+        return ((code > low) & (code <= high)).flatten(1).float()
+
+    def set_column_map(self, column_map):
+        """Choose what the outputs show.
+
+        Parameters
+        ----------
+        column_map : ndarray of int64 of shape (n_outputs,), or None
+            Column of each output, -1 for an output of zeros. None: the columns in order.
+        """
+        self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
 
 
 class Standardization(nn.Module):

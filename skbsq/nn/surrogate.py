@@ -74,13 +74,13 @@ def dense(z, theta, weight, grad, temperature):
     """All pairs."""
     distance = (z[:, None] - theta[:, :, None]).mul_(1 / temperature)
     product = (weight.flatten(0, 1) @ grad.T).view_as(distance)
-    return _weighted_slopes(distance, product).sum(2)
+    return weighted_slopes(distance, product).sum(2)
 
 
-def _weighted_slopes(distance, product):
-    """``product * slope(distance)``; both are overwritten."""
+def weighted_slopes(distance, product):
+    """``product * slope(distance)``; the distance, in temperatures, is overwritten."""
     soft = distance.clamp_(-_VANISHES, _VANISHES).sigmoid_()
-    return torch.ops.aten.sigmoid_backward.grad_input(product, soft, grad_input=product)
+    return torch.ops.aten.sigmoid_backward.grad_input(product, soft, grad_input=soft)
 
 
 def felt_range(z, theta, temperature):
@@ -122,7 +122,7 @@ def series(z, theta, weight, grad, temperature, middle, half):
     product = weight @ summed.mT  # (f, m, terms)
     nodes = middle[:, None] + half[:, None] * torch.cos(node_angle)
     distance = (nodes[:, None] - theta[:, :, None]).mul_(1 / temperature)
-    return _weighted_slopes(distance, product).sum(2)
+    return weighted_slopes(distance, product).sum(2)
 
 
 def _windows(z, theta, temperature):

@@ -15,8 +15,9 @@ from torch.nn import functional as F
 
 from skbsq.nn.surrogate import threshold_gradient
 
-# Rows of the table per feature from where on it beats the product with the bits in training.
-PAYS_FROM = 48
+# Rows of the table, for each feature and in all, beyond which it beats the product with the bits in training.
+_PAYS_FROM_EACH = 32
+_PAYS_FROM_ALL = 512
 # Padding that is taken for fewer groups of features, as a share of the table.
 _MAX_PADDING = 0.2
 
@@ -68,7 +69,7 @@ class TableLayout(nn.Module):
         for j, own in missing_inputs.items():
             missing_row[j] = row_of_input[own] = self.n_rows
             self.n_rows += 1
-        self.pays = self.n_rows > PAYS_FROM * quantization.n_features
+        self.pays = self.n_rows > _PAYS_FROM_EACH * quantization.n_features + _PAYS_FROM_ALL
         _add_buffers(
             self,
             missing_row=missing_row,

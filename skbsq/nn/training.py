@@ -212,35 +212,32 @@ def _keep_from_denormal(optimizer):
 def _stored_by_input(net):
     """Keep the weight that training reads as a table in memory as the table reads it, input by input.
 
-    The optimizer then steps on the transpose of it, which shares its memory: to a fused kernel, which copies what is
-    not contiguous, that makes all the difference.
+    A fused optimizer, which copies what is not contiguous, is given the transpose of it, which shares its memory.
     """
     weight = net.module_.trained_by_table() if isinstance(net.module_, JointNet) else None
-    if weight is None or weight.device.type != "cpu":
+    if weight is None or weight.device.type != "cpu" or not net.optimizer_.defaults.get("fused"):
         yield
         return
     weight.data = weight.data.T.contiguous().T
-    if net.optimizer_.defaults.get("fused"):
-        stored = nn.Parameter(weight.detach().T)
+    stored = nn.Parameter(weight.detach().T)
 
-        def forget(_):
-            if stored.grad is None:  # the optimizer has set the gradients of its parameters to None
-                weight.grad = None
+    def forget(_):
+        if stored.grad is None:  # the optimizer has set the gradients of its parameters to None
+            weight.grad = None
 
-        def hand_over(_):
-            stored.grad = weight.grad.T
+    def hand_over(_):
+        stored.grad = weight.grad.T
 
-        handles = [weight.register_hook(forget), weight.register_post_accumulate_grad_hook(hand_over)]
-        _replace_parameter(net.optimizer_, weight, stored)
-        try:
-            yield
-        finally:
-            _replace_parameter(net.optimizer_, stored, weight)
-            for handle in handles:
-                handle.remove()
-    else:
+    handles = [weight.register_hook(forget), weight.register_post_accumulate_grad_hook(hand_over)]
+    _replace_parameter(net.optimizer_, weight, stored)
+    try:
         yield
-    weight.data = weight.data.contiguous()
+    finally:
+        _replace_parameter(net.optimizer_, stored, weight)
+        for handle in handles:
+            handle.remove()
+        weight.data = weight.data.contiguous()
+        weight.grad = None
 
 
 def _replace_parameter(optimizer, old, new):

@@ -14,6 +14,8 @@ import numpy as np
 # Values per block: large enough that threads seldom wait for each other between two calls of NumPy, small enough for
 # the cache. It also bounds the memory beyond input and output, however many rows come in.
 BLOCK = 2**19
+# Comparisons that are held at once.
+_SCRATCH = 2**22
 # Features side by side in a block that is worked on column by column: their floats fill one line of the cache.
 _COLUMNS = 16
 # Values that share one row of tiled thresholds where whole rows are compared.
@@ -126,8 +128,16 @@ class Encoder:
         in_columns = X.flags.f_contiguous and not X.flags.c_contiguous and not abreast
         codes = np.empty((n, d), dtype=self.dtype, order="F" if in_columns else "C")
         side_by_side = d if abreast else 1 if in_columns else min(d, _COLUMNS)
+        block = BLOCK
+        if abreast or in_columns:
+            block = min(BLOCK, _SCRATCH // np.clip(self.sizes.max(), 1, _MAX_COUNTED))
         work = self._encode_abreast if abreast else self._encode_by_column
-        clean = _for_blocks(lambda rows: work(X[rows], codes[rows], kernel), n, BLOCK // side_by_side, total=X.size)
+
+        def worker():
+            scratch = np.empty(max(_SCRATCH, d), dtype=bool)
+            return lambda rows: work(X[rows], codes[rows], kernel, scratch)
+
+        clean = _for_blocks(worker, n, block // side_by_side, total=X.size)
         return codes, None if clean else _first_nan(X)
 
     # -- few rows ------------------------------------------------------------------------------------
@@ -160,7 +170,7 @@ class Encoder:
             row[: stop - start] = self.thresholds[start:stop]
         return np.tile(tile.T, (1, max(1, _TILE // d)))
 
-    def _encode_abreast(self, X, codes, kernel):
+    def _encode_abreast(self, X, codes, kernel, scratch):
         X = np.ascontiguousarray(as_float32(X))
         nan = _nan_in(X)
         if nan is not None and self.nan_codes is None:
@@ -168,15 +178,15 @@ class Encoder:
         width = self._tiles.shape[1]
         whole = X.size - X.size % width
         x, out = X.reshape(-1), codes.reshape(-1)
-        _count(x[:whole].reshape(-1, width), self._tiles, out[:whole].reshape(-1, width))
-        _count(x[whole:], self._tiles[:, : X.size - whole], out[whole:])
+        _count(x[:whole].reshape(-1, width), self._tiles[:, None], out[:whole].reshape(-1, width), scratch)
+        _count(x[whole:], self._tiles[:, : X.size - whole], out[whole:], scratch)
         if nan is not None:
             np.copyto(codes, self.nan_codes.astype(self.dtype), where=nan)
         return True
 
     # -- many thresholds, or columns in memory -------------------------------------------------------
 
-    def _encode_by_column(self, X, codes, kernel):
+    def _encode_by_column(self, X, codes, kernel, scratch):
         for first in range(0, X.shape[1], _COLUMNS):
             part = slice(first, first + _COLUMNS)
             columns, out = _contiguous_rows(as_float32(X[:, part]).T), codes[:, part].T
@@ -185,7 +195,7 @@ class Encoder:
                 return False
             found = _contiguous_rows(out)
             for j, (x, code) in enumerate(zip(columns, found, strict=True), start=first):
-                self._column(j, kernel)(x, code)
+                self._column(j, kernel)(x, code, scratch)
             if nan is not None:
                 np.copyto(found, self.nan_codes[part, None].astype(self.dtype), where=nan)
             if found is not out:
@@ -193,7 +203,7 @@ class Encoder:
         return True
 
     def _column(self, j, kernel):
-        """The function (x, out) that encodes one feature."""
+        """The function (x, out, scratch) that encodes one feature."""
         if (j, kernel) not in self._columns:
             self._columns[j, kernel] = self._make_column(j, kernel)
         return self._columns[j, kernel]
@@ -203,9 +213,10 @@ class Encoder:
         if kernel is None:
             kernel = "count" if t.size <= _MAX_COUNTED else "grid"
         if kernel == "count":
-            return lambda x, out: _count(x, t, out)
+            return lambda x, out, scratch: _count(x, t[:, None], out, scratch)
         n_wide = max(1, np.count_nonzero(self.sizes > _MAX_COUNTED))
-        return Grid(t, self.dtype, fine=n_wide * _CELLS * self.dtype.itemsize <= _MAX_GRID_BYTES).encode
+        grid = Grid(t, self.dtype, fine=n_wide * _CELLS * self.dtype.itemsize <= _MAX_GRID_BYTES)
+        return lambda x, out, scratch: grid.encode(x, out)
 
 
 class Grid:
@@ -282,17 +293,20 @@ def _shifted(x, shift):
         return x - shift
 
 
-def _count(x, thresholds, out):
-    """Count the thresholds (or rows of them) below x, one by one: ``out = sum(x > t)``."""
-    above = np.empty(x.shape, dtype=bool)
-    if len(thresholds) and out.itemsize == 1:
-        np.greater(x, thresholds[0], out=out.view(bool))
-        thresholds = thresholds[1:]
-    else:
-        out[...] = 0
-    for t in thresholds:
-        np.greater(x, t, out=above)
-        np.add(out, above.view(np.uint8), out=out)
+def _count(x, thresholds, out, scratch):
+    """Count the thresholds (or rows of them) below x: ``out = sum(x > t)``.
+
+    In few calls on much memory, because threads wait for each other between calls.
+    """
+    at_once = max(1, len(scratch) // max(1, x.size))
+    for start in range(0, max(1, len(thresholds)), at_once):
+        some = thresholds[start : start + at_once]
+        above = scratch[: len(some) * x.size].reshape(len(some), *x.shape)
+        np.greater(x, some, out=above)
+        if start:
+            np.add(out, above.sum(axis=0, dtype=out.dtype), out=out)
+        else:
+            np.add.reduce(above.view(np.uint8), axis=0, dtype=out.dtype, out=out)
 
 
 def _keys(x, feature):
@@ -307,14 +321,16 @@ def _contiguous_rows(block):
     return block if block.strides[1] == block.itemsize else np.ascontiguousarray(block)
 
 
-def _for_blocks(work, n, block, *, total):
-    """Call ``work(rows)`` for one slice of at most `block` rows after the other, in threads where `total` values pay.
+def _for_blocks(worker, n, block, *, total):
+    """Work through slices of at most `block` rows, in threads where `total` values pay.
 
-    Returns whether all calls did return a true value; the rest is left undone once one did not.
+    Each thread asks ``worker()`` for a function of its own and calls it slice by slice. Returns whether all calls did
+    return a true value; the rest is left undone once one did not.
     """
     block = max(1, block)
 
     def share(start, stop):
+        work = worker()
         return all(work(slice(at, min(at + block, stop))) for at in range(start, stop, block))
 
     workers = min(_cpu_count(), max(1, total // _VALUES_PER_THREAD))
@@ -367,7 +383,7 @@ def decode(codes, levels, offsets):
         np.take(levels, codes[rows] + offsets, out=out[rows], mode="clip")
         return True
 
-    _for_blocks(look_up, len(codes), BLOCK // codes.shape[1], total=codes.size)
+    _for_blocks(lambda: look_up, len(codes), BLOCK // codes.shape[1], total=codes.size)
     return out
 
 
@@ -387,5 +403,5 @@ def thermometer(codes, columns):
             out[rows, start:stop] = np.take(bits, codes[rows, j], axis=0, mode="clip")
         return True
 
-    _for_blocks(look_up, len(out), BLOCK // max(1, out.shape[1]), total=out.size)
+    _for_blocks(lambda: look_up, len(out), BLOCK // max(1, out.shape[1]), total=out.size)
     return out

@@ -2,10 +2,9 @@
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from skbsq.nn.layers import Thermometer
-from skbsq.nn.table import TableLayout, code_table, table_linear
+from skbsq.nn.table import TableLayout, code_table, sum_rows, table_linear
 
 
 class JointNet(nn.Module):
@@ -68,8 +67,8 @@ class JointNet(nn.Module):
         linear = self._tabulated(codes)
         if linear is None:
             return self.head(self.quantization.bits(codes))
-        out = F.embedding_bag(codes + self.quantization.offsets, self._code_table(linear), mode="sum")
-        return self._after_first(out if linear.bias is None else out.add_(linear.bias))
+        table = self._code_table(linear)
+        return self._after_first(sum_rows(table, codes + self.quantization.offsets, len(table) - 1))
 
     def freeze(self, codebook, column_map=None):
         """Put a codebook in the place of whatever quantized so far; the head keeps its weights.
@@ -118,7 +117,7 @@ class JointNet(nn.Module):
         return self.layout.pays and getattr(self.quantization, "hard", True)
 
     def _code_table(self, linear):
-        state = (linear.weight.data_ptr(), linear.weight._version)
+        state = [(p.data_ptr(), p._version) for p in linear.parameters()]
         made_of, table = self._cached
         if made_of != state:
             with torch.no_grad():

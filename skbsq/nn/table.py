@@ -26,7 +26,7 @@ class TableLayout(nn.Module):
     """Where the inputs of a linear layer stand in its table.
 
     The table has a row of zeros; then for every feature a row per number of its inputs that are on, padded to a power
-    of two, with features of one size side by side; then a row per feature with a missing bit.
+    of two, with features of one size side by side; then a row per feature with a missing bit; last the bias.
 
     Parameters
     ----------
@@ -69,6 +69,8 @@ class TableLayout(nn.Module):
         for j, own in missing_inputs.items():
             missing_row[j] = row_of_input[own] = self.n_rows
             self.n_rows += 1
+        self.bias_row = self.n_rows
+        self.n_rows += 1
         self.pays = self.n_rows > _PAYS_FROM_EACH * quantization.n_features + _PAYS_FROM_ALL
         _add_buffers(
             self,
@@ -149,14 +151,15 @@ class _Part:
         return table[self.group.rows].view_as(self.weights)
 
 
-def fill_table(layout, parts, weight):
-    """The table of a linear layer: what the bits of a feature add to its units, for every code.
+def fill_table(layout, parts, weight, bias):
+    """The table of a linear layer: what the bits of a feature add to its units, for every code; and its bias.
 
     Parameters
     ----------
     layout : TableLayout
     parts : list of _Part
     weight : Tensor of shape (units, n_inputs)
+    bias : Tensor of shape (units,), or None
 
     Returns
     -------
@@ -164,6 +167,7 @@ def fill_table(layout, parts, weight):
     """
     table = weight.new_empty(layout.n_rows, weight.shape[0])
     table[0] = 0
+    table[layout.bias_row] = 0 if bias is None else bias
     for part in parts:
         running_sums(part.weights, out=part.view(table))
     inputs = layout.missing_inputs
@@ -181,8 +185,13 @@ def table_rows(layout, parts, x):
     return torch.where(x.isnan(), layout.missing_row, index)
 
 
+def sum_rows(table, index, bias_row):
+    """The bias and the rows of a table that each row of an index points to, summed in this order."""
+    return F.embedding_bag(F.pad(index, (1, 0), value=bias_row), table, mode="sum")
+
+
 def code_table(quantization, linear, layout):
-    """What each code adds to the units of a linear layer.
+    """What each code adds to the units of a linear layer; and its bias.
 
     Parameters
     ----------
@@ -192,8 +201,8 @@ def code_table(quantization, linear, layout):
 
     Returns
     -------
-    Tensor of shape (total levels, units)
-        The levels of feature j from row ``quantization.offsets[j]`` on.
+    Tensor of shape (total levels + 1, units)
+        The levels of feature j from row ``quantization.offsets[j]`` on; last the bias.
     """
     parts = layout.parts(_padded_thresholds(quantization), linear.weight)
     # A threshold has the code of the values just above the one before; infinity, the top code of the numbers.
@@ -203,7 +212,7 @@ def code_table(quantization, linear, layout):
     code = torch.arange(len(feature)) - quantization.offsets[feature]
     is_regular = code < n_regular[feature]
     rows = torch.where(is_regular, regular[torch.where(is_regular, code, 0), feature], layout.missing_row[feature])
-    return fill_table(layout, parts, linear.weight)[rows]
+    return fill_table(layout, parts, linear.weight, linear.bias)[F.pad(rows, (0, 1), value=layout.bias_row)]
 
 
 def _padded_thresholds(quantization):
@@ -219,8 +228,7 @@ class _TableLinear(torch.autograd.Function):
         index = table_rows(layout, parts, x)
         ctx.save_for_backward(theta, z, index)
         ctx.parts, ctx.layout, ctx.temperature = parts, layout, temperature
-        out = F.embedding_bag(index, fill_table(layout, parts, weight), mode="sum")
-        return out if bias is None else out.add_(bias)
+        return sum_rows(fill_table(layout, parts, weight, bias), index, layout.bias_row)
 
     @staticmethod
     @once_differentiable

@@ -9,6 +9,8 @@ __all__ = ["KMeansQuantizer"]
 
 # Up to this many (distinct values x levels) per feature the partition is the exact optimum.
 EXACT_LIMIT = 2**17
+# The same for the start of Lloyd's iteration, which then moves to the nearest optimum among all values.
+_START_LIMIT = 2**15
 _MAX_ITERATIONS = 1000
 
 
@@ -174,7 +176,7 @@ def _start_stops(moments, mass, k):
         stops = np.searchsorted(share, share[-1] * np.arange(1, n_bins) / n_bins, side="right")
         return _apart(stops, n)
 
-    n_coarse = min(EXACT_LIMIT // k, n)
+    n_coarse = min(_START_LIMIT // k, n)
     if n_coarse < 2 * k:
         return limits(k)
     coarse = limits(n_coarse)

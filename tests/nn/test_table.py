@@ -202,15 +202,18 @@ def test_the_table_pays_from_some_size_on():
 
 
 def test_new_weights_make_a_new_table():
-    net = JointNet(Thermometer(Codebook.from_thresholds([[0.0, 1.0]])), nn.Linear(2, 1, bias=False)).eval()
+    net = JointNet(Thermometer(Codebook.from_thresholds([[0.0, 1.0]])), nn.Linear(2, 1)).eval()
     codes = torch.tensor([[2]], dtype=torch.int32)
     with torch.no_grad():
         net.head.weight.copy_(torch.tensor([[1.0, 2.0]]))
+        net.head.bias.zero_()
         assert net.from_codes(codes).item() == 3
         assert net.from_codes(codes).item() == 3
         net.head.weight.mul_(2)
         assert net.from_codes(codes).item() == 6
-        net.head.load_state_dict({"weight": torch.tensor([[5.0, 5.0]])})
+        net.head.bias.fill_(1)
+        assert net.from_codes(codes).item() == 7
+        net.head.load_state_dict({"weight": torch.tensor([[5.0, 5.0]]), "bias": torch.tensor([0.0])})
         assert net.from_codes(codes).item() == 10
         net.head.weight = nn.Parameter(torch.tensor([[1.0, 1.0]]))
         assert net.from_codes(codes).item() == 2

@@ -513,9 +513,9 @@ class Codebook:
             if whole is None or not np.array_equal(whole, codes):
                 raise ValueError("codes must be whole numbers, got floats that are not.")
             codes = whole
-        bad = (codes < 0) | (codes >= self.n_levels)
-        if bad.any():
-            row, j = np.argwhere(bad)[0]
+        # Column extremes first: they take no memory, and where all is well no more is asked.
+        if len(codes) and ((codes.min(axis=0) < 0) | (codes.max(axis=0) >= self.n_levels)).any():
+            row, j = np.argwhere((codes < 0) | (codes >= self.n_levels))[0]
             raise ValueError(
                 f"Code {codes[row, j]} of {label(self._names, j)} (row {row}) is out of range: "
                 f"it has the codes 0 to {self.n_levels[j] - 1}."

@@ -13,7 +13,7 @@ from skbsq.quantizers._learned import JointTraining, head_inputs, own_randomness
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
 # Floats in a batch of head inputs at prediction: bounds the memory whatever the number of rows.
-_BATCH_FLOATS = 2**22
+_BATCH_FLOATS = 2**20
 
 
 class BasePredictor(HasCodebook, JointTraining):
@@ -73,7 +73,7 @@ class BasePredictor(HasCodebook, JointTraining):
             As `predict`.
         """
         check_is_fitted(self)
-        return self._from_output(self._output_of_codes(codes))
+        return self._from_output(self._output_of_codes(self.codebook_.check_codes(codes)))
 
     def predict(self, X):
         """Predict.
@@ -137,19 +137,27 @@ class BasePredictor(HasCodebook, JointTraining):
         check_is_fitted(self)
         if self.quantizer_ is None:
             missing = "code" if self.net_.module_.quantization.indicators else "error"
-            return self._run(self.net_.module_, check_X(self, X, reset=False, missing=missing))
+            return self._run(self.net_.module_, check_X(self, X, reset=False, missing=missing), np.float32)
         X = check_X(self, X, reset=False, missing=self.codebook_.missing)
         return self._output_of_codes(self.codebook_.encode(X))
 
     def _output_of_codes(self, codes):
-        codes = self.codebook_.check_codes(codes)
-        return self._run(self.net_.module_.from_codes, codes.astype(np.int32))
+        return self._run(self.net_.module_.from_codes, codes, np.int32)
 
-    def _run(self, function, rows):
+    def _run(self, function, rows, dtype):
         step = max(1, _BATCH_FLOATS // max(rows.shape[1], self.net_.module_.row_floats()))
-        rows = torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+
+        def batch(start):
+            return function(torch.from_numpy(rows[start : start + step].astype(dtype, order="C")))
+
         with torch.inference_mode():
-            return torch.cat([function(rows[start : start + step]) for start in range(0, max(len(rows), 1), step)])
+            first = batch(0)
+            # One output for all: small ones that stay would part the memory that the large ones give back.
+            out = first.new_empty(len(rows), *first.shape[1:])
+            out[:step] = first
+            for start in range(step, len(rows), step):
+                out[start : start + step] = batch(start)
+        return out
 
 
 def _codebook_columns(book):

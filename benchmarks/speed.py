@@ -211,7 +211,7 @@ def predict(n=4096, units=256):
                 "predict",
                 f"{d} features, {bits} bits",
                 partial(_infer, [net.from_codes], codes),
-                partial(_infer, [net.quantization.bits, linear], codes),
+                partial(_infer, [net.quantization.from_codes, linear], codes),
                 "bits, then nn.Linear",
                 target=target,
                 repeats=20,

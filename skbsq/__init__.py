@@ -16,6 +16,9 @@ _HOME = {
     "TreeQuantizer": "quantizers.tree",
     "ThresholdQuantizer": "quantizers.threshold",
     "BitwiseQuantizer": "quantizers.bitwise",
+    "SoftQuantizer": "quantizers.soft",
+    "LSQQuantizer": "quantizers.lsq",
+    "LLTQuantizer": "quantizers.llt",
     "BitwiseClassifier": "predictors.classifier",
     "BitwiseRegressor": "predictors.regressor",
 }
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
     from skbsq.predictors.regressor import BitwiseRegressor as BitwiseRegressor
     from skbsq.quantizers.bitwise import BitwiseQuantizer as BitwiseQuantizer
     from skbsq.quantizers.kmeans import KMeansQuantizer as KMeansQuantizer
+    from skbsq.quantizers.llt import LLTQuantizer as LLTQuantizer
+    from skbsq.quantizers.lsq import LSQQuantizer as LSQQuantizer
     from skbsq.quantizers.quantile import QuantileQuantizer as QuantileQuantizer
+    from skbsq.quantizers.soft import SoftQuantizer as SoftQuantizer
     from skbsq.quantizers.threshold import ThresholdQuantizer as ThresholdQuantizer
     from skbsq.quantizers.tree import TreeQuantizer as TreeQuantizer
     from skbsq.quantizers.uniform import UniformQuantizer as UniformQuantizer

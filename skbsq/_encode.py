@@ -15,11 +15,11 @@ import numpy as np
 # the cache. It also bounds the memory beyond input and output, however many rows come in.
 BLOCK = 2**19
 # Comparisons that are held at once.
-_SCRATCH = 2**22
+_SCRATCH = 2**21
 # Features side by side in a block that is worked on column by column: their floats fill one line of the cache.
 _COLUMNS = 16
 # Values that share one row of tiled thresholds where whole rows are compared.
-_TILE = 2**14
+_TILE = 2**13
 # Up to this many thresholds, comparing with every one is faster than searching.
 _MAX_COUNTED = 20
 # Up to this many values, one search over all features is faster than a call per feature.
@@ -128,13 +128,12 @@ class Encoder:
         in_columns = X.flags.f_contiguous and not X.flags.c_contiguous and not abreast
         codes = np.empty((n, d), dtype=self.dtype, order="F" if in_columns else "C")
         side_by_side = d if abreast else 1 if in_columns else min(d, _COLUMNS)
-        block = BLOCK
-        if abreast or in_columns:
-            block = min(BLOCK, _SCRATCH // np.clip(self.sizes.max(), 1, _MAX_COUNTED))
+        counted = np.clip(self.sizes.max(), 1, _MAX_COUNTED)
+        block = min(BLOCK, _SCRATCH // counted) if abreast or in_columns else BLOCK
         work = self._encode_abreast if abreast else self._encode_by_column
 
         def worker():
-            scratch = np.empty(max(_SCRATCH, d), dtype=bool)
+            scratch = np.empty(max(min(_SCRATCH, counted * X.size), d), dtype=bool)
             return lambda rows: work(X[rows], codes[rows], kernel, scratch)
 
         clean = _for_blocks(worker, n, block // side_by_side, total=X.size)

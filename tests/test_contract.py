@@ -21,7 +21,10 @@ from skbsq import (
     BitwiseQuantizer,
     BitwiseRegressor,
     KMeansQuantizer,
+    LLTQuantizer,
+    LSQQuantizer,
     QuantileQuantizer,
+    SoftQuantizer,
     ThresholdQuantizer,
     TreeQuantizer,
     UniformQuantizer,
@@ -32,7 +35,13 @@ NAN = float("nan")
 TRAINING = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
 
 FIXED = [UniformQuantizer(), QuantileQuantizer(), KMeansQuantizer(), TreeQuantizer(), ThresholdQuantizer([-1, 0, 1])]
-LEARNED = [BitwiseQuantizer(**TRAINING)]
+LEARNED = [
+    BitwiseQuantizer(**TRAINING),
+    SoftQuantizer(**TRAINING),
+    SoftQuantizer(learn_values=True, **TRAINING),
+    LSQQuantizer(**TRAINING),
+    LLTQuantizer(**TRAINING),
+]
 QUANTIZERS = FIXED + LEARNED
 PREDICTORS = [
     BitwiseRegressor(**TRAINING),
@@ -48,7 +57,14 @@ SKIPPED_CHECKS = {
         "Mini-batches are drawn from the rows: a row of weight 2 is in one batch, two equal rows may be in two. "
         "Zero weight against a removed row is equal to the byte, see test_zero_weight_is_a_removed_row."
     )
-    for kind in (BitwiseQuantizer, BitwiseRegressor, BitwiseClassifier)
+    for kind in (
+        BitwiseQuantizer,
+        SoftQuantizer,
+        LSQQuantizer,
+        LLTQuantizer,
+        BitwiseRegressor,
+        BitwiseClassifier,
+    )
 }
 each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 each_quantizer = pytest.mark.parametrize("estimator", QUANTIZERS, ids=str)
@@ -153,7 +169,7 @@ def test_numeric_types(estimator, data, dtype):
 @each
 def test_fit_needs_less_memory_than_another_X(estimator, rng):
     X = rng.normal(size=(25_000, 64)).astype(np.float32)
-    given = {"n_bits": 1, "init": "quantile", "batch_size": 2500, "max_epochs": 1}
+    given = {"n_bits": 2, "init": "quantile", "batch_size": 2500, "max_epochs": 1}
     estimator = clone(estimator).set_params(**{key: given[key] for key in given.keys() & estimator.get_params().keys()})
     fit(estimator, X[:100], X[:100, 0])  # what libraries load at the first fit is none of the rows' memory
     tracemalloc.start()  # sees what NumPy allocates, not what torch does for a batch
@@ -239,6 +255,8 @@ ALTERNATIVES = {
     "dropout": 0.5,
     "hidden_sizes": (4, 4),
     "forward": "soft",
+    "learn_values": True,
+    "granularity": 4,
     "temperature_schedule": "cosine",
     "temperature_start": 0.5,
     "temperature_end": 0.2,
@@ -362,6 +380,8 @@ def test_narrowest_and_widest(estimator, data, n_bits):
     if n_bits == 0:
         assert fitted.n_levels_.tolist() == [1, 1, 1]
         assert fitted.codebook_.row_bits == 0
+    elif isinstance(estimator, LSQQuantizer | LLTQuantizer):
+        assert (fitted.n_levels_ > 2**15).all()  # equal steps, whatever the distinct values
     elif not isinstance(estimator, UniformQuantizer | TreeQuantizer):
         assert fitted.n_levels_.tolist() == [90, 90, 4]
 

@@ -3,15 +3,23 @@
 from skbsq.nn.heads import MLP, build_head
 from skbsq.nn.joint import JointNet
 from skbsq.nn.layers import BitwiseQuantization, Standardization, Thermometer
+from skbsq.nn.llt import LLTQuantization
 from skbsq.nn.losses import WeightedLoss
+from skbsq.nn.lsq import LSQQuantization
+from skbsq.nn.soft import SoftQuantization
 from skbsq.nn.temperature import TemperatureSchedule, temperature_at
 from skbsq.nn.training import BestEpoch, train
+from skbsq.nn.values import CodeValues
 
 __all__ = [
     "MLP",
     "BestEpoch",
     "BitwiseQuantization",
+    "CodeValues",
     "JointNet",
+    "LLTQuantization",
+    "LSQQuantization",
+    "SoftQuantization",
     "Standardization",
     "TemperatureSchedule",
     "Thermometer",

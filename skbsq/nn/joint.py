@@ -5,6 +5,7 @@ from torch import nn
 
 from skbsq.nn.layers import Thermometer
 from skbsq.nn.table import TableLayout, code_table, sum_rows, table_linear
+from skbsq.nn.values import CodeValues
 
 
 class JointNet(nn.Module):
@@ -66,7 +67,7 @@ class JointNet(nn.Module):
         """
         linear = self._tabulated(codes)
         if linear is None:
-            return self.head(self.quantization.bits(codes))
+            return self.head(self.quantization.from_codes(codes))
         table = self._code_table(linear)
         return self._after_first(sum_rows(table, codes + self.quantization.offsets, len(table) - 1))
 
@@ -81,6 +82,18 @@ class JointNet(nn.Module):
         """
         self.quantization = Thermometer(codebook)
         self._set_column_map(column_map)
+
+    def freeze_values(self, codebook, values):
+        """Put a codebook and the values of its codes in the place of whatever quantized so far.
+
+        Parameters
+        ----------
+        codebook : Codebook
+        values : list of d ndarrays of float32
+            What the head reads for each code but the missing one.
+        """
+        self.quantization = CodeValues(codebook, values)
+        self._set_column_map(None)
 
     def row_floats(self):
         """Floats that the widest step for one row takes, to know how many rows to run at once."""

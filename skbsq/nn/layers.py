@@ -72,6 +72,12 @@ class ColumnMap(nn.Module):
         return picked.view(-1, self.block) if self.block else picked
 
 
+def raw_thresholds(theta, mean, scale, feature):
+    """Standardized thresholds in the units of x: finite float32, without -0.0."""
+    raw = theta.detach().double() * scale[feature] + mean[feature]
+    return raw.clamp(-_FLOAT32_MAX, _FLOAT32_MAX).float() + 0.0
+
+
 class BitwiseQuantization(nn.Module):
     """Bits with trainable thresholds: bitwise soft quantization.
 
@@ -190,8 +196,7 @@ class BitwiseQuantization(nn.Module):
 
         Folded in float64, because a mean much larger than the scale would eat the digits in float32.
         """
-        raw = self.theta.detach().double() * self.scale[self.feature] + self.mean[self.feature]
-        return raw.clamp(-_FLOAT32_MAX, _FLOAT32_MAX).float() + 0.0
+        return raw_thresholds(self.theta, self.mean, self.scale, self.feature)
 
     def fold(self):
         """Sorted, merged thresholds, and where each column of this layer went.
@@ -239,7 +244,7 @@ class Thermometer(nn.Module):
     >>> layer(torch.tensor([[0.5], [2.0]]))
     tensor([[1., 0.],
             [1., 1.]])
-    >>> layer.bits(torch.tensor([[1], [2]]))
+    >>> layer.from_codes(torch.tensor([[1], [2]]))
     tensor([[1., 0.],
             [1., 1.]])
     """
@@ -266,7 +271,7 @@ class Thermometer(nn.Module):
         self.register_buffer("n_levels", torch.from_numpy(codebook.n_levels.copy()))
 
     def forward(self, x):
-        return self.bits(self.encode(x))
+        return self.from_codes(self.encode(x))
 
     def column_thresholds(self):
         """Threshold of each column, infinity for the missing bits: float32 of shape (n_columns,)."""
@@ -292,7 +297,7 @@ class Thermometer(nn.Module):
         codes = torch.searchsorted(self.thresholds, columns, out_int32=True)
         return torch.where(columns.isnan(), self.missing_code.int(), codes).T
 
-    def bits(self, codes):
+    def from_codes(self, codes):
         """Thermometer bits of codes.
 
         Parameters

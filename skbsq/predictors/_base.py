@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -9,9 +10,15 @@ from skbsq import nn as sq
 from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.quantizers._base import HasCodebook, adapted
+from skbsq.quantizers._joint import LearnedQuantizer
 from skbsq.quantizers._learned import JointTraining, head_inputs, own_randomness
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
+# What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.
+_HEAD_PARAMETERS = (
+    *("head", "max_epochs", "batch_size", "lr", "lr_schedule", "weight_decay", "dropout", "hidden_sizes"),
+    *("validation_fraction", "early_stopping", "patience", "class_weight", "device", "random_state", "verbose"),
+)
 # Floats in a batch of head inputs at prediction: bounds the memory whatever the number of rows.
 _BATCH_FLOATS = 2**20
 
@@ -22,6 +29,7 @@ class BasePredictor(HasCodebook, JointTraining):
     _parameter_constraints: dict = {
         **JointTraining._parameter_constraints,
         "init": BitwiseQuantizer._parameter_constraints["init"],
+        "forward": BitwiseQuantizer._parameter_constraints["forward"],
         "missing": [StrOptions(set(MISSING_RULES))],
         "quantizer": [None, StrOptions({"passthrough"}), HasMethods(["fit", "transform"])],
     }
@@ -50,7 +58,7 @@ class BasePredictor(HasCodebook, JointTraining):
         with all_or_nothing(self):
             self._validate_params()
             rows = self._check_rows(X, y, sample_weight, self._task)
-            if self.quantizer is None:
+            if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
                 self._fit_learned(rows)
             elif isinstance(self.quantizer, str):
                 self._fit_passthrough(rows)
@@ -95,9 +103,14 @@ class BasePredictor(HasCodebook, JointTraining):
         return tags
 
     def _fit_learned(self, rows):
-        quantizer = BitwiseQuantizer(
-            **{key: value for key, value in self.get_params(deep=False).items() if key != "quantizer"}
-        )
+        own = self.get_params(deep=False)
+        given = own.pop("quantizer")
+        if given is None:
+            quantizer = BitwiseQuantizer(**own)
+        else:
+            shared = {name: own[name] for name in _HEAD_PARAMETERS if name in own}
+            quantizer = clone(given).set_params(**shared, missing=self._missing_rule())
+            quantizer._validate_params()
         self._hand_over_names(quantizer)
         quantizer._fit_rows(rows)
         self.quantizer_ = quantizer

@@ -20,8 +20,10 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     quantizer : None, quantizer or "passthrough", default=None
         None learns the thresholds with the head. A quantizer is copied, fitted on the rows and then fixed: the same
-        head reads its thermometer bits, and `n_bits` is its own. "passthrough" gives the head standardized floats:
-        full precision, to compare with.
+        head reads its thermometer bits, and `n_bits` is its own. One that learns with a head itself (`SoftQuantizer`,
+        ...) is trained with this head, which stays: what is about quantization is then its own (bits, start,
+        temperature, `threshold_lr_ratio`), what is about the head and its training the predictor's. "passthrough"
+        gives the head standardized floats: full precision, to compare with.
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
         What reads the bits. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,
         n_outputs); an instance must have these sizes, and is copied. With a skorch net its module becomes the head,

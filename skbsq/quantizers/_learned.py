@@ -21,7 +21,6 @@ from skbsq import nn as sq
 from skbsq._targets import check_target
 from skbsq._validation import check_weights, check_X
 from skbsq.nn.batches import TensorBatches, TensorRows
-from skbsq.nn.layers import FORWARDS
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
 from skbsq.quantizers._cells import features_of
@@ -79,7 +78,6 @@ class JointTraining(BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
         "hidden_sizes": ["array-like"],
-        "forward": [StrOptions(set(FORWARDS))],
         "temperature_schedule": [StrOptions(set(SCHEDULES))],
         "temperature_start": [Interval(Real, 0, None, closed="neither")],
         "temperature_end": [Interval(Real, 0, None, closed="neither")],
@@ -242,7 +240,7 @@ class JointTraining(BaseEstimator):
                 device=str(self._device()),
             )
             groups, lr = [], self.lr
-        if isinstance(module.quantization, sq.BitwiseQuantization):
+        if any(True for _ in module.quantization.parameters()):
             own = ("quantization.*", {"lr": lr * self.threshold_lr_ratio, "weight_decay": 0.0})
             net.set_params(optimizer__param_groups=[own, *groups])
         elif groups:
@@ -251,7 +249,7 @@ class JointTraining(BaseEstimator):
 
     def _add_schedules(self, net, quantization, batches):
         callbacks = [] if net.callbacks in (None, "disable") else list(net.callbacks)
-        if isinstance(quantization, sq.BitwiseQuantization):
+        if hasattr(quantization, "temperature"):
             callbacks.append(
                 sq.TemperatureSchedule(
                     self.temperature_schedule, start=self.temperature_start, end=self.temperature_end

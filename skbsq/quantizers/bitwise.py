@@ -1,19 +1,17 @@
 """Thresholds learned together with the model."""
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from skbsq import nn as sq
-from skbsq._targets import TASKS
-from skbsq._validation import all_or_nothing, check_n_bits
-from skbsq.quantizers._base import BaseQuantizer, build_codebook, owns_missing_code
-from skbsq.quantizers._learned import JointTraining, head_inputs, own_randomness
-from skbsq.quantizers._start import INITS, choose_init, make_init, start_thresholds
+from skbsq.nn.layers import FORWARDS
+from skbsq.quantizers._joint import StartsFromThresholds
+from skbsq.quantizers._learned import head_inputs
 
 __all__ = ["BitwiseQuantizer"]
 
 
-class BitwiseQuantizer(JointTraining, BaseQuantizer):
+class BitwiseQuantizer(StartsFromThresholds):
     """Thresholds learned jointly with a model: bitwise soft quantization.
 
     Every feature is compared with a few thresholds, and a head (a neural network) predicts the target from the
@@ -136,10 +134,8 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
     """
 
     _parameter_constraints: dict = {
-        **BaseQuantizer._parameter_constraints,
-        **JointTraining._parameter_constraints,
-        "init": [StrOptions({"auto", *INITS}), HasMethods(["fit", "transform"])],
-        "task": [StrOptions(set(TASKS))],
+        **StartsFromThresholds._parameter_constraints,
+        "forward": [StrOptions(set(FORWARDS))],
     }
 
     def __init__(
@@ -197,67 +193,15 @@ class BitwiseQuantizer(JointTraining, BaseQuantizer):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y=None, sample_weight=None):
-        """Learn the thresholds, together with a head.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, d)
-        y : array-like of shape (n,), or (n, k) for several targets of a regression
-            Required.
-        sample_weight : array-like of shape (n,), default=None
-            Rows of weight zero count as absent.
-
-        Returns
-        -------
-        self
-        """
-        with all_or_nothing(self):
-            self._validate_params()
-            self._fit_rows(self._check_rows(X, y, sample_weight, self.task))
-        return self
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
-
-    def _fit_rows(self, rows):
-        n_bits = check_n_bits(self.n_bits, rows.names, rows.X.shape[1])
-        has_missing = self._missing_features(rows, n_bits)
-        with own_randomness(self.random_state, self._device()) as seed:
-            self.init_ = self.init
-            if isinstance(self.init, str) and self.init == "auto":
-                self.init_ = choose_init(rows, n_bits, self.missing, seed)
-            init = make_init(self.init_, n_bits, self.missing, rows.task, seed)
-            starts = start_thresholds(init, rows, n_bits, has_missing)
-            mean, scale = rows.moments()
-            layer = sq.BitwiseQuantization(
-                starts, mean=mean, scale=scale, has_missing=has_missing, forward=self.forward
-            )
-            column_map = head_inputs(*_layer_columns(starts, has_missing), n_bits)
-            trained = self._train(rows, layer, column_map.size, seed, column_map)
+    def _train_layer(self, rows, n_bits, has_missing, seed):
+        starts = self._start(rows, n_bits, has_missing, seed)
+        mean, scale = rows.moments()
+        layer = sq.BitwiseQuantization(starts, mean=mean, scale=scale, has_missing=has_missing, forward=self.forward)
+        column_map = head_inputs(*_layer_columns(starts, has_missing), n_bits)
+        trained = self._train(rows, layer, column_map.size, seed, column_map)
         thresholds, columns = layer.fold()
-        self.codebook_ = build_codebook(
-            rows.X,
-            rows.weights,
-            thresholds,
-            missing=self.missing,
-            has_missing=has_missing,
-            levels="mean",
-            names=rows.names,
-        )
-        trained.net.module_.freeze(self.codebook_, np.append(columns, -1)[column_map])  # -1 stays -1
-        self.task_ = rows.task
-        self._keep(trained)
-
-    def _missing_features(self, rows, n_bits):
-        """Which features own a missing code."""
-        nan = np.isnan(rows.X)
-        low, high = np.fmin.reduce(rows.X), np.fmax.reduce(rows.X)
-        constant = (low == high) | nan.all(axis=0)
-        parts = zip(n_bits.tolist(), constant, nan.any(axis=0), strict=True)
-        return np.array([owns_missing_code(self.missing, *part) for part in parts])
+        columns = np.append(columns, -1)[column_map]  # -1 stays -1
+        return trained, thresholds, lambda codebook: trained.net.module_.freeze(codebook, columns)
 
 
 def _layer_columns(starts, has_missing):

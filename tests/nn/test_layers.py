@@ -139,7 +139,9 @@ def test_thermometer_equals_the_codebook(book):
     codes = book.encode(x)
     np.testing.assert_array_equal(layer.encode(torch.from_numpy(x)).numpy(), codes)
     np.testing.assert_array_equal(layer(torch.from_numpy(x)).numpy(), book.thermometer(codes))
-    np.testing.assert_array_equal(layer.bits(torch.from_numpy(codes.astype(np.int32))).numpy(), book.thermometer(codes))
+    np.testing.assert_array_equal(
+        layer.from_codes(torch.from_numpy(codes.astype(np.int32))).numpy(), book.thermometer(codes)
+    )
 
 
 def test_thermometer_of_sixteen_bits():

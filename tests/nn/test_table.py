@@ -116,8 +116,8 @@ def test_codes_equal_the_product_with_their_bits(book, seed):
     x = torch.from_numpy(generator.choice(special, size=(20, book.n_features)))
     codes = torch.from_numpy(book.encode(x.numpy()).astype(np.int32))
     with torch.no_grad():
-        expected = head(nn.functional.pad(Thermometer(book).bits(codes), (0, 1))[:, column_map])
-        assert torch.equal(head(net.quantization.bits(codes)), expected)
+        expected = head(nn.functional.pad(Thermometer(book).from_codes(codes), (0, 1))[:, column_map])
+        assert torch.equal(head(net.quantization.from_codes(codes)), expected)
         assert_close(net.from_codes(codes), expected)
         assert torch.equal(net(x), net.from_codes(codes))
 

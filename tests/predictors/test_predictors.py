@@ -13,7 +13,10 @@ from skbsq import (
     BitwiseQuantizer,
     BitwiseRegressor,
     KMeansQuantizer,
+    LLTQuantizer,
+    LSQQuantizer,
     QuantileQuantizer,
+    SoftQuantizer,
     ThresholdQuantizer,
     UniformQuantizer,
 )
@@ -256,3 +259,47 @@ def test_refuses_somebody_elses_quantizer(data):
 
     with pytest.raises(ValueError, match="quantizer must be one of the quantizers of skbsq, got KBins"):
         BitwiseRegressor(quantizer=KBinsDiscretizer()).fit(*data)
+
+
+# -- learned quantizers as a parameter ---------------------------------------------------------------
+
+LEARNED = [
+    BitwiseQuantizer(2, init="kmeans", temperature_start=0.3),
+    SoftQuantizer(2, init="quantile", learn_values=True),
+    LSQQuantizer(3),
+    LLTQuantizer(3, granularity=4),
+]
+
+
+@pytest.mark.parametrize("quantizer", LEARNED, ids=str)
+@pytest.mark.parametrize("kind", [BitwiseRegressor, BitwiseClassifier])
+def test_learned_quantizers_keep_the_head(quantizer, kind, rng):
+    """The model is the one that the quantizer alone would train; its head stays."""
+    X = rng.normal(size=(120, 3)).astype(np.float32)
+    y = X[:, 0] + X[:, 1] ** 2
+    task = "regression"
+    if kind is BitwiseClassifier:
+        y, task = y > 1, "classification"
+    training = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
+    model = kind(quantizer=quantizer, **training).fit(X, y)
+    alone = clone(quantizer).set_params(task=task, **training).fit(X, y)
+    assert model.codebook_ == alone.codebook_
+    for one, other in zip(model.head_.parameters(), alone.head_.parameters(), strict=True):
+        assert torch.equal(one, other)
+    np.testing.assert_array_equal(model.predict(X), model.predict_codes(model.codebook_.encode(X)))
+    assert type(model.quantizer_) is type(quantizer)
+    assert not hasattr(quantizer, "codebook_")
+
+
+def test_learned_quantizer_with_missing_values(rng):
+    X = rng.normal(size=(120, 3)).astype(np.float32)
+    y = X[:, 0]
+    X[::5, 1] = np.nan
+    training = dict(max_epochs=2, hidden_sizes=(8,), batch_size=32, random_state=0)
+    for model in (
+        BitwiseRegressor(quantizer=SoftQuantizer(2), missing="code", **training),
+        BitwiseRegressor(quantizer=SoftQuantizer(2, missing="code"), **training),
+    ):
+        model.fit(X, y)
+        assert model.codebook_.has_missing.all()
+        np.testing.assert_array_equal(model.predict(X), model.predict_codes(model.codebook_.encode(X)))

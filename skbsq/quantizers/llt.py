@@ -1,0 +1,193 @@
+"""Learnable lookup tables (LLT) as a quantizer of features."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from skbsq import nn as sq
+from skbsq.quantizers._joint import ValueQuantizer, value_levels
+
+__all__ = ["LLTQuantizer"]
+
+
+class LLTQuantizer(ValueQuantizer):
+    """Steps at places of a fine grid that are learned with a head (LLT), from one table per feature.
+
+    The head reads the values of the table. They become thresholds without losing a value.
+
+    The thresholds were learned with y; score them on held-out rows.
+
+    Parameters
+    ----------
+    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
+        Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
+    granularity : int, default=9
+        Cells of the grid among which each step of a table is placed.
+    head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
+        What reads the values. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,
+        n_outputs); an instance must have these sizes, and is copied. With a skorch net its module becomes the head,
+        and its max_epochs, batch_size, lr, optimizer, criterion, callbacks and device hold in place of ours
+        (`lr_schedule` and `weight_decay` too are then left to it); its parameters are reachable as ``head__lr``.
+        n_inputs is the number of features, and one more for each with a missing code; n_outputs the number of targets,
+        or of classes (2 for a binary target), whose outputs are logits.
+    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+        What `transform` returns: codes, thermometer bits, or levels.
+    missing : {"error", "code"}, default="error"
+        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+    task : {"auto", "regression", "classification"}, default="auto"
+        "auto": floating y is regression, even if integral; bool, string and category are classification; integer y
+        is classification up to 20 classes, else regression.
+    max_epochs : int, default=30
+        Passes over the rows.
+    batch_size : int, default=256
+        Rows a step.
+    lr : float, default=2e-3
+        Learning rate of the head (AdamW), the peak of it under one-cycle.
+    lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
+        "one-cycle" warms up and anneals the rate over the whole training.
+    threshold_lr_ratio : float, default=1.0
+        Learning rate of the tables and scales, in multiples of the head's. 0 leaves them where they start.
+    weight_decay : float, default=0.01
+        Of the head; thresholds have none.
+    dropout : float, default=0.0
+        Probability to drop a hidden unit of the default head.
+    hidden_sizes : sequence of int, default=(256, 256, 256)
+        Hidden layers of the default head.
+    temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
+        How the temperature of the softmax that places the steps falls over the epochs.
+    temperature_start, temperature_end : float, default=1.0 and 1e-3
+        Its ends.
+    validation_fraction : float or CV splitter, default=0.1
+        Rows held out for early stopping: a share of them (stratified for classes), or the last split of a
+        splitter, for rows in time order. Not used otherwise.
+    early_stopping : bool, default=False
+        End training when the validation loss of the hard bits has not fallen for `patience` epochs, and go back to
+        the best epoch.
+    patience : int, default=10
+        See `early_stopping`.
+    class_weight : dict label -> float, "balanced" or None, default=None
+        Multiplies the row weights: in the loss, for the initial thresholds, and in the levels. Classification only.
+    device : str, default="cpu"
+        Where to train: any torch device, or "auto" for a GPU if there is one. The result is on the CPU.
+    random_state : int, RandomState or None, default=None
+        Determines the fit on the CPU. None: fresh entropy. The global generators are never touched.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    codebook_ : Codebook
+        All that a device needs to know.
+    thresholds_ : list of d ndarrays of float32
+        In the units of X, sorted and merged.
+    n_bits_, n_levels_ : ndarray of int64 of shape (d,)
+        Bits and codes per feature.
+    net_ : skorch.NeuralNet
+        The trained net, on the CPU; ``net_.module_`` goes from raw floats to outputs.
+    head_ : nn.Module
+        The trained head.
+    history_ : DataFrame
+        A row an epoch: train_loss, valid_loss, temperature, seconds (dur).
+    n_iter_ : int
+        Epochs run.
+    best_epoch_ : int or None
+        The epoch that early stopping went back to, from 1.
+    target_mean_, target_scale_ : ndarray of float64 of shape (k,)
+        The target is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is one of differences.
+    task_ : {"regression", "classification"}
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X has string column names.
+
+    See Also
+    --------
+    BitwiseQuantizer : Thresholds that move freely.
+
+    Notes
+    -----
+    Wang et al. 2022, "Learnable Lookup Table for Neural Network Quantization"; as a rival in arXiv 2603.05172,
+    Section 4, where `granularity` is 9 or 4.
+    NOTE[DIFF]: the scales start at 3 standard deviations of all rows, not of the first batch.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skbsq import LLTQuantizer
+    >>> X, y = make_friedman1(200, random_state=0)
+    >>> quantizer = LLTQuantizer(n_bits=2, max_epochs=3, random_state=0).fit(X, y)
+    >>> quantizer.transform(X).shape, quantizer.codebook_.row_bits <= 20
+    ((200, 10), True)
+    """
+
+    _parameter_constraints: dict = {
+        **ValueQuantizer._parameter_constraints,
+        "granularity": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_bits=None,
+        *,
+        granularity=9,
+        head=None,
+        encode="ordinal",
+        missing="error",
+        task="auto",
+        max_epochs=30,
+        batch_size=256,
+        lr=2e-3,
+        lr_schedule="one-cycle",
+        threshold_lr_ratio=1.0,
+        weight_decay=0.01,
+        dropout=0.0,
+        hidden_sizes=(256, 256, 256),
+        temperature_schedule="exponential",
+        temperature_start=1.0,
+        temperature_end=1e-3,
+        validation_fraction=0.1,
+        early_stopping=False,
+        patience=10,
+        class_weight=None,
+        device="cpu",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_bits = n_bits
+        self.granularity = granularity
+        self.head = head
+        self.encode = encode
+        self.missing = missing
+        self.task = task
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.threshold_lr_ratio = threshold_lr_ratio
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.hidden_sizes = hidden_sizes
+        self.temperature_schedule = temperature_schedule
+        self.temperature_start = temperature_start
+        self.temperature_end = temperature_end
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.class_weight = class_weight
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _make_layer(self, rows, n_bits, has_missing, seed):
+        # 2 R + 1 levels, and 2 with 1 bit.
+        n_levels = value_levels(rows, n_bits, has_missing)
+        n_levels = np.where(n_levels > 2, (n_levels - 1) // 2 * 2 + 1, n_levels)
+        mean, scale = rows.moments()
+        return sq.LLTQuantization(
+            n_levels,
+            np.full(n_levels.size, 3.0),
+            granularity=self.granularity,
+            mean=mean,
+            scale=scale,
+            has_missing=has_missing,
+        )

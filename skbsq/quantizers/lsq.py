@@ -1,0 +1,179 @@
+"""Learned step sizes (LSQ) as a quantizer of features."""
+
+import numpy as np
+
+from skbsq import nn as sq
+from skbsq._checks import label
+from skbsq.quantizers._cells import features_of
+from skbsq.quantizers._joint import ValueQuantizer, value_levels
+
+__all__ = ["LSQQuantizer"]
+
+
+class LSQQuantizer(ValueQuantizer):
+    """Equal steps whose size is learned with a head (LSQ), one per feature.
+
+    The head reads multiples of the step. They become thresholds without losing a value.
+
+    The thresholds were learned with y; score them on held-out rows.
+
+    Parameters
+    ----------
+    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
+        Bits per feature, 0 or 2 to 16; None means 4. A feature of 0 bits is not sent.
+    head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
+        What reads the values. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,
+        n_outputs); an instance must have these sizes, and is copied. With a skorch net its module becomes the head,
+        and its max_epochs, batch_size, lr, optimizer, criterion, callbacks and device hold in place of ours
+        (`lr_schedule` and `weight_decay` too are then left to it); its parameters are reachable as ``head__lr``.
+        n_inputs is the number of features, and one more for each with a missing code; n_outputs the number of targets,
+        or of classes (2 for a binary target), whose outputs are logits.
+    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+        What `transform` returns: codes, thermometer bits, or levels.
+    missing : {"error", "code"}, default="error"
+        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+    task : {"auto", "regression", "classification"}, default="auto"
+        "auto": floating y is regression, even if integral; bool, string and category are classification; integer y
+        is classification up to 20 classes, else regression.
+    max_epochs : int, default=30
+        Passes over the rows.
+    batch_size : int, default=256
+        Rows a step.
+    lr : float, default=2e-3
+        Learning rate of the head (AdamW), the peak of it under one-cycle.
+    lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
+        "one-cycle" warms up and anneals the rate over the whole training.
+    threshold_lr_ratio : float, default=1.0
+        Learning rate of the steps, in multiples of the head's. 0 leaves them where they start.
+    weight_decay : float, default=0.01
+        Of the head; thresholds have none.
+    dropout : float, default=0.0
+        Probability to drop a hidden unit of the default head.
+    hidden_sizes : sequence of int, default=(256, 256, 256)
+        Hidden layers of the default head.
+    validation_fraction : float or CV splitter, default=0.1
+        Rows held out for early stopping: a share of them (stratified for classes), or the last split of a
+        splitter, for rows in time order. Not used otherwise.
+    early_stopping : bool, default=False
+        End training when the validation loss of the hard bits has not fallen for `patience` epochs, and go back to
+        the best epoch.
+    patience : int, default=10
+        See `early_stopping`.
+    class_weight : dict label -> float, "balanced" or None, default=None
+        Multiplies the row weights: in the loss, for the initial thresholds, and in the levels. Classification only.
+    device : str, default="cpu"
+        Where to train: any torch device, or "auto" for a GPU if there is one. The result is on the CPU.
+    random_state : int, RandomState or None, default=None
+        Determines the fit on the CPU. None: fresh entropy. The global generators are never touched.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    codebook_ : Codebook
+        All that a device needs to know.
+    thresholds_ : list of d ndarrays of float32
+        In the units of X, sorted and merged.
+    n_bits_, n_levels_ : ndarray of int64 of shape (d,)
+        Bits and codes per feature.
+    net_ : skorch.NeuralNet
+        The trained net, on the CPU; ``net_.module_`` goes from raw floats to outputs.
+    head_ : nn.Module
+        The trained head.
+    history_ : DataFrame
+        A row an epoch: train_loss, valid_loss, temperature, seconds (dur).
+    n_iter_ : int
+        Epochs run.
+    best_epoch_ : int or None
+        The epoch that early stopping went back to, from 1.
+    target_mean_, target_scale_ : ndarray of float64 of shape (k,)
+        The target is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is one of differences.
+    task_ : {"regression", "classification"}
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where X has string column names.
+
+    See Also
+    --------
+    BitwiseQuantizer : Thresholds that move freely.
+
+    Notes
+    -----
+    Esser et al. 2020, arXiv 1902.08153; as a rival in arXiv 2603.05172, Section 4.
+    NOTE[DIFF]: with ``missing="code"`` the lowest multiple is given up for the missing code.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skbsq import LSQQuantizer
+    >>> X, y = make_friedman1(200, random_state=0)
+    >>> quantizer = LSQQuantizer(n_bits=2, max_epochs=3, random_state=0).fit(X, y)
+    >>> quantizer.transform(X).shape, quantizer.codebook_.row_bits <= 20
+    ((200, 10), True)
+    """
+
+    def __init__(
+        self,
+        n_bits=None,
+        *,
+        head=None,
+        encode="ordinal",
+        missing="error",
+        task="auto",
+        max_epochs=30,
+        batch_size=256,
+        lr=2e-3,
+        lr_schedule="one-cycle",
+        threshold_lr_ratio=1.0,
+        weight_decay=0.01,
+        dropout=0.0,
+        hidden_sizes=(256, 256, 256),
+        validation_fraction=0.1,
+        early_stopping=False,
+        patience=10,
+        class_weight=None,
+        device="cpu",
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_bits = n_bits
+        self.head = head
+        self.encode = encode
+        self.missing = missing
+        self.task = task
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.threshold_lr_ratio = threshold_lr_ratio
+        self.weight_decay = weight_decay
+        self.dropout = dropout
+        self.hidden_sizes = hidden_sizes
+        self.validation_fraction = validation_fraction
+        self.early_stopping = early_stopping
+        self.patience = patience
+        self.class_weight = class_weight
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _make_layer(self, rows, n_bits, has_missing, seed):
+        if (n_bits == 1).any():
+            j = int(np.argmax(n_bits == 1))
+            raise ValueError(
+                f"n_bits is 1 for {label(rows.names, j)}: with 1 bit LSQ has no positive multiple, by which it scales "
+                "its gradient. Use 0 or at least 2 bits, or another quantizer."
+            )
+        n_levels = value_levels(rows, n_bits, has_missing)
+        mean, scale = rows.moments()
+        # 2 mean|z| / sqrt(Q), the mean by the weights of the rows.
+        size = np.array(
+            [
+                np.average(np.abs(own.x - mean[j]) / scale[j], weights=own.weights) if own.x.size else 0.0
+                for j, own in enumerate(features_of(rows.X, rows.weights))
+            ]
+        )
+        step = 2 * size / np.sqrt(np.maximum((n_levels - 1) // 2, 1))
+        return sq.LSQQuantization(
+            n_levels, np.where(step > 0, step, 1.0), mean=mean, scale=scale, has_missing=has_missing
+        )

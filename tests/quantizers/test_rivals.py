@@ -1,0 +1,107 @@
+"""SoftQuantizer, LSQQuantizer and LLTQuantizer: what they do beyond the contract."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+from skbsq import LLTQuantizer, LSQQuantizer, SoftQuantizer
+
+QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
+RIVALS = [
+    SoftQuantizer(**QUICK),
+    SoftQuantizer(learn_values=True, **QUICK),
+    LSQQuantizer(**QUICK),
+    LLTQuantizer(**QUICK),
+    LLTQuantizer(granularity=4, **QUICK),
+]
+each = pytest.mark.parametrize("rival", RIVALS, ids=str)
+NAN = float("nan")
+
+
+@pytest.fixture
+def data(rng):
+    X = rng.normal(size=(200, 3)).astype(np.float32)
+    return X, X[:, 0] ** 2 + X[:, 1] + 0.1 * rng.normal(size=200)
+
+
+@each
+def test_training_loss_goes_down(rival, rng):
+    X = rng.normal(size=(1000, 3))
+    y = np.abs(X[:, 0]) + X[:, 1]
+    rival = clone(rival).set_params(n_bits=3, max_epochs=15, lr=5e-3, hidden_sizes=(32,)).fit(X, y)
+    loss = rival.history_["train_loss"]
+    assert loss.iloc[-1] < 0.3 * loss.iloc[0]
+
+
+@each
+@pytest.mark.parametrize("n_bits", [2, 4, 8, [0, 2, 3]])
+def test_codes_stand_for_what_the_head_read(rival, n_bits, data):
+    """The frozen net reads the value of each code, and gives for codes what it gives for floats."""
+    X, y = data
+    quantizer = clone(rival).set_params(n_bits=n_bits).fit(X, y)
+    widths = np.broadcast_to(n_bits, 3)
+    assert (quantizer.n_bits_ <= widths).all()
+    assert quantizer.n_levels_[2] > 2
+    module = quantizer.net_.module_
+    codes = torch.from_numpy(quantizer.transform(X).astype(np.int32))
+    with torch.no_grad():
+        values = module.quantization.from_codes(codes)
+        assert torch.equal(module.quantization(torch.from_numpy(X)), values)
+        assert torch.equal(module(torch.from_numpy(X)), module.from_codes(codes))
+    assert values.shape == (200, 3)
+    for j in range(3):
+        assert len(np.unique(values[:, j])) <= quantizer.n_levels_[j]
+
+
+@each
+def test_missing_values_have_their_own_code(rival, data):
+    X, y = data
+    X[::7, 0] = NAN
+    quantizer = clone(rival).set_params(n_bits=2, missing="code").fit(X, y)
+    codes = quantizer.transform(X)
+    assert (codes[::7, 0] == quantizer.n_levels_[0] - 1).all()
+    assert (codes[1::7, 0] < quantizer.n_levels_[0] - 1).all()
+    assert (quantizer.n_bits_ <= 2).all()
+    assert quantizer.net_.module_.quantization(torch.from_numpy(X)).shape == (200, 6)
+
+
+@each
+def test_constant_features_cost_nothing(rival, data):
+    X, y = data
+    X[:, 1] = 5.0
+    quantizer = clone(rival).set_params(n_bits=3).fit(X, y)
+    assert quantizer.n_bits_[1] == 0
+    assert quantizer.codebook_.levels[1].tolist() == [5.0]
+
+
+def test_lsq_refuses_one_bit(data):
+    with pytest.raises(ValueError, match="n_bits is 1 for feature 1: with 1 bit LSQ"):
+        LSQQuantizer([2, 1, 2], **QUICK).fit(*data)
+
+
+def test_one_bit(data):
+    for rival in (SoftQuantizer(1, **QUICK), LLTQuantizer(1, **QUICK)):
+        assert (rival.fit(*data).n_levels_ == 2).all()
+
+
+def test_steps_start_as_in_the_paper(data):
+    X, y = data
+    quantizer = LSQQuantizer(4, threshold_lr_ratio=0.0, **QUICK).fit(X, y)
+    z = (X - X.mean(axis=0)) / X.std(axis=0)
+    step = 2 * np.abs(z).mean(axis=0) / np.sqrt(7) * X.std(axis=0)
+    for t, s in zip(quantizer.thresholds_, step, strict=True):
+        np.testing.assert_allclose(np.diff(t), s, rtol=1e-4)
+
+
+def test_tables_start_uniform(data):
+    X, y = data
+    quantizer = LLTQuantizer(3, threshold_lr_ratio=0.0, **QUICK).fit(X, y)
+    step = 3 * X.std(axis=0) / 3
+    for t, s in zip(quantizer.thresholds_, step, strict=True):
+        np.testing.assert_allclose(np.diff(t)[:2], s, rtol=1e-3)
+
+
+def test_granularity_is_checked(data):
+    with pytest.raises(ValueError, match="granularity"):
+        LLTQuantizer(2, granularity=0, **QUICK).fit(*data)

@@ -14,8 +14,8 @@ _FAR_BELOW = -1e6
 class ValueQuantization(nn.Module):
     """A layer that gives one value per feature, at test time one of a few.
 
-    A subclass says in `_soften` what the head sees in training, and what it sees at test time by `_position`, which does
-    not fall as x rises, and `_position_values`. `fold` then finds the thresholds, whatever these compute.
+    A subclass says in `_soften` what the head sees in training, and by `_position`, which does not fall as x rises, and
+    `_position_values` what it sees at test time. `fold` then finds the thresholds, whatever these compute.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import pandas as pd
 
 from benchmarks.command import add_data_dir, append_row, plain_errors, positive, print_table, run_jobs
 from benchmarks.datasets import NAMES, load
-from benchmarks.methods import METHODS, cells, measure
+from benchmarks.methods import ALL_METHODS, METHODS, cells, measure
 from benchmarks.results import COLUMNS, KEY, read_results, summarize
 
 
@@ -62,7 +62,7 @@ def main(argv=None):
     parser.add_argument("--n-samples", type=positive, metavar="N", help="rows of fried; the other sets come whole")
     parser.add_argument("--bits", type=positive, nargs="+", default=[2, 4], metavar="B", help="bits per feature")
     parser.add_argument(
-        "--methods", nargs="+", default=METHODS, choices=METHODS, metavar="METHOD", help="of %(choices)s"
+        "--methods", nargs="+", default=METHODS, choices=ALL_METHODS, metavar="METHOD", help="of %(choices)s"
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[*range(42, 52)], metavar="SEED", help="one per split")
     parser.add_argument("--max-epochs", type=positive, default=30, metavar="N", help="default: %(default)s")

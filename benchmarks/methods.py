@@ -1,15 +1,22 @@
-"""The methods that are compared, all with the same head, and how one of them is measured."""
+"""The methods that are compared, each as an estimator or a pipeline, and how one of them is measured."""
 
 import time
 
+from sklearn.base import BaseEstimator, clone
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from skbsq import (
     BitwiseClassifier,
+    BitwiseQuantizer,
     BitwiseRegressor,
     KMeansQuantizer,
+    LLTQuantizer,
+    LSQQuantizer,
     QuantileQuantizer,
+    SoftQuantizer,
     TreeQuantizer,
     UniformQuantizer,
 )
@@ -21,41 +28,123 @@ FIXED = {
     "kmeans": KMeansQuantizer,
     "tree": TreeQuantizer,
 }
+# With our training: learned bits, fixed ones behind the same head, and floats.
 METHODS = ("bitwise", *FIXED, "floats")
+# With the training of arXiv 2603.05172, by its names.
+PAPER_METHODS = (
+    *("FP", "Po-MQ", "Po-QQ", "Pr-MQ", "Pr-QQ", "Bw-MQ", "Bw-QQ"),
+    *("SQ", "SQ+", "Bw-SQ", "LSQ", "LLT-9", "LLT-4"),
+)
+# Another receiver: gradient boosting on the codes.
+BOOSTED_METHODS = ("quantile+boosting", "bitwise+boosting")
+ALL_METHODS = (*METHODS, *PAPER_METHODS, *BOOSTED_METHODS)
+
+# The temperature falls to a thousandth, one of the two ends that the paper's search tries; so is the learning rate one
+# of two.
+PAPER_TRAINING: dict = {"batch_size": 512, "lr": 1e-3, "lr_schedule": "constant", "weight_decay": 0.0}
 
 
 def cells(methods, bits):
     """Pairs of method and bits to measure: each method at each width, floats once."""
-    return [(method, b) for method in methods for b in ([FLOAT_BITS] if method == "floats" else bits)]
+    return [(method, b) for method in methods for b in ([FLOAT_BITS] if method in ("floats", "FP") else bits)]
 
 
-def predictor(method, bits, task, **training):
-    """An unfitted predictor.
+def build(method, bits, task, *, missing="error", random_state=None, **training):
+    """An unfitted estimator or pipeline.
 
     Parameters
     ----------
     method : str
-        One of `METHODS`: "bitwise" learns the thresholds with the head, "floats" gives the head the features
-        themselves, and the others fix the thresholds before.
+        One of `ALL_METHODS`. "bitwise" learns the thresholds with the head, "floats" gives the head the features
+        themselves, "uniform", ... fix the thresholds before; with "+boosting" the head makes way for gradient boosting
+        once the codes are there. The others are those of the paper.
     bits : int
-        Per feature; without a meaning for "floats".
+        Per feature; without a meaning for "floats" and "FP".
     task : {"regression", "classification"}
+    missing : {"error", "code"}, default="error"
+    random_state : int, default=None
     **training
         Parameters of the predictor.
 
     Returns
     -------
-    BitwiseRegressor or BitwiseClassifier
+    BitwiseRegressor, BitwiseClassifier, Pipeline or QuantizedAfterwards
     """
-    kind = BitwiseRegressor if task == "regression" else BitwiseClassifier
+    training = {"missing": missing, "random_state": random_state, **training}
+    predictor = BitwiseRegressor if task == "regression" else BitwiseClassifier
+    boosting = HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
     if method == "bitwise":
-        return kind(bits, **training)
+        return predictor(bits, **training)
     if method == "floats":
-        return kind(quantizer="passthrough", **training)
-    quantizer = FIXED[method](bits)
-    if method == "tree":
-        quantizer.set_params(task=task)
-    return kind(quantizer=quantizer, **training)
+        return predictor(quantizer="passthrough", **training)
+    if method in FIXED:
+        quantizer = FIXED[method](bits)
+        return predictor(quantizer=quantizer.set_params(task=task) if method == "tree" else quantizer, **training)
+    if method == "quantile+boosting":
+        return make_pipeline(QuantileQuantizer(bits, missing=missing), boosting(random_state=random_state))
+    if method == "bitwise+boosting":
+        return make_pipeline(BitwiseQuantizer(bits, task=task, **training), boosting(random_state=random_state))
+
+    training = {**PAPER_TRAINING, **training}
+    floats = predictor(quantizer="passthrough", **training)
+    uniform = UniformQuantizer(bits, missing=missing, levels="midpoint")
+    quantile = QuantileQuantizer(bits, missing=missing, levels="midpoint", quantile_method="linear", ties="merge")
+    learned = {
+        "SQ": SoftQuantizer(bits, init=quantile),
+        "SQ+": SoftQuantizer(bits, init=quantile, learn_values=True),
+        "Bw-SQ": BitwiseQuantizer(bits, init=quantile, forward="soft", threshold_lr_ratio=1.0),
+        "LSQ": LSQQuantizer(bits),
+        "LLT-9": LLTQuantizer(bits, granularity=9),
+        "LLT-4": LLTQuantizer(bits, granularity=4),
+    }
+    if method == "FP":
+        return floats
+    if method in learned:
+        return predictor(quantizer=learned[method], **training)
+    when, _, rule = method.partition("-")
+    quantizer = {"MQ": uniform, "QQ": quantile}[rule]
+    if when == "Bw":
+        return predictor(quantizer=quantizer, **training)
+    quantizer.set_params(encode="value")
+    return make_pipeline(quantizer, floats) if when == "Pr" else QuantizedAfterwards(quantizer, floats)
+
+
+class QuantizedAfterwards(BaseEstimator):
+    """A model of floats whose inputs are quantized only when it predicts.
+
+    Parameters
+    ----------
+    quantizer : transformer
+        From floats to values in their place.
+    model : estimator
+    """
+
+    def __init__(self, quantizer, model):
+        self.quantizer = quantizer
+        self.model = model
+
+    def fit(self, X, y):
+        """Fit both on the floats."""
+        self.quantizer_ = clone(self.quantizer).fit(X)
+        self.model_ = clone(self.model).fit(X.to_numpy(), y)
+        return self
+
+    def predict(self, X):
+        """Predict from the values that stand for the floats."""
+        return self.model_.predict(self.quantizer_.transform(X))
+
+    def predict_proba(self, X):
+        """Class probabilities from the values that stand for the floats."""
+        return self.model_.predict_proba(self.quantizer_.transform(X))
+
+
+def codebook_of(model):
+    """The codebook behind which a fitted model stands; None for one of floats."""
+    if isinstance(model, Pipeline):
+        model = model[0]
+    elif isinstance(model, QuantizedAfterwards):
+        model = model.quantizer_
+    return None if getattr(model, "quantizer", None) == "passthrough" else model.codebook_
 
 
 def split(data, seed, test_size=0.1):
@@ -87,7 +176,7 @@ def measure(data, method, bits, seed, *, test_size=0.1, **training):
     ----------
     data : Dataset
     method : str
-        One of `METHODS`.
+        One of `ALL_METHODS`.
     bits : int
     seed : int
         Of the split and of the predictor.
@@ -103,7 +192,7 @@ def measure(data, method, bits, seed, *, test_size=0.1, **training):
     """
     X_train, X_test, y_train, y_test = split(data, seed, test_size)
     missing = "code" if data.X.isna().to_numpy().any() else "error"
-    model = predictor(method, bits, data.task, missing=missing, random_state=seed, **training)
+    model = build(method, bits, data.task, missing=missing, random_state=seed, **training)
     start = time.perf_counter()
     model.fit(X_train, y_train)
     seconds = time.perf_counter() - start
@@ -112,10 +201,11 @@ def measure(data, method, bits, seed, *, test_size=0.1, **training):
     if data.task == "regression":
         error = mean_squared_error(y_test, model.predict(X_test))
     else:
-        error = log_loss(y_test, model.predict_proba(X_test), labels=model.classes_)
+        error = log_loss(y_test, model.predict_proba(X_test), labels=sorted(y_train.unique()))
         accuracy = accuracy_score(y_test, model.predict(X_test))
     float_bits = FLOAT_BITS * data.X.shape[1]
-    row_bits = float_bits if method == "floats" else model.codebook_.row_bits
+    codebook = codebook_of(model)
+    row_bits = float_bits if codebook is None else codebook.row_bits
     return {
         "dataset": data.name,
         "bits": bits,

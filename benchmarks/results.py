@@ -4,7 +4,7 @@ import pandas as pd
 
 from benchmarks.command import read_rows
 from benchmarks.datasets import NAMES
-from benchmarks.methods import METHODS
+from benchmarks.methods import ALL_METHODS
 
 # Beside the cell itself, what it was run with: rows of other settings must not be taken for it.
 SETTINGS = ["n_rows", "max_epochs", "hidden_sizes"]
@@ -36,7 +36,7 @@ def summarize(results):
     paired = results.merge(floats, on=["dataset", "seed"], how="left", suffixes=("", "_floats"))
     paired["ratio"] = paired["error"] / paired["error_floats"]
     paired["dataset"] = pd.Categorical(paired["dataset"], NAMES)
-    paired["method"] = pd.Categorical(paired["method"], METHODS)
+    paired["method"] = pd.Categorical(paired["method"], ALL_METHODS)
     paired["accuracy"] = paired["accuracy"].astype(float)  # all None where every set is a regression
     return paired.groupby(["dataset", "bits", "method"], observed=True, as_index=False).agg(
         seeds=("seed", "nunique"),

@@ -3,9 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.pipeline import Pipeline
 
 from benchmarks.datasets import Dataset, load
-from benchmarks.methods import METHODS, cells, measure, predictor, split
+from benchmarks.methods import (
+    ALL_METHODS,
+    METHODS,
+    PAPER_METHODS,
+    PAPER_TRAINING,
+    build,
+    cells,
+    codebook_of,
+    measure,
+    split,
+)
 
 TINY = {"max_epochs": 2, "hidden_sizes": [8]}
 
@@ -17,31 +28,33 @@ def fried():
 
 def test_floats_are_measured_once():
     assert cells(["bitwise", "floats"], [2, 4]) == [("bitwise", 2), ("bitwise", 4), ("floats", 32)]
+    assert cells(["FP", "Po-MQ"], [2]) == [("FP", 32), ("Po-MQ", 2)]
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
 @pytest.mark.parametrize("method", METHODS)
 def test_same_predictor_for_every_method(method, task):
-    model = predictor(method, 3, task, **TINY)
-    baseline = predictor("bitwise", 3, task, **TINY)
+    model = build(method, 3, task, **TINY)
+    baseline = build("bitwise", 3, task, **TINY)
     differing = {k for k, v in model.get_params(deep=False).items() if v != baseline.get_params(deep=False)[k]}
     assert differing <= {"quantizer", "n_bits"}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ALL_METHODS)
 def test_measure_regression(method, fried):
     row = measure(fried, method, 2, 0, **TINY)
     assert row["dataset"] == "fried"
-    assert row["row_bits"] == (320 if method == "floats" else 20)
+    assert row["row_bits"] == (320 if method in ("floats", "FP") else 20)
     assert row["compression"] == 320 / row["row_bits"]
     assert row["accuracy"] is None
     assert np.isfinite(row["error"])
     assert row["fit_seconds"] > 0
 
 
-def test_measure_classification(fried):
+@pytest.mark.parametrize("method", ["tree", "Po-QQ", "Pr-MQ", "SQ+", "LLT-4", "bitwise+boosting"])
+def test_measure_classification(method, fried):
     data = Dataset("two", fried.X, (fried.y > fried.y.median()).astype(int), "classification")
-    row = measure(data, "tree", 2, 0, **TINY)
+    row = measure(data, method, 2, 0, **TINY)
     assert 0 <= row["accuracy"] <= 1
     assert row["error"] > 0
 
@@ -49,7 +62,7 @@ def test_measure_classification(fried):
 def test_missing_values_get_a_code(fried):
     X = fried.X.copy()
     X.iloc[::7, 0] = np.nan
-    for method in METHODS:
+    for method in ALL_METHODS:
         assert np.isfinite(measure(Dataset("holes", X, fried.y, "regression"), method, 2, 0, **TINY)["error"])
 
 
@@ -65,3 +78,40 @@ def test_split_of_classes_is_stratified():
     data = Dataset("rare", pd.DataFrame({"a": range(100)}), pd.Series([1] * 20 + [0] * 80), "classification")
     _, _, y_train, y_test = split(data, 0)
     assert (y_train.sum(), y_test.sum()) == (18, 2)
+
+
+def test_rows_of_the_paper_train_as_it_does():
+    for method in PAPER_METHODS:
+        model = build(method, 2, "regression", **TINY)
+        model = getattr(model, "model", model)
+        model = model[-1] if isinstance(model, Pipeline) else model
+        found = model.get_params(deep=False)
+        assert {key: found[key] for key in PAPER_TRAINING} == PAPER_TRAINING
+        assert found["max_epochs"] == 2
+
+
+@pytest.mark.parametrize("rule", ["MQ", "QQ"])
+def test_the_rules_of_the_paper(rule, fried):
+    """Thresholds by the formulas, levels at the middles; quantized before, after, or as bits alike."""
+    X = fried.X.to_numpy()
+    books = [
+        codebook_of(build(f"{when}-{rule}", 2, "regression", **TINY).fit(fried.X, fried.y))
+        for when in ("Po", "Pr", "Bw")
+    ]
+    assert books[0].fingerprint == books[1].fingerprint == books[2].fingerprint
+    low, high = X.min(axis=0), X.max(axis=0)
+    expected = {
+        "MQ": low + (high - low) / 3 * (np.arange(3)[:, None] + 0.5),
+        "QQ": np.quantile(X, [0.25, 0.5, 0.75], axis=0),
+    }[rule]
+    np.testing.assert_allclose(np.array(books[0].thresholds).T, expected, rtol=1e-5)
+    for t, levels in zip(books[0].thresholds, books[0].levels, strict=True):
+        np.testing.assert_allclose(levels[1:-1], (t[1:] + t[:-1]) / 2, rtol=1e-6)
+
+
+def test_quantized_afterwards_is_fitted_on_floats(fried):
+    model = build("Po-QQ", 2, "regression", random_state=0, **TINY).fit(fried.X, fried.y)
+    alone = build("FP", 2, "regression", random_state=0, **TINY).fit(fried.X.to_numpy(), fried.y)
+    values = model.quantizer_.transform(fried.X)
+    np.testing.assert_array_equal(model.predict(fried.X), alone.predict(values))
+    assert not np.array_equal(model.predict(fried.X), alone.predict(fried.X.to_numpy()))

@@ -250,7 +250,7 @@ class Grid:
         self.table, self.shift, depth = None, None, n.bit_length()
         if fine and n:
             middle = thresholds[n // 2]
-            tables = [_table(thresholds - shift, dtype) for shift in (np.float32(0), middle)]
+            tables = [_table(_shifted(thresholds, shift), dtype) for shift in (np.float32(0), middle)]
             best = min(range(2), key=lambda i: tables[i][1])
             self.table, depth = tables[best]
             self.shift = middle if best else None
@@ -379,7 +379,7 @@ def decode(codes, levels, offsets):
     out = np.empty(codes.shape, dtype=np.float32)
 
     def look_up(rows):
-        np.take(levels, codes[rows] + offsets, out=out[rows], mode="clip")
+        np.take(levels, codes[rows].astype(np.intp) + offsets, out=out[rows], mode="clip")
         return True
 
     _for_blocks(lambda: look_up, len(codes), BLOCK // codes.shape[1], total=codes.size)
@@ -390,16 +390,21 @@ def thermometer(codes, columns):
     """Bits ``low < code[j] <= high`` for each row (j, low, high) of `columns`: uint8 of shape (n, n_columns)."""
     out = np.empty((codes.shape[0], len(columns)), dtype=np.uint8)
     features, first = np.unique(columns[:, 0], return_index=True)
-    tables = []
+    parts = []
     for j, (start, stop) in zip(features.tolist(), pairwise([*first.tolist(), len(columns)]), strict=True):
-        # The bits of every code, to be copied row by row.
         _, low, high = columns[start:stop].T
         code = np.arange(high.max() + 1)[:, None]
-        tables.append((j, start, stop, ((low < code) & (code <= high)).astype(np.uint8)))
+        # The bits of every code, to be copied row by row; but a table pays only for more rows than it has.
+        table = ((low < code) & (code <= high)).astype(np.uint8) if len(code) <= len(codes) else None
+        parts.append((j, slice(start, stop), low, high, table))
 
     def look_up(rows):
-        for j, start, stop, bits in tables:
-            out[rows, start:stop] = np.take(bits, codes[rows, j], axis=0, mode="clip")
+        for j, own, low, high, table in parts:
+            if table is not None:
+                out[rows, own] = np.take(table, codes[rows, j], axis=0, mode="clip")
+            else:
+                code = codes[rows, j, None]
+                out[rows, own] = (low < code) & (code <= high)
         return True
 
     _for_blocks(lambda: look_up, len(out), BLOCK // max(1, out.shape[1]), total=out.size)

@@ -92,6 +92,21 @@ def test_decode_refuses(codes, message):
         book.decode(codes)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64, np.uint64])
+def test_decode_takes_every_integer(dtype):
+    book = Codebook.from_thresholds([[0], [0]], levels=[[1, 2], [3, 4]])
+    np.testing.assert_array_equal(book.decode(np.array([[0, 1], [1, 0]]).astype(dtype)), [[1, 4], [2, 3]])
+
+
+def test_thermometer_of_many_levels_and_few_rows():
+    """Without a table of all codes, as with one."""
+    book = Codebook.from_thresholds([np.arange(300), [0]], missing="code")
+    codes = np.array([[0, 2], [7, 1], [300, 0], [301, 1]])
+    few, many = book.thermometer(codes), book.thermometer(np.tile(codes, (100, 1)))
+    np.testing.assert_array_equal(np.tile(few, (100, 1)), many)
+    np.testing.assert_array_equal(few.sum(axis=1), [1, 8, 300, 2])
+
+
 def test_decode_takes_whole_floats():
     np.testing.assert_array_equal(Codebook.from_thresholds([[0]], levels=[[1, 2]]).decode([[1.0]]), [[2]])
 

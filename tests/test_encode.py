@@ -280,3 +280,10 @@ def test_tables_stay_small(rng):
     codes, _ = encoder.encode(X, kernel="grid")
     np.testing.assert_array_equal(codes, np.clip(np.ceil(X), 0, 30))
     assert not Grid(book.thresholds[0], np.uint8, fine=False).table
+
+
+def test_thresholds_far_apart_are_no_overflow(rng):
+    t = np.float32([-3e38, *np.linspace(2e38, 3e38, 30)])
+    x = np.append(neighbours(t), rng.uniform(-3e38, 3e38, size=2000).astype(np.float32))
+    book = Codebook.from_thresholds([t])
+    np.testing.assert_array_equal(book.encode(x[:, None]).ravel(), (x[:, None] > t).sum(axis=1))

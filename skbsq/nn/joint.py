@@ -49,7 +49,7 @@ class JointNet(nn.Module):
         self._set_column_map(column_map)
 
     def forward(self, x):
-        linear = self._tabulated(x)
+        linear = self._tabulated(x.device)
         if linear is None or (self.training and not self._table_pays()):
             return self.head(self.quantization(x))
         return self._after_first(table_linear(x, self.quantization, linear, self.layout))
@@ -65,11 +65,29 @@ class JointNet(nn.Module):
         -------
         Tensor of float32 of shape (n, n_outputs)
         """
-        linear = self._tabulated(codes)
+        return self.decoder(codes.device)(codes)
+
+    def decoder(self, device="cpu"):
+        """What `from_codes` does, as a function for many calls with the same weights.
+
+        Parameters
+        ----------
+        device : torch.device or str, default="cpu"
+            Of the codes.
+
+        Returns
+        -------
+        callable
+            From a Tensor of an integer type of shape (n, d) to one of float32 of shape (n, n_outputs).
+        """
+        linear = self._tabulated(torch.device(device))
         if linear is None:
-            return self.head(self.quantization.from_codes(codes))
-        table = self._code_table(linear)
-        return self._after_first(sum_rows(table, codes + self.quantization.offsets, len(table) - 1))
+            return lambda codes: self.head(self.quantization.from_codes(codes))
+        if torch.is_grad_enabled():
+            # The finished table would pass no gradients to the weights.
+            return lambda codes: self(self.quantization.floats(codes))
+        table, offsets = self._code_table(linear), self.quantization.offsets
+        return lambda codes: self._after_first(sum_rows(table, codes + offsets, len(table) - 1))
 
     def freeze(self, codebook, column_map=None):
         """Put a codebook in the place of whatever quantized so far; the head keeps its weights.
@@ -110,7 +128,7 @@ class JointNet(nn.Module):
 
     def __getstate__(self):
         # The table is made anew from the weights.
-        return {**self.__dict__, "_cached": (None, None)}
+        return {**self.__dict__, "_cached": None}
 
     def _set_column_map(self, column_map):
         self.register_buffer("column_map", None if column_map is None else torch.from_numpy(column_map))
@@ -118,11 +136,13 @@ class JointNet(nn.Module):
         if hasattr(self.quantization, "set_column_map"):
             self.quantization.set_column_map(column_map)
             self.layout = TableLayout(self.quantization, column_map)
-        self._cached = (None, None)
+        elif column_map is not None:
+            raise ValueError(f"{type(self.quantization).__name__} takes no column_map: its outputs come in one order.")
+        self._cached = None
 
-    def _tabulated(self, rows):
+    def _tabulated(self, device):
         """The linear layer that the head begins with, if it and the bits can be a table; else None."""
-        if self.layout is None or rows.device.type != "cpu":
+        if self.layout is None or device.type != "cpu":
             return None
         return _first_linear(self.head)
 
@@ -130,13 +150,11 @@ class JointNet(nn.Module):
         return self.layout.pays and getattr(self.quantization, "hard", True)
 
     def _code_table(self, linear):
-        state = [(p.data_ptr(), p._version) for p in linear.parameters()]
-        made_of, table = self._cached
-        if made_of != state:
-            with torch.no_grad():
-                table = code_table(self.quantization, linear, self.layout)
-            self._cached = (state, table)
-        return table
+        """The table of the codes; made anew where the layer is not what it was made of, compared in full."""
+        now = [parameter.detach() for parameter in linear.parameters()]
+        if self._cached is None or not all(map(_equal, now, self._cached[0])):
+            self._cached = [parameter.clone() for parameter in now], code_table(self.quantization, linear, self.layout)
+        return self._cached[1]
 
     def _after_first(self, hidden):
         """The head without its first layer."""
@@ -154,4 +172,9 @@ def _first_linear(head):
 
 
 def _has_hooks(module):
-    return bool(module._forward_pre_hooks or module._forward_hooks or module._backward_hooks)
+    hooks = module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks
+    return any(hooks)
+
+
+def _equal(one, other):
+    return one.shape == other.shape and torch.equal(one, other)

@@ -106,7 +106,7 @@ class BitwiseQuantization(nn.Module):
     Notes
     -----
     Shape: (n, d) float32 to (n, T + M) float32, a column per threshold, feature by feature, then one per
-    feature with a missing bit.
+    feature with a missing bit; or what `set_column_map` chose of these, as a `JointNet` does.
 
     arXiv 2603.05172, Section 3.
     NOTE[DIFF]: the paper trains on the sigmoids alone ("soft"). A head that has only seen sigmoids meets
@@ -233,7 +233,8 @@ class Thermometer(nn.Module):
 
     Notes
     -----
-    Shape: (n, d) float32 to (n, n_columns) float32, the columns of `Codebook.thermometer`.
+    Shape: (n, d) float32 to (n, n_columns) float32, the columns of `Codebook.thermometer`; or what `set_column_map`
+    chose of these, as a `JointNet` does.
 
     Examples
     --------
@@ -272,6 +273,23 @@ class Thermometer(nn.Module):
 
     def forward(self, x):
         return self.from_codes(self.encode(x))
+
+    def floats(self, codes):
+        """Floats that have given codes: a threshold is the largest that does not lie above it.
+
+        Parameters
+        ----------
+        codes : Tensor of a signed integer type of shape (n, d)
+
+        Returns
+        -------
+        Tensor of float32 of shape (n, d)
+            Infinity for the top code of the numbers, NaN for the missing code.
+        """
+        last = self.thresholds.shape[1] - 1
+        floats = self.thresholds.gather(1, codes.T.long().clamp(max=last)).T
+        has_missing = self.missing_code.T > 0
+        return floats.masked_fill(has_missing & (codes == self.missing_code.T), torch.nan)
 
     def column_thresholds(self):
         """Threshold of each column, infinity for the missing bits: float32 of shape (n_columns,)."""

@@ -20,7 +20,7 @@ class SoftQuantization(ValueQuantization):
     has_missing : ndarray of bool of shape (d,), default=None
         Features with an indicator of NaN. None: none.
     learn_values : bool, default=False
-        Learn what each code stands for (SQ+), from 0, 1, 2, ... on. False: it is the code itself (SQ).
+        Learn what each code stands for (SQ+), from 0, 1, 2, ... on. False: it is the number of thresholds below (SQ).
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class SoftQuantization(ValueQuantization):
     def _position(self, x):
         thresholds, _ = self._sorted()
         columns = x.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf).T.contiguous()
-        return torch.searchsorted(thresholds, columns).clamp(max=thresholds.shape[1]).T
+        return torch.searchsorted(thresholds, columns).T
 
     def _position_values(self):
         _, order = self._sorted()

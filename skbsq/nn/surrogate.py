@@ -92,8 +92,9 @@ def felt_range(z, theta, temperature):
     high = torch.where(real, theta, -limit).amax(1) + far
     low = torch.maximum(low, z.where(z > -torch.inf, torch.inf).amin(1))
     high = torch.minimum(high, z.amax(1))
-    half = ((high - low) / 2).clamp(min=temperature)
-    return (low + high) / 2, half
+    middle = torch.where(low <= high, low + (high - low) / 2, 0.0)  # no row is felt where all are missing
+    # A little wider, so that rounding leaves no row outside.
+    return middle, ((high - low) / 2 * (1 + 1e-5)).clamp(min=temperature)
 
 
 def n_terms(half):
@@ -114,7 +115,7 @@ def series(z, theta, weight, grad, temperature, middle, half):
     node_angle = (angle + 0.5) * (math.pi / terms)
     # Row i spreads over the nodes by the values of their cardinal polynomials at its place.
     cosines = torch.cos(angle[:, None] * torch.acos(unit.clamp(-1, 1))[:, None])
-    cosines *= (unit.abs() <= 1)[:, None]
+    cosines.masked_fill_((unit.abs() > 1)[:, None], 0.0)
     cardinal = torch.cos(node_angle[:, None] * angle) * (2 / terms)
     cardinal[:, 0] /= 2
     spread = cardinal @ cosines  # (f, terms, n)

@@ -243,7 +243,7 @@ class _TableLinear(torch.autograd.Function):
             own = part.view(sums)
             running_sums(own, out=own, reverse=True)
             row_of_input[part.slots] = part.group.first + torch.arange(own.shape[1])
-        grad_weight = sums.index_select(0, row_of_input[:-1]).T
+        grad_weight = sums.index_select(0, row_of_input[:-1]).T if ctx.needs_input_grad[1] else None
         grad_bias = grad.sum(0) if ctx.needs_input_grad[2] else None
         grad_theta = None
         if ctx.needs_input_grad[0]:

@@ -1,7 +1,7 @@
 """The one training function."""
 
 import dis
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from traceback import walk_tb
 
@@ -95,7 +95,7 @@ class ProgressBar(Callback):
             del self.bar_
 
 
-def train(net, rows, validation=None, *, generator, patience=None, verbose=0):
+def train(net, rows, validation=None, *, generator, patience=None, verbose=0, any_order=False):
     """Train a net, silently by default; afterwards it is on the CPU and in evaluation mode.
 
     Parameters
@@ -111,6 +111,9 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0):
         With validation rows: end after so many epochs without a lower loss, and keep the best epoch's weights.
     verbose : int, default=0
         1 shows a progress bar.
+    any_order : bool, default=False
+        Let the weights lie in memory in the order that suits training: they may then not be contiguous to a callback
+        that looks at them. Afterwards they are.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0):
         own.append(ProgressBar())
     net.callbacks = [*(net.callbacks or []), *own]
     net.initialize()
-    _keep_from_denormal(net.optimizer_)
+    rounding = _keep_from_denormal(net.optimizer_)
     best = next((c for _, c in net.callbacks_ if isinstance(c, BestEpoch)), None)
     bar = next((c for _, c in net.callbacks_ if isinstance(c, ProgressBar)), None)
 
@@ -144,7 +147,7 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0):
     try:
         # Not net.fit: it swallows Ctrl-C.
         net.notify("on_train_begin", X=rows, y=None)
-        with _stored_by_input(net), _ends_when_a_callback_says_so():
+        with _stored_by_input(net) if any_order else nullcontext(), _ends_when_a_callback_says_so():
             try:
                 net.fit_loop(rows)
             except KeyError as error:
@@ -156,6 +159,7 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0):
                 ) from error
         net.notify("on_train_end", X=rows, y=None)
     finally:
+        rounding.remove()
         if bar is not None:
             bar.close()
     if best is not None:
@@ -191,7 +195,7 @@ def _raised_by_a_callback(traceback):
 
 
 def _keep_from_denormal(optimizer):
-    """Round the running means of an optimizer to zero before they get denormal, which would slow down every step.
+    """Round an optimizer's running mean of gradients to zero before it gets denormal, which slows down every step.
 
     The mean gradient of a weight that gets none any more falls by a constant factor a step. Long before it is
     denormal it has no effect.
@@ -201,11 +205,11 @@ def _keep_from_denormal(optimizer):
     def round_to_zero(*_):
         if next(steps) % _STEPS_TO_ROUND == 0:
             for state in optimizer.state.values():
-                for mean in state.values():
-                    if torch.is_tensor(mean) and mean.is_floating_point() and mean.dim():
+                for mean in (state.get("exp_avg"), state.get("momentum_buffer")):
+                    if mean is not None:
                         mean.copy_(nn.functional.hardshrink(mean, _NO_EFFECT))
 
-    optimizer.register_step_post_hook(round_to_zero)
+    return optimizer.register_step_post_hook(round_to_zero)
 
 
 @contextmanager
@@ -215,7 +219,8 @@ def _stored_by_input(net):
     A fused optimizer, which copies what is not contiguous, is given the transpose of it, which shares its memory.
     """
     weight = net.module_.trained_by_table() if isinstance(net.module_, JointNet) else None
-    if weight is None or weight.device.type != "cpu" or not net.optimizer_.defaults.get("fused"):
+    fused = net.optimizer_.defaults.get("fused")
+    if weight is None or weight.device.type != "cpu" or not (fused and weight.requires_grad):
         yield
         return
     weight.data = weight.data.T.contiguous().T

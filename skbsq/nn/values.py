@@ -98,7 +98,7 @@ class ValueQuantization(nn.Module):
         """The thresholds between the positions, and the value of each code.
 
         A threshold is the largest float32 at which the layer still gives the lower value, found by bisection over the
-        floats: nothing is lost, whatever the layer rounds. Values that no float reaches are left out.
+        floats: nothing is lost, whatever the layer rounds. Values that no float reaches are left out. On the CPU only.
 
         Returns
         -------
@@ -106,14 +106,14 @@ class ValueQuantization(nn.Module):
             One value more than thresholds.
         """
         with torch.no_grad():
-            table = self._position_values().cpu().numpy()
+            table = self._position_values().numpy()
             ends = _last_floats(self._position, table.shape[1] - 1, table.shape[0])
             thresholds = [np.unique(own[(own >= -_FLOAT32_MAX) & (own < _FLOAT32_MAX)]) for own in ends.T]
             # Each code by a float that has it: the smallest above the threshold before.
             reached = np.full((max(t.size for t in thresholds) + 1, len(thresholds)), -_FLOAT32_MAX, dtype=np.float32)
             for j, t in enumerate(thresholds):
                 reached[1 : t.size + 1, j] = np.nextafter(t, np.float32(np.inf))
-            positions = self._position(torch.from_numpy(reached).to(self.mean.device)).cpu().numpy()
+            positions = self._position(torch.from_numpy(reached)).numpy()
         return thresholds, [table[j, positions[: t.size + 1, j]] for j, t in enumerate(thresholds)]
 
 

@@ -109,7 +109,9 @@ class BasePredictor(HasCodebook, JointTraining):
             quantizer = BitwiseQuantizer(**own)
         else:
             shared = {name: own[name] for name in _HEAD_PARAMETERS if name in own}
-            quantizer = clone(given).set_params(**shared, missing=self._missing_rule())
+            if given.random_state is not None:
+                shared["random_state"] = given.random_state
+            quantizer = clone(given).set_params(**shared, missing=self._missing_rule(), task=rows.task)
             quantizer._validate_params()
         self._hand_over_names(quantizer)
         quantizer._fit_rows(rows)
@@ -155,7 +157,9 @@ class BasePredictor(HasCodebook, JointTraining):
         return self._output_of_codes(self.codebook_.encode(X))
 
     def _output_of_codes(self, codes):
-        return self._run(self.net_.module_.from_codes, codes, np.int32)
+        with torch.inference_mode():
+            decode = self.net_.module_.decoder()
+        return self._run(decode, codes, np.int32)
 
     def _run(self, function, rows, dtype):
         step = max(1, _BATCH_FLOATS // max(rows.shape[1], self.net_.module_.row_floats()))

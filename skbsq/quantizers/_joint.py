@@ -7,7 +7,7 @@ from skbsq._targets import TASKS
 from skbsq._validation import all_or_nothing, check_n_bits, nan_features
 from skbsq.quantizers._base import BaseQuantizer, build_codebook, owns_missing_code, regular_levels
 from skbsq.quantizers._learned import JointTraining, own_randomness
-from skbsq.quantizers._start import INITS, choose_init, make_init, start_thresholds
+from skbsq.quantizers._start import INITS, check_total, choose_init, make_init, start_thresholds
 
 
 class LearnedQuantizer(JointTraining, BaseQuantizer):
@@ -123,4 +123,6 @@ def constant_features(X):
 def value_levels(rows, n_bits, has_missing):
     """Levels that numbers have at a width: one alone where the feature is constant."""
     levels = np.array([regular_levels(int(b), m) for b, m in zip(n_bits, has_missing, strict=True)])
-    return np.where(constant_features(rows.X), 1, levels)
+    levels = np.where(constant_features(rows.X), 1, levels)
+    check_total(int((levels - 1).sum()))
+    return levels

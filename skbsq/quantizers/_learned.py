@@ -185,6 +185,7 @@ class JointTraining(BaseEstimator):
             generator=torch.Generator().manual_seed(seed),
             patience=self.patience if self.early_stopping else None,
             verbose=self.verbose,
+            any_order=not isinstance(self.head, NeuralNet),
         )
         return Trained(net, best_epoch, mean, scale)
 

@@ -104,13 +104,17 @@ def start_thresholds(quantizer, rows, n_bits, has_missing):
             raise ValueError(
                 f"init gives {starts[-1].size} thresholds for feature {j}, but n_bits={n_bits[j]} has room for {room}."
             )
-    total = sum(t.size for t in starts)
+    check_total(sum(t.size for t in starts))
+    return starts
+
+
+def check_total(total):
+    """Refuse more thresholds than are trained."""
     if total > MAX_THRESHOLDS:
         raise ValueError(
             f"n_bits asks for {total} thresholds in all; at most 2^17 = {MAX_THRESHOLDS} are trained. Lower n_bits, "
             "for the features of most distinct values first."
         )
-    return starts
 
 
 def start_in_gaps(thresholds, values):

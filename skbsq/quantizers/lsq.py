@@ -158,13 +158,13 @@ class LSQQuantizer(ValueQuantizer):
         self.verbose = verbose
 
     def _make_layer(self, rows, n_bits, has_missing, seed):
-        if (n_bits == 1).any():
-            j = int(np.argmax(n_bits == 1))
+        n_levels = value_levels(rows, n_bits, has_missing)
+        if (n_levels == 2).any():
+            j = int(np.argmax(n_levels == 2))
             raise ValueError(
                 f"n_bits is 1 for {label(rows.names, j)}: with 1 bit LSQ has no positive multiple, by which it scales "
                 "its gradient. Use 0 or at least 2 bits, or another quantizer."
             )
-        n_levels = value_levels(rows, n_bits, has_missing)
         mean, scale = rows.moments()
         # 2 mean|z| / sqrt(Q), the mean by the weights of the rows.
         size = np.array(

@@ -9,8 +9,8 @@ __all__ = ["SoftQuantizer"]
 class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
     """Thresholds learned behind a sum of sigmoids: soft quantization (SQ).
 
-    In training the head reads one value per feature, the sum of sigmoids around its thresholds; at test time the code,
-    or with `learn_values` the value learned for it.
+    In training the head reads one value per feature, the sum of sigmoids around its thresholds; at test time the number
+    of thresholds below (the code, where none of them have met), or with `learn_values` the value learned for it.
 
     The thresholds were learned with y; score them on held-out rows.
 
@@ -19,7 +19,7 @@ class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
     n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     learn_values : bool, default=False
-        Learn what each code stands for to the head (SQ+). False: the code itself (SQ).
+        Learn what each code stands for to the head (SQ+). False: the number of thresholds below (SQ).
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
         What reads the values. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,
         n_outputs); an instance must have these sizes, and is copied. With a skorch net its module becomes the head,

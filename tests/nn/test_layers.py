@@ -144,6 +144,13 @@ def test_thermometer_equals_the_codebook(book):
     )
 
 
+@given(codebooks(missing=st.just("code")), st.data())
+def test_floats_have_their_codes(book, data):
+    codes = np.array([[data.draw(st.integers(0, int(n) - 1)) for n in book.n_levels] for _ in range(4)])
+    floats = Thermometer(book).floats(torch.from_numpy(codes)).numpy()
+    np.testing.assert_array_equal(book.encode(floats), codes)
+
+
 def test_thermometer_of_sixteen_bits():
     book = Codebook.from_thresholds([np.arange(65535), [0.5]])
     x = np.float32([[-1, 0], [40000.5, 1], [70000, 0]])

@@ -86,3 +86,25 @@ def test_each_feature_takes_its_cheapest_way(rng, monkeypatch):
 def test_a_few_features_at_a_time(problem, monkeypatch):
     monkeypatch.setattr(surrogate, "_ARRAY_SIZE", 1)
     assert_close(surrogate.threshold_gradient(*problem, 0.1), slow(*problem, 0.1))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+def test_series_of_a_feature_that_is_all_missing(temperature, rng):
+    """Its middle was NaN, and with it the gradients of every feature beside it."""
+    z = torch.tensor(rng.normal(size=(2, 256)).astype(np.float32))
+    z[0] = -torch.inf
+    problem = z, torch.randn(2, 64), torch.randn(2, 64, 4), torch.randn(256, 4)
+    found = surrogate.threshold_gradient(*problem, temperature)
+    assert found[0].abs().max() < 1e-20
+    assert_close(found, slow(*problem, temperature))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.3])
+def test_series_keeps_the_rows_at_the_ends(temperature, rng):
+    """Rounding put the smallest or largest row outside the interval, and it was lost."""
+    for _ in range(20):
+        z = torch.tensor(rng.lognormal(size=(3, 256)).astype(np.float32)) + 5
+        grad = torch.zeros(256, 4)
+        grad[z[0].argmax()] = grad[z[0].argmin()] = 1.0  # these rows alone
+        problem = z, z[:, :64].clone(), torch.randn(3, 64, 4), grad
+        assert_close(surrogate.threshold_gradient(*problem, temperature), slow(*problem, temperature))

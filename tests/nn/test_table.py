@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from skbsq import Codebook
-from skbsq.nn import MLP, BitwiseQuantization, JointNet, Thermometer, table
+from skbsq.nn import MLP, BitwiseQuantization, JointNet, SoftQuantization, Thermometer, table
 from skbsq.nn.table import TableLayout, running_sums, table_linear
 from tests.strategies import codebooks, neighbours
 
@@ -143,6 +143,12 @@ class Own(nn.Module):
         return self.linear(x**2 + x)
 
 
+def watched():
+    head = nn.Sequential(nn.Linear(14, 1))
+    head[0].register_full_backward_pre_hook(lambda module, grad: None)
+    return head
+
+
 def hooked():
     head = nn.Sequential(nn.Linear(14, 1))
     head[0].register_forward_pre_hook(lambda module, inputs: (2 * inputs[0],))
@@ -162,6 +168,7 @@ def normed():
         lambda: nn.Sequential(),
         Own,
         hooked,
+        watched,
         normed,
         nn.Identity,
     ],
@@ -217,6 +224,8 @@ def test_new_weights_make_a_new_table():
         assert net.from_codes(codes).item() == 10
         net.head.weight = nn.Parameter(torch.tensor([[1.0, 1.0]]))
         assert net.from_codes(codes).item() == 2
+        net.head.weight.data.mul_(4)  # of which torch keeps no count
+        assert net.from_codes(codes).item() == 8
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
@@ -226,7 +235,7 @@ def test_copies_leave_the_table_behind(duplicate):
     with torch.no_grad():
         before = net.from_codes(codes)
         twin = duplicate(net)
-        assert twin._cached == (None, None)
+        assert twin._cached is None
         assert torch.equal(twin.from_codes(codes), before)
 
 
@@ -247,3 +256,28 @@ def test_bucket_sums(rng):
     grad = torch.tensor([[1.0, 10.0], [2.0, 20.0], [4.0, 40.0]])
     expected = [[4, 40], [3, 30], [0, 0], [5, 50], [2, 20], [0, 0]]
     assert table.bucket_sums(index, grad, 6).tolist() == expected
+
+
+def test_gradients_reach_the_first_layer_from_codes():
+    """Fine-tuning on codes that a device sent."""
+    net = JointNet(Thermometer(Codebook.from_thresholds([[0.0, 1.0]])), MLP(2, 1, hidden_sizes=(4,)))
+    codes = torch.tensor([[0], [1], [2]], dtype=torch.int32)
+    net.from_codes(codes).sum().backward()
+    of_codes = [p.grad.clone() for p in net.parameters()]
+    net.zero_grad()
+    net(torch.tensor([[0.0], [0.5], [2.0]])).sum().backward()
+    for one, other in zip(of_codes, net.parameters(), strict=True):
+        torch.testing.assert_close(one, other.grad)
+
+
+def test_weights_made_in_inference_mode():
+    with torch.inference_mode():
+        net = JointNet(Thermometer(Codebook.from_thresholds([[0.0]])), nn.Linear(1, 1)).eval()
+        codes = torch.tensor([[0], [1]], dtype=torch.int32)
+        assert torch.equal(net.from_codes(codes), net(torch.tensor([[0.0], [1.0]])))
+
+
+def test_a_layer_of_values_takes_no_column_map():
+    layer = SoftQuantization([[0.0], [0.0]], mean=np.zeros(2), scale=np.ones(2))
+    with pytest.raises(ValueError, match="SoftQuantization takes no column_map"):
+        JointNet(layer, nn.Identity(), column_map=np.array([1, 0]))

@@ -303,3 +303,14 @@ def test_learned_quantizer_with_missing_values(rng):
         model.fit(X, y)
         assert model.codebook_.has_missing.all()
         np.testing.assert_array_equal(model.predict(X), model.predict_codes(model.codebook_.encode(X)))
+
+
+def test_learned_quantizer_keeps_its_seed_and_gets_the_task(rng):
+    X = rng.normal(size=(80, 2)).astype(np.float32)
+    training = dict(max_epochs=2, hidden_sizes=(8,), batch_size=32)
+    models = [
+        BitwiseClassifier(quantizer=SoftQuantizer(2, task="regression", random_state=0), **training).fit(X, X[:, 0] > 0)
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(models[0].predict_proba(X), models[1].predict_proba(X))
+    assert models[0].quantizer_.task == models[0].quantizer_.task_ == "classification"

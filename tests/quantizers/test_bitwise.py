@@ -636,3 +636,23 @@ def test_ctrl_c_inside_a_callback_gets_out(data):
     with pytest.raises(KeyboardInterrupt):
         fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=10**5, callbacks=[Busy()]))
     timer.join()
+
+
+@pytest.mark.parametrize("n_bits", [2, 8])
+def test_a_head_with_a_frozen_first_layer(n_bits, rng):
+    X = rng.normal(size=(300, 3)).astype(np.float32)
+    head = nn.Sequential(nn.Linear(3 * (2**n_bits - 1), 16), nn.ReLU(), nn.Linear(16, 1))
+    head[0].weight.requires_grad_(False)
+    quantizer = BitwiseQuantizer(n_bits, head=head, max_epochs=2, batch_size=32, random_state=0).fit(X, X[:, 0])
+    assert torch.equal(quantizer.head_[0].weight, head[0].weight)
+    assert not torch.equal(quantizer.head_[2].weight, head[2].weight)
+
+
+def test_a_feature_that_is_mostly_missing(rng):
+    """Whole batches without a value of it."""
+    X = rng.normal(size=(1000, 3)).astype(np.float32)
+    X[rng.random(1000) < 0.97, 1] = NAN
+    quantizer = BitwiseQuantizer(
+        8, missing="code", init="quantile", batch_size=64, max_epochs=2, hidden_sizes=(8,), random_state=0
+    ).fit(X, X[:, 0])
+    assert np.isfinite(thresholds_of(quantizer)).all()

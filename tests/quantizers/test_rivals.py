@@ -80,6 +80,21 @@ def test_lsq_refuses_one_bit(data):
         LSQQuantizer([2, 1, 2], **QUICK).fit(*data)
 
 
+def test_lsq_takes_one_bit_where_it_is_an_indicator_or_nothing(data):
+    X, y = data
+    X[:, 1] = 5.0
+    assert LSQQuantizer([2, 1, 2], **QUICK).fit(X, y).n_bits_[1] == 0
+    X[::3, 1] = NAN
+    assert LSQQuantizer([2, 1, 2], missing="code", **QUICK).fit(X, y).n_levels_[1] == 2
+
+
+def test_too_many_thresholds(data):
+    X, y = data
+    for rival in (LSQQuantizer(16, **QUICK), LLTQuantizer(16, **QUICK)):
+        with pytest.raises(ValueError, match="Lower n_bits"):
+            rival.fit(np.column_stack([X, X]), y)
+
+
 def test_one_bit(data):
     for rival in (SoftQuantizer(1, **QUICK), LLTQuantizer(1, **QUICK)):
         assert (rival.fit(*data).n_levels_ == 2).all()

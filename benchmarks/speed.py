@@ -307,8 +307,9 @@ def draw(table):
     colors = dict(zip(PARTS, ("#0072B2", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"), strict=True))
     ax.barh(table.index, table["ratio"] - 1, left=1, color=table["part"].map(colors), height=0.7)
     ax.scatter(table["target"], table.index, marker="|", s=120, color="black", zorder=3, label="target")
+    beyond_all = table[["ratio", "target"]].max(axis=1).clip(lower=1)
     for at, ratio in table["ratio"].items():
-        ax.annotate(f"{ratio:.3g}", (max(ratio, 1), at), (4, 0), textcoords="offset points", va="center", fontsize=7)
+        ax.annotate(f"{ratio:.3g}", (beyond_all[at], at), (4, 0), textcoords="offset points", va="center", fontsize=7)
     ax.set(xscale="log", xlabel="times as fast as the rival", ylim=(-0.7, len(table) - 0.3))
     ax.set_yticks(table.index, table["part"] + ": " + table["case"], fontsize=7)
     tidy(ax)

@@ -72,13 +72,27 @@ class ColumnMap(nn.Module):
         return picked.view(-1, self.block) if self.block else picked
 
 
+class _BitLayer(nn.Module):
+    """A layer whose outputs are bits, each of which shows one of its columns."""
+
+    def set_column_map(self, column_map):
+        """Choose what the outputs show.
+
+        Parameters
+        ----------
+        column_map : ndarray of int64 of shape (n_outputs,), or None
+            Column of each output, -1 for an output of zeros. None: the columns in order.
+        """
+        self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
+
+
 def raw_thresholds(theta, mean, scale, feature):
     """Standardized thresholds in the units of x: finite float32, without -0.0."""
     raw = theta.detach().double() * scale[feature] + mean[feature]
     return raw.clamp(-_FLOAT32_MAX, _FLOAT32_MAX).float() + 0.0
 
 
-class BitwiseQuantization(nn.Module):
+class BitwiseQuantization(_BitLayer):
     """Bits with trainable thresholds: bitwise soft quantization.
 
     A bit is on where the raw value lies above the raw threshold, compared in float32 as a device does.
@@ -158,16 +172,6 @@ class BitwiseQuantization(nn.Module):
             bits = bits.index_copy(1, outputs.missing_outputs, nan)
         return bits
 
-    def set_column_map(self, column_map):
-        """Choose what the outputs show.
-
-        Parameters
-        ----------
-        column_map : ndarray of int64 of shape (n_outputs,), or None
-            Column of each output, -1 for an output of zeros. None: the columns in order.
-        """
-        self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
-
     def standardized(self, x):
         """The values that the surrogate compares.
 
@@ -224,7 +228,7 @@ class BitwiseQuantization(nn.Module):
         return thresholds, columns
 
 
-class Thermometer(nn.Module):
+class Thermometer(_BitLayer):
     """The thermometer bits of a codebook, for good: nothing in it is trained.
 
     Parameters
@@ -329,16 +333,6 @@ class Thermometer(nn.Module):
         code, highest = self.outputs.spread(codes), torch.iinfo(torch.int32).max
         low, high = self.outputs.pick(self.low, highest), self.outputs.pick(self.high, highest)
         return ((code > low) & (code <= high)).flatten(1).float()
-
-    def set_column_map(self, column_map):
-        """Choose what the outputs show.
-
-        Parameters
-        ----------
-        column_map : ndarray of int64 of shape (n_outputs,), or None
-            Column of each output, -1 for an output of zeros. None: the columns in order.
-        """
-        self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
 
 
 class Standardization(nn.Module):

@@ -162,7 +162,9 @@ def encode(n=1_000_000, d=20):
 
 
 def _same_bins(X, bits):
-    bins = KBinsDiscretizer(2**bits, encode="ordinal", strategy="quantile", quantile_method="averaged_inverted_cdf")
+    bins = KBinsDiscretizer(2**bits, encode="ordinal", strategy="quantile")
+    if "quantile_method" in bins.get_params():  # from scikit-learn 1.7 on
+        bins.set_params(quantile_method="averaged_inverted_cdf")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that integers tie
         bins.fit(X[:50_000])

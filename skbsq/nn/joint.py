@@ -80,7 +80,7 @@ class JointNet(nn.Module):
         callable
             From a Tensor of an integer type of shape (n, d) to one of float32 of shape (n, n_outputs).
         """
-        linear = self._tabulated(torch.device(device))
+        linear = self._tabulated(device)
         if linear is None:
             return lambda codes: self.head(self.quantization.from_codes(codes))
         if torch.is_grad_enabled():
@@ -116,15 +116,15 @@ class JointNet(nn.Module):
     def row_floats(self):
         """Floats that the widest step for one row takes, to know how many rows to run at once."""
         widths = [module.out_features for module in self.head.modules() if isinstance(module, nn.Linear)]
-        if self.layout is None or _first_linear(self.head) is None:
+        if self._tabulated() is None:
             widths.append(0 if self.column_map is None else self.column_map.numel())
             widths.append(getattr(self.quantization, "n_columns", 0))
         return max(widths, default=0)
 
     def trained_by_table(self):
         """The weight of shape (units, n_inputs) that training reads as a table, input by input; None without one."""
-        linear = _first_linear(self.head)
-        return linear.weight if linear is not None and self.layout is not None and self._table_pays() else None
+        linear = self._tabulated()
+        return linear.weight if linear is not None and self._table_pays() else None
 
     def __getstate__(self):
         # The table is made anew from the weights.
@@ -140,9 +140,9 @@ class JointNet(nn.Module):
             raise ValueError(f"{type(self.quantization).__name__} takes no column_map: its outputs come in one order.")
         self._cached = None
 
-    def _tabulated(self, device):
-        """The linear layer that the head begins with, if it and the bits can be a table; else None."""
-        if self.layout is None or device.type != "cpu":
+    def _tabulated(self, device="cpu"):
+        """The linear layer that the head begins with, if it and the bits can be a table there; else None."""
+        if self.layout is None or torch.device(device).type != "cpu":
             return None
         return _first_linear(self.head)
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -17,9 +16,9 @@ from skbsq.quantizers.bitwise import BitwiseQuantizer
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.
 _HEAD_PARAMETERS = (
     *("head", "max_epochs", "batch_size", "lr", "lr_schedule", "weight_decay", "dropout", "hidden_sizes"),
-    *("validation_fraction", "early_stopping", "patience", "class_weight", "device", "random_state", "verbose"),
+    *("validation_fraction", "early_stopping", "patience", "class_weight", "device", "verbose"),
 )
-# Floats in a batch of head inputs at prediction: bounds the memory whatever the number of rows.
+# Floats of the widest step of a batch at prediction: bounds the memory whatever the number of rows.
 _BATCH_FLOATS = 2**20
 
 
@@ -109,9 +108,8 @@ class BasePredictor(HasCodebook, JointTraining):
             quantizer = BitwiseQuantizer(**own)
         else:
             shared = {name: own[name] for name in _HEAD_PARAMETERS if name in own}
-            if given.random_state is not None:
-                shared["random_state"] = given.random_state
-            quantizer = clone(given).set_params(**shared, missing=self._missing_rule(), task=rows.task)
+            shared |= {"missing": self._missing_rule(), "task": rows.task}
+            quantizer = adapted(given, "quantizer", seed=own["random_state"], **shared)
             quantizer._validate_params()
         self._hand_over_names(quantizer)
         quantizer._fit_rows(rows)

@@ -201,10 +201,10 @@ def adapted(quantizer, what, *, seed, **given):
     quantizer : BaseQuantizer
     what : str
         The parameter it came in, for the message.
-    seed : int
+    seed : int, RandomState or None
         Its random_state, where it has one and that is None.
     **given
-        Values for n_bits, missing, task.
+        Values for n_bits, missing, task and the like.
 
     Returns
     -------

@@ -8,21 +8,18 @@ from skbsq.nn.values import ValueQuantization
 
 
 class _LookUp(torch.autograd.Function):
-    """Entries of a table per feature, with the gradients that LLT gives the table and the place in it."""
+    """Entries of a table per feature; passes the gradient straight to the place, and by a factor to each entry."""
 
     @staticmethod
-    def forward(ctx, table, place, index, size):
-        ctx.save_for_backward(index, size)
-        ctx.shape = table.shape
+    def forward(ctx, table, place, index, factor):
+        ctx.save_for_backward(index, factor)
         return table.gather(1, index.T).T
 
     @staticmethod
     def backward(ctx, grad):
-        index, size = ctx.saved_tensors
-        total = grad.new_zeros(ctx.shape).scatter_add_(1, index.T, grad.T)
-        count = grad.new_zeros(ctx.shape).scatter_add_(1, index.T, torch.ones_like(grad.T))
-        grad_table = total * (len(grad) / size[:, None]) / (count.sqrt() + 1e-5)
-        return grad_table, grad, None, None
+        index, factor = ctx.saved_tensors
+        total = torch.zeros_like(factor).scatter_add_(1, index.T, grad.T)
+        return total * factor, grad, None, None
 
 
 class LLTQuantization(ValueQuantization):
@@ -60,7 +57,10 @@ class LLTQuantization(ValueQuantization):
 
     Wang et al. 2022, "Learnable Lookup Table for Neural Network Quantization", as in arXiv 2603.05172, Section 4. The
     gradient passes the table straight to x and so to the scale; that of an entry is scaled by
-    n / (entries) / (sqrt(count) + 1e-5), where count is how often the batch reads it.
+    n / (entries) / (sqrt(count) + 1e-5), where count is how often the batch reads it: as in the code of Wang et al.
+    by a histogram from the smallest to the largest place in the batch, of as many bins as entries. Its ends are mostly
+    not those of the grid, so a bin is only about an entry. It matters: with exact counts tables of few levels stay soft
+    to the end, and made hard then they no longer fit the head.
     NOTE[DIFF]: logits start at 0 but for a little more in the middle cell, so that the table starts as a uniform
     quantizer whatever the temperature.
 
@@ -93,8 +93,20 @@ class LLTQuantization(ValueQuantization):
         spread = self.log_spread.exp()
         place = (z / spread).clamp(-1, 1)
         table = self._table(torch.softmax(self.logits / self.temperature, dim=2))
-        entries = self.granularity * self.n_steps * torch.where(self.one_sided, 1, 2) + 1
-        return _LookUp.apply(table, place, self._index(place), entries) * spread
+        with torch.no_grad():
+            factor = self._factors(place)
+        return _LookUp.apply(table, place, self._index(place), factor) * spread
+
+    def _factors(self, place):
+        """By which the gradient of each entry is scaled: (d, 2 R granularity + 1)."""
+        cells = self.granularity * self.n_steps
+        entries = torch.where(self.one_sided, 1, 2) * cells + 1
+        first = self._middle - torch.where(self.one_sided, 0, cells)
+        low, high = place.aminmax(dim=0)
+        share = (place - low) / torch.where(high > low, high - low, 1)
+        bins = (share * entries).long().minimum(entries - 1) + first
+        count = place.new_zeros(len(entries), 2 * self._middle + 1).scatter_add_(1, bins.T, torch.ones_like(place.T))
+        return len(place) / entries[:, None] / (count.sqrt() + 1e-5)
 
     def _position(self, x):
         place = (self.standardized(x) / self.log_spread.exp()).clamp(-1, 1)
@@ -110,11 +122,16 @@ class LLTQuantization(ValueQuantization):
         level = torch.where(self.one_sided[:, None], 2.0 * position.clamp(max=1) - 1, two_sided)
         return level * self.log_spread.exp()[:, None]
 
+    @property
+    def _middle(self):
+        """Where a table has the entry of 0."""
+        return self.logits[0].numel()
+
     def _index(self, place):
         """The nearest entry of the table, which has its middle where the grid has 0."""
         cells = self.granularity * self.n_steps
         half = torch.where(self.one_sided, (place + 1) / 2, place)
-        return (half * cells).round().long() + self.logits[0].numel()
+        return (half * cells).round().long() + self._middle
 
     def _hard_table(self):
         chosen = self.logits.argmax(dim=2, keepdim=True)

@@ -1,12 +1,13 @@
 """Learnable lookup tables (LLT) as a quantizer of features."""
 
+from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from skbsq import nn as sq
-from skbsq.quantizers._joint import ValueQuantizer, value_levels
+from skbsq.quantizers._joint import ValueQuantizer, constant_features, value_levels
 
 __all__ = ["LLTQuantizer"]
 
@@ -108,7 +109,8 @@ class LLTQuantizer(ValueQuantizer):
     -----
     Wang et al. 2022, "Learnable Lookup Table for Neural Network Quantization"; as a rival in arXiv 2603.05172,
     Section 4, where `granularity` is 9 or 4.
-    NOTE[DIFF]: the scales start at 3 standard deviations of all rows, not of the first batch.
+    The scales start at 3 standard deviations of as many rows as a batch has, drawn at random. Far outliers are mostly
+    not among them, and a grid over the bulk of a feature serves it better than one as wide as they are.
 
     Examples
     --------
@@ -185,9 +187,15 @@ class LLTQuantizer(ValueQuantizer):
         mean, scale = rows.moments()
         return sq.LLTQuantization(
             n_levels,
-            np.full(n_levels.size, 3.0),
+            3 * self._batch_deviation(rows, scale, seed) / scale,
             granularity=self.granularity,
             mean=mean,
             scale=scale,
             has_missing=has_missing,
         )
+
+    def _batch_deviation(self, rows, scale, seed):
+        """Standard deviations within a batch; those of all rows where a feature is constant there."""
+        drawn = np.random.RandomState(seed).permutation(len(rows.X))[: self.batch_size]
+        batch = replace(rows, X=rows.X[drawn], weights=rows.weights[drawn])
+        return np.where(constant_features(batch.X), scale, batch.moments()[1])

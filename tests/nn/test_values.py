@@ -1,5 +1,7 @@
 """The layers that give values: exact as codebooks, and with the gradients of their papers."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -191,15 +193,27 @@ def test_llt_gradients_by_their_closed_form(rng):
     table = torch.from_numpy(rng.normal(size=(2, 5)).astype(np.float32)).requires_grad_()
     index = torch.from_numpy(rng.integers(0, 5, size=(30, 2)))
     place = torch.zeros(30, 2, requires_grad=True)
+    factor = torch.from_numpy(rng.uniform(size=(2, 5)).astype(np.float32))
     grad = torch.from_numpy(rng.normal(size=(30, 2)).astype(np.float32))
-    (_LookUp.apply(table, place, index, torch.tensor([5, 3])) * grad).sum().backward()
+    (_LookUp.apply(table, place, index, factor) * grad).sum().backward()
     torch.testing.assert_close(place.grad, grad)
-    for j, size in enumerate((5, 3)):
-        for entry in range(5):
-            read = index[:, j] == entry
-            count = int(read.sum())
-            expected = grad[read, j].sum().item() * 30 / size / (np.sqrt(count) + 1e-5)
-            assert table.grad[j, entry].item() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    for j, entry in product(range(2), range(5)):
+        expected = grad[index[:, j] == entry, j].sum() * factor[j, entry]
+        torch.testing.assert_close(table.grad[j, entry], expected)
+
+
+def test_llt_scales_the_gradient_of_an_entry_by_a_histogram(rng):
+    """As many bins as entries, from the smallest place to the largest: what torch.histc counts by default."""
+    layer = LLTQuantization([5, 2, 1, 3], [1.0] * 4, granularity=3, mean=np.zeros(4), scale=np.ones(4))
+    place = torch.from_numpy(rng.uniform(-0.7, 0.9, size=(200, 4)).astype(np.float32))
+    place[:, 3] = 0.25
+    factors = layer._factors(place)
+    middle = 6
+    for j, (first, entries) in enumerate([(-6, 13), (0, 4), (0, 1)]):
+        count = torch.histc(place[:, j], entries)
+        expected = 200 / entries / (count.sqrt() + 1e-5)
+        torch.testing.assert_close(factors[j, middle + first : middle + first + entries], expected)
+    assert factors[3, middle - 3].item() == pytest.approx(200 / 7 / np.sqrt(200), rel=1e-5)  # one value, one bin
 
 
 def test_llt_refuses():

@@ -111,10 +111,25 @@ def test_steps_start_as_in_the_paper(data):
 
 def test_tables_start_uniform(data):
     X, y = data
-    quantizer = LLTQuantizer(3, threshold_lr_ratio=0.0, **QUICK).fit(X, y)
+    quantizer = LLTQuantizer(3, threshold_lr_ratio=0.0, **{**QUICK, "batch_size": len(X)}).fit(X, y)
     step = 3 * X.std(axis=0) / 3
     for t, s in zip(quantizer.thresholds_, step, strict=True):
         np.testing.assert_allclose(np.diff(t)[:2], s, rtol=1e-3)
+
+
+def test_tables_start_over_the_bulk_of_a_feature(data):
+    """One far row is not in the first batch, or else in all: then the scale is as wide as it must be."""
+    X, y = data
+    X = X.copy()
+    X[0, 0] = 1e4
+    starts = set()
+    for seed in range(8):
+        quantizer = LLTQuantizer(
+            3, threshold_lr_ratio=0.0, **{**QUICK, "batch_size": len(X) // 2, "random_state": seed}
+        ).fit(X, y)
+        step = np.diff(quantizer.thresholds_[0])[0] / np.delete(X[:, 0], 0).std()
+        starts.add("bulk" if step < 1.3 else "far")
+    assert starts == {"bulk", "far"}
 
 
 def test_granularity_is_checked(data):

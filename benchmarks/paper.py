@@ -1,0 +1,340 @@
+"""The comparison of arXiv 2603.05172: every method, at every width, on every split."""
+
+import argparse
+import json
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import KFold, ParameterSampler, train_test_split
+
+from benchmarks.command import add_data_dir, append_row, plain_errors, positive, print_table, read_rows, run_jobs
+from benchmarks.datasets import NAMES, load
+from benchmarks.methods import (
+    ALL_METHODS,
+    BOOSTED_METHODS,
+    FLOAT_BITS,
+    PAPER_METHODS,
+    PAPER_TRAINING,
+    cells,
+    evaluate,
+    measure,
+    standardized,
+)
+
+DATASETS = ("california", "fried", "superconduct", "cpu_act", "sulfur", "wine_quality")
+# What the paper compares, what we recommend, and another receiver.
+METHODS = (*PAPER_METHODS, "bitwise", *BOOSTED_METHODS)
+KEY = ["dataset", "bits", "method", "seed"]
+# What else a row depends on: rows that differ here are not the same cell.
+SETTINGS = ["n_rows", "data_sha256", "training"]
+COLUMNS = [*KEY, "error", "accuracy", "row_bits", "fit_seconds", "failure", *SETTINGS, "versions"]
+SEARCH_KEY = ["dataset", "bits", "method", "draw", "n_rows", "data_sha256", "seeds", "training"]
+SEARCH_COLUMNS = [*SEARCH_KEY, "error", "failure"]
+VERSIONS = " ".join(
+    [f"python {platform.python_version()}"]
+    + [f"{name} {version(name)}" for name in ("skbsq", "numpy", "torch", "skorch", "scikit-learn")]
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is run where the command line leaves it open.
+
+    Attributes
+    ----------
+    bits, seeds : tuple of int
+    n_configs : int
+        Random configurations that are tried per data set, width and method; 0: no search.
+    """
+
+    bits: tuple
+    seeds: tuple
+    n_configs: int = 0
+    training: dict = field(default_factory=dict)
+
+
+PROFILES = {
+    "quick": Profile((2, 3, 4, 6, 8), (42, 43, 44), training={"hidden_sizes": [256, 256, 256]}),
+    "full": Profile((2, 3, 4, 5, 6, 7, 8), tuple(range(42, 52)), n_configs=100),
+}
+SEARCH_SPACE = {
+    "lr": [1e-3, 1e-4],
+    "n_layers": [5, 6, 8, 10],
+    "n_units": [32, 64, 128, 256, 512, 1024, 2048, 4096, 8192],
+    "max_epochs": [30, 50, 70],
+    "temperature_end": [1e-3, 1e-4],
+    "dropout": [0.0, 0.2, 0.4, 0.5],
+}
+# These have no training of their own to search for: whose they take.
+SEARCHED_AS = {"Po-MQ": "FP", "Po-QQ": "FP", "bitwise+boosting": "bitwise"}
+
+
+def draw_configs(n_configs):
+    """Configurations drawn from the search space of the paper, the same for every cell.
+
+    Parameters
+    ----------
+    n_configs : int
+
+    Returns
+    -------
+    list of dict
+        Parameters of the predictor.
+    """
+    configs = [dict(drawn) for drawn in ParameterSampler(SEARCH_SPACE, n_configs, random_state=0)]
+    for config in configs:
+        config["hidden_sizes"] = [config.pop("n_units")] * config.pop("n_layers")
+    return configs
+
+
+def configured(method, config):
+    """The part of a configuration that a method takes: ours keep their own rate and temperature.
+
+    Parameters
+    ----------
+    method : str
+    config : dict
+
+    Returns
+    -------
+    dict
+    """
+    if method in PAPER_METHODS:
+        return config
+    return {key: config[key] for key in ("hidden_sizes", "max_epochs", "dropout")}
+
+
+def rows_for_search(data, seeds, test_size=0.1):
+    """Rows that are a test row of none of the splits, so that no choice has seen one.
+
+    Parameters
+    ----------
+    data : Dataset
+    seeds : list of int
+    test_size : float, default=0.1
+
+    Returns
+    -------
+    ndarray of int
+
+    NOTE[DIFF]: the paper searches on the training rows of its first split, which are test rows of the others.
+    """
+    labels = data.y if data.task == "classification" else None
+    rows = np.arange(len(data.X))
+    for seed in seeds:
+        train, _ = train_test_split(np.arange(len(data.X)), test_size=test_size, random_state=seed, stratify=labels)
+        rows = np.intersect1d(rows, train)
+    return rows
+
+
+def cross_validate(data, method, bits, rows, training, n_folds=4):
+    """Mean error of a method over the folds of some rows.
+
+    Parameters
+    ----------
+    data : Dataset
+    method : str
+    bits : int
+    rows : ndarray of int
+    training : dict
+    n_folds : int, default=4
+
+    Returns
+    -------
+    float
+    """
+    errors = []
+    for train, test in KFold(n_folds, shuffle=True, random_state=0).split(rows):
+        parts = [part.iloc[rows[fold]] for part in (data.X, data.y) for fold in (train, test)]
+        scores = evaluate(data.task, standardized(data.task, *parts), method, bits, random_state=0, **training)
+        errors.append(scores["error"])
+    return float(np.mean(errors))
+
+
+def _guarded(function, row, **arguments):
+    """The row with what the function finds, or with how it failed: one cell must not end the run."""
+    try:
+        return {**row, **function(**arguments)}
+    except Exception as error:
+        return {**row, "failure": f"{type(error).__name__}: {error}".partition("\n")[0]}
+
+
+def _score(data, method, bits, rows, training):
+    return {"error": cross_validate(data, method, bits, rows, training)}
+
+
+def _text(training):
+    return json.dumps(training, sort_keys=True)
+
+
+def _finished(stored, key):
+    """The rows of a file by their key, the last of each; those that failed are to be tried again."""
+    stored = stored.drop_duplicates(key, keep="last")
+    stored = stored[stored["error"].notna()]
+    return dict(zip(stored[key].itertuples(index=False, name=None), stored.to_dict("records"), strict=True))
+
+
+def _collect(jobs, key, columns, output, *, n_jobs, description):
+    """Rows of all jobs, those of earlier runs included; each new one is appended as soon as it is known."""
+    stored = read_rows(output, columns, dtype={"data_sha256": str, "seeds": str})
+    finished = _finished(stored, key)
+    rows, waiting = [], []
+    for row, arguments in jobs:
+        known = finished.get(tuple(row[name] for name in key))
+        if known:
+            rows.append(known)
+        else:
+            waiting.append({"row": row, **arguments})
+    for row in run_jobs(_guarded, waiting, n_jobs=n_jobs, description=description):
+        rows.append(row)
+        append_row(output, columns, row)
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _shuffled(jobs):
+    """In random order, so that the time left is told from jobs of every kind."""
+    return [jobs[i] for i in np.random.default_rng(0).permutation(len(jobs))]
+
+
+def search(data, bits, methods, seeds, n_configs, output, *, training=None, n_jobs=1):
+    """Choose a configuration per data set, width and method.
+
+    Parameters
+    ----------
+    data : list of Dataset
+    bits : list of int
+    methods : list of str
+    seeds : list of int
+        Of the splits whose test rows are left out.
+    n_configs : int
+        Tried for each.
+    output : Path
+        CSV file of all that was tried; a rerun goes on from there.
+    training : dict, default=None
+        Parameters that are given and not searched.
+    n_jobs : int, default=1
+        Processes.
+
+    Returns
+    -------
+    dict
+        The best configuration by (dataset, bits, method).
+    """
+    searched = dict.fromkeys(SEARCHED_AS.get(method, method) for method in methods if method != "quantile+boosting")
+    jobs = []
+    for dataset in data:
+        rows = rows_for_search(dataset, seeds)
+        for (method, width), (draw, config) in product(cells(searched, bits), enumerate(draw_configs(n_configs))):
+            own = {**configured(method, config), **(training or {})}
+            row = {"dataset": dataset.name, "bits": width, "method": method, "draw": draw, "n_rows": len(dataset.X)}
+            row |= {"data_sha256": dataset.sha256, "seeds": " ".join(map(str, seeds)), "training": _text(own)}
+            arguments = {"data": dataset, "method": method, "bits": width, "rows": rows, "training": own}
+            jobs.append((row, {"function": _score, **arguments}))
+    scores = _collect(_shuffled(jobs), SEARCH_KEY, SEARCH_COLUMNS, output, n_jobs=n_jobs, description="search")
+    scores = scores.dropna(subset="error").sort_values("draw")
+    best = scores.loc[scores.groupby(["dataset", "bits", "method"])["error"].idxmin()]
+    return {(row.dataset, row.bits, row.method): json.loads(row.training) for row in best.itertuples()}
+
+
+def compare(data, bits, methods, seeds, output, *, training=None, configs=None, n_jobs=1):
+    """Measure every method at every width on every split, except what the output file already holds.
+
+    Parameters
+    ----------
+    data : list of Dataset
+    bits : list of int
+    methods : list of str
+    seeds : list of int
+        A seed makes a split, and is the random state of its predictors.
+    output : Path
+        CSV file; each row is appended as soon as it is known.
+    training : dict, default=None
+        Parameters of every predictor.
+    configs : dict, default=None
+        Those of one alone, by (dataset, bits, method), as `search` finds them.
+    n_jobs : int, default=1
+        Processes.
+
+    Returns
+    -------
+    DataFrame
+        The rows asked for, those of earlier runs included. A cell that failed has a `failure` and no error.
+    """
+    jobs = []
+    for seed in seeds:  # whole splits first: a run that is stopped leaves some that can be compared
+        of_seed = []
+        for dataset, (method, width) in product(data, cells(methods, bits)):
+            owner = SEARCHED_AS.get(method, method)
+            searched = (configs or {}).get((dataset.name, FLOAT_BITS if owner == "FP" else width, owner), {})
+            own = {**(PAPER_TRAINING if method in PAPER_METHODS else {}), **searched, **(training or {})}
+            row = {"dataset": dataset.name, "bits": width, "method": method, "seed": seed, "n_rows": len(dataset.X)}
+            row |= {"data_sha256": dataset.sha256, "training": _text(own), "versions": VERSIONS}
+            cell = {"data": dataset, "method": method, "bits": width, "seed": seed}
+            of_seed.append((row, {"function": measure, **cell, **own}))
+        jobs += _shuffled(of_seed)
+    return _collect(jobs, [*KEY, *SETTINGS], COLUMNS, output, n_jobs=n_jobs, description="paper")
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.paper", description=__doc__)
+    parser.add_argument(
+        "--profile",
+        default="quick",
+        choices=PROFILES,
+        help="quick: one head of 3 x 256, bits 2 3 4 6 8, seeds 42-44; full: bits 2-8, seeds 42-51, and the search of "
+        "the paper for each method, meant for a GPU (default: %(default)s)",
+    )
+    parser.add_argument("--dataset", nargs="+", default=DATASETS, metavar="NAME", help=f"of {', '.join(NAMES)}")
+    add_data_dir(parser)
+    parser.add_argument("--n-samples", type=positive, metavar="N", help="rows of fried; the other sets come whole")
+    parser.add_argument("--bits", type=positive, nargs="+", metavar="B", help="bits per feature")
+    parser.add_argument(
+        "--methods", nargs="+", default=METHODS, choices=ALL_METHODS, metavar="METHOD", help="of %(choices)s"
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="one per split")
+    parser.add_argument("--hidden-sizes", type=positive, nargs="+", metavar="UNITS", help="of the head")
+    parser.add_argument(
+        "--max-epochs",
+        type=positive,
+        metavar="N",
+        help=f"of every method (default: {PAPER_TRAINING['max_epochs']} for those of the paper, their own for ours)",
+    )
+    parser.add_argument("--n-configs", type=int, metavar="N", help="configurations to search, 0 for none")
+    parser.add_argument("--device", metavar="DEVICE", help="where to train: cpu, cuda, ... (default: cpu)")
+    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("paper.csv"),
+        metavar="CSV",
+        help="append each row here once known; a rerun skips the rows it finds and tries again those that failed "
+        "(default: %(default)s). What is searched goes to a file of that name with -search.",
+    )
+    arguments = parser.parse_args(argv)
+    profile = PROFILES[arguments.profile]
+    bits, seeds = arguments.bits or profile.bits, arguments.seeds or profile.seeds
+    n_configs = profile.n_configs if arguments.n_configs is None else arguments.n_configs
+    given = {name: getattr(arguments, name) for name in ("hidden_sizes", "max_epochs", "device")}
+    training = {**profile.training, **{name: value for name, value in given.items() if value is not None}}
+    shared = {"training": training, "n_jobs": arguments.n_jobs}
+    with plain_errors():
+        data = [load(name, arguments.data_dir, n_samples=arguments.n_samples) for name in arguments.dataset]
+        configs = {}
+        if n_configs:
+            tried = arguments.output.with_name(f"{arguments.output.stem}-search.csv")
+            configs = search(data, bits, arguments.methods, seeds, n_configs, tried, **shared)
+        results = compare(data, bits, arguments.methods, seeds, arguments.output, configs=configs, **shared)
+    failed = results[results["error"].isna()]
+    if len(failed):
+        print_table(failed[[*KEY, "failure"]])
+    print(f"{len(results) - len(failed)} of {len(results)} cells measured, in {arguments.output}.")
+    print("The tables and plots: python -m benchmarks.report")
+
+
+if __name__ == "__main__":
+    main()

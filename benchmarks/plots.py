@@ -4,7 +4,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
+# Okabe and Ito's colours, told apart by colour-blind readers too. A colour is a family, a line one of its members; two
+# families share one only if they are never in one picture.
 COLORS = {
     "bitwise": "#D55E00",
     "uniform": "#56B4E9",
@@ -12,32 +13,55 @@ COLORS = {
     "kmeans": "#009E73",
     "tree": "#CC79A7",
     "floats": "#000000",
+    **dict.fromkeys(["Po-MQ", "Pr-MQ", "Bw-MQ"], "#56B4E9"),
+    **dict.fromkeys(["Po-QQ", "Pr-QQ", "Bw-QQ"], "#0072B2"),
+    **dict.fromkeys(["SQ", "SQ+"], "#E69F00"),
+    "Bw-SQ": "#009E73",
+    "LSQ": "#CC79A7",
+    **dict.fromkeys(["LLT-9", "LLT-4"], "#7A3E9D"),
+    "quantile+boosting": "#8C8C8C",
+    "bitwise+boosting": "#4D4D4D",
+    "FP": "#000000",
 }
-MARKERS = {"bitwise": "o", "uniform": "s", "quantile": "^", "kmeans": "D", "tree": "v"}
+MARKERS = {
+    **{"bitwise": "o", "uniform": "s", "quantile": "^", "kmeans": "D", "tree": "v"},
+    **{"Po-MQ": "x", "Pr-MQ": "<", "Bw-MQ": "s", "Po-QQ": "x", "Pr-QQ": ">", "Bw-QQ": "^"},
+    **{"SQ": "d", "SQ+": "D", "Bw-SQ": "P", "LSQ": "v", "LLT-9": "h", "LLT-4": "*"},
+    **{"quantile+boosting": "^", "bitwise+boosting": "o"},
+}
+LINES = {
+    **dict.fromkeys(["Po-MQ", "Po-QQ"], ":"),
+    **dict.fromkeys(["Pr-MQ", "Pr-QQ", "SQ", "LLT-4", "quantile+boosting", "bitwise+boosting"], "--"),
+}
+UNQUANTIZED = ("floats", "FP")
 
 
-def draw_rate_error(ax: Axes, summary, *, title, ylabel):
-    """Draw the error of each method against its bits per row.
+def draw_rate_error(ax: Axes, summary, *, title, ylabel, rate="row_bits", xlabel="bits per row"):
+    """Draw the error of each method against its bits.
 
     Parameters
     ----------
     ax : Axes
     summary : DataFrame
-        Rows of one data set, as `benchmarks.results.summarize` makes them. The method "floats" is a dashed line,
-        and the bars are standard errors.
+        Rows of one data set with method, error, sem and the rate. Methods of floats are a dashed line, and the bars
+        are standard errors.
     title, ylabel : str
+    rate : str, default="row_bits"
+        Column of the horizontal axis.
+    xlabel : str, default="bits per row"
     """
     for method, points in summary.groupby("method", observed=True):
-        if method == "floats":
+        if method in UNQUANTIZED:
             ax.axhline(points["error"].item(), color=COLORS[method], linestyle="--", linewidth=1.2, label=method)
             continue
-        points = points.sort_values("row_bits")
+        points = points.sort_values(rate)
         ax.errorbar(
-            points["row_bits"],
+            points[rate],
             points["error"],
             yerr=points["sem"],
             color=COLORS[method],
             marker=MARKERS[method],
+            linestyle=LINES.get(method, "-"),
             markersize=7,
             markerfacecolor=COLORS[method] if method == "bitwise" else "none",
             markeredgewidth=1.6,
@@ -53,7 +77,7 @@ def draw_rate_error(ax: Axes, summary, *, title, ylabel):
     ax.yaxis.set_minor_formatter(NullFormatter())
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     tidy(ax)
-    ax.set(title=title, xlabel="bits per row", ylabel=ylabel)
+    ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
 def tidy(ax: Axes):

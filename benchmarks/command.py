@@ -4,6 +4,7 @@ import argparse
 import sys
 from contextlib import contextmanager
 
+import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
@@ -101,3 +102,64 @@ def append_row(path, columns, row):
     path.parent.mkdir(parents=True, exist_ok=True)
     first = not path.exists() or path.stat().st_size == 0
     pd.DataFrame([row], columns=columns).to_csv(path, mode="a", header=first, index=False)
+
+
+def shuffled(jobs):
+    """Jobs in random order, always the same: the time left is then told from jobs of every kind."""
+    return [jobs[i] for i in np.random.default_rng(0).permutation(len(jobs))]
+
+
+def collect(jobs, key, columns, output, *, dtype=None, n_jobs=1, description=None):
+    """Do what a CSV file does not hold yet, and append each row to it as soon as it is known.
+
+    Parameters
+    ----------
+    jobs : list of (dict, callable, dict)
+        What is known of a row beforehand, its key included; and a function with its keyword arguments that returns
+        the rest.
+    key : list of str
+        Columns that tell a row from all others.
+    columns : list of str
+        If "failure" is among them, a function that fails does not end the run: its row says why and has no error, and
+        the next run tries it again.
+    output : Path or None
+    dtype : dict, default=None
+        Types of the columns that pandas would guess wrongly.
+    n_jobs : int, default=1
+        Processes.
+    description : str, default=None
+        Stands before the progress bar.
+
+    Returns
+    -------
+    DataFrame
+        A row per job, those of earlier runs first.
+    """
+    stored = read_rows(output, columns, dtype=dtype) if output else pd.DataFrame(columns=columns)
+    stored = stored.drop_duplicates(key, keep="last")
+    stored = stored[stored["error"].notna()]
+    finished = dict(zip(stored[key].itertuples(index=False, name=None), stored.to_dict("records"), strict=True))
+    rows, waiting = [], []
+    for row, function, arguments in jobs:
+        known = finished.get(tuple(row[name] for name in key))
+        if known:
+            rows.append(known)
+        else:
+            waiting.append({"row": row, "function": function, "arguments": arguments})
+    do = _attempt if "failure" in columns else _do
+    for row in run_jobs(do, waiting, n_jobs=n_jobs, description=description):
+        rows.append(row)
+        if output:
+            append_row(output, columns, row)
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _do(row, function, arguments):
+    return {**row, **function(**arguments)}
+
+
+def _attempt(row, function, arguments):
+    try:
+        return _do(row, function, arguments)
+    except Exception as error:
+        return {**row, "failure": f"{type(error).__name__}: {error}".partition("\n")[0]}

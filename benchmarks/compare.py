@@ -4,12 +4,10 @@ import argparse
 from itertools import product
 from pathlib import Path
 
-import pandas as pd
-
-from benchmarks.command import add_data_dir, append_row, plain_errors, positive, print_table, run_jobs
+from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table
 from benchmarks.datasets import NAMES, load
 from benchmarks.methods import ALL_METHODS, METHODS, cells, measure
-from benchmarks.results import COLUMNS, KEY, read_results, summarize
+from benchmarks.results import COLUMNS, KEY, TEXTS, summarize
 
 
 def compare(data, bits, methods, seeds, *, max_epochs, hidden_sizes, output=None, n_jobs=1):
@@ -36,23 +34,12 @@ def compare(data, bits, methods, seeds, *, max_epochs, hidden_sizes, output=None
         The rows asked for, those of earlier runs included.
     """
     settings = {"max_epochs": max_epochs, "hidden_sizes": "x".join(map(str, hidden_sizes))}
-    stored = read_results(output) if output else pd.DataFrame(columns=COLUMNS)
-    finished = dict(zip(stored[KEY].itertuples(index=False, name=None), stored.to_dict("records"), strict=True))
-    rows, jobs = [], []
+    jobs = []
     for seed, dataset, (method, width) in product(seeds, data, cells(methods, bits)):
-        key = (dataset.name, width, method, seed, len(dataset.X), *settings.values())
-        if key in finished:
-            rows.append(finished[key])
-        else:
-            job = {"data": dataset, "method": method, "bits": width, "seed": seed}
-            jobs.append({**job, "max_epochs": max_epochs, "hidden_sizes": hidden_sizes})
-    n_rows = {dataset.name: len(dataset.X) for dataset in data}
-    for measured in run_jobs(measure, jobs, n_jobs=n_jobs, description="compare"):
-        row = {**measured, "n_rows": n_rows[measured["dataset"]], **settings}
-        rows.append(row)
-        if output:
-            append_row(output, COLUMNS, row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+        row = {"dataset": dataset.name, "bits": width, "method": method, "seed": seed, "n_rows": len(dataset.X)}
+        cell = {"data": dataset, "method": method, "bits": width, "seed": seed}
+        jobs.append(({**row, **settings}, measure, {**cell, "max_epochs": max_epochs, "hidden_sizes": hidden_sizes}))
+    return collect(jobs, KEY, COLUMNS, output, dtype=TEXTS, n_jobs=n_jobs, description="compare")
 
 
 def main(argv=None):

@@ -9,10 +9,9 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from sklearn.model_selection import KFold, ParameterSampler, train_test_split
 
-from benchmarks.command import add_data_dir, append_row, plain_errors, positive, print_table, read_rows, run_jobs
+from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
 from benchmarks.datasets import NAMES, load
 from benchmarks.methods import (
     ALL_METHODS,
@@ -35,6 +34,7 @@ SETTINGS = ["n_rows", "data_sha256", "training"]
 COLUMNS = [*KEY, "error", "accuracy", "row_bits", "fit_seconds", "failure", *SETTINGS, "versions"]
 SEARCH_KEY = ["dataset", "bits", "method", "draw", "n_rows", "data_sha256", "seeds", "training"]
 SEARCH_COLUMNS = [*SEARCH_KEY, "error", "failure"]
+TEXTS = {"data_sha256": str, "seeds": str}
 VERSIONS = " ".join(
     [f"python {platform.python_version()}"]
     + [f"{name} {version(name)}" for name in ("skbsq", "numpy", "torch", "skorch", "scikit-learn")]
@@ -156,49 +156,13 @@ def cross_validate(data, method, bits, rows, training, n_folds=4):
     return float(np.mean(errors))
 
 
-def _guarded(function, row, **arguments):
-    """The row with what the function finds, or with how it failed: one cell must not end the run."""
-    try:
-        return {**row, **function(**arguments)}
-    except Exception as error:
-        return {**row, "failure": f"{type(error).__name__}: {error}".partition("\n")[0]}
-
-
 def _score(data, method, bits, rows, training):
     return {"error": cross_validate(data, method, bits, rows, training)}
 
 
-def _text(training):
+def as_text(training):
+    """Parameters as a text that is the same for the same parameters."""
     return json.dumps(training, sort_keys=True)
-
-
-def _finished(stored, key):
-    """The rows of a file by their key, the last of each; those that failed are to be tried again."""
-    stored = stored.drop_duplicates(key, keep="last")
-    stored = stored[stored["error"].notna()]
-    return dict(zip(stored[key].itertuples(index=False, name=None), stored.to_dict("records"), strict=True))
-
-
-def _collect(jobs, key, columns, output, *, n_jobs, description):
-    """Rows of all jobs, those of earlier runs included; each new one is appended as soon as it is known."""
-    stored = read_rows(output, columns, dtype={"data_sha256": str, "seeds": str})
-    finished = _finished(stored, key)
-    rows, waiting = [], []
-    for row, arguments in jobs:
-        known = finished.get(tuple(row[name] for name in key))
-        if known:
-            rows.append(known)
-        else:
-            waiting.append({"row": row, **arguments})
-    for row in run_jobs(_guarded, waiting, n_jobs=n_jobs, description=description):
-        rows.append(row)
-        append_row(output, columns, row)
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _shuffled(jobs):
-    """In random order, so that the time left is told from jobs of every kind."""
-    return [jobs[i] for i in np.random.default_rng(0).permutation(len(jobs))]
 
 
 def search(data, bits, methods, seeds, n_configs, output, *, training=None, n_jobs=1):
@@ -232,10 +196,12 @@ def search(data, bits, methods, seeds, n_configs, output, *, training=None, n_jo
         for (method, width), (draw, config) in product(cells(searched, bits), enumerate(draw_configs(n_configs))):
             own = {**configured(method, config), **(training or {})}
             row = {"dataset": dataset.name, "bits": width, "method": method, "draw": draw, "n_rows": len(dataset.X)}
-            row |= {"data_sha256": dataset.sha256, "seeds": " ".join(map(str, seeds)), "training": _text(own)}
+            row |= {"data_sha256": dataset.sha256, "seeds": " ".join(map(str, seeds)), "training": as_text(own)}
             arguments = {"data": dataset, "method": method, "bits": width, "rows": rows, "training": own}
-            jobs.append((row, {"function": _score, **arguments}))
-    scores = _collect(_shuffled(jobs), SEARCH_KEY, SEARCH_COLUMNS, output, n_jobs=n_jobs, description="search")
+            jobs.append((row, _score, arguments))
+    scores = collect(
+        shuffled(jobs), SEARCH_KEY, SEARCH_COLUMNS, output, dtype=TEXTS, n_jobs=n_jobs, description="search"
+    )
     scores = scores.dropna(subset="error").sort_values("draw")
     best = scores.loc[scores.groupby(["dataset", "bits", "method"])["error"].idxmin()]
     return {(row.dataset, row.bits, row.method): json.loads(row.training) for row in best.itertuples()}
@@ -273,11 +239,11 @@ def compare(data, bits, methods, seeds, output, *, training=None, configs=None, 
             searched = (configs or {}).get((dataset.name, FLOAT_BITS if owner == "FP" else width, owner), {})
             own = {**(PAPER_TRAINING if method in PAPER_METHODS else {}), **searched, **(training or {})}
             row = {"dataset": dataset.name, "bits": width, "method": method, "seed": seed, "n_rows": len(dataset.X)}
-            row |= {"data_sha256": dataset.sha256, "training": _text(own), "versions": VERSIONS}
+            row |= {"data_sha256": dataset.sha256, "training": as_text(own), "versions": VERSIONS}
             cell = {"data": dataset, "method": method, "bits": width, "seed": seed}
-            of_seed.append((row, {"function": measure, **cell, **own}))
-        jobs += _shuffled(of_seed)
-    return _collect(jobs, [*KEY, *SETTINGS], COLUMNS, output, n_jobs=n_jobs, description="paper")
+            of_seed.append((row, measure, {**cell, **own}))
+        jobs += shuffled(of_seed)
+    return collect(jobs, [*KEY, *SETTINGS], COLUMNS, output, dtype=TEXTS, n_jobs=n_jobs, description="paper")
 
 
 def main(argv=None):

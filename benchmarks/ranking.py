@@ -9,7 +9,7 @@ from scipy import stats
 from benchmarks.command import CommandError, read_rows
 from benchmarks.datasets import NAMES
 from benchmarks.methods import ALL_METHODS
-from benchmarks.paper import COLUMNS, KEY
+from benchmarks.paper import COLUMNS, KEY, TEXTS
 
 FLOATS = "FP"
 REFERENCE = "Bw-SQ"
@@ -36,7 +36,7 @@ def read_measured(path):
     CommandError
         If there are none, or if rows of one data set were measured on different data.
     """
-    rows = read_rows(path, COLUMNS, dtype={"data_sha256": str})
+    rows = read_rows(path, COLUMNS, dtype=TEXTS)
     rows = rows[rows["error"].notna()].drop_duplicates(KEY, keep="last")
     if rows.empty:
         raise CommandError(f"{path} holds no results: run python -m benchmarks.paper --output {path}.")

@@ -2,19 +2,14 @@
 
 import pandas as pd
 
-from benchmarks.command import read_rows
 from benchmarks.datasets import NAMES
 from benchmarks.methods import ALL_METHODS
 
 # Beside the cell itself, what it was run with: rows of other settings must not be taken for it.
 SETTINGS = ["n_rows", "max_epochs", "hidden_sizes"]
 KEY = ["dataset", "bits", "method", "seed", *SETTINGS]
+TEXTS = {"hidden_sizes": str}
 COLUMNS = [*KEY[:4], "error", "accuracy", "row_bits", "compression", "fit_seconds", *SETTINGS]
-
-
-def read_results(path):
-    """Read the rows that are finished, each once; empty where there is no file yet."""
-    return read_rows(path, COLUMNS, dtype={"hidden_sizes": str}).drop_duplicates(KEY)
 
 
 def summarize(results):

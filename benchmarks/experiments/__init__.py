@@ -1,0 +1,1 @@
+"""Experiments on the recipe: what was tried, on which rows, with what result."""

@@ -1,0 +1,104 @@
+"""Run one experiment on the recipe: every variant on validation rows, none of which is a test row."""
+
+import argparse
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
+from benchmarks.datasets import Dataset, load
+from benchmarks.experiments.plans import PLANS
+from benchmarks.methods import measure, split
+from benchmarks.paper import VERSIONS, as_text
+
+KEY = ["dataset", "bits", "variant", "seed", "training", "data_sha256"]
+COLUMNS = [*KEY, "error", "row_bits", "fit_seconds", "failure", "versions"]
+HEAD: dict = {"hidden_sizes": [256, 256, 256]}
+
+
+def training_rows(data, seed):
+    """The rows that `benchmarks.paper` trains on for a seed, as a data set of their own."""
+    rows = split(data, seed)[0].index
+    return Dataset(data.name, data.X.loc[rows], data.y.loc[rows], data.task)
+
+
+def explore(plan, data, output, *, n_jobs=1):
+    """Measure the variants of a plan: fitted on four fifths of the training rows, scored on the rest.
+
+    Parameters
+    ----------
+    plan : Plan
+    data : list of Dataset
+    output : Path
+        CSV file; each row is appended as soon as it is known.
+    n_jobs : int, default=1
+        Processes.
+
+    Returns
+    -------
+    DataFrame
+    """
+    jobs = []
+    for seed in plan.seeds:
+        of_seed = []
+        for dataset, bits, (name, training) in product(data, plan.bits, plan.variants.items()):
+            own = {**HEAD, **training}
+            row = {"dataset": dataset.name, "bits": bits, "variant": name, "seed": seed, "training": as_text(own)}
+            row |= {"data_sha256": dataset.sha256, "versions": VERSIONS}
+            cell = {"data": training_rows(dataset, seed), "method": "bitwise", "bits": bits, "seed": seed}
+            of_seed.append((row, measure, {**cell, "test_size": 0.2, **own}))
+        jobs += shuffled(of_seed)
+    return collect(jobs, KEY, COLUMNS, output, dtype={"data_sha256": str}, n_jobs=n_jobs, description="experiment")
+
+
+def relative(rows, variants):
+    """Mean errors, as multiples of those of the first variant.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `explore` gives them.
+    variants : list of str
+
+    Returns
+    -------
+    DataFrame
+        A row per variant: a column per data set and width, and their geometric mean and worst.
+    """
+    names = rows["dataset"].unique()
+    table = rows.pivot_table(index=["dataset", "bits"], columns="variant", values="error")[list(variants)]
+    table = table.div(table[variants[0]], axis=0).T
+    table = table.reindex(columns=[c for c in product(names, sorted(rows["bits"].unique())) if c in table])
+    mean, worst = np.exp(np.log(table).mean(axis=1)), table.max(axis=1)
+    table.columns = [f"{name} {bits}" for name, bits in table]
+    return table.assign(mean=mean, worst=worst).rename_axis("variant").reset_index()
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.experiments", description=__doc__)
+    parser.add_argument("plan", choices=PLANS, help="of %(choices)s", metavar="PLAN")
+    add_data_dir(parser)
+    parser.add_argument("--dataset", nargs="+", metavar="NAME", help="default: those of the plan")
+    parser.add_argument("--n-samples", type=positive, metavar="N", help="rows of fried; the other sets come whole")
+    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--output-dir",
+        type=Path,
+        default=Path("out/experiments"),
+        metavar="DIR",
+        help="where PLAN.csv is kept; a rerun skips the rows it finds (default: %(default)s)",
+    )
+    arguments = parser.parse_args(argv)
+    plan = PLANS[arguments.plan]
+    with plain_errors():
+        data = [load(n, arguments.data_dir, n_samples=arguments.n_samples) for n in arguments.dataset or plan.datasets]
+        rows = explore(plan, data, arguments.output_dir / f"{arguments.plan}.csv", n_jobs=arguments.n_jobs)
+    print(plan.question)
+    print(f"Validation error as a multiple of that of {next(iter(plan.variants))!r}, means over seeds")
+    print_table(relative(pd.DataFrame(rows), list(plan.variants)))
+
+
+if __name__ == "__main__":
+    main()

@@ -23,7 +23,7 @@ _HOME = {
     "BitwiseRegressor": "predictors.regressor",
 }
 
-_SUBMODULES = ("exceptions", "nn")
+_SUBMODULES = ("budget", "exceptions", "nn")
 
 __all__ = [*_HOME]
 

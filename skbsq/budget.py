@@ -1,0 +1,82 @@
+"""How many bits each feature gets."""
+
+from numbers import Integral
+
+import numpy as np
+
+__all__ = ["allocate_bits"]
+
+
+def allocate_bits(cost, budget):
+    """Split a budget of bits over features so that the sum of their costs is least.
+
+    The solution is exact (a multiple-choice knapsack, by dynamic programming), for any costs: they need not fall with
+    the bits. Among equal sums one with few bits is returned.
+
+    Parameters
+    ----------
+    cost : array-like of shape (d, m + 1), or list of d array-likes
+        ``cost[j][b]`` is what feature j costs with b bits, in any unit in which costs add up. Lists may differ in
+        length: one shorter than the others ends at the cap of its feature. Finite, or infinite for a number of bits
+        that a feature must not have.
+    budget : int
+        Bits per row.
+
+    Returns
+    -------
+    n_bits : ndarray of int64 of shape (d,)
+        Their sum is at most the budget.
+
+    Raises
+    ------
+    ValueError
+        If a cost is NaN or minus infinity, if a feature has none, or if nothing finite fits the budget.
+
+    Notes
+    -----
+    Memory grows with d times the budget, time with that times the widths.
+
+    Examples
+    --------
+    The second feature gains nothing from its second bit, the third is not worth one.
+
+    >>> from skbsq.budget import allocate_bits
+    >>> allocate_bits([[1.0, 0.5, 0.25], [1.0, 0.5, 0.5], [0.5, 0.4, 0.4]], budget=3)
+    array([2, 1, 0])
+    >>> allocate_bits([[1.0, 0.5, 0.25], [1.0, 0.5, 0.5], [0.5, 0.4, 0.4]], budget=100)
+    array([2, 1, 1])
+    """
+    costs = [np.asarray(of_feature, dtype=np.float64) for of_feature in cost]
+    for j, of_feature in enumerate(costs):
+        if of_feature.ndim != 1 or of_feature.size == 0:
+            raise ValueError(
+                f"cost of feature {j} must be a list of at least one number, got shape {of_feature.shape}."
+            )
+        if np.isnan(of_feature).any() or np.isneginf(of_feature).any():
+            b = int(np.argmax(~(of_feature > -np.inf)))
+            raise ValueError(f"cost of feature {j} with {b} bits is {of_feature[b]}: costs are numbers or inf.")
+    if isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 0:
+        raise ValueError(f"budget must be an integer of at least 0, got {budget!r}.")
+    # No budget beyond what all features can take is of use.
+    budget = min(int(budget), sum(of_feature.size - 1 for of_feature in costs))
+
+    # least[c] is the least cost of the features so far with at most c bits, chosen[j][c] what the last of them gets.
+    least = np.zeros(budget + 1)
+    chosen = np.zeros((len(costs), budget + 1), dtype=np.int64)
+    for j, of_feature in enumerate(costs):
+        best = least + of_feature[0]
+        for b in range(1, min(of_feature.size - 1, budget) + 1):
+            with_b = least[: budget + 1 - b] + of_feature[b]
+            better = with_b < best[b:]
+            best[b:][better] = with_b[better]
+            chosen[j, b:][better] = b
+        least = best
+    if not np.isfinite(least[budget]):
+        raise ValueError(f"No allocation of finite cost has at most {budget} bits.")
+
+    n_bits = np.zeros(len(costs), dtype=np.int64)
+    left = int(np.argmax(least == least[budget]))
+    for j in reversed(range(len(costs))):
+        n_bits[j] = chosen[j, left]
+        left -= n_bits[j]
+    return n_bits

@@ -1,0 +1,78 @@
+"""allocate_bits: exact, against every allocation there is."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skbsq.budget import allocate_bits
+
+
+def total(costs, n_bits):
+    return sum(of_feature[b] for of_feature, b in zip(costs, n_bits, strict=True))
+
+
+def best_of_all(costs, budget):
+    """The least cost within the budget, and the fewest bits that reach it."""
+    fitting = [n_bits for n_bits in product(*(range(len(c)) for c in costs)) if sum(n_bits) <= budget]
+    least = min(total(costs, n_bits) for n_bits in fitting)
+    return least, min(sum(n_bits) for n_bits in fitting if total(costs, n_bits) == least)
+
+
+# Sums of small integers are exact, so equal means equal.
+costs_of_features = st.lists(st.lists(st.integers(-5, 20), min_size=1, max_size=5), min_size=1, max_size=5)
+
+
+@given(costs=costs_of_features, budget=st.integers(0, 25))
+def test_no_allocation_is_better(costs, budget):
+    n_bits = allocate_bits(costs, budget)
+    assert n_bits.dtype == np.int64
+    assert n_bits.sum() <= budget
+    assert (total(costs, n_bits), n_bits.sum()) == best_of_all(costs, budget)
+
+
+def test_by_hand():
+    cost = [[9, 4, 2], [9, 8, 0], [1, 1, 1]]
+    expected = {0: [0, 0, 0], 1: [1, 0, 0], 2: [0, 2, 0], 3: [1, 2, 0], 4: [2, 2, 0], 99: [2, 2, 0]}
+    for budget, n_bits in expected.items():
+        assert allocate_bits(cost, budget).tolist() == n_bits
+
+
+def test_greedy_would_fail():
+    """The first bit of the second feature brings nothing, the second everything."""
+    assert allocate_bits([[3, 2, 1], [9, 9, 0]], 2).tolist() == [0, 2]
+
+
+def test_forbidden_widths():
+    assert allocate_bits([[np.inf, 1, 0], [0, 5, 5]], 4).tolist() == [2, 0]
+    with pytest.raises(ValueError, match="No allocation of finite cost has at most 1 bits"):
+        allocate_bits([[np.inf, 1], [np.inf, 1]], 1)
+
+
+def test_many_features():
+    rng = np.random.default_rng(0)
+    gains = rng.uniform(size=512)
+    cost = gains[:, None] * 4.0 ** -np.arange(9)  # convex: the best allocation is greedy
+    n_bits = allocate_bits(cost, 1000)
+    assert n_bits.sum() == 1000
+    drops = np.sort((cost[:, :-1] - cost[:, 1:]).ravel())[::-1]
+    assert total(cost, n_bits) == pytest.approx(gains.sum() - drops[:1000].sum())
+
+
+@pytest.mark.parametrize(
+    ("cost", "budget", "message"),
+    [
+        ([[1, np.nan]], 1, "cost of feature 0 with 1 bits is nan"),
+        ([[1, 0], [0, -np.inf]], 1, "cost of feature 1 with 1 bits is -inf"),
+        ([[1, 0], []], 1, "cost of feature 1 must be a list of at least one number"),
+        ([[[1, 0]]], 1, r"cost of feature 0 must be a list of at least one number, got shape \(1, 2\)"),
+        ([[1, 0]], -1, "budget must be an integer of at least 0, got -1"),
+        ([[1, 0]], 1.5, r"budget must be an integer of at least 0, got 1\.5"),
+        ([[1, 0]], True, "got True"),
+    ],
+)
+def test_refuses(cost, budget, message):
+    with pytest.raises(ValueError, match=message):
+        allocate_bits(cost, budget)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import skbsq
+import skbsq.budget
 import skbsq.exceptions
 import skbsq.nn
 
@@ -30,7 +31,7 @@ def test_readme_and_guides_have_blocks():
     assert with_blocks >= {"README.md", "index.md", "quickstart.md", "semantics.md"}
 
 
-@pytest.mark.parametrize("module", [skbsq, skbsq.nn, skbsq.exceptions], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [skbsq, skbsq.budget, skbsq.nn, skbsq.exceptions], ids=lambda module: module.__name__)
 def test_reference_is_complete(module):
     listed = re.findall(r"^   (\w+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(module.__all__) <= set(listed)

@@ -5,6 +5,7 @@ import inspect
 import pytest
 
 import skbsq
+import skbsq.budget
 import skbsq.exceptions
 import skbsq.nn
 
@@ -47,7 +48,7 @@ def members(cls):
 
 
 def public():
-    for module in (skbsq, skbsq.nn, skbsq.exceptions):
+    for module in (skbsq, skbsq.budget, skbsq.nn, skbsq.exceptions):
         for name in module.__all__:
             path, value = f"{module.__name__}.{name}", getattr(module, name)
             if inspect.isclass(value):

@@ -33,7 +33,7 @@ sys.meta_path.insert(0, Gateway())
 @pytest.mark.parametrize(
     "use",
     [
-        "import skbsq, skbsq._codebook, skbsq.exceptions",
+        "import skbsq, skbsq._codebook, skbsq.budget, skbsq.exceptions",
         "from skbsq import Codebook; assert Codebook.from_thresholds([[0.5]]).encode([[1.0]]) == 1",
         "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
         "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",
@@ -50,7 +50,7 @@ def test_gateway_blocks_what_it_should():
     assert "No module named 'sklearn' on a gateway" in loaded.stderr
 
 
-@pytest.mark.parametrize("module", ["skbsq", "skbsq.nn", "skbsq.exceptions"])
+@pytest.mark.parametrize("module", ["skbsq", "skbsq.budget", "skbsq.nn", "skbsq.exceptions"])
 def test_all_names_import(module):
     module = importlib.import_module(module)
     assert module.__all__

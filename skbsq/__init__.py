@@ -23,7 +23,7 @@ _HOME = {
     "BitwiseRegressor": "predictors.regressor",
 }
 
-_SUBMODULES = ("budget", "exceptions", "nn")
+_SUBMODULES = ("budget", "exceptions", "model_selection", "nn")
 
 __all__ = [*_HOME]
 

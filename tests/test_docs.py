@@ -8,6 +8,7 @@ import pytest
 import skbsq
 import skbsq.budget
 import skbsq.exceptions
+import skbsq.model_selection
 import skbsq.nn
 
 ROOT = Path(__file__).parent.parent
@@ -31,7 +32,11 @@ def test_readme_and_guides_have_blocks():
     assert with_blocks >= {"README.md", "index.md", "quickstart.md", "semantics.md"}
 
 
-@pytest.mark.parametrize("module", [skbsq, skbsq.budget, skbsq.nn, skbsq.exceptions], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module",
+    [skbsq, skbsq.budget, skbsq.model_selection, skbsq.nn, skbsq.exceptions],
+    ids=lambda module: module.__name__,
+)
 def test_reference_is_complete(module):
     listed = re.findall(r"^   (\w+)$", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(module.__all__) <= set(listed)

@@ -7,6 +7,7 @@ import pytest
 import skbsq
 import skbsq.budget
 import skbsq.exceptions
+import skbsq.model_selection
 import skbsq.nn
 
 validate = pytest.importorskip("numpydoc.validate").validate
@@ -48,7 +49,7 @@ def members(cls):
 
 
 def public():
-    for module in (skbsq, skbsq.budget, skbsq.nn, skbsq.exceptions):
+    for module in (skbsq, skbsq.budget, skbsq.model_selection, skbsq.nn, skbsq.exceptions):
         for name in module.__all__:
             path, value = f"{module.__name__}.{name}", getattr(module, name)
             if inspect.isclass(value):

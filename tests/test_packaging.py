@@ -50,7 +50,7 @@ def test_gateway_blocks_what_it_should():
     assert "No module named 'sklearn' on a gateway" in loaded.stderr
 
 
-@pytest.mark.parametrize("module", ["skbsq", "skbsq.budget", "skbsq.nn", "skbsq.exceptions"])
+@pytest.mark.parametrize("module", ["skbsq", "skbsq.budget", "skbsq.model_selection", "skbsq.nn", "skbsq.exceptions"])
 def test_all_names_import(module):
     module = importlib.import_module(module)
     assert module.__all__

@@ -1,0 +1,255 @@
+"""Searches over bits: what a candidate costs, which one is picked, what the table says."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.datasets import make_classification, make_friedman1
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skbsq import BitwiseRegressor, KMeansQuantizer, QuantileQuantizer, UniformQuantizer
+from skbsq.model_selection import fewest_bits, rate_distortion, row_bits
+
+QUICK = {"max_epochs": 2, "hidden_sizes": (8,), "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_friedman1(120, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def frame(data):
+    return pd.DataFrame(data[0], columns=[f"x{j}" for j in range(10)])
+
+
+# -- row_bits ----------------------------------------------------------------------------------------
+
+
+def test_row_bits_finds_the_quantizer(data):
+    X, y = data
+    three = QuantileQuantizer(3)
+    for model in [
+        three,
+        BitwiseRegressor(3, **QUICK),
+        BitwiseRegressor(quantizer=three, **QUICK),
+        make_pipeline(StandardScaler(), three, Ridge()),
+        make_pipeline("passthrough", three, PCA(2), Ridge()),
+        make_pipeline(make_pipeline(StandardScaler(), three), Ridge()),
+        TransformedTargetRegressor(make_pipeline(three, Ridge())),
+        GridSearchCV(make_pipeline(three, Ridge()), {"ridge__alpha": [1, 2]}, cv=2),
+    ]:
+        assert row_bits(model.fit(X, y)) == 30
+    assert row_bits(make_pipeline(PCA(2), three, Ridge()).fit(X, y)) == 6
+
+
+def test_row_bits_counts_floats(data):
+    X, y = data
+    for model in [
+        Ridge(),
+        make_pipeline(StandardScaler(), Ridge()),
+        BitwiseRegressor(quantizer="passthrough", **QUICK),
+    ]:
+        assert row_bits(model.fit(X, y)) == 320
+
+
+def test_row_bits_adds_up_columns(frame, data):
+    y = data[1]
+    split = [("a", QuantileQuantizer(3), ["x0", "x1"]), ("b", UniformQuantizer(2), ["x2"])]
+    sent = {"drop": 8, "passthrough": 8 + 7 * 32}
+    for remainder, bits in sent.items():
+        columns = ColumnTransformer(split, remainder=remainder)
+        assert row_bits(make_pipeline(columns, Ridge()).fit(frame, y)) == bits
+    scaled = ColumnTransformer([*split, ("c", StandardScaler(), ["x3"])])
+    assert row_bits(make_pipeline(scaled, Ridge()).fit(frame, y)) == 8 + 32
+    floats = ColumnTransformer([("c", StandardScaler(), ["x3"])])
+    assert row_bits(make_pipeline(floats, Ridge()).fit(frame, y)) == 320
+    both = FeatureUnion([("a", QuantileQuantizer(1)), ("b", KMeansQuantizer(2, encode="value"))])
+    assert row_bits(make_pipeline(both, Ridge()).fit(frame, y)) == 10 + 20
+
+
+def test_row_bits_are_those_of_the_fit(data):
+    X, y = data
+    X = X.copy()
+    X[:, 0] = 1.0  # nothing to send
+    X[:, 1] = X[:, 1] > 0.5  # one bit
+    assert row_bits(QuantileQuantizer(3).fit(X, y)) == 25
+
+
+def test_row_bits_needs_a_fit():
+    with pytest.raises(NotFittedError):
+        row_bits(QuantileQuantizer())
+
+
+# -- fewest_bits -------------------------------------------------------------------------------------
+
+
+def results(scores, bits=None, params=None):
+    """cv_results_ of a search; scores (n_candidates, n_splits)."""
+    scores = np.asarray(scores, dtype=float)
+    found = {"params": params or [{"n_bits": b} for b in range(1, len(scores) + 1)]}
+    found |= {f"split{i}_test_score": column for i, column in enumerate(scores.T)}
+    found |= {"mean_test_score": scores.mean(axis=1), "std_test_score": scores.std(axis=1)}
+    if bits is not None:
+        found |= {"mean_test_row_bits": np.asarray(bits), "split0_test_row_bits": np.asarray(bits)}
+    return found
+
+
+# Best: the last, 0.9 with a standard error of 0.1 / sqrt(3) = 0.0577.
+SCORES = [[0.1, 0.2, 0.3], [0.7, 0.8, 0.9], [0.83, 0.85, 0.87], [0.8, 0.9, 1.0]]
+
+
+def test_within_one_standard_error():
+    assert fewest_bits("1se")(results(SCORES, [8, 16, 24, 32])) == 2
+    assert fewest_bits()(results(SCORES)) == 2
+
+
+@pytest.mark.parametrize(("fraction", "picked"), [(0.0, 3), (0.05, 3), (0.06, 2), (0.12, 1), (0.7, 1), (0.78, 0)])
+def test_within_a_fraction(fraction, picked):
+    assert fewest_bits(fraction)(results(SCORES, [8, 16, 24, 32])) == picked
+
+
+def test_fraction_of_a_negative_score():
+    scores = [[-1.2], [-1.09], [-1.0]]
+    assert fewest_bits(0.1)(results(scores, [1, 2, 3])) == 1
+    assert fewest_bits(0.2)(results(scores, [1, 2, 3])) == 0
+
+
+def test_fitted_bits_count_and_not_the_order_of_candidates():
+    assert fewest_bits(0.0)(results([[0.5], [0.9], [0.9]], [8, 24, 16])) == 2
+    # Equal bits: the better one.
+    assert fewest_bits(0.5)(results([[0.7], [0.9], [0.8]], [8, 8, 8])) == 1
+
+
+def test_failed_candidates_are_passed_over():
+    assert fewest_bits(1.0)(results([[np.nan], [0.9], [0.9]], [8, 16, 24])) == 1
+    with pytest.raises(ValueError, match="No candidate has a score"):
+        fewest_bits()(results([[np.nan], [np.nan]], [8, 16]))
+
+
+def test_one_split_has_no_standard_error():
+    assert fewest_bits("1se")(results([[0.8], [0.9]], [8, 16])) == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ([{"alpha": 1}, {"alpha": 2}], "one n_bits or bit_budget, and none is searched"),
+        ([{"n_bits": 1, "bit_budget": 9}, {"n_bits": 2, "bit_budget": 8}], r"and 2 \(bit_budget, n_bits\) is searched"),
+        ([{"q__n_bits": 1}, {"q__n_bits": None}], "q__n_bits=None has no place in an order"),
+        ([{"n_bits": [1, 2]}, {"n_bits": [2, 1]}], r"n_bits=\[1, 2\] has no place in an order"),
+    ],
+)
+def test_without_an_order_of_bits_it_says_what_to_do(params, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        fewest_bits()(results([[0.8], [0.9]], params=params))
+    assert 'scoring={"score": ..., "row_bits": row_bits}' in str(caught.value)
+    assert fewest_bits(1.0)(results([[0.8], [0.9]], [8, 4], params=params)) == 1
+
+
+def test_one_varying_parameter_is_enough():
+    params = [{"a__n_bits": 4, "b__n_bits": b, "alpha": 1} for b in (3, 2, 1)]
+    assert fewest_bits(1.0)(results([[0.9], [0.8], [0.7]], params=params)) == 2
+
+
+@pytest.mark.parametrize("tolerance", ["2se", -0.1, True, None, np.inf, np.nan])
+def test_tolerance_is_checked(tolerance):
+    with pytest.raises(ValueError, match='tolerance must be "1se" or a fraction'):
+        fewest_bits(tolerance)
+
+
+# -- rate_distortion ---------------------------------------------------------------------------------
+
+
+def test_table():
+    table = rate_distortion(results(SCORES, [32, 8, 16, 16], params=[{"n_bits": b, "score": 1} for b in (4, 1, 2, 3)]))
+    assert table.columns.tolist() == [
+        *("candidate", "row_bits", "score", "std", "sem", "frontier", "n_bits", "param_score"),
+    ]
+    assert table["candidate"].tolist() == [1, 3, 2, 0]
+    assert table["row_bits"].tolist() == [8, 16, 16, 32]
+    np.testing.assert_allclose(table["score"], [0.8, 0.9, 0.85, 0.2])
+    np.testing.assert_allclose(table["std"], [0.1, 0.1, 0.02, 0.1])
+    np.testing.assert_allclose(table["sem"], table["std"] / np.sqrt(3))
+    assert table["frontier"].tolist() == [True, True, False, False]
+    assert table["n_bits"].tolist() == [1, 3, 2, 4]
+
+
+def test_scores_by_name():
+    several = {**results(SCORES, [1, 2, 3, 4]), "mean_test_r2": np.arange(4.0), "split0_test_r2": np.arange(4.0)}
+    assert rate_distortion(several, score="r2")["score"].tolist() == [0, 1, 2, 3]
+    with pytest.raises(ValueError, match=r"2 scores beside row_bits, \['score', 'r2'\]: say which one"):
+        rate_distortion(several)
+    with pytest.raises(ValueError, match="no score 'mse'"):
+        fewest_bits(score="mse")(several)
+
+
+def test_splits_of_a_score_whose_name_ends_like_another():
+    several = results([[0.5, 0.7]], [1], params=[{}])
+    several |= {"mean_test_x_test_score": np.ones(1), "split0_test_x_test_score": np.full(1, 9.0)}
+    assert rate_distortion(several, score="score")["std"].item() == pytest.approx(np.sqrt(0.02))
+
+
+# -- real searches -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_grid_search_with_and_without_a_pipeline(data, n_jobs):
+    scoring = {"score": "r2", "row_bits": row_bits}
+    for estimator, name in [
+        (BitwiseRegressor(**QUICK), "n_bits"),
+        (make_pipeline(StandardScaler(), BitwiseRegressor(**QUICK)), "bitwiseregressor__n_bits"),
+    ]:
+        grid = {name: [1, 2, 3], name.replace("n_bits", "hidden_sizes"): [(4,), (8,)]}
+        search = GridSearchCV(estimator, grid, scoring=scoring, refit=fewest_bits(0.0), cv=2, n_jobs=n_jobs)
+        search.fit(*data)
+        table = rate_distortion(search.cv_results_)
+        assert sorted(table["row_bits"]) == [10, 10, 20, 20, 30, 30]
+        picked = table.set_index("candidate").loc[search.best_index_]
+        assert picked["score"] == table["score"].max()
+        assert row_bits(search) == picked["row_bits"]
+        assert search.predict(data[0]).shape == (120,)
+
+
+def test_randomized_search_orders_by_n_bits_alone(data):
+    search = RandomizedSearchCV(
+        make_pipeline(QuantileQuantizer(encode="thermometer"), Ridge()),
+        {"quantilequantizer__n_bits": [1, 2, 3, 4]},
+        n_iter=4,
+        cv=3,
+        refit=fewest_bits(1e9),
+        random_state=0,
+    ).fit(*data)
+    assert search.best_params_ == {"quantilequantizer__n_bits": 1}
+
+
+def test_classification(data):
+    X, y = make_classification(200, 6, random_state=0)
+    search = GridSearchCV(
+        make_pipeline(QuantileQuantizer(), LogisticRegression()),
+        {"quantilequantizer__n_bits": [1, 2, 3]},
+        scoring={"score": "neg_log_loss", "row_bits": row_bits},
+        refit=fewest_bits(0.5),
+        cv=3,
+    ).fit(X, y)
+    assert row_bits(search) <= 18
+
+
+def test_halving_searches_never_call_it(data):
+    def refit(cv_results):
+        raise AssertionError
+
+    search = HalvingGridSearchCV(
+        make_pipeline(QuantileQuantizer(encode="thermometer"), Ridge()),
+        {"quantilequantizer__n_bits": [1, 2, 3, 4]},
+        cv=3,
+        refit=refit,
+        random_state=0,
+    ).fit(*data)
+    assert fewest_bits(1e9)(search.cv_results_) in range(len(search.cv_results_["params"]))

@@ -10,6 +10,7 @@ import skbsq.budget
 import skbsq.exceptions
 import skbsq.model_selection
 import skbsq.nn
+import skbsq.plotting
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,7 +35,7 @@ def test_readme_and_guides_have_blocks():
 
 @pytest.mark.parametrize(
     "module",
-    [skbsq, skbsq.budget, skbsq.model_selection, skbsq.nn, skbsq.exceptions],
+    [skbsq, skbsq.budget, skbsq.model_selection, skbsq.nn, skbsq.plotting, skbsq.exceptions],
     ids=lambda module: module.__name__,
 )
 def test_reference_is_complete(module):

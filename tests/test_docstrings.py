@@ -9,6 +9,7 @@ import skbsq.budget
 import skbsq.exceptions
 import skbsq.model_selection
 import skbsq.nn
+import skbsq.plotting
 
 validate = pytest.importorskip("numpydoc.validate").validate
 
@@ -49,7 +50,7 @@ def members(cls):
 
 
 def public():
-    for module in (skbsq, skbsq.budget, skbsq.model_selection, skbsq.nn, skbsq.exceptions):
+    for module in (skbsq, skbsq.budget, skbsq.model_selection, skbsq.nn, skbsq.plotting, skbsq.exceptions):
         for name in module.__all__:
             path, value = f"{module.__name__}.{name}", getattr(module, name)
             if inspect.isclass(value):

@@ -50,7 +50,9 @@ def test_gateway_blocks_what_it_should():
     assert "No module named 'sklearn' on a gateway" in loaded.stderr
 
 
-@pytest.mark.parametrize("module", ["skbsq", "skbsq.budget", "skbsq.model_selection", "skbsq.nn", "skbsq.exceptions"])
+@pytest.mark.parametrize(
+    "module", ["skbsq", "skbsq.budget", "skbsq.model_selection", "skbsq.nn", "skbsq.plotting", "skbsq.exceptions"]
+)
 def test_all_names_import(module):
     module = importlib.import_module(module)
     assert module.__all__

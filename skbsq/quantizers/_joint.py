@@ -93,12 +93,13 @@ class StartsFromThresholds(LearnedQuantizer):
     }
 
     def _start(self, rows, n_bits, has_missing, seed):
-        """Thresholds to start from, one array per feature; sets ``init_``."""
+        """Thresholds to start from, one array per feature; sets ``init_`` and ``initial_thresholds_``."""
         self.init_ = self.init
         if isinstance(self.init, str) and self.init == "auto":
             self.init_ = choose_init(rows, n_bits, self.missing, seed)
         init = make_init(self.init_, n_bits, self.missing, rows.task, seed)
-        return start_thresholds(init, rows, n_bits, has_missing)
+        self.initial_thresholds_ = start_thresholds(init, rows, n_bits, has_missing)
+        return self.initial_thresholds_
 
 
 class ValueQuantizer(LearnedQuantizer):

@@ -85,6 +85,8 @@ class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
         Bits and codes per feature.
     init_ : str or quantizer
         What the thresholds started from.
+    initial_thresholds_ : list of d ndarrays
+        And where, in the units of X.
     net_ : skorch.NeuralNet
         The trained net, on the CPU; ``net_.module_`` goes from raw floats to outputs.
     head_ : nn.Module

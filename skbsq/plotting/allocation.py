@@ -1,0 +1,95 @@
+"""Bits per feature."""
+
+import numpy as np
+
+from skbsq.plotting._axes import BLUE, axes_for, fitted_part, names_of, tidy
+
+
+class AllocationDisplay:
+    """How many bits each feature gets.
+
+    Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    n_bits : array-like of int of shape (d,)
+    names : array-like of str of shape (d,)
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    bars_ : matplotlib BarContainer
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skbsq import QuantileQuantizer
+    >>> from skbsq.plotting import AllocationDisplay
+    >>> X, y = make_friedman1(100, n_features=5, random_state=0)
+    >>> display = AllocationDisplay.from_estimator(QuantileQuantizer(n_bits=[3, 3, 2, 1, 0]).fit(X))
+    >>> [int(bar.get_width()) for bar in display.bars_]
+    [3, 3, 2, 1, 0]
+    """
+
+    def __init__(self, n_bits, *, names):
+        self.n_bits = n_bits
+        self.names = names
+
+    @classmethod
+    def from_estimator(cls, estimator, *, sort=False, ax=None, **kwargs):
+        """Draw the fitted bits of an estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A quantizer or a predictor, or a pipeline or search with one.
+        sort : bool, default=False
+            Most bits first; else the order of the columns.
+        ax : matplotlib Axes, default=None
+            None: new ones, high enough for all names.
+        **kwargs
+            Of ``Axes.barh``.
+
+        Returns
+        -------
+        AllocationDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no codebook in it.
+        """
+        part = fitted_part(estimator, "codebook_")
+        n_bits, names = np.asarray(part.codebook_.n_bits), names_of(part)
+        order = np.argsort(-n_bits, kind="stable") if sort else np.arange(n_bits.size)
+        return cls(n_bits[order], names=names[order]).plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: new ones, high enough for all names.
+        **kwargs
+            Of ``Axes.barh``.
+
+        Returns
+        -------
+        self
+        """
+        self.ax_ = axes_for(ax)
+        self.figure_ = self.ax_.figure
+        if ax is None:
+            self.figure_.set_figheight(max(2.0, 0.8 + 0.18 * len(self.names)))
+        place = np.arange(len(self.names))
+        self.bars_ = self.ax_.barh(place, self.n_bits, **{"color": BLUE, **kwargs})
+        self.ax_.set_yticks(place, self.names, fontsize=8)
+        self.ax_.invert_yaxis()
+        self.ax_.margins(y=0.01)
+        self.ax_.xaxis.get_major_locator().set_params(integer=True)
+        tidy(self.ax_)
+        self.ax_.grid(False, axis="y")
+        self.ax_.set_xlabel(f"bits ({int(np.sum(self.n_bits))} per row)")
+        return self

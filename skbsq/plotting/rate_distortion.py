@@ -1,0 +1,109 @@
+"""Rate against score."""
+
+from skbsq.model_selection import rate_distortion
+from skbsq.plotting._axes import BLUE, GREY, axes_for, tidy
+
+
+class RateDistortionDisplay:
+    """What each candidate of a search costs in bits and what it scores.
+
+    Make one with `from_cv_results`.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `skbsq.model_selection.rate_distortion` gives it.
+    score_name : str, default="score"
+        Label of the vertical axis.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    errorbar_ : matplotlib ErrorbarContainer
+        The candidates, with a standard error each way.
+    line_ : matplotlib Line2D
+        The frontier: the best score that so many bits buy.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skbsq import QuantileQuantizer
+    >>> from skbsq.model_selection import row_bits
+    >>> from skbsq.plotting import RateDistortionDisplay
+    >>> X, y = make_friedman1(200, random_state=0)
+    >>> search = GridSearchCV(
+    ...     make_pipeline(QuantileQuantizer(encode="thermometer"), Ridge()),
+    ...     {"quantilequantizer__n_bits": [1, 2, 3]},
+    ...     scoring={"r2": "r2", "row_bits": row_bits},
+    ...     refit=False,
+    ... ).fit(X, y)
+    >>> display = RateDistortionDisplay.from_cv_results(search.cv_results_, score="r2")
+    >>> display.ax_.get_xlabel()
+    'bits per row'
+    """
+
+    def __init__(self, table, *, score_name="score"):
+        self.table = table
+        self.score_name = score_name
+
+    @classmethod
+    def from_cv_results(cls, cv_results, *, score=None, ax=None, **kwargs):
+        """Draw the candidates of a search.
+
+        Parameters
+        ----------
+        cv_results : dict
+            ``cv_results_`` of a search with the scorer `skbsq.model_selection.row_bits`.
+        score : str, default=None
+            Name of the score, where the search has several.
+        ax : matplotlib Axes, default=None
+            None: new ones.
+        **kwargs
+            Of ``Axes.errorbar``.
+
+        Returns
+        -------
+        RateDistortionDisplay
+
+        Raises
+        ------
+        ValueError
+            If the search did not score the bits.
+        """
+        table = rate_distortion(cv_results, score=score)
+        if table["row_bits"].isna().all():
+            raise ValueError('cv_results has no row_bits: search with scoring={"score": ..., "row_bits": row_bits}.')
+        return cls(table, score_name=score or "score").plot(ax=ax, **kwargs)
+
+    def plot(self, ax=None, **kwargs):
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: new ones.
+        **kwargs
+            Of ``Axes.errorbar``.
+
+        Returns
+        -------
+        self
+        """
+        self.ax_ = axes_for(ax)
+        self.figure_ = self.ax_.figure
+        scored = self.table.dropna(subset=["row_bits", "score"])
+        style = {"fmt": "o", "color": GREY, "markersize": 5, "capsize": 3, "elinewidth": 1, "label": "candidates"}
+        bars = scored["sem"].fillna(0.0)
+        self.errorbar_ = self.ax_.errorbar(scored["row_bits"], scored["score"], yerr=bars, **{**style, **kwargs})
+        best = scored[scored["frontier"]]
+        (self.line_,) = self.ax_.plot(
+            best["row_bits"], best["score"], color=BLUE, marker="o", drawstyle="steps-post", label="best so far"
+        )
+        tidy(self.ax_)
+        self.ax_.set(xlabel="bits per row", ylabel=self.score_name)
+        self.ax_.legend(frameon=False)
+        return self

@@ -1,0 +1,166 @@
+"""Where the thresholds of a feature lie."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from skbsq.plotting._axes import BLUE, ORANGE, fitted_part, names_of, pyplot, tidy
+
+MOST_PANELS = 12
+
+
+class ThresholdDisplay:
+    """Histograms of features with their thresholds, before and after learning.
+
+    Make one with `from_estimator`.
+
+    Parameters
+    ----------
+    values : list of 1-d arrays
+        The numbers of each feature that is shown.
+    thresholds : list of 1-d arrays
+        In the units of the values.
+    names : list of str
+    initial_thresholds : list of 1-d arrays, default=None
+        Where they started, for learned ones.
+
+    Attributes
+    ----------
+    axes_ : list of matplotlib Axes
+        One per feature.
+    figure_ : matplotlib Figure
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skbsq import BitwiseQuantizer
+    >>> from skbsq.plotting import ThresholdDisplay
+    >>> X, y = make_friedman1(200, random_state=0)
+    >>> quantizer = BitwiseQuantizer(2, max_epochs=3, hidden_sizes=(16,), random_state=0).fit(X, y)
+    >>> display = ThresholdDisplay.from_estimator(quantizer, X, features=[0, 3])
+    >>> [ax.get_title() for ax in display.axes_]
+    ['x0 (2 bits)', 'x3 (2 bits)']
+    """
+
+    def __init__(self, values, thresholds, *, names, initial_thresholds=None):
+        self.values = values
+        self.thresholds = thresholds
+        self.names = names
+        self.initial_thresholds = initial_thresholds
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, features=None, axes=None, **kwargs):
+        """Draw the thresholds of a fitted estimator over data.
+
+        Parameters
+        ----------
+        estimator : quantizer or predictor
+            Fitted. Of a pipeline give the step, and X as it reaches it.
+        X : array-like of shape (n, d)
+            The values of the histograms.
+        features : list of int or str, default=None
+            Which to show. None: the 12 with most thresholds, in the order of the columns.
+        axes : list of matplotlib Axes, default=None
+            One per feature that is shown. None: new ones.
+        **kwargs
+            Of ``Axes.hist``.
+
+        Returns
+        -------
+        ThresholdDisplay
+
+        Raises
+        ------
+        ValueError
+            For a feature that the estimator does not know, or X of another width.
+        """
+        part = fitted_part(estimator, "codebook_")
+        names = names_of(part)
+        X = X.to_numpy(dtype=float) if isinstance(X, pd.DataFrame) else np.asarray(X, dtype=float)
+        if X.ndim != 2 or X.shape[1] != names.size:
+            raise ValueError(f"X must have {names.size} columns, as in fit, got shape {X.shape}.")
+        thresholds = part.codebook_.thresholds
+        if features is None:
+            most = np.argsort([-t.size for t in thresholds], kind="stable")[:MOST_PANELS]
+            shown = sorted(most.tolist())
+        else:
+            shown = [_index_of(feature, names) for feature in features]
+        starts = getattr(getattr(part, "quantizer_", part), "initial_thresholds_", None)
+        columns = [X[:, j] for j in shown]
+        return cls(
+            [column[np.isfinite(column)] for column in columns],
+            [thresholds[j] for j in shown],
+            names=[f"{names[j]} ({part.codebook_.n_bits[j]} bits)" for j in shown],
+            initial_thresholds=None if starts is None else [starts[j] for j in shown],
+        ).plot(axes=axes, **kwargs)
+
+    def plot(self, axes=None, **kwargs):
+        """Draw.
+
+        Parameters
+        ----------
+        axes : list of matplotlib Axes, default=None
+            One per feature. None: new ones.
+        **kwargs
+            Of ``Axes.hist``.
+
+        Returns
+        -------
+        self
+        """
+        self.axes_ = _panels(len(self.names)) if axes is None else list(axes)
+        if len(self.axes_) != len(self.names):
+            raise ValueError(f"{len(self.names)} features need as many axes, got {len(self.axes_)}.")
+        self.figure_ = self.axes_[0].figure
+        for i, ax in enumerate(self.axes_):
+            values, thresholds = self.values[i], self.thresholds[i]
+            low, high = _window(values, thresholds)
+            style = {"bins": 50, "range": (low, high), "color": "0.8"}
+            ax.hist(values, **{**style, **kwargs})
+            if self.initial_thresholds is not None:
+                for k, t in enumerate(self.initial_thresholds[i]):
+                    ax.axvline(t, ymax=0.5, color=ORANGE, linestyle=":", linewidth=1.2, label="_" * (k > 0) + "start")
+            for k, t in enumerate(thresholds):
+                ax.axvline(t, color=BLUE, linewidth=1, label="_" * (k > 0) + "threshold")
+            ax.set_xlim(low, high)
+            ax.set_title(self.names[i], fontsize=9)
+            ax.set_yticks([])
+            ax.tick_params(labelsize=8)
+            tidy(ax)
+            ax.grid(False)
+        handles, labels = self.axes_[0].get_legend_handles_labels()
+        if axes is None and handles:
+            self.figure_.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+        return self
+
+
+def _index_of(feature, names):
+    if isinstance(feature, str):
+        found = np.flatnonzero(names == feature)
+        if found.size == 0:
+            raise ValueError(f"There is no feature {feature!r}: the names are {', '.join(map(str, names[:10]))}, ...")
+        return int(found[0])
+    if not -names.size <= feature < names.size:
+        raise ValueError(f"There is no feature {feature}: there are {names.size}.")
+    return int(feature) % names.size
+
+
+def _panels(number):
+    n_columns = min(4, number)
+    n_rows = math.ceil(number / n_columns)
+    _, axes = pyplot().subplots(
+        n_rows, n_columns, figsize=(3.2 * n_columns, 0.6 + 2.0 * n_rows), squeeze=False, layout="constrained"
+    )
+    axes = axes.ravel().tolist()
+    for ax in axes[number:]:
+        ax.remove()
+    return axes[:number]
+
+
+def _window(values, thresholds):
+    """What is worth showing: nearly all values, and all thresholds; far outliers would squeeze the rest."""
+    ends = np.concatenate([np.quantile(values, [0.005, 0.995]) if values.size else [0.0, 1.0], thresholds])
+    low, high = float(ends.min()), float(ends.max())
+    margin = 0.05 * (high - low) or 0.5
+    return low - margin, high + margin

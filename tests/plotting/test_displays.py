@@ -1,0 +1,204 @@
+"""The displays: what is drawn, and where."""
+
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from sklearn.datasets import make_friedman1
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skbsq import BitwiseQuantizer, BitwiseRegressor, QuantileQuantizer
+from skbsq.model_selection import rate_distortion, row_bits
+from skbsq.plotting import AllocationDisplay, HistoryDisplay, RateDistortionDisplay, ThresholdDisplay
+
+QUICK = {"max_epochs": 3, "hidden_sizes": (8,), "random_state": 0}
+NAMES = [f"a{j}" for j in range(10)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_window():
+    before = mpl.get_backend()
+    mpl.use("Agg")
+    yield
+    mpl.pyplot.close("all")
+    mpl.use(before)
+
+
+@pytest.fixture(scope="module")
+def data():
+    X, y = make_friedman1(150, random_state=0)
+    return pd.DataFrame(X, columns=NAMES), y
+
+
+@pytest.fixture(scope="module")
+def regressor(data):
+    return BitwiseRegressor([3] * 5 + [1] * 4 + [0], early_stopping=True, **QUICK).fit(*data)
+
+
+@pytest.fixture(scope="module")
+def search(data):
+    return GridSearchCV(
+        make_pipeline(QuantileQuantizer(encode="thermometer"), Ridge()),
+        {"quantilequantizer__n_bits": [3, 1, 2]},
+        scoring={"r2": "r2", "row_bits": row_bits},
+        refit="r2",
+        cv=3,
+    ).fit(*data)
+
+
+def axes():
+    return Figure().add_subplot()
+
+
+def test_rate_distortion(search):
+    display = RateDistortionDisplay.from_cv_results(search.cv_results_, score="r2")
+    table = rate_distortion(search.cv_results_, score="r2")
+    points, _, (bars,) = display.errorbar_
+    np.testing.assert_array_equal(points.get_xdata(), [10, 20, 30])
+    np.testing.assert_array_equal(points.get_ydata(), table["score"])
+    lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(lengths, 2 * table["sem"])
+    np.testing.assert_array_equal(display.line_.get_xdata(), table["row_bits"][table["frontier"]])
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("bits per row", "r2")
+    ax = axes()
+    assert RateDistortionDisplay.from_cv_results(search.cv_results_, ax=ax, color="red").ax_ is ax
+
+
+def test_rate_distortion_needs_the_bits(data):
+    search = GridSearchCV(make_pipeline(QuantileQuantizer(), Ridge()), {"quantilequantizer__n_bits": [1, 2]}, cv=2)
+    with pytest.raises(ValueError, match=r"has no row_bits: search with scoring="):
+        RateDistortionDisplay.from_cv_results(search.fit(*data).cv_results_)
+
+
+def test_history(regressor):
+    display = HistoryDisplay.from_estimator(regressor)
+    labels = [line.get_label() for line in display.lines_]
+    assert labels == ["training", "validation", "temperature", "kept"]
+    np.testing.assert_array_equal(display.lines_[0].get_ydata(), regressor.history_["train_loss"])
+    np.testing.assert_array_equal(display.lines_[0].get_xdata(), [1, 2, 3])
+    assert display.lines_[3].get_xdata()[0] == regressor.best_epoch_
+    assert display.temperature_ax_.get_yscale() == "log"
+
+
+def test_history_of_fixed_thresholds_has_no_temperature(data):
+    fixed = BitwiseRegressor(quantizer=QuantileQuantizer(2), **QUICK).fit(*data)
+    display = HistoryDisplay.from_estimator(fixed, ax=axes())
+    assert display.temperature_ax_ is None
+    assert [line.get_label() for line in display.lines_] == ["training"]
+
+
+def test_allocation(regressor, data):
+    display = AllocationDisplay.from_estimator(regressor)
+    assert [bar.get_width() for bar in display.bars_] == regressor.codebook_.n_bits.tolist()
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == NAMES
+    assert display.ax_.get_xlabel() == f"bits ({regressor.codebook_.row_bits} per row)"
+    assert display.ax_.yaxis_inverted()  # the first feature on top
+
+    unnamed = QuantileQuantizer([1, 3, 2]).fit(data[0].to_numpy()[:, :3])
+    display = AllocationDisplay.from_estimator(unnamed, sort=True, ax=axes(), color="red")
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["x1", "x2", "x0"]
+    assert [bar.get_width() for bar in display.bars_] == [3, 2, 1]
+
+
+def test_allocation_grows_with_the_features():
+    X = np.random.default_rng(0).normal(size=(50, 81))
+    display = AllocationDisplay.from_estimator(QuantileQuantizer(1).fit(X))
+    assert display.figure_.get_figheight() > 12
+
+
+def vertical_lines(ax, color):
+    return [line.get_xdata()[0] for line in ax.lines if line.get_color() == color]
+
+
+def test_thresholds_before_and_after(data):
+    quantizer = BitwiseQuantizer(2, init="quantile", **QUICK).fit(*data)
+    display = ThresholdDisplay.from_estimator(quantizer, data[0], features=["a3", 0, -1])
+    assert [ax.get_title() for ax in display.axes_] == ["a3 (2 bits)", "a0 (2 bits)", "a9 (2 bits)"]
+    for j, ax in zip([3, 0, 9], display.axes_, strict=True):
+        np.testing.assert_array_equal(vertical_lines(ax, "#0072B2"), quantizer.thresholds_[j])
+        np.testing.assert_array_equal(vertical_lines(ax, "#D55E00"), quantizer.initial_thresholds_[j])
+    started = QuantileQuantizer(2).fit(data[0]).thresholds_[3]
+    np.testing.assert_allclose(quantizer.initial_thresholds_[3], started, atol=0.05)
+    assert [text.get_text() for text in display.figure_.legends[0].get_texts()] == ["start", "threshold"]
+
+
+def test_thresholds_of_predictors_and_fixed_quantizers(regressor, data):
+    display = ThresholdDisplay.from_estimator(regressor, data[0], features=[0])
+    assert len(vertical_lines(display.axes_[0], "#D55E00")) == 7
+    fixed = QuantileQuantizer(2).fit(data[0])
+    ax = axes()
+    display = ThresholdDisplay.from_estimator(fixed, data[0].to_numpy(), features=[2], axes=[ax], bins=10)
+    assert display.axes_ == [ax]
+    assert len(ax.patches) == 10
+    assert not vertical_lines(ax, "#D55E00")
+
+
+def test_many_features_show_those_of_most_thresholds():
+    X = np.random.default_rng(0).normal(size=(60, 81))
+    n_bits = np.ones(81, dtype=int)
+    n_bits[40:46] = 3
+    display = ThresholdDisplay.from_estimator(QuantileQuantizer(n_bits).fit(X), X)
+    assert [ax.get_title() for ax in display.axes_] == [f"x{j} (1 bits)" for j in range(6)] + [
+        f"x{j} (3 bits)" for j in range(40, 46)
+    ]
+    assert len(display.figure_.axes) == 12
+
+
+def test_far_outliers_do_not_squeeze_the_rest():
+    X = np.random.default_rng(0).normal(size=(1000, 1))
+    X[0] = 1e6
+    ax = ThresholdDisplay.from_estimator(QuantileQuantizer(2).fit(X), X).axes_[0]
+    assert ax.get_xlim()[1] < 10
+
+
+def test_constant_and_missing_values():
+    X = np.column_stack([np.ones(30), np.where(np.arange(30) % 3, np.nan, np.arange(30.0)), np.full(30, np.nan)])
+    display = ThresholdDisplay.from_estimator(QuantileQuantizer(2, missing="code").fit(X), X)
+    assert len(display.axes_) == 3
+    display.figure_.draw_without_rendering()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"features": ["b"]}, "no feature 'b': the names are a0, a1"),
+        ({"features": [10]}, "no feature 10: there are 10"),
+        ({"features": [0, 1], "axes": [axes()]}, "2 features need as many axes, got 1"),
+    ],
+)
+def test_thresholds_refuse(regressor, data, given, message):
+    with pytest.raises(ValueError, match=message):
+        ThresholdDisplay.from_estimator(regressor, data[0], **given)
+
+
+def test_thresholds_refuse_other_data(regressor, data):
+    with pytest.raises(ValueError, match=r"X must have 10 columns, as in fit, got shape \(150, 9\)"):
+        ThresholdDisplay.from_estimator(regressor, data[0].iloc[:, :9])
+
+
+def test_found_in_pipelines_and_searches(data, search):
+    pipeline = make_pipeline(StandardScaler(), BitwiseRegressor(2, **QUICK)).fit(*data)
+    assert len(HistoryDisplay.from_estimator(pipeline, ax=axes()).lines_) == 2
+    assert len(AllocationDisplay.from_estimator(search, ax=axes()).bars_) == 10
+    with pytest.raises(ValueError, match="Ridge has no codebook_: give a fitted estimator of skbsq"):
+        AllocationDisplay.from_estimator(Ridge().fit(*data))
+    with pytest.raises(ValueError, match="has no history_"):
+        HistoryDisplay.from_estimator(search)
+
+
+def test_without_matplotlib_it_says_how_to_get_it():
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from skbsq.plotting import AllocationDisplay\n"
+        "try:\n    AllocationDisplay([1], names=['a']).plot()\n"
+        "except ImportError as error:\n    assert 'skbsq[plot]' in str(error)\n"
+        "else:\n    raise AssertionError\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -18,6 +18,8 @@ RECIPE: dict = {
     "temperature_schedule": "exponential",
     "lr_schedule": "one-cycle",
     "forward": "hard",
+    "space": "standard",
+    "level_inputs": False,
     "init": "quantile",
 }
 

@@ -42,7 +42,7 @@ ALL_METHODS = (*METHODS, *PAPER_METHODS, *BOOSTED_METHODS)
 # The temperature falls to a thousandth. That, the learning rate and the epochs are among what the paper's search tries.
 PAPER_TRAINING: dict = {
     **{"batch_size": 512, "lr": 1e-3, "lr_schedule": "constant", "weight_decay": 0.0},
-    **{"max_epochs": 50, "temperature_start": 1.0, "temperature_end": 1e-3},
+    **{"max_epochs": 50, "temperature_start": 1.0, "temperature_end": 1e-3, "level_inputs": False},
 }
 
 
@@ -94,7 +94,7 @@ def build(method, bits, task, *, missing="error", random_state=None, **training)
     learned = {
         "SQ": SoftQuantizer(bits, init=quantile),
         "SQ+": SoftQuantizer(bits, init=quantile, learn_values=True),
-        "Bw-SQ": BitwiseQuantizer(bits, init=quantile, forward="soft", threshold_lr_ratio=1.0),
+        "Bw-SQ": BitwiseQuantizer(bits, init=quantile, forward="soft", space="standard", threshold_lr_ratio=1.0),
         "LSQ": LSQQuantizer(bits),
         "LLT-9": LLTQuantizer(bits, granularity=9),
         "LLT-4": LLTQuantizer(bits, granularity=4),

@@ -228,7 +228,7 @@ def _infer(functions, out):
 
 
 def train(data_dir=None, epochs=10, names=("california", "superconduct")):
-    """Whole fits of the recommended recipe, per epoch, against the same model in plain PyTorch."""
+    """Whole fits on hard bits, per epoch, against the same model in plain PyTorch."""
     for name in names:
         x, y = _standardized(load(name, data_dir))
         for batch_size in (256, 512):

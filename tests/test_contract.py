@@ -255,6 +255,8 @@ ALTERNATIVES = {
     "dropout": 0.5,
     "hidden_sizes": (4, 4),
     "forward": "soft",
+    "space": "standard",
+    "level_inputs": False,
     "learn_values": True,
     "granularity": 4,
     "temperature_schedule": "cosine",

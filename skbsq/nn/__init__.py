@@ -3,10 +3,12 @@
 from skbsq.nn.heads import MLP, build_head
 from skbsq.nn.joint import JointNet
 from skbsq.nn.layers import BitwiseQuantization, Standardization, Thermometer
+from skbsq.nn.levels import LevelLinear
 from skbsq.nn.llt import LLTQuantization
 from skbsq.nn.losses import WeightedLoss
 from skbsq.nn.lsq import LSQQuantization
 from skbsq.nn.soft import SoftQuantization
+from skbsq.nn.space import RankSpace, StandardSpace
 from skbsq.nn.temperature import TemperatureSchedule, temperature_at
 from skbsq.nn.training import BestEpoch, train
 from skbsq.nn.values import CodeValues
@@ -19,7 +21,10 @@ __all__ = [
     "JointNet",
     "LLTQuantization",
     "LSQQuantization",
+    "LevelLinear",
+    "RankSpace",
     "SoftQuantization",
+    "StandardSpace",
     "Standardization",
     "TemperatureSchedule",
     "Thermometer",

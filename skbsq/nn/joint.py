@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from skbsq.nn.layers import Thermometer
+from skbsq.nn.levels import LevelLinear
 from skbsq.nn.table import TableLayout, code_table, sum_rows, table_linear
 from skbsq.nn.values import CodeValues
 
@@ -124,7 +125,9 @@ class JointNet(nn.Module):
     def trained_by_table(self):
         """The weight of shape (units, n_inputs) that training reads as a table, input by input; None without one."""
         linear = self._tabulated()
-        return linear.weight if linear is not None and self._table_pays() else None
+        if linear is None or not self._table_pays():
+            return None
+        return linear.own.weight if isinstance(linear, LevelLinear) else linear.weight
 
     def __getstate__(self):
         # The table is made anew from the weights.
@@ -168,7 +171,7 @@ def _first_linear(head):
     """The linear layer that a head begins with, if calling it is all that the head does with its input; else None."""
     if type(head).forward is nn.Sequential.forward and len(head) and not _has_hooks(head):
         head = head[0]
-    return head if type(head) is nn.Linear and not _has_hooks(head) else None
+    return head if type(head) in (nn.Linear, LevelLinear) and not _has_hooks(head) else None
 
 
 def _has_hooks(module):

@@ -5,9 +5,12 @@ import torch
 from torch import nn
 
 from skbsq._codebook import Codebook
+from skbsq.nn.space import StandardSpace
 from skbsq.nn.surrogate import weighted_slopes
 
-FORWARDS = ("hard", "soft")
+FORWARDS = ("auto", "hard", "soft")
+# Features of more thresholds than this are hard under "auto".
+MOST_SOFT = 7
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -86,34 +89,29 @@ class _BitLayer(nn.Module):
         self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
 
 
-def raw_thresholds(theta, mean, scale, feature):
-    """Standardized thresholds in the units of x: finite float32, without -0.0."""
-    raw = theta.detach().double() * scale[feature] + mean[feature]
-    return raw.clamp(-_FLOAT32_MAX, _FLOAT32_MAX).float() + 0.0
-
-
 class BitwiseQuantization(_BitLayer):
     """Bits with trainable thresholds: bitwise soft quantization.
 
     A bit is on where the raw value lies above the raw threshold, compared in float32 as a device does.
-    Training learns the thresholds in a standardized space through a sigmoid of the given temperature.
+    Training learns the thresholds in a scaled space through a sigmoid of the given temperature.
 
     Parameters
     ----------
     thresholds : list of d 1-d arrays
         Where they start, in the units of x.
-    mean, scale : ndarray of float64 of shape (d,)
-        The standardized value is (x - mean) / scale.
+    space : StandardSpace or RankSpace
+        In which they move.
     has_missing : ndarray of bool of shape (d,), default=None
         Features with a bit for NaN. None: none.
-    forward : {"hard", "soft"}, default="hard"
-        What the head sees in training: the bits it will see at test time, with the sigmoid's gradient; or
-        the sigmoids themselves, as in the paper. In evaluation mode it is the bits in either case.
+    forward : {"auto", "hard", "soft"}, default="auto"
+        What the head sees in training. "hard": the bits it will see at test time, with the sigmoid's gradient. "soft":
+        the sigmoids themselves, as in the paper. "auto": soft for features of up to 7 thresholds, hard for others. In
+        evaluation mode it is the bits in any case.
 
     Attributes
     ----------
     theta : Parameter of shape (T,)
-        The thresholds of all features, standardized.
+        The thresholds of all features, in the scaled space.
     temperature : float
         Width of the sigmoid. Starts at 1.
 
@@ -123,56 +121,67 @@ class BitwiseQuantization(_BitLayer):
     feature with a missing bit; or what `set_column_map` chose of these, as a `JointNet` does.
 
     arXiv 2603.05172, Section 3.
-    NOTE[DIFF]: the paper trains on the sigmoids alone ("soft"). A head that has only seen sigmoids meets
-    hard bits for the first time at test; "hard" is the default because there train and test agree.
+    NOTE[DIFF]: the paper trains on the sigmoids alone ("soft"). A head that has only seen sigmoids meets hard bits for
+    the first time at test. But the gradient of a hard bit takes the loss for linear across it, which is wrong by the
+    more the more a bit changes, and pulls thresholds aside where they are few. Hence "auto".
     NOTE[DIFF]: the paper compares standardized values, which a device does not have. Here the bits
     compare raw float32 values with raw float32 thresholds, in training too.
 
     Examples
     --------
     >>> import numpy as np, torch
-    >>> from skbsq.nn import BitwiseQuantization
-    >>> layer = BitwiseQuantization([[0.0, 2.0], [5.0]], mean=np.array([1.0, 5.0]), scale=np.array([1.0, 2.0]))
+    >>> from skbsq.nn import BitwiseQuantization, StandardSpace
+    >>> space = StandardSpace(mean=np.array([1.0, 5.0]), scale=np.array([1.0, 2.0]))
+    >>> layer = BitwiseQuantization([[0.0, 2.0], [5.0]], space=space, forward="hard")
     >>> layer(torch.tensor([[1.0, 6.0], [3.0, 5.0]]))
     tensor([[1., 0., 1.],
             [1., 1., 0.]], grad_fn=<_HardBitsBackward>)
     """
 
-    def __init__(self, thresholds, *, mean, scale, has_missing=None, forward="hard"):
+    def __init__(self, thresholds, *, space, has_missing=None, forward="auto"):
         if forward not in FORWARDS:
             raise ValueError(f"forward must be one of {list(FORWARDS)}, got {forward!r}.")
         super().__init__()
-        self.hard = forward == "hard"
+        self.space = space
         self.temperature = 1.0
-        feature = np.repeat(np.arange(len(thresholds)), [len(t) for t in thresholds])
-        raw = np.concatenate([np.asarray(t, dtype=np.float64) for t in thresholds])
-        missing = np.flatnonzero(np.zeros(len(thresholds)) if has_missing is None else has_missing)
+        sizes = np.array([len(t) for t in thresholds])
+        feature = np.repeat(np.arange(sizes.size), sizes)
+        raw = np.concatenate([np.asarray(t, dtype=np.float32) for t in thresholds])
+        soft = np.full(sizes.size, forward == "soft") if forward != "auto" else sizes <= MOST_SOFT
+        missing = np.flatnonzero(np.zeros(sizes.size) if has_missing is None else has_missing)
         self.register_buffer("feature", torch.from_numpy(feature))
         self.register_buffer("missing", torch.from_numpy(missing))
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64))
-        theta = (raw - np.asarray(mean)[feature]) / np.asarray(scale)[feature]
-        self.theta = nn.Parameter(torch.from_numpy(theta.astype(np.float32)))
-        self.n_features = len(thresholds)
-        self.n_columns = theta.size + missing.size
+        self.register_buffer("soft", torch.from_numpy(soft[feature]))
+        self.n_features = sizes.size
+        self.theta = nn.Parameter(self._scaled(torch.from_numpy(raw)))
+        self.n_columns = raw.size + missing.size
         self.set_column_map(None)
 
     def forward(self, x):
         outputs = self.outputs
         bits = (outputs.spread(x) > outputs.pick(self.raw_thresholds(), torch.inf)).to(x.dtype)
         if self.training:
-            z, theta = outputs.spread(self.standardized(x)), outputs.pick(self.theta, _FLOAT32_MAX)
+            z, theta = outputs.spread(self.scaled(x)), outputs.pick(self.theta, _FLOAT32_MAX)
             if self.hard:
                 bits = _HardBits.apply(bits, z, theta, self.temperature)
             else:
-                bits = torch.sigmoid((z - theta) / self.temperature)
+                soft = torch.sigmoid((z - theta) / self.temperature)
+                if not self.soft.all():
+                    bits = _HardBits.apply(bits, z, theta, self.temperature)
+                    soft = torch.where(outputs.pick(self.soft, False), soft, bits)
+                bits = soft
         bits = bits.flatten(1)
         if outputs.missing_outputs.numel():
             nan = x.isnan().to(x.dtype).index_select(1, outputs.missing_features)
             bits = bits.index_copy(1, outputs.missing_outputs, nan)
         return bits
 
-    def standardized(self, x):
+    @property
+    def hard(self):
+        """Whether the head sees hard bits alone in training."""
+        return not self.soft.any()
+
+    def scaled(self, x):
         """The values that the surrogate compares.
 
         Parameters
@@ -184,7 +193,17 @@ class BitwiseQuantization(_BitLayer):
         Tensor of float32 of shape (n, d)
             -inf where missing: such a value has all bits off and moves no threshold.
         """
-        return ((x - self.mean) / self.scale).to(x.dtype).nan_to_num(nan=-torch.inf)
+        return self.space(x).nan_to_num(nan=-torch.inf)
+
+    def _scaled(self, raw):
+        """Scaled thresholds."""
+        if raw.numel() == 0:
+            return raw
+        # A row with the k-th threshold of every feature at a time.
+        place = torch.arange(raw.numel()) - torch.searchsorted(self.feature, self.feature)
+        rows = torch.zeros(int(place.max()) + 1, self.n_features)
+        rows[place, self.feature] = raw
+        return self.space(rows)[place, self.feature]
 
     def column_thresholds(self):
         """Raw threshold of each column, infinity for the missing bits: float32 of shape (T + M,)."""
@@ -196,11 +215,8 @@ class BitwiseQuantization(_BitLayer):
         return feature, np.arange(feature.size) >= self.feature.numel()
 
     def raw_thresholds(self):
-        """Thresholds in the units of x, as the bits compare them: float32 of shape (T,).
-
-        Folded in float64, because a mean much larger than the scale would eat the digits in float32.
-        """
-        return raw_thresholds(self.theta, self.mean, self.scale, self.feature)
+        """Thresholds in the units of x, as the bits compare them: float32 of shape (T,)."""
+        return self.space.raw(self.theta, self.feature)
 
     def fold(self):
         """Sorted, merged thresholds, and where each column of this layer went.
@@ -215,7 +231,7 @@ class BitwiseQuantization(_BitLayer):
         missing = set(self.missing.tolist())
         thresholds, columns = [], np.empty(raw.size + len(missing), dtype=np.int64)
         start, missing_column = 0, raw.size
-        for j in range(self.mean.numel()):
+        for j in range(self.n_features):
             own = feature == j
             merged, position = np.unique(raw[own], return_inverse=True)
             thresholds.append(merged)
@@ -359,11 +375,10 @@ class Standardization(nn.Module):
     def __init__(self, *, mean, scale, indicators=False):
         super().__init__()
         self.indicators = indicators
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64))
+        self.space = StandardSpace(mean=mean, scale=scale)
 
     def forward(self, x):
-        z = ((x - self.mean) / self.scale).to(x.dtype)
+        z = self.space(x)
         if self.indicators:
             z = torch.cat([z.nan_to_num(nan=0.0), x.isnan().to(x.dtype)], dim=1)
         return z

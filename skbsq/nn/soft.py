@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from skbsq.nn.layers import raw_thresholds
 from skbsq.nn.values import ValueQuantization
 
 
@@ -94,5 +93,5 @@ class SoftQuantization(ValueQuantization):
 
     def _sorted(self):
         """Raw thresholds in rising order, infinities at the end, and the order."""
-        raw = raw_thresholds(self.theta, self.mean, self.scale, self.feature)
+        raw = self.space.raw(self.theta, self.feature)
         return self._in_slots(raw, torch.inf).sort(dim=1, stable=True)

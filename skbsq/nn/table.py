@@ -278,7 +278,7 @@ def table_linear(x, quantization, linear, layout):
     if torch.is_grad_enabled() and getattr(quantization, "theta", None) is not None:
         theta, z, temperature = (
             quantization.theta,
-            quantization.standardized(x).T.contiguous(),
+            quantization.scaled(x).T.contiguous(),
             quantization.temperature,
         )
     return _TableLinear.apply(

@@ -6,6 +6,7 @@ from torch import nn
 
 from skbsq._codebook import Codebook
 from skbsq.nn.layers import Thermometer
+from skbsq.nn.space import StandardSpace
 
 _FLOAT32_MAX = np.finfo(np.float32).max
 _FAR_BELOW = -1e6
@@ -34,8 +35,7 @@ class ValueQuantization(nn.Module):
         super().__init__()
         missing = np.flatnonzero(np.zeros(len(mean)) if has_missing is None else has_missing)
         self.register_buffer("missing", torch.from_numpy(missing))
-        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
-        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64))
+        self.space = StandardSpace(mean=mean, scale=scale)
 
     def forward(self, x):
         if self.training:
@@ -55,7 +55,7 @@ class ValueQuantization(nn.Module):
         -------
         Tensor of float32 of shape (n, d)
         """
-        return ((x - self.mean) / self.scale).to(x.dtype).nan_to_num(nan=_FAR_BELOW)
+        return self.space(x).nan_to_num(nan=_FAR_BELOW)
 
     def _soften(self, z):
         """What the head sees in training.

@@ -10,13 +10,13 @@ from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
-from skbsq.quantizers._learned import JointTraining, head_inputs, own_randomness
+from skbsq.quantizers._learned import JointTraining, head_inputs, levels_of_inputs, own_randomness
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.
 _HEAD_PARAMETERS = (
     *("head", "max_epochs", "batch_size", "lr", "lr_schedule", "weight_decay", "dropout", "hidden_sizes"),
-    *("validation_fraction", "early_stopping", "patience", "class_weight", "device", "verbose"),
+    *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "verbose"),
 )
 # Floats of the widest step of a batch at prediction: bounds the memory whatever the number of rows.
 _BATCH_FLOATS = 2**20
@@ -28,7 +28,9 @@ class BasePredictor(HasCodebook, JointTraining):
     _parameter_constraints: dict = {
         **JointTraining._parameter_constraints,
         "init": BitwiseQuantizer._parameter_constraints["init"],
+        "level_inputs": BitwiseQuantizer._parameter_constraints["level_inputs"],
         "forward": BitwiseQuantizer._parameter_constraints["forward"],
+        "space": BitwiseQuantizer._parameter_constraints["space"],
         "missing": [StrOptions(set(MISSING_RULES))],
         "quantizer": [None, StrOptions({"passthrough"}), HasMethods(["fit", "transform"])],
     }
@@ -126,8 +128,12 @@ class BasePredictor(HasCodebook, JointTraining):
             n_bits = book.n_bits
             if hasattr(quantizer, "n_bits"):
                 n_bits = check_n_bits(quantizer.n_bits, rows.names, book.n_features)
-            column_map = head_inputs(*_codebook_columns(book), n_bits)
-            self._keep(self._train(rows, sq.Thermometer(book), column_map.size, seed, column_map))
+            threshold_columns, missing_columns = _codebook_columns(book)
+            column_map = head_inputs(threshold_columns, missing_columns, n_bits)
+            levels = None
+            if self.level_inputs:
+                levels = levels_of_inputs(rows, book.thresholds, threshold_columns, column_map)
+            self._keep(self._train(rows, sq.Thermometer(book), column_map.size, seed, column_map, levels))
 
     def _fit_passthrough(self, rows):
         self.quantizer_ = None

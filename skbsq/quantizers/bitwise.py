@@ -6,7 +6,7 @@ from sklearn.utils._param_validation import StrOptions
 from skbsq import nn as sq
 from skbsq.nn.layers import FORWARDS
 from skbsq.quantizers._joint import StartsFromThresholds
-from skbsq.quantizers._learned import head_inputs
+from skbsq.quantizers._learned import head_inputs, levels_of_inputs
 
 __all__ = ["BitwiseQuantizer"]
 
@@ -58,8 +58,15 @@ class BitwiseQuantizer(StartsFromThresholds):
         Probability to drop a hidden unit of the default head.
     hidden_sizes : sequence of int, default=(256, 256, 256)
         Hidden layers of the default head.
-    forward : {"hard", "soft"}, default="hard"
-        What the head sees in training: the bits it will see at test time, or sigmoids, as in the paper.
+    level_inputs : bool, default=True
+        In training the default head also reads a level per feature, which is linear in its bits: it starts smooth in
+        each feature. Afterwards its first layer is one over the bits alone, as without.
+    forward : {"auto", "hard", "soft"}, default="auto"
+        What the head sees in training: the hard bits it will see at test time, with the gradient of a sigmoid; or the
+        sigmoids themselves. "auto": sigmoids for features of up to 3 bits, hard bits for wider ones.
+    space : {"rank", "standard"}, default="rank"
+        In which thresholds move and the surrogate is as wide everywhere: standardized values, or ranks blended with
+        them, in which far outliers do not squeeze the rest.
     temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
         How the width of the sigmoids, whose gradient moves the thresholds, falls over the epochs.
     temperature_start, temperature_end : float, default=1.0 and 1e-3
@@ -118,9 +125,10 @@ class BitwiseQuantizer(StartsFromThresholds):
     Notes
     -----
     arXiv 2603.05172, Section 3 (Bw-SQ).
-    NOTE[DIFF]: the paper trains on sigmoids, starts at quantiles, uses one learning rate and Adam. Here the head sees
-    hard bits from the first step, the thresholds learn `threshold_lr_ratio` times as fast, and the rate follows one
-    cycle of AdamW. The paper's recipe is ``forward="soft", init="quantile", threshold_lr_ratio=1,
+    NOTE[DIFF]: the paper trains on sigmoids of standardized values, starts at quantiles, uses one learning rate and
+    Adam. Here wide features are trained as hard bits, thresholds move in the space of ranks and
+    `threshold_lr_ratio` times as fast, the head reads levels in training, and the rate follows one cycle of AdamW. The
+    paper's recipe is ``forward="soft", space="standard", init="quantile", threshold_lr_ratio=1, level_inputs=False,
     lr_schedule="constant", weight_decay=0``.
     NOTE[DIFF]: thresholds are sorted and merged after training, and early stopping goes back to a copy of the best
     weights, chosen by the loss of the hard bits.
@@ -137,7 +145,9 @@ class BitwiseQuantizer(StartsFromThresholds):
 
     _parameter_constraints: dict = {
         **StartsFromThresholds._parameter_constraints,
+        "level_inputs": ["boolean"],
         "forward": [StrOptions(set(FORWARDS))],
+        "space": [StrOptions({"rank", "standard"})],
     }
 
     def __init__(
@@ -157,7 +167,9 @@ class BitwiseQuantizer(StartsFromThresholds):
         weight_decay=0.01,
         dropout=0.0,
         hidden_sizes=(256, 256, 256),
-        forward="hard",
+        level_inputs=True,
+        forward="auto",
+        space="rank",
         temperature_schedule="exponential",
         temperature_start=1.0,
         temperature_end=1e-3,
@@ -183,7 +195,9 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.weight_decay = weight_decay
         self.dropout = dropout
         self.hidden_sizes = hidden_sizes
+        self.level_inputs = level_inputs
         self.forward = forward
+        self.space = space
         self.temperature_schedule = temperature_schedule
         self.temperature_start = temperature_start
         self.temperature_end = temperature_end
@@ -197,10 +211,13 @@ class BitwiseQuantizer(StartsFromThresholds):
 
     def _train_layer(self, rows, n_bits, has_missing, seed):
         starts = self._start(rows, n_bits, has_missing, seed)
-        mean, scale = rows.moments()
-        layer = sq.BitwiseQuantization(starts, mean=mean, scale=scale, has_missing=has_missing, forward=self.forward)
-        column_map = head_inputs(*_layer_columns(starts, has_missing), n_bits)
-        trained = self._train(rows, layer, column_map.size, seed, column_map)
+        layer = sq.BitwiseQuantization(
+            starts, space=rows.space(self.space), has_missing=has_missing, forward=self.forward
+        )
+        threshold_columns, missing_columns = _layer_columns(starts, has_missing)
+        column_map = head_inputs(threshold_columns, missing_columns, n_bits)
+        levels = levels_of_inputs(rows, starts, threshold_columns, column_map) if self.level_inputs else None
+        trained = self._train(rows, layer, column_map.size, seed, column_map, levels)
         thresholds, columns = layer.fold()
         columns = np.append(columns, -1)[column_map]  # -1 stays -1
         return trained, thresholds, lambda codebook: trained.net.module_.freeze(codebook, columns)

@@ -8,13 +8,13 @@ import torch
 from benchmarks import fit_time
 from benchmarks.bare import HardBits, Task
 from benchmarks.datasets import load
-from skbsq.nn import BitwiseQuantization
+from skbsq.nn import BitwiseQuantization, StandardSpace
 
 
 def test_bare_bits_equal_those_of_the_layer():
     x = torch.randn(20, 2)
     thresholds = [[-1.0, 0.0, 0.5], [-0.5, 0.25, 1.0]]
-    layer = BitwiseQuantization(thresholds, mean=np.zeros(2), scale=np.ones(2))
+    layer = BitwiseQuantization(thresholds, space=StandardSpace(mean=np.zeros(2), scale=np.ones(2)), forward="hard")
     layer.temperature = 0.5
     bare = torch.tensor(thresholds, requires_grad=True)
     bits = HardBits.apply(x, bare, 0.5).flatten(1)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skbsq import Codebook
-from skbsq.nn import BitwiseQuantization, JointNet, Standardization, Thermometer
+from skbsq.nn import BitwiseQuantization, JointNet, Standardization, StandardSpace, Thermometer
 from tests.strategies import codebooks, neighbours
 
 NAN, INF = float("nan"), float("inf")
@@ -15,7 +15,7 @@ def layer_of(thresholds, mean=None, scale=None, **kwargs):
     d = len(thresholds)
     mean = np.zeros(d) if mean is None else np.asarray(mean, dtype=np.float64)
     scale = np.ones(d) if scale is None else np.asarray(scale, dtype=np.float64)
-    return BitwiseQuantization(thresholds, mean=mean, scale=scale, **kwargs)
+    return BitwiseQuantization(thresholds, space=StandardSpace(mean=mean, scale=scale), **kwargs)
 
 
 @pytest.mark.parametrize("forward", ["hard", "soft"])
@@ -51,12 +51,35 @@ def test_gradient_is_that_of_the_sigmoid(forward, temperature, rng):
     (layer(x) * out_weights).sum().backward()
 
     theta = layer.theta.detach().double().requires_grad_()
-    z = ((x.double() - layer.mean) / layer.scale)[:, [0, 0, 1]]
+    z = ((x.double() - layer.space.mean) / layer.space.scale)[:, [0, 0, 1]]
     seen = ~z.isnan()
     soft = torch.sigmoid((z.nan_to_num() - theta) / temperature) * seen
     (soft * out_weights).sum().backward()
     np.testing.assert_allclose(layer.theta.grad.numpy(), theta.grad.numpy(), rtol=1e-4, atol=1e-6)
     assert torch.isfinite(layer.theta.grad).all()
+
+
+@pytest.mark.parametrize("widths", [(3, 8), (7, 7), (8, 9)])
+def test_auto_is_soft_where_thresholds_are_few(widths, rng):
+    """Each feature as a layer of its kind alone has it, values and gradients."""
+    thresholds = [np.sort(rng.normal(size=width)) for width in widths]
+    x = torch.tensor(rng.normal(size=(30, 2)).astype(np.float32))
+    x[2, 1] = NAN
+    layer = layer_of(thresholds)
+    layer.temperature = 0.3
+    out_weights = torch.tensor(rng.normal(size=(30, sum(widths))).astype(np.float32))
+    out = layer(x)
+    (out * out_weights).sum().backward()
+    start = 0
+    for j, width in enumerate(widths):
+        alone = layer_of([thresholds[j]], forward="soft" if width <= 7 else "hard")
+        alone.temperature = 0.3
+        own = slice(start, start + width)
+        torch.testing.assert_close(out[:, own], alone(x[:, [j]]))
+        (alone(x[:, [j]]) * out_weights[:, own]).sum().backward()
+        torch.testing.assert_close(layer.theta.grad[own], alone.theta.grad)
+        start += width
+    assert layer.hard == (min(widths) > 7)
 
 
 def test_soft_gradient_equals_finite_differences(rng):
@@ -68,7 +91,7 @@ def test_soft_gradient_equals_finite_differences(rng):
 
 
 def test_refuses_an_unknown_forward():
-    with pytest.raises(ValueError, match=r"forward must be one of \['hard', 'soft'\], got 'medium'"):
+    with pytest.raises(ValueError, match=r"forward must be one of \['auto', 'hard', 'soft'\], got 'medium'"):
         layer_of([[0.0]], forward="medium")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from skbsq import Codebook
-from skbsq.nn import MLP, BitwiseQuantization, JointNet, SoftQuantization, Thermometer, table
+from skbsq.nn import MLP, BitwiseQuantization, JointNet, SoftQuantization, StandardSpace, Thermometer, table
 from skbsq.nn.table import TableLayout, running_sums, table_linear
 from tests.strategies import codebooks, neighbours
 
@@ -19,7 +19,8 @@ NAN = float("nan")
 def learned_layer(generator, sizes, has_missing):
     d = len(sizes)
     thresholds = [generator.normal(size=size).round(1) for size in sizes]  # some tie
-    layer = BitwiseQuantization(thresholds, mean=np.zeros(d), scale=np.ones(d), has_missing=np.array(has_missing))
+    space = StandardSpace(mean=np.zeros(d), scale=np.ones(d))
+    layer = BitwiseQuantization(thresholds, space=space, has_missing=np.array(has_missing), forward="hard")
     layer.temperature = float(generator.choice([1.0, 0.1, 0.01]))
     return layer
 
@@ -77,7 +78,7 @@ def test_first_steps_have_the_losses_of_the_bits(n_bits, rng):
     for by_table in (True, False):
         torch.manual_seed(0)
         net = JointNet(
-            BitwiseQuantization(thresholds, mean=np.zeros(d), scale=np.ones(d)),
+            BitwiseQuantization(thresholds, space=StandardSpace(mean=np.zeros(d), scale=np.ones(d)), forward="hard"),
             MLP(d * (2**n_bits - 1), 1, hidden_sizes=(64, 64)),
         )
         net.layout.pays = by_table
@@ -195,7 +196,9 @@ def test_these_heads_read_the_table(head, rng, monkeypatch):
 
 def test_soft_bits_take_no_table(rng, monkeypatch):
     monkeypatch.setattr("skbsq.nn.joint.table_linear", lambda *_: pytest.fail("soft"))
-    layer = BitwiseQuantization([np.arange(100.0)], mean=np.zeros(1), scale=np.ones(1), forward="soft")
+    layer = BitwiseQuantization(
+        [np.arange(100.0)], space=StandardSpace(mean=np.zeros(1), scale=np.ones(1)), forward="soft"
+    )
     head = nn.Linear(100, 1)
     x = torch.randn(3, 1)
     torch.testing.assert_close(JointNet(layer, head)(x), head(layer(x)))

@@ -7,14 +7,14 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from skbsq.nn import MLP, BitwiseQuantization, JointNet, train, training
+from skbsq.nn import MLP, BitwiseQuantization, JointNet, StandardSpace, train, training
 from skbsq.nn.batches import TensorRows
 
 
 def joint_net(rng, *, n_bits=7, by_table=True):
     torch.manual_seed(0)
     thresholds = [np.sort(rng.normal(size=2**n_bits - 1)) for _ in range(3)]
-    layer = BitwiseQuantization(thresholds, mean=np.zeros(3), scale=np.ones(3))
+    layer = BitwiseQuantization(thresholds, space=StandardSpace(mean=np.zeros(3), scale=np.ones(3)))
     module = JointNet(layer, MLP(layer.n_columns, 1, hidden_sizes=(16,)))
     module.layout.pays = by_table
     return module

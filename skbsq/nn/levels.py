@@ -1,0 +1,79 @@
+"""A first layer that reads bits and, in training, the levels they stand for."""
+
+import numpy as np
+import torch
+from torch import nn
+
+
+class LevelLinear(nn.Module):
+    """A linear layer over bits that is trained as if it also read one level per feature.
+
+    The level of a feature is linear in its bits: the lowest, and a rise for every bit that is on. So the layer is one
+    over the bits alone, and `folded` gives it as such. But a weight on the level moves the weights of all bits of a
+    feature together: the layer starts smooth in each feature, and stays so unless the data say otherwise.
+
+    Parameters
+    ----------
+    linear : nn.Linear
+        Over the bits. Its weights are scaled down: a level says most of what bits say.
+    feature : ndarray of int64 of shape (n_inputs,)
+        Of each input.
+    rises : ndarray of shape (n_inputs,)
+        What a bit adds to the level of its feature; 0 for inputs that are not the bit of a threshold.
+    lowest : ndarray of shape (d,)
+        The level of each feature when all its bits are off.
+
+    Attributes
+    ----------
+    level_weight : Parameter of shape (units, d)
+
+    Notes
+    -----
+    Shape: (n, n_inputs) to (n, units).
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skbsq.nn import LevelLinear
+    >>> layer = LevelLinear(torch.nn.Linear(3, 4), np.array([0, 0, 1]), np.array([1.0, 2.0, 0.5]), np.array([-1.0, 0]))
+    >>> bits = torch.tensor([[1.0, 0, 1]])
+    >>> before = layer(bits)
+    >>> torch.allclose(layer.folded()(bits), before, atol=1e-6)
+    True
+    """
+
+    # Found on kin8nm, cpu_act and others, see benchmarks/experiments.
+    _OWN_SHARE = 0.3
+
+    def __init__(self, linear, feature, rises, lowest):
+        super().__init__()
+        self.own = linear
+        self.register_buffer("feature", torch.from_numpy(np.asarray(feature)), persistent=False)
+        self.register_buffer("rises", torch.from_numpy(np.asarray(rises, dtype=np.float32)), persistent=False)
+        self.register_buffer("lowest", torch.from_numpy(np.asarray(lowest, dtype=np.float32)), persistent=False)
+        self.out_features, d = linear.out_features, len(lowest)
+        with torch.no_grad():
+            linear.weight.mul_(self._OWN_SHARE)
+            # As nn.Linear draws the weights of d inputs.
+            self.level_weight = nn.Parameter(torch.empty(linear.out_features, d).uniform_(-1, 1) / np.sqrt(d))
+
+    @property
+    def weight(self):
+        """Of the bits, that on their share of the level included: Tensor of shape (units, n_inputs)."""
+        by_input = self.level_weight.T.index_select(0, self.feature) * self.rises[:, None]
+        return self.own.weight + by_input.T
+
+    @property
+    def bias(self):
+        """With the share of the lowest levels: Tensor of shape (units,)."""
+        return self.own.bias + self.level_weight @ self.lowest
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight, self.bias)
+
+    def folded(self):
+        """The linear layer over the bits alone that this one has become."""
+        with torch.no_grad():
+            weight, bias = self.weight, self.bias
+            self.own.weight.data, self.own.bias.data = weight.contiguous(), bias
+        return self.own

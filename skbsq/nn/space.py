@@ -1,0 +1,135 @@
+"""The scaled space in which thresholds move and the surrogate is as wide everywhere."""
+
+import numpy as np
+import torch
+from torch import nn
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+class StandardSpace(nn.Module):
+    """Values less their mean, over their standard deviation.
+
+    Parameters
+    ----------
+    mean, scale : ndarray of float64 of shape (d,)
+
+    Notes
+    -----
+    Shape: (n, d) float32 to (n, d) float32.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> from skbsq.nn import StandardSpace
+    >>> space = StandardSpace(mean=np.array([10.0]), scale=np.array([2.0]))
+    >>> space(torch.tensor([[14.0]]))
+    tensor([[2.]])
+    >>> space.raw(torch.tensor([2.0]), feature=torch.tensor([0]))
+    tensor([14.])
+    """
+
+    def __init__(self, *, mean, scale):
+        super().__init__()
+        self.register_buffer("mean", torch.as_tensor(mean, dtype=torch.float64))
+        self.register_buffer("scale", torch.as_tensor(scale, dtype=torch.float64))
+
+    def forward(self, x):
+        return ((x - self.mean) / self.scale).to(x.dtype)
+
+    def raw(self, theta, feature):
+        """Scaled thresholds in the units of x: finite float32, without -0.0.
+
+        Folded in float64, because a mean much larger than the scale would eat the digits in float32.
+
+        Parameters
+        ----------
+        theta : Tensor of float32 of shape (T,)
+        feature : Tensor of int64 of shape (T,)
+            Of each threshold.
+
+        Returns
+        -------
+        Tensor of float32 of shape (T,)
+        """
+        return _as_float32(theta.detach().double() * self.scale[feature] + self.mean[feature])
+
+
+class RankSpace(nn.Module):
+    """Piecewise linear: straight between knots, and on with given slopes beyond the outer ones.
+
+    With knots at the quantiles of the training rows distances are shares of the rows.
+
+    Parameters
+    ----------
+    knots : list of d (x, z) pairs of 1-d arrays
+        Raw and scaled values, both strictly increasing; at least one of each.
+    outer : array-like of shape (d,)
+        Slopes beyond the outer knots, dz/dx; positive.
+
+    Notes
+    -----
+    Shape: (n, d) float32 to (n, d) float32; NaN stays NaN.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn import RankSpace
+    >>> space = RankSpace([([0.0, 1.0, 100.0], [-1.0, 0.0, 1.0])], outer=[0.1])
+    >>> space(torch.tensor([[-10.0], [0.5], [50.5], [110.0]])).flatten()
+    tensor([-2.0000, -0.5000,  0.5000,  2.0000])
+    >>> space.raw(torch.tensor([-2.0, 0.5]), feature=torch.tensor([0, 0]))
+    tensor([-10.0000,  50.5000])
+    """
+
+    def __init__(self, knots, outer):
+        super().__init__()
+        widest = max(len(x) for x, _ in knots)
+        shape = (len(knots), widest)
+        # Padded with infinity, which no value lies above. Segment k ends at knot k; the last one has no end.
+        ends_x, ends_z = np.full(shape, np.inf), np.full(shape, np.inf)
+        base_x, base_z, slope = (np.zeros((len(knots), widest + 1)) for _ in range(3))
+        for j, (x, z) in enumerate(knots):
+            x, z = np.asarray(x, dtype=np.float64), np.asarray(z, dtype=np.float64)
+            if x.size != z.size or x.size == 0 or (np.diff(x) <= 0).any() or (np.diff(z) <= 0).any() or outer[j] <= 0:
+                raise ValueError(f"The knots of feature {j} must increase strictly, and outer slopes be positive.")
+            ends_x[j, : x.size], ends_z[j, : z.size] = x, z
+            # A segment starts from its left knot, the first one from its right.
+            base_x[j, : x.size + 1], base_z[j, : z.size + 1] = np.append(x[0], x), np.append(z[0], z)
+            slope[j, : x.size + 1] = np.concatenate([[outer[j]], np.diff(z) / np.diff(x), [outer[j]]])
+        for name, array in {
+            "ends_x": ends_x,
+            "ends_z": ends_z,
+            "base_x": base_x,
+            "base_z": base_z,
+            "slope": slope,
+        }.items():
+            self.register_buffer(name, torch.from_numpy(array))
+
+    def forward(self, x):
+        columns = x.T.double().contiguous()
+        segment = torch.searchsorted(self.ends_x, columns)
+        z = self.base_z.gather(1, segment) + (columns - self.base_x.gather(1, segment)) * self.slope.gather(1, segment)
+        return z.T.to(x.dtype)
+
+    def raw(self, theta, feature):
+        """Scaled thresholds in the units of x: finite float32, without -0.0.
+
+        Parameters
+        ----------
+        theta : Tensor of float32 of shape (T,)
+        feature : Tensor of int64 of shape (T,)
+            Of each threshold.
+
+        Returns
+        -------
+        Tensor of float32 of shape (T,)
+        """
+        theta = theta.detach().double()
+        segment = torch.searchsorted(self.ends_z[feature], theta[:, None])
+        base_x, base_z, slope = (t[feature].gather(1, segment)[:, 0] for t in (self.base_x, self.base_z, self.slope))
+        return _as_float32(base_x + (theta - base_z) / slope)
+
+
+def _as_float32(raw):
+    return raw.clamp(-_FLOAT32_MAX, _FLOAT32_MAX).float() + 0.0

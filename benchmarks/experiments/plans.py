@@ -24,18 +24,27 @@ class Plan:
 
 
 PLANS = {
-    "temperature": Plan(
-        "How wide should the surrogate gradient be at first, and how fast may thresholds move?",
+    "ingredients": Plan(
+        "What does each part of the recipe bring?",
         {
-            "1, rate x10": {"temperature_start": 1.0, "threshold_lr_ratio": 10.0},
-            "0.5, rate x10": {"temperature_start": 0.5, "threshold_lr_ratio": 10.0},
-            "0.2, rate x10": {"temperature_start": 0.2, "threshold_lr_ratio": 10.0},
-            "0.1, rate x10": {"temperature_start": 0.1, "threshold_lr_ratio": 10.0},
-            "0.2, rate x3": {"temperature_start": 0.2, "threshold_lr_ratio": 3.0},
-            "0.2, rate x1": {"temperature_start": 0.2, "threshold_lr_ratio": 1.0},
-            "fixed": {"threshold_lr_ratio": 0.0},
-            "soft, 1, rate x1": {"forward": "soft", "temperature_start": 1.0, "threshold_lr_ratio": 1.0},
-            "soft, 1, rate x10": {"forward": "soft", "temperature_start": 1.0, "threshold_lr_ratio": 10.0},
+            "recipe": {},
+            "hard bits for all": {"forward": "hard"},
+            "sigmoids for all": {"forward": "soft"},
+            "standardized space": {"space": "standard"},
+            "no levels": {"level_inputs": False},
+            "thresholds as fast as the head": {"threshold_lr_ratio": 1.0},
+            "thresholds fixed": {"threshold_lr_ratio": 0.0},
+            "hard, standardized, no levels": {"forward": "hard", "space": "standard", "level_inputs": False},
+        },
+        datasets=("california", "fried", "cpu_act", "sulfur", "wine_quality", "kin8nm"),
+    ),
+    "temperature": Plan(
+        "How wide should the surrogate be at first?",
+        {
+            "1": {"temperature_start": 1.0},
+            "2": {"temperature_start": 2.0},
+            "0.5": {"temperature_start": 0.5},
+            "0.2": {"temperature_start": 0.2},
         },
     ),
 }

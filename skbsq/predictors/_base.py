@@ -28,6 +28,7 @@ class BasePredictor(HasCodebook, JointTraining):
     _parameter_constraints: dict = {
         **JointTraining._parameter_constraints,
         "init": BitwiseQuantizer._parameter_constraints["init"],
+        "bit_budget": BitwiseQuantizer._parameter_constraints["bit_budget"],
         "level_inputs": BitwiseQuantizer._parameter_constraints["level_inputs"],
         "forward": BitwiseQuantizer._parameter_constraints["forward"],
         "space": BitwiseQuantizer._parameter_constraints["space"],

@@ -18,6 +18,9 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     ----------
     n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
+    bit_budget : int, default=None
+        Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
+        A feature may get none: then it need not even be measured. See ``allocation_``. Takes about twice the time.
     quantizer : None, quantizer or "passthrough", default=None
         None learns the thresholds with the head. A quantizer is copied, fitted on the rows and then fixed: the same
         head reads its thermometer bits, and `n_bits` is its own. One that learns with a head itself (`SoftQuantizer`,
@@ -144,6 +147,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         self,
         n_bits=None,
         *,
+        bit_budget=None,
         quantizer=None,
         head=None,
         init="auto",
@@ -170,6 +174,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         verbose=0,
     ):
         self.n_bits = n_bits
+        self.bit_budget = bit_budget
         self.quantizer = quantizer
         self.head = head
         self.init = init

@@ -1,14 +1,22 @@
 """Thresholds learned together with the model."""
 
+from numbers import Integral
+
 import numpy as np
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbsq import nn as sq
+from skbsq._validation import check_n_bits
 from skbsq.nn.layers import FORWARDS
+from skbsq.quantizers._allocation import split_budget
 from skbsq.quantizers._joint import StartsFromThresholds
 from skbsq.quantizers._learned import head_inputs, levels_of_inputs
+from skbsq.quantizers.threshold import ThresholdQuantizer
 
 __all__ = ["BitwiseQuantizer"]
+
+CAP_WITH_BUDGET = 8
 
 
 class BitwiseQuantizer(StartsFromThresholds):
@@ -24,6 +32,9 @@ class BitwiseQuantizer(StartsFromThresholds):
     ----------
     n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
+    bit_budget : int, default=None
+        Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
+        A feature may get none: then it need not even be measured. See ``allocation_``. Takes about twice the time.
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
         What reads the bits. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,
         n_outputs); an instance must have these sizes, and is copied. With a skorch net its module becomes the head,
@@ -100,6 +111,9 @@ class BitwiseQuantizer(StartsFromThresholds):
         What the thresholds started from.
     initial_thresholds_ : list of d ndarrays
         And where, in the units of X.
+    allocation_ : DataFrame
+        With `bit_budget`, a row per feature: n_bits, cap, and what the loss on held-out rows would rise by if it were
+        dropped (loss_if_dropped) or had one bit less (loss_of_one_bit_less), in a model trained on the way.
     net_ : skorch.NeuralNet
         The trained net, on the CPU; ``net_.module_`` goes from raw floats to outputs.
     head_ : nn.Module
@@ -145,6 +159,7 @@ class BitwiseQuantizer(StartsFromThresholds):
 
     _parameter_constraints: dict = {
         **StartsFromThresholds._parameter_constraints,
+        "bit_budget": [None, Interval(Integral, 0, None, closed="left")],
         "level_inputs": ["boolean"],
         "forward": [StrOptions(set(FORWARDS))],
         "space": [StrOptions({"rank", "standard"})],
@@ -154,6 +169,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         self,
         n_bits=None,
         *,
+        bit_budget=None,
         head=None,
         init="auto",
         encode="ordinal",
@@ -182,6 +198,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         verbose=0,
     ):
         self.n_bits = n_bits
+        self.bit_budget = bit_budget
         self.head = head
         self.init = init
         self.encode = encode
@@ -208,6 +225,31 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
+
+    def _fit_rows(self, rows):
+        if self.bit_budget is None:
+            super()._fit_rows(rows)
+            return
+        own = {**self.get_params(deep=False), "bit_budget": None, "task": rows.task}
+        own["random_state"] = int(check_random_state(self.random_state).randint(2**31 - 1))
+
+        def train(part, n_bits, thresholds, head, max_epochs):
+            given = {**own, "n_bits": n_bits, "head": head, "max_epochs": max_epochs, "early_stopping": False}
+            if thresholds is not None:
+                given |= {"init": ThresholdQuantizer(thresholds), "temperature_start": min(0.2, self.temperature_start)}
+            quantizer = BitwiseQuantizer(**{**given, "verbose": 0})
+            quantizer._fit_rows(part)
+            return quantizer
+
+        caps = check_n_bits(CAP_WITH_BUDGET if self.n_bits is None else self.n_bits, rows.names, rows.X.shape[1])
+        allocation = split_budget(train, rows, caps, self.bit_budget, self.max_epochs, own["random_state"])
+        own["n_bits"] = allocation.n_bits
+        if self.init == "auto":
+            own["init"] = ThresholdQuantizer(allocation.thresholds)
+        fitted = BitwiseQuantizer(**own)
+        fitted._fit_rows(rows)
+        vars(self).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
+        self.allocation_ = allocation.report
 
     def _train_layer(self, rows, n_bits, has_missing, seed):
         starts = self._start(rows, n_bits, has_missing, seed)

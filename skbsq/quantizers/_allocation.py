@@ -1,0 +1,259 @@
+"""Bits split over features: a wide model is narrowed where that costs least, and trained on, until it fits the budget.
+
+What a feature is worth depends on the others: of two that say the same either can go, not both. So bits are taken away
+in rounds, a part of them at a time, and after each the model is trained on with what is left. What a narrower feature
+would cost is measured on rows held out: two neighbouring levels become one, and the head reads their mean.
+"""
+
+import copy
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from skbsq._validation import label
+from skbsq.budget import allocate_bits
+from skbsq.quantizers._base import regular_levels
+
+# Where narrowing starts, unless the budget has room for more.
+_PILOT_BITS = 5
+# Share of the bits that a round leaves, and the least of the epochs that each round trains on.
+_KEPT = 0.75
+_EPOCHS_OF_ROUND = 0.1
+_EPOCHS_OF_PILOT = 0.5
+_HELD_OUT = 0.2
+_MAX_HELD_OUT = 4096
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What each feature gets.
+
+    Attributes
+    ----------
+    n_bits : ndarray of int64 of shape (d,)
+    thresholds : list of d ndarrays of float32, or None
+        What is left of those of the wide model; None if it was not narrowed.
+    report : DataFrame
+        See ``allocation_`` of `BitwiseQuantizer`.
+    """
+
+    n_bits: np.ndarray
+    thresholds: list | None
+    report: pd.DataFrame
+
+
+def split_budget(train, rows, caps, budget, max_epochs, seed):
+    """Split a budget of bits per row over features.
+
+    Parameters
+    ----------
+    train : callable
+        ``train(rows, n_bits, thresholds, head, max_epochs)`` fits a quantizer on rows: of no thresholds and head of its
+        own if these are None, else going on from them.
+    rows : Rows
+    caps : ndarray of int64 of shape (d,)
+        Most bits of each feature.
+    budget : int
+    max_epochs : int
+        Of a whole training.
+    seed : int
+
+    Returns
+    -------
+    Allocation
+    """
+    n, d = rows.X.shape
+    order = np.random.RandomState(seed).permutation(n)
+    n_held_out = min(_MAX_HELD_OUT, max(1, int(_HELD_OUT * n)))
+    held_out, kept = (_some(rows, part) for part in np.split(order, [n_held_out]))
+    wide = np.minimum(caps, max(_PILOT_BITS, -(-3 * budget // (2 * max(d, 1)))))
+    pilot = train(kept, wide, None, None, max(1, round(_EPOCHS_OF_PILOT * max_epochs)))
+    model = _WideModel(pilot, held_out)
+    while model.n_bits.sum() > budget:
+        target = max(budget, int(_KEPT * model.n_bits.sum()))
+        n_bits, thresholds, head = model.narrowed(target)
+        model = _WideModel(
+            train(kept, n_bits, thresholds, head, max(1, round(_EPOCHS_OF_ROUND * max_epochs))), held_out
+        )
+    costs = model.costs()
+    report = pd.DataFrame(
+        {
+            "n_bits": model.n_bits,
+            "cap": caps,
+            "loss_if_dropped": [cost[0] for cost in costs],
+            "loss_of_one_bit_less": [cost[-2] if cost.size > 1 else np.nan for cost in costs],
+        },
+        index=pd.Index([label(rows.names, j) for j in range(d)] if rows.names is None else rows.names, name="feature"),
+    )
+    return Allocation(model.n_bits, model.thresholds, report)
+
+
+def _some(rows, index):
+    return replace(rows, X=rows.X[index], y=rows.y[index], weights=rows.weights[index])
+
+
+class _WideModel:
+    """A fitted quantizer, its head as a table of what each code adds to the first layer, and held-out rows."""
+
+    def __init__(self, fitted, rows):
+        self.book = fitted.codebook_
+        self.n_bits = np.asarray(self.book.n_bits, dtype=np.int64)
+        self.thresholds = [np.asarray(t) for t in self.book.thresholds]
+        module = fitted.net_.module_
+        self.head = module.head
+        self.tables = _tables(self.book, module)
+        self.mass = [own / max(own.sum(), 1) for own in self.book.counts]
+        self.codes = torch.from_numpy(self.book.encode(rows.X).astype(np.int64))
+        self.weights = torch.from_numpy(rows.weights / rows.weights.mean())
+        if rows.task == "classification":
+            self.target = torch.from_numpy(np.searchsorted(rows.classes, rows.y))
+        else:
+            y = (rows.y.reshape(len(rows.y), -1) - fitted.target_mean_) / fitted.target_scale_
+            self.target = torch.from_numpy(y.astype(np.float32))
+        hidden = self.head[0].bias.detach().clone().repeat(len(self.codes), 1)
+        for j, table in enumerate(self.tables):
+            hidden += table[self.codes[:, j]]
+        self.hidden = hidden
+
+    def costs(self):
+        """What each feature would cost with fewer bits: for 0, 1, ... up to its own, which cost nothing."""
+        self._narrow = [{} for _ in self.tables]
+        importance = self._importance()
+        with torch.inference_mode():
+            now = self._loss(self.hidden)
+            return [self._costs_of(j, importance, now) for j in range(len(self.tables))]
+
+    def narrowed(self, budget):
+        """Bits, thresholds and head with at most so many bits a row."""
+        n_bits = allocate_bits(self.costs(), budget)
+        head = copy.deepcopy(self.head)
+        bias, thresholds, weights = head[0].bias.detach().clone(), [], []
+        for j, b in enumerate(n_bits.tolist()):
+            table, own = self.tables[j], self.thresholds[j]
+            groups = self._narrow[j].get(b, list(range(own.size + 1)))  # first code of each group
+            merged = self._merged(j, groups if b else None)
+            thresholds.append(own[np.array(groups[1:], dtype=int) - 1] if b else own[:0])
+            bias += merged[0]
+            missing = [] if not (b and self.book.has_missing[j]) else [table[-1] - merged[0]]
+            spare = 2**b - 1 - (len(merged) - 1) - len(missing)
+            weights += [*merged.diff(dim=0), *[torch.zeros_like(bias)] * spare, *missing]
+        weight = torch.stack(weights, dim=1) if weights else torch.zeros(len(bias), 1)
+        head[0] = nn.Linear(weight.shape[1], len(bias))
+        head[0].weight.data, head[0].bias.data = weight.contiguous(), bias
+        return n_bits, thresholds, head
+
+    def _costs_of(self, j, importance, now):
+        costs = np.zeros(int(self.n_bits[j]) + 1)
+        for b in range(int(self.n_bits[j])):
+            groups = None
+            if b:
+                most = regular_levels(b, bool(self.book.has_missing[j]))
+                groups = self._narrow[j][b] = self._partition(j, most, importance)
+            merged = self._merged(j, groups)
+            size = 1 if groups is None else len(self.tables[j])
+            by_code = merged[0].repeat(len(self.tables[j]), 1)
+            if groups is not None:
+                n_regular = self.thresholds[j].size + 1
+                of_code = np.searchsorted(groups, np.arange(n_regular), side="right") - 1
+                by_code = torch.cat([merged[torch.from_numpy(of_code)], self.tables[j][n_regular:size]])
+            code = self.codes[:, j]
+            costs[b] = self._loss(self.hidden + (by_code - self.tables[j])[code]) - now
+        return costs
+
+    def _merged(self, j, groups):
+        """Mean rows of groups of codes; of all codes, the missing one included, without groups."""
+        table, mass = self.tables[j].double(), torch.from_numpy(self.mass[j])
+        starts = [0] if groups is None else groups
+        stops = [len(table)] if groups is None else [*groups[1:], self.thresholds[j].size + 1]
+        means = []
+        for start, stop in zip(starts, stops, strict=True):
+            own = mass[start:stop, None]
+            total = own.sum()
+            means.append((own * table[start:stop]).sum(0) / total if total > 0 else table[start:stop].mean(0))
+        return torch.stack(means).float()
+
+    def _partition(self, j, most, importance):
+        """First codes of at most so many groups that lose least: an optimal partition by dynamic programming."""
+        n_regular = self.thresholds[j].size + 1
+        rows = self.tables[j][:n_regular].double() * importance
+        mass = torch.from_numpy(self.mass[j][:n_regular]) + 1e-12
+        return best_partition(rows.numpy(), mass.numpy(), most)
+
+    def _importance(self):
+        """Root mean square gradient of each unit: how much it matters to the loss what it is given."""
+        hidden = self.hidden.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(self._loss(hidden) * len(hidden), hidden)
+        return gradient.double().square().mean(0).sqrt()
+
+    def _loss(self, hidden):
+        for module in list(self.head)[1:]:
+            hidden = module(hidden)
+        if self.target.dtype == torch.int64:
+            loss = nn.functional.cross_entropy(hidden, self.target, reduction="none")
+        else:
+            loss = (hidden - self.target).square().mean(1)
+        loss = (loss * self.weights).mean()
+        return loss if loss.requires_grad else loss.item()
+
+
+def _tables(book, module):
+    """What each code of a feature adds to the units of the first layer: d tensors of shape (levels, units)."""
+    weight = module.head[0].weight.detach()
+    by_column = weight.new_zeros(book.n_columns + 1, len(weight))
+    columns = module.column_map.clone()
+    columns[columns < 0] = book.n_columns
+    by_column.index_add_(0, columns, weight.T)
+    tables, start = [], 0
+    for j, t in enumerate(book.thresholds):
+        rises = by_column[start : start + t.size]
+        start += t.size
+        rows = torch.cat([rises.new_zeros(1, rises.shape[1]), rises.cumsum(0)])
+        if book.has_missing[j]:
+            rows = torch.cat([rows, by_column[start : start + 1]])
+            start += 1
+        tables.append(rows)
+    return tables
+
+
+def best_partition(points, mass, most):
+    """Contiguous groups of points whose weighted squared distances to their means are least in sum.
+
+    Parameters
+    ----------
+    points : ndarray of shape (m, k)
+    mass : ndarray of shape (m,)
+        Positive.
+    most : int
+        Groups; at least 1.
+
+    Returns
+    -------
+    list of int
+        First point of each group.
+    """
+    m = len(points)
+    if most >= m:
+        return list(range(m))
+    total = np.concatenate([[0.0], np.cumsum(mass)])
+    first = np.vstack([np.zeros(points.shape[1]), np.cumsum(mass[:, None] * points, axis=0)])
+    second = np.concatenate([[0.0], np.cumsum(mass * (points**2).sum(axis=1))])
+    # cost[a, b]: of one group from point a up to before point b.
+    products = first @ first.T
+    norms = np.diag(products)
+    spans = norms[None, :] + norms[:, None] - 2 * products
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cost = second[None, :] - second[:, None] - spans / (total[None, :] - total[:, None])
+    cost = np.where(np.arange(m + 1)[:, None] < np.arange(m + 1), np.maximum(cost, 0.0), np.inf)
+    best, starts = cost[0].copy(), []
+    for _ in range(most - 1):
+        candidates = best[:, None] + cost
+        starts.append(candidates.argmin(axis=0))
+        best = candidates.min(axis=0)
+    groups, stop = [], m
+    for start in reversed(starts):
+        stop = int(start[stop])
+        groups.append(stop)
+    return sorted({0, *groups})

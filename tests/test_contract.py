@@ -257,6 +257,7 @@ ALTERNATIVES = {
     "forward": "soft",
     "space": "standard",
     "level_inputs": False,
+    "bit_budget": 5,
     "learn_values": True,
     "granularity": 4,
     "temperature_schedule": "cosine",

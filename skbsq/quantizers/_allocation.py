@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from skbsq._validation import label
 from skbsq.budget import allocate_bits
 from skbsq.quantizers._base import regular_levels
 
@@ -86,7 +85,7 @@ def split_budget(train, rows, caps, budget, max_epochs, seed):
             "loss_if_dropped": [cost[0] for cost in costs],
             "loss_of_one_bit_less": [cost[-2] if cost.size > 1 else np.nan for cost in costs],
         },
-        index=pd.Index([label(rows.names, j) for j in range(d)] if rows.names is None else rows.names, name="feature"),
+        index=pd.Index([f"x{j}" for j in range(d)] if rows.names is None else rows.names, name="feature"),
     )
     return Allocation(model.n_bits, model.thresholds, report)
 
@@ -123,7 +122,7 @@ class _WideModel:
         self._narrow = [{} for _ in self.tables]
         importance = self._importance()
         with torch.inference_mode():
-            now = self._loss(self.hidden)
+            now = self._loss(self.hidden).item()
             return [self._costs_of(j, importance, now) for j in range(len(self.tables))]
 
     def narrowed(self, budget):
@@ -160,7 +159,7 @@ class _WideModel:
                 of_code = np.searchsorted(groups, np.arange(n_regular), side="right") - 1
                 by_code = torch.cat([merged[torch.from_numpy(of_code)], self.tables[j][n_regular:size]])
             code = self.codes[:, j]
-            costs[b] = self._loss(self.hidden + (by_code - self.tables[j])[code]) - now
+            costs[b] = self._loss(self.hidden + (by_code - self.tables[j])[code]).item() - now
         return costs
 
     def _merged(self, j, groups):
@@ -195,8 +194,7 @@ class _WideModel:
             loss = nn.functional.cross_entropy(hidden, self.target, reduction="none")
         else:
             loss = (hidden - self.target).square().mean(1)
-        loss = (loss * self.weights).mean()
-        return loss if loss.requires_grad else loss.item()
+        return (loss * self.weights).mean()
 
 
 def _tables(book, module):

@@ -227,6 +227,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.verbose = verbose
 
     def _fit_rows(self, rows):
+        vars(self).pop("allocation_", None)
         if self.bit_budget is None:
             super()._fit_rows(rows)
             return

@@ -70,13 +70,11 @@ def split_budget(train, rows, caps, budget, max_epochs, seed):
     held_out, kept = (_some(rows, part) for part in np.split(order, [n_held_out]))
     wide = np.minimum(caps, max(_PILOT_BITS, -(-3 * budget // (2 * max(d, 1)))))
     pilot = train(kept, wide, None, None, max(1, round(_EPOCHS_OF_PILOT * max_epochs)))
-    model = _WideModel(pilot, held_out)
+    model = WideModel(pilot, held_out)
     while model.n_bits.sum() > budget:
-        target = max(budget, int(_KEPT * model.n_bits.sum()))
-        n_bits, thresholds, head = model.narrowed(target)
-        model = _WideModel(
-            train(kept, n_bits, thresholds, head, max(1, round(_EPOCHS_OF_ROUND * max_epochs))), held_out
-        )
+        n_bits = allocate_bits(model.costs(), max(budget, int(_KEPT * model.n_bits.sum())))
+        thresholds, head = model.narrowed(n_bits)
+        model = WideModel(train(kept, n_bits, thresholds, head, max(1, round(_EPOCHS_OF_ROUND * max_epochs))), held_out)
     costs = model.costs()
     report = pd.DataFrame(
         {
@@ -94,7 +92,7 @@ def _some(rows, index):
     return replace(rows, X=rows.X[index], y=rows.y[index], weights=rows.weights[index])
 
 
-class _WideModel:
+class WideModel:
     """A fitted quantizer, its head as a table of what each code adds to the first layer, and held-out rows."""
 
     def __init__(self, fitted, rows):
@@ -119,47 +117,54 @@ class _WideModel:
 
     def costs(self):
         """What each feature would cost with fewer bits: for 0, 1, ... up to its own, which cost nothing."""
-        self._narrow = [{} for _ in self.tables]
         importance = self._importance()
         with torch.inference_mode():
             now = self._loss(self.hidden).item()
             return [self._costs_of(j, importance, now) for j in range(len(self.tables))]
 
-    def narrowed(self, budget):
-        """Bits, thresholds and head with at most so many bits a row."""
-        n_bits = allocate_bits(self.costs(), budget)
+    def narrowed(self, n_bits):
+        """Thresholds and head with these bits: neighbouring levels have become one, and the head reads their mean.
+
+        Parameters
+        ----------
+        n_bits : ndarray of int64 of shape (d,)
+            Features whose bits are as many as now stay as they are.
+
+        Returns
+        -------
+        thresholds : list of d ndarrays of float32
+        head : nn.Module
+            Its first layer has the inputs of these bits.
+        """
+        importance = self._importance()
         head = copy.deepcopy(self.head)
         bias, thresholds, weights = head[0].bias.detach().clone(), [], []
         for j, b in enumerate(n_bits.tolist()):
-            table, own = self.tables[j], self.thresholds[j]
-            groups = self._narrow[j].get(b, list(range(own.size + 1)))  # first code of each group
-            merged = self._merged(j, groups if b else None)
-            thresholds.append(own[np.array(groups[1:], dtype=int) - 1] if b else own[:0])
+            own = self.thresholds[j]
+            groups = self._partition(j, b, importance)
+            merged = self._merged(j, groups)
+            thresholds.append(own[:0] if groups is None else own[np.array(groups[1:], dtype=int) - 1])
             bias += merged[0]
-            missing = [] if not (b and self.book.has_missing[j]) else [table[-1] - merged[0]]
+            missing = [self.tables[j][-1] - merged[0]] if b and self.book.has_missing[j] else []
             spare = 2**b - 1 - (len(merged) - 1) - len(missing)
             weights += [*merged.diff(dim=0), *[torch.zeros_like(bias)] * spare, *missing]
         weight = torch.stack(weights, dim=1) if weights else torch.zeros(len(bias), 1)
         head[0] = nn.Linear(weight.shape[1], len(bias))
         head[0].weight.data, head[0].bias.data = weight.contiguous(), bias
-        return n_bits, thresholds, head
+        return thresholds, head
 
     def _costs_of(self, j, importance, now):
         costs = np.zeros(int(self.n_bits[j]) + 1)
         for b in range(int(self.n_bits[j])):
-            groups = None
-            if b:
-                most = regular_levels(b, bool(self.book.has_missing[j]))
-                groups = self._narrow[j][b] = self._partition(j, most, importance)
+            groups = self._partition(j, b, importance)
             merged = self._merged(j, groups)
-            size = 1 if groups is None else len(self.tables[j])
-            by_code = merged[0].repeat(len(self.tables[j]), 1)
-            if groups is not None:
+            if groups is None:
+                by_code = merged.expand_as(self.tables[j])
+            else:
                 n_regular = self.thresholds[j].size + 1
                 of_code = np.searchsorted(groups, np.arange(n_regular), side="right") - 1
-                by_code = torch.cat([merged[torch.from_numpy(of_code)], self.tables[j][n_regular:size]])
-            code = self.codes[:, j]
-            costs[b] = self._loss(self.hidden + (by_code - self.tables[j])[code]).item() - now
+                by_code = torch.cat([merged[torch.from_numpy(of_code)], self.tables[j][n_regular:]])
+            costs[b] = self._loss(self.hidden + (by_code - self.tables[j])[self.codes[:, j]]).item() - now
         return costs
 
     def _merged(self, j, groups):
@@ -174,12 +179,14 @@ class _WideModel:
             means.append((own * table[start:stop]).sum(0) / total if total > 0 else table[start:stop].mean(0))
         return torch.stack(means).float()
 
-    def _partition(self, j, most, importance):
-        """First codes of at most so many groups that lose least: an optimal partition by dynamic programming."""
+    def _partition(self, j, b, importance):
+        """First codes of the groups that lose least with b bits; None where nothing is sent."""
+        if b == 0:
+            return None
         n_regular = self.thresholds[j].size + 1
         rows = self.tables[j][:n_regular].double() * importance
         mass = torch.from_numpy(self.mass[j][:n_regular]) + 1e-12
-        return best_partition(rows.numpy(), mass.numpy(), most)
+        return best_partition(rows.numpy(), mass.numpy(), regular_levels(b, bool(self.book.has_missing[j])))
 
     def _importance(self):
         """Root mean square gradient of each unit: how much it matters to the loss what it is given."""

@@ -1,16 +1,25 @@
 """Picking the fewest bits that are good enough."""
 
+import operator
+import time
 from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone, is_classifier
 from sklearn.compose import ColumnTransformer
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
+from tqdm import tqdm
 
-__all__ = ["fewest_bits", "rate_distortion", "row_bits"]
+__all__ = ["bits_path", "fewest_bits", "rate_distortion", "row_bits"]
 
 FLOAT_BITS = 32
+# Epochs of a warm start, as a share of those of a whole training.
+_WARM_EPOCHS = 0.3
 # What holds a fitted estimator, and under which name.
 _HOLDERS = ("best_estimator_", "regressor_", "classifier_", "estimator_")
 
@@ -210,6 +219,92 @@ def rate_distortion(cv_results, *, score=None):
     best_before = table["score"].cummax().shift(fill_value=-np.inf)
     table.insert(5, "frontier", (table["score"] > best_before) & table["row_bits"].notna())
     return table
+
+
+def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
+    """Score a predictor at several widths, from the widest down, each from what the wider one has learned.
+
+    The widest model of each split is trained as usual. Each narrower one starts warm: neighbouring levels become one,
+    the head reads their mean, and both are trained on for a third of the epochs. So the path costs about half of
+    separate fits, and its models are not those that ``fit`` at that width would give: take the width from here, then
+    fit.
+
+    Parameters
+    ----------
+    estimator : BitwiseRegressor or BitwiseClassifier
+        With thresholds and a head of its own (``quantizer=None, head=None``) and no budget.
+    X : array-like of shape (n, d)
+    y : array-like of shape (n,) or (n, k)
+    bits : sequence of int
+        Widths, in bits per feature.
+    cv : int, CV splitter or iterable, default=None
+        None: 5 folds, stratified for classes.
+    scoring : str or callable, default=None
+        None: that of the estimator.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    DataFrame
+        A row per width, in rising order: n_bits, row_bits (fitted, mean over the splits), score, std and sem (over the
+        splits), fit_seconds (mean).
+
+    Raises
+    ------
+    ValueError
+        For another estimator.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skbsq import BitwiseRegressor
+    >>> from skbsq.model_selection import bits_path
+    >>> X, y = make_friedman1(200, random_state=0)
+    >>> regressor = BitwiseRegressor(max_epochs=10, hidden_sizes=(16,), random_state=0)
+    >>> bits_path(regressor, X, y, [1, 2, 3], cv=2)[["n_bits", "row_bits"]]
+       n_bits  row_bits
+    0       1      10.0
+    1       2      20.0
+    2       3      30.0
+    """
+    # The rest of this module needs no torch.
+    from skbsq.predictors._base import BasePredictor
+    from skbsq.quantizers._allocation import go_on_narrower
+
+    if not isinstance(estimator, BasePredictor):
+        raise ValueError(f"bits_path takes a BitwiseRegressor or BitwiseClassifier, got {estimator!r}.")
+    for name in ("quantizer", "head", "bit_budget"):
+        if getattr(estimator, name) is not None:
+            raise ValueError(f"bits_path narrows what the estimator has learned itself: leave {name} at None.")
+    widths = sorted({operator.index(b) for b in bits}, reverse=True)
+    if not widths:
+        raise ValueError("bits is empty: give at least one width.")
+    scorer = check_scoring(estimator, scoring)
+    splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
+    rows = []
+    with tqdm(total=len(splits) * len(widths), disable=not verbose, unit="fit") as bar:
+        for train, test in splits:
+            model = None
+            X_train, y_train = _safe_indexing(X, train), _safe_indexing(y, train)
+            for b in widths:
+                start = time.perf_counter()
+                if model is None:
+                    model = clone(estimator).set_params(n_bits=b).fit(X_train, y_train)
+                else:
+                    model = go_on_narrower(model, X_train, y_train, b, _WARM_EPOCHS)
+                seconds = time.perf_counter() - start
+                score = scorer(model, _safe_indexing(X, test), _safe_indexing(y, test))
+                rows.append((b, row_bits(model), score, seconds))
+                bar.update()
+    table = pd.DataFrame(rows, columns=["n_bits", "row_bits", "score", "fit_seconds"]).groupby("n_bits", as_index=False)
+    return table.agg(
+        row_bits=("row_bits", "mean"),
+        score=("score", "mean"),
+        std=("score", "std"),
+        sem=("score", "sem"),
+        fit_seconds=("fit_seconds", "mean"),
+    )
 
 
 def _score_name(cv_results, score):

@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, Randomize
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skbsq import BitwiseRegressor, KMeansQuantizer, QuantileQuantizer, UniformQuantizer
-from skbsq.model_selection import fewest_bits, rate_distortion, row_bits
+from skbsq import BitwiseClassifier, BitwiseRegressor, KMeansQuantizer, QuantileQuantizer, UniformQuantizer
+from skbsq.model_selection import bits_path, fewest_bits, rate_distortion, row_bits
 
 QUICK = {"max_epochs": 2, "hidden_sizes": (8,), "random_state": 0}
 
@@ -253,3 +253,65 @@ def test_halving_searches_never_call_it(data):
         random_state=0,
     ).fit(*data)
     assert fewest_bits(1e9)(search.cv_results_) in range(len(search.cv_results_["params"]))
+
+
+# -- bits_path ---------------------------------------------------------------------------------------
+
+
+def test_path_is_near_separate_fits():
+    X, y = make_friedman1(1500, random_state=0)
+    regressor = BitwiseRegressor(max_epochs=20, hidden_sizes=(32, 32), random_state=0)
+    path = bits_path(regressor, X, y, [3, 1, 2], cv=2).set_index("n_bits")
+    assert list(path) == ["row_bits", "score", "std", "sem", "fit_seconds"]
+    assert path["row_bits"].tolist() == [10, 20, 30]
+    assert path["score"].is_monotonic_increasing
+    apart = GridSearchCV(regressor, {"n_bits": [1, 2, 3]}, cv=2).fit(X, y).cv_results_["mean_test_score"]
+    np.testing.assert_allclose(path["score"], apart, atol=0.06)
+    np.testing.assert_allclose(path["sem"], path["std"] / np.sqrt(2))
+
+
+def test_path_is_trained_for_less(data, monkeypatch):
+    """Epochs in all, as a share of those of separate fits."""
+    epochs = []
+    original = BitwiseRegressor.fit
+
+    def fit(self, X, y):
+        epochs.append(self.max_epochs)
+        return original(self, X, y)
+
+    monkeypatch.setattr(BitwiseRegressor, "fit", fit)
+    bits_path(BitwiseRegressor(max_epochs=20, hidden_sizes=(8,), random_state=0), *data, [1, 2, 3, 4, 6], cv=2)
+    assert sum(epochs) <= 0.6 * 2 * 5 * 20
+
+
+def test_path_of_classes_with_missing_values(data):
+    X, y = data[0].copy(), np.where(data[1] > np.median(data[1]), "high", "low")
+    X[::5, 0] = np.nan
+    frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(10)])
+    classifier = BitwiseClassifier(missing="code", class_weight="balanced", **QUICK)
+    path = bits_path(classifier, frame, pd.Series(y), [2, 1], cv=3, scoring="neg_log_loss")
+    assert path["n_bits"].tolist() == [1, 2]
+    assert (path["score"] < 0).all()
+
+
+def test_path_leaves_the_estimator_alone(data):
+    regressor = BitwiseRegressor(**QUICK)
+    before = repr(regressor)
+    bits_path(regressor, *data, [2], cv=2)
+    assert repr(regressor) == before
+    assert not hasattr(regressor, "net_")
+
+
+@pytest.mark.parametrize(
+    ("estimator", "bits", "message"),
+    [
+        (Ridge(), [1], "takes a BitwiseRegressor or BitwiseClassifier, got Ridge"),
+        (BitwiseRegressor(quantizer=QuantileQuantizer()), [1], "leave quantizer at None"),
+        (BitwiseRegressor(head=Ridge), [1], "leave head at None"),
+        (BitwiseRegressor(bit_budget=3), [1], "leave bit_budget at None"),
+        (BitwiseRegressor(), [], "bits is empty"),
+    ],
+)
+def test_path_refuses(data, estimator, bits, message):
+    with pytest.raises(ValueError, match=message):
+        bits_path(estimator, *data, bits)

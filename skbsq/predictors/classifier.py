@@ -20,7 +20,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     bit_budget : int, default=None
         Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
-        A feature may get none: then it need not even be measured. See ``allocation_``. Takes about twice the time.
+        A feature may get none: then it need not even be measured. See ``allocation_``. Takes two to four times as long.
     quantizer : None, quantizer or "passthrough", default=None
         None learns the thresholds with the head. A quantizer is copied, fitted on the rows and then fixed: the same
         head reads its thermometer bits, and `n_bits` is its own. One that learns with a head itself (`SoftQuantizer`,

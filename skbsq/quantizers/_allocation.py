@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import clone
 from torch import nn
 
 from skbsq.budget import allocate_bits
 from skbsq.quantizers._base import regular_levels
+from skbsq.quantizers.threshold import ThresholdQuantizer
 
 # Where narrowing starts, unless the budget has room for more.
 _PILOT_BITS = 5
@@ -24,6 +26,7 @@ _EPOCHS_OF_ROUND = 0.1
 _EPOCHS_OF_PILOT = 0.5
 _HELD_OUT = 0.2
 _MAX_HELD_OUT = 4096
+_WARM_TEMPERATURE = 0.2
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,37 @@ def split_budget(train, rows, caps, budget, max_epochs, seed):
         index=pd.Index([f"x{j}" for j in range(d)] if rows.names is None else rows.names, name="feature"),
     )
     return Allocation(model.n_bits, model.thresholds, report)
+
+
+def go_on_narrower(model, X, y, n_bits, share):
+    """Narrow a fitted predictor of learned thresholds, and train it on.
+
+    Parameters
+    ----------
+    model : BitwiseRegressor or BitwiseClassifier
+        With the default head.
+    X, y : array-likes
+        What it was fitted on.
+    n_bits : int
+        Most bits of a feature.
+    share : float
+        Of its epochs that are trained.
+
+    Returns
+    -------
+    BitwiseRegressor or BitwiseClassifier
+        A new one.
+    """
+    wide = WideModel(model.quantizer_, clone(model)._check_rows(X, y, None, model._task))
+    widths = np.minimum(wide.n_bits, n_bits)
+    thresholds, head = wide.narrowed(widths)
+    going_on = {"n_bits": widths, "head": head, **warm_start(thresholds, model.temperature_start)}
+    return clone(model).set_params(**going_on, max_epochs=max(1, round(share * model.max_epochs))).fit(X, y)
+
+
+def warm_start(thresholds, temperature_start):
+    """Parameters that go on from thresholds: where they are is known, so the surrogate need not see far."""
+    return {"init": ThresholdQuantizer(thresholds), "temperature_start": min(_WARM_TEMPERATURE, temperature_start)}
 
 
 def _some(rows, index):

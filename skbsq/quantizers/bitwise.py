@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skbsq import nn as sq
 from skbsq._validation import check_n_bits
 from skbsq.nn.layers import FORWARDS
-from skbsq.quantizers._allocation import split_budget
+from skbsq.quantizers._allocation import split_budget, warm_start
 from skbsq.quantizers._joint import StartsFromThresholds
 from skbsq.quantizers._learned import head_inputs, levels_of_inputs
 from skbsq.quantizers.threshold import ThresholdQuantizer
@@ -34,7 +34,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     bit_budget : int, default=None
         Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
-        A feature may get none: then it need not even be measured. See ``allocation_``. Takes about twice the time.
+        A feature may get none: then it need not even be measured. See ``allocation_``. Takes two to four times as long.
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
         What reads the bits. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,
         n_outputs); an instance must have these sizes, and is copied. With a skorch net its module becomes the head,
@@ -237,7 +237,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         def train(part, n_bits, thresholds, head, max_epochs):
             given = {**own, "n_bits": n_bits, "head": head, "max_epochs": max_epochs, "early_stopping": False}
             if thresholds is not None:
-                given |= {"init": ThresholdQuantizer(thresholds), "temperature_start": min(0.2, self.temperature_start)}
+                given |= warm_start(thresholds, self.temperature_start)
             quantizer = BitwiseQuantizer(**{**given, "verbose": 0})
             quantizer._fit_rows(part)
             return quantizer

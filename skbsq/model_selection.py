@@ -91,7 +91,7 @@ def fewest_bits(tolerance="1se", *, score=None):
     ----------
     tolerance : "1se" or float, default="1se"
         "1se": a mean score of at least that of the best candidate less its standard error over the splits. A fraction
-        f: of at least best - f * |best|.
+        f: of at least ``best - f * abs(best)``.
     score : str, default=None
         Name of the score, where ``scoring`` has several beside `row_bits`.
 

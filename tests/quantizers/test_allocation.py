@@ -188,7 +188,7 @@ def test_a_generous_budget_is_not_used_up(friedman):
 
 def test_names_weights_missing_and_classes(friedman):
     X, y = friedman
-    X = pd.DataFrame(X, columns=[f"a{j}" for j in range(10)])
+    X = pd.DataFrame(X.copy(), columns=[f"a{j}" for j in range(10)])
     X.iloc[::7, 0] = NAN
     labels = np.where(y > np.median(y), "high", "low")
     classifier = BitwiseClassifier(bit_budget=9, missing="code", class_weight="balanced", **QUICK)

@@ -155,7 +155,7 @@ def collect(jobs, key, columns, output, *, dtype=None, n_jobs=1, description=Non
 
 
 def _do(row, function, arguments):
-    return {**row, **function(**arguments)}
+    return {**function(**arguments), **row}  # the key stays as it is
 
 
 def _attempt(row, function, arguments):

@@ -76,7 +76,7 @@ def build(method, bits, task, *, missing="error", random_state=None, **training)
     predictor = BitwiseRegressor if task == "regression" else BitwiseClassifier
     boosting = HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
     if method == "bitwise":
-        return predictor(bits, **training)
+        return predictor(bits, **training)  # bits may be None, with a budget
     if method == "floats":
         return predictor(quantizer="passthrough", **training)
     if method in FIXED:

@@ -163,15 +163,38 @@ def no_loss(measured, margin=MARGIN):
     floats = measured.loc[measured["method"] == FLOATS, ["dataset", "seed", "error", "row_bits"]]
     paired = measured[measured["method"] != FLOATS].merge(floats, on=["dataset", "seed"], suffixes=("", "_floats"))
     paired["ratio"] = paired["error"] / paired["error_floats"]
-    grouped = paired.groupby(CELL, observed=True)
-    found = grouped.agg(ratio=("ratio", "mean"), sem=("ratio", "sem"), seeds=("ratio", "size")).reset_index()
-    found["compression"] = (grouped["row_bits_floats"].mean() / grouped["row_bits"].mean()).to_numpy()
-    upper = found["ratio"] + stats.t.ppf(0.975, (found["seeds"] - 1).clip(lower=1)) * found["sem"]
-    found.loc[~(upper <= margin), "compression"] = 1.0  # one split alone has no interval
-    table = found.pivot_table(index="method", columns="dataset", values="compression", aggfunc="max", observed=True)
+    paired["float_bits"] = paired["row_bits_floats"]
+    table = smallest_without_loss(paired, ["dataset", "method"], "bits", margin).unstack("dataset")
     table.columns = table.columns.astype(str)
     table["all"] = np.exp(np.log(table).mean(axis=1))
     return table
+
+
+def smallest_without_loss(paired, groups, width, margin):
+    """Compression at the smallest width without loss.
+
+    Parameters
+    ----------
+    paired : DataFrame
+        A row per fit: ratio of its error to that of floats on the same split, row_bits, float_bits.
+    groups : list of str
+        Columns; a result for each of their values.
+    width : str
+        The column of the widths that are tried.
+    margin : float
+        See `no_loss`.
+
+    Returns
+    -------
+    Series
+        float_bits over the mean row_bits of the width, 1 where none is without loss.
+    """
+    cells = paired.groupby([*groups, width], observed=True)
+    found = cells.agg(ratio=("ratio", "mean"), sem=("ratio", "sem"), n=("ratio", "size"))
+    upper = found["ratio"] + stats.t.ppf(0.975, (found["n"] - 1).clip(lower=1)) * found["sem"]
+    # One split alone has no interval, and shows nothing.
+    compression = (cells["float_bits"].mean() / cells["row_bits"].mean()).where(upper <= margin, 1.0)
+    return compression.groupby(groups, observed=True).max()
 
 
 def against_published(cells):

@@ -9,7 +9,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["compare", "cost", "demo", "experiments", "fit_time", "paper", "report", "speed"])
+@pytest.mark.parametrize(
+    "name", ["budget", "compare", "cost", "demo", "experiments", "fit_time", "paper", "report", "speed"]
+)
 def test_help(name):
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{name}", "--help"], cwd=ROOT, capture_output=True, text=True, check=False

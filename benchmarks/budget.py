@@ -1,0 +1,157 @@
+"""A budget of bits per row against as many bits for every feature: the same recipe, the same splits."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
+from benchmarks.datasets import NAMES, load
+from benchmarks.methods import FLOAT_BITS, measure
+from benchmarks.paper import DATASETS, TEXTS, VERSIONS, as_text
+from benchmarks.ranking import MARGIN, smallest_without_loss
+
+UNIFORM, BUDGET, FLOATS = "uniform widths", "budget", "floats"
+KEY = ["dataset", "method", "asked", "seed", "data_sha256", "training"]
+COLUMNS = [*KEY, "error", "row_bits", "float_bits", "fit_seconds", "failure", "versions"]
+
+
+def compare(data, widths, shares, seeds, output, *, training, n_jobs=1):
+    """Measure uniform widths, and budgets of given bits per feature on average.
+
+    Parameters
+    ----------
+    data : list of Dataset
+    widths : list of int
+        Bits of every feature.
+    shares : list of float
+        Budgets, in bits per feature.
+    seeds : list of int
+        A seed makes a split, and is the random state of its predictors.
+    output : Path
+        CSV file; each row is appended as soon as it is known.
+    training : dict
+        Parameters of the predictors.
+    n_jobs : int, default=1
+        Processes.
+
+    Returns
+    -------
+    DataFrame
+        A row per fit; asked: bits per row that were asked for.
+    """
+    jobs = []
+    for seed in seeds:
+        of_seed = []
+        for dataset in data:
+            d = dataset.X.shape[1]
+            cells = [(FLOATS, FLOAT_BITS * d, "floats", FLOAT_BITS, {})]
+            cells += [(UNIFORM, b * d, "bitwise", b, {}) for b in widths]
+            cells += [(BUDGET, round(s * d), "bitwise", None, {"bit_budget": round(s * d)}) for s in shares]
+            for name, asked, method, bits, given in cells:
+                row = {"dataset": dataset.name, "method": name, "asked": asked, "seed": seed}
+                row |= {"data_sha256": dataset.sha256, "training": as_text(training), "versions": VERSIONS}
+                row["float_bits"] = FLOAT_BITS * d
+                arguments = {"data": dataset, "method": method, "bits": bits, "seed": seed, **given, **training}
+                of_seed.append((row, measure, arguments))
+        jobs += shuffled(of_seed)
+    return collect(jobs, KEY, COLUMNS, output, dtype=TEXTS, n_jobs=n_jobs, description="budget")
+
+
+def at_equal_bits(rows):
+    """Error with a budget as a multiple of that with uniform widths of as many bits.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `compare` gives them.
+
+    Returns
+    -------
+    DataFrame
+        dataset, asked, uniform, budget (mean errors), ratio (mean of the ratios on the same split), sem.
+    """
+    table = rows.pivot_table(index=["dataset", "asked", "seed"], columns="method", values="error", sort=False)
+    table = table.reindex(columns=[UNIFORM, BUDGET]).dropna()
+    table["ratio"] = table[BUDGET] / table[UNIFORM]
+    grouped = table.groupby(["dataset", "asked"], sort=False)
+    return pd.DataFrame(
+        {
+            "uniform": grouped[UNIFORM].mean(),
+            "budget": grouped[BUDGET].mean(),
+            "ratio": grouped["ratio"].mean(),
+            "sem": grouped["ratio"].sem(),
+        }
+    ).reset_index()
+
+
+def fewest_bits_without_loss(rows, margin=MARGIN):
+    """By which factor each way compresses a row without loss against floats.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        As `compare` gives them.
+    margin : float, default=1.05
+        See `benchmarks.ranking.no_loss`.
+
+    Returns
+    -------
+    DataFrame
+        A row per data set, and their geometric mean; a column per way and the ratio of the two.
+    """
+    floats = rows.loc[rows["method"] == FLOATS, ["dataset", "seed", "error"]]
+    paired = rows[rows["method"] != FLOATS].merge(floats, on=["dataset", "seed"], suffixes=("", "_floats"))
+    paired["ratio"] = paired["error"] / paired["error_floats"]
+    found = smallest_without_loss(paired, ["dataset", "method"], "asked", margin)
+    table = found.unstack("method").reindex(columns=[UNIFORM, BUDGET])
+    table.loc["geometric mean"] = np.exp(np.log(table).mean())
+    table["ratio"] = table[BUDGET] / table[UNIFORM]
+    return table.rename_axis(index="dataset", columns=None).reset_index()
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.budget", description=__doc__)
+    parser.add_argument("--dataset", nargs="+", default=DATASETS, metavar="NAME", help=f"of {', '.join(NAMES)}")
+    add_data_dir(parser)
+    parser.add_argument("--n-samples", type=positive, metavar="N", help="rows of fried; the other sets come whole")
+    parser.add_argument("--bits", type=positive, nargs="+", default=[1, 2, 3, 4, 6], metavar="B")
+    parser.add_argument(
+        "--budgets",
+        type=float,
+        nargs="+",
+        default=[0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0],
+        metavar="B",
+        help="in bits per feature on average",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], metavar="SEED", help="one per split")
+    parser.add_argument("--max-epochs", type=positive, metavar="N", help="default: that of the predictors")
+    parser.add_argument("--hidden-sizes", type=positive, nargs="+", default=[256, 256, 256], metavar="UNITS")
+    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument("--output", type=Path, default=Path("budget.csv"), metavar="CSV", help="default: %(default)s")
+    arguments = parser.parse_args(argv)
+    training = {"hidden_sizes": arguments.hidden_sizes}
+    if arguments.max_epochs:
+        training["max_epochs"] = arguments.max_epochs
+    with plain_errors():
+        rows = compare(
+            [load(name, arguments.data_dir, n_samples=arguments.n_samples) for name in arguments.dataset],
+            arguments.bits,
+            arguments.budgets,
+            arguments.seeds,
+            arguments.output,
+            training=training,
+            n_jobs=arguments.n_jobs,
+        )
+    failed = rows[rows["error"].isna()]
+    if len(failed):
+        print_table(failed[[*KEY[:4], "failure"]])
+    print("Error with a budget as a multiple of that with uniform widths of as many bits (asked, per row)")
+    print_table(at_equal_bits(rows))
+    print(f"Compression without loss against floats (non-inferior within {MARGIN - 1:.0%}); 1: none of the widths")
+    print_table(fewest_bits_without_loss(rows))
+
+
+if __name__ == "__main__":
+    main()

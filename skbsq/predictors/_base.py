@@ -10,7 +10,8 @@ from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
-from skbsq.quantizers._learned import JointTraining, head_inputs, levels_of_inputs, own_randomness
+from skbsq.quantizers._learned import JointTraining, head_inputs, own_randomness
+from skbsq.quantizers._ranks import levels_of_inputs
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.

@@ -39,6 +39,20 @@ class Feature:
         starts = run_starts(x)
         return x[starts], np.add.reduceat(self.weights[rows], starts)
 
+    @property
+    def moments(self):
+        """Weighted mean and standard deviation; 1 for a deviation of 0."""
+        if self.x.size == 0:
+            return 0.0, 1.0
+        x = self.x.astype(np.float64)
+        # A weighted mean of equal values may miss them by a rounding, and the deviation with it.
+        if x.min() == x.max():
+            return x[0], 1.0
+        mass = self.weights.sum()
+        mean = (self.weights * x).sum() / mass
+        deviation = float(np.sqrt((self.weights * (x - mean) ** 2).sum() / mass))
+        return mean, deviation if deviation > 0 else 1.0
+
 
 def features_of(X, weights, y=None):
     """Yield one `Feature` per column, without its missing values.

@@ -1,7 +1,6 @@
 """Fitting a net on checked rows: shared by the learned quantizers and the predictors."""
 
 import copy
-import math
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,11 +24,9 @@ from skbsq.nn.batches import TensorBatches, TensorRows
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
 from skbsq.quantizers._cells import features_of
+from skbsq.quantizers._ranks import rank_knots
 
 MAX_INPUTS = 2**20
-# Of the rank space: knots per feature, and the part of it that is not rank.
-MAX_KNOTS = 129
-STANDARD_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ class Rows:
 
     def moments(self):
         """Weighted mean and standard deviation per feature, NaN left out; 1 for a deviation of 0."""
-        mean, scale = zip(*(_moments(feature) for feature in features_of(self.X, self.weights)), strict=True)
+        mean, scale = zip(*(feature.moments for feature in features_of(self.X, self.weights)), strict=True)
         return np.array(mean), np.array(scale)
 
     def space(self, kind):
@@ -63,7 +60,7 @@ class Rows:
         if kind == "standard":
             mean, scale = self.moments()
             return sq.StandardSpace(mean=mean, scale=scale)
-        knots, outer = zip(*(_rank_knots(feature) for feature in features_of(self.X, self.weights)), strict=True)
+        knots, outer = zip(*(rank_knots(feature) for feature in features_of(self.X, self.weights)), strict=True)
         return sq.RankSpace(knots, outer)
 
 
@@ -315,50 +312,6 @@ class JointTraining(BaseEstimator):
         return tuple(TensorRows(*_take(data, torch.from_numpy(np.asarray(part)))) for part in (kept, held_out))
 
 
-def levels_of_inputs(rows, thresholds, columns, column_map):
-    """What each input of the head adds to the level of its feature.
-
-    A level is the mean, in the rank space, of the rows between two thresholds.
-
-    Parameters
-    ----------
-    rows : Rows
-    thresholds : list of d 1-d arrays
-        In rising order.
-    columns : list of d ndarrays of int
-        Column of the quantization layer of each threshold.
-    column_map : ndarray of int64 of shape (n_inputs,)
-
-    Returns
-    -------
-    feature : ndarray of int64 of shape (n_inputs,)
-    rises : ndarray of float64 of shape (n_inputs,)
-        0 for an input that is not the bit of a threshold.
-    lowest : ndarray of float64 of shape (d,)
-        The level below the first threshold.
-    """
-    n_columns = int(column_map.max(initial=-1)) + 2  # one more, for inputs of no column
-    of_column, rise = np.zeros(n_columns, dtype=np.int64), np.zeros(n_columns)
-    lowest = np.zeros(len(thresholds))
-    for j, feature in enumerate(features_of(rows.X, rows.weights)):
-        levels = _level_means(feature, thresholds[j])
-        lowest[j] = levels[0]
-        of_column[columns[j]], rise[columns[j]] = j, np.diff(levels)
-    return of_column[column_map], rise[column_map], lowest
-
-
-def _level_means(feature, thresholds):
-    """Mean place of the rows of each bin in the rank space; between its neighbours where a bin is empty."""
-    if feature.x.size == 0:
-        return np.zeros(len(thresholds) + 1)
-    values, mass = feature.cells
-    (x, z), _ = _rank_knots(feature)
-    code = np.searchsorted(thresholds, values)
-    total, place = (np.bincount(code, w, minlength=len(thresholds) + 1) for w in (mass, mass * np.interp(values, x, z)))
-    found = np.flatnonzero(total)
-    return np.interp(np.arange(total.size), found, place[found] / total[found])
-
-
 def head_inputs(thresholds, missing, n_bits):
     """For each input of the head the column of the layer that feeds it; -1 where none does.
 
@@ -401,37 +354,6 @@ def head_inputs(thresholds, missing, n_bits):
 
 def _take(data, index):
     return data.x[index], data.y[index], None if data.weights is None else data.weights[index]
-
-
-def _rank_knots(feature):
-    """Knots of a feature's ranks blended with its standardized values, and the slope beyond them.
-
-    Both have mean 0 and variance 1, and are the same thing where the values are uniform. Ranks keep thresholds among
-    the rows however far a few of these lie; standardized values keep far ones apart.
-    """
-    mean, scale = _moments(feature)
-    slope = STANDARD_SHARE / scale
-    if feature.x.size == 0:
-        return ([mean], [0.0]), slope
-    values, mass = feature.cells
-    share = (np.cumsum(mass) - mass / 2) / mass.sum()
-    kept = np.unique(np.searchsorted(share, np.linspace(share[0], share[-1], MAX_KNOTS)))
-    x = values[kept].astype(np.float64)
-    z = (1 - STANDARD_SHARE) * math.sqrt(12) * (share[kept] - 0.5) + slope * (x - mean)
-    return (x, z), slope
-
-
-def _moments(feature):
-    """Weighted mean and standard deviation of one feature; 1 for a deviation of 0."""
-    if feature.x.size == 0:
-        return 0.0, 1.0
-    x, weights = feature.x.astype(np.float64), feature.weights
-    # A weighted mean of equal values may miss them by a rounding, and the deviation with it.
-    if x.min() == x.max():
-        return x[0], 1.0
-    mass = weights.sum()
-    mean = (weights * x).sum() / mass
-    return mean, float(_nonzero(np.sqrt((weights * (x - mean) ** 2).sum() / mass)))
 
 
 def _nonzero(scale):

@@ -11,7 +11,8 @@ from skbsq._validation import check_n_bits
 from skbsq.nn.layers import FORWARDS
 from skbsq.quantizers._allocation import split_budget, warm_start
 from skbsq.quantizers._joint import StartsFromThresholds
-from skbsq.quantizers._learned import head_inputs, levels_of_inputs
+from skbsq.quantizers._learned import head_inputs
+from skbsq.quantizers._ranks import levels_of_inputs
 from skbsq.quantizers.threshold import ThresholdQuantizer
 
 __all__ = ["BitwiseQuantizer"]

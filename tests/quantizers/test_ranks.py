@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from skbsq import BitwiseQuantizer, BitwiseRegressor, QuantileQuantizer
-from skbsq.quantizers._learned import MAX_KNOTS, Rows, levels_of_inputs
+from skbsq.quantizers._learned import Rows
+from skbsq.quantizers._ranks import MAX_KNOTS, levels_of_inputs
 
 QUICK = {"max_epochs": 3, "hidden_sizes": (8,), "batch_size": 32, "random_state": 0}
 

@@ -102,18 +102,11 @@ def overview_tables(measured, cells):
     -------
     list of Table
     """
-    wins = count_wins(cells)
-    tables = [
-        Table(
-            "Wins",
-            ["method", "cells", "best", "best or tied"],
-            [
-                [Cell(str(m)), *(Cell(str(int(n))) for n in row)]
-                for m, row in zip(wins.index, wins.to_numpy(), strict=True)
-            ],
-            "Cells are pairs of data set and width. Best: lowest mean error of the quantized methods.",
-        )
-    ]
+    tables = [_wins("Wins", cells, "Best: lowest mean error of the quantized methods.")]
+    nets = measured[~measured["method"].isin(BOOSTED_METHODS)]
+    if len(nets) < len(measured):
+        note = "Best: lowest mean error of the quantized methods whose receiver is the neural head."
+        tables.append(_wins("Wins without boosting", summarize(nets), note))
     relative = ratios(cells)
     if len(relative):
         tables.append(
@@ -160,6 +153,16 @@ def overview_tables(measured, cells):
             )
         )
     return tables
+
+
+def _wins(title, cells, note):
+    wins = count_wins(cells)
+    rows = [
+        [Cell(str(method)), *(Cell(str(int(count))) for count in counts)]
+        for method, counts in zip(wins.index, wins.to_numpy(), strict=True)
+    ]
+    header = ["method", "cells", "best", "best or tied"]
+    return Table(title, header, rows, f"Cells are pairs of data set and width. {note}")
 
 
 def to_markdown(tables, level="##"):

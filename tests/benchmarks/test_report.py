@@ -5,9 +5,18 @@ import re
 import pytest
 
 from benchmarks import report
-from benchmarks.ranking import summarize
-from benchmarks.report import Cell, Table, draw_errors, draw_spread, error_tables, to_latex, to_markdown
-from tests.benchmarks.test_ranking import measured, rows, write
+from benchmarks.ranking import read_measured, summarize
+from benchmarks.report import (
+    Cell,
+    Table,
+    draw_errors,
+    draw_spread,
+    error_tables,
+    overview_tables,
+    to_latex,
+    to_markdown,
+)
+from tests.benchmarks.test_ranking import ERRORS, measured, rows, write
 
 __all__ = ["measured", "write"]  # fixtures
 
@@ -32,6 +41,15 @@ def test_goes_beside_the_rows(write):
     path = write(rows())
     report.main([str(path)])
     assert (path.parent / "paper.md").exists()
+
+
+def test_wins_with_and_without_boosting(write):
+    better = {("sulfur", 2, "quantile+boosting"): [0.1, 0.1, 0.1]}
+    measured = read_measured(write(rows({**ERRORS, **better})))
+    tables = {table.title: table for table in overview_tables(measured, summarize(measured))}
+    first = {title: [cell.text for cell in tables[title].rows[0]] for title in ("Wins", "Wins without boosting")}
+    assert first == {"Wins": ["LSQ", "2", "1", "1"], "Wins without boosting": ["LSQ", "2", "1", "2"]}
+    assert all(row[0].text != "quantile+boosting" for row in tables["Wins without boosting"].rows)
 
 
 def test_missing_cells_are_dashes(measured):

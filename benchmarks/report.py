@@ -46,10 +46,6 @@ class Table(NamedTuple):
     note: str
 
 
-def _number(value):
-    return "-" if np.isnan(value) else f"{value:.4g}"
-
-
 def error_tables(cells):
     """A table per data set, in the layout of the paper's Table 2: a row per method, a column per width.
 

@@ -152,6 +152,8 @@ class BitwiseQuantization(_BitLayer):
         self.register_buffer("feature", torch.from_numpy(feature))
         self.register_buffer("missing", torch.from_numpy(missing))
         self.register_buffer("soft", torch.from_numpy(soft[feature]))
+        # Whether the head sees hard bits alone in training, or sigmoids alone.
+        self.hard, self.all_soft = not soft[feature].any(), bool(soft[feature].all())
         self.n_features = sizes.size
         self.theta = nn.Parameter(self._scaled(torch.from_numpy(raw)))
         self.n_columns = raw.size + missing.size
@@ -166,7 +168,7 @@ class BitwiseQuantization(_BitLayer):
                 bits = _HardBits.apply(bits, z, theta, self.temperature)
             else:
                 soft = torch.sigmoid((z - theta) / self.temperature)
-                if not self.soft.all():
+                if not self.all_soft:
                     bits = _HardBits.apply(bits, z, theta, self.temperature)
                     soft = torch.where(outputs.pick(self.soft, False), soft, bits)
                 bits = soft
@@ -175,11 +177,6 @@ class BitwiseQuantization(_BitLayer):
             nan = x.isnan().to(x.dtype).index_select(1, outputs.missing_features)
             bits = bits.index_copy(1, outputs.missing_outputs, nan)
         return bits
-
-    @property
-    def hard(self):
-        """Whether the head sees hard bits alone in training."""
-        return not self.soft.any()
 
     def scaled(self, x):
         """The values that the surrogate compares.

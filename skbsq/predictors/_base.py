@@ -10,8 +10,7 @@ from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
-from skbsq.quantizers._learned import JointTraining, head_inputs, own_randomness
-from skbsq.quantizers._ranks import levels_of_inputs
+from skbsq.quantizers._learned import JointTraining, own_randomness
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.
@@ -130,12 +129,9 @@ class BasePredictor(HasCodebook, JointTraining):
             n_bits = book.n_bits
             if hasattr(quantizer, "n_bits"):
                 n_bits = check_n_bits(quantizer.n_bits, rows.names, book.n_features)
-            threshold_columns, missing_columns = _codebook_columns(book)
-            column_map = head_inputs(threshold_columns, missing_columns, n_bits)
-            levels = None
-            if self.level_inputs:
-                levels = levels_of_inputs(rows, book.thresholds, threshold_columns, column_map)
-            self._keep(self._train(rows, sq.Thermometer(book), column_map.size, seed, column_map, levels))
+            layer, layout = sq.Thermometer(book), _codebook_columns(book)
+            trained, _ = self._train_on_bits(rows, layer, book.thresholds, layout, n_bits, seed)
+            self._keep(trained)
 
     def _fit_passthrough(self, rows):
         self.quantizer_ = None

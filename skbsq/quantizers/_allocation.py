@@ -148,13 +148,13 @@ class WideModel:
         for j, table in enumerate(self.tables):
             hidden += table[self.codes[:, j]]
         self.hidden = hidden
+        self.importance = self._importance()
 
     def costs(self):
         """What each feature would cost with fewer bits: for 0, 1, ... up to its own, which cost nothing."""
-        importance = self._importance()
         with torch.inference_mode():
             now = self._loss(self.hidden).item()
-            return [self._costs_of(j, importance, now) for j in range(len(self.tables))]
+            return [self._costs_of(j, now) for j in range(len(self.tables))]
 
     def narrowed(self, n_bits):
         """Thresholds and head with these bits: neighbouring levels have become one, and the head reads their mean.
@@ -170,12 +170,11 @@ class WideModel:
         head : nn.Module
             Its first layer has the inputs of these bits.
         """
-        importance = self._importance()
         head = copy.deepcopy(self.head)
         bias, thresholds, weights = head[0].bias.detach().clone(), [], []
         for j, b in enumerate(n_bits.tolist()):
             own = self.thresholds[j]
-            groups = self._partition(j, b, importance)
+            groups = self._partition(j, b)
             merged = self._merged(j, groups)
             thresholds.append(own[:0] if groups is None else own[np.array(groups[1:], dtype=int) - 1])
             bias += merged[0]
@@ -187,10 +186,10 @@ class WideModel:
         head[0].weight.data, head[0].bias.data = weight.contiguous(), bias
         return thresholds, head
 
-    def _costs_of(self, j, importance, now):
+    def _costs_of(self, j, now):
         costs = np.zeros(int(self.n_bits[j]) + 1)
         for b in range(int(self.n_bits[j])):
-            groups = self._partition(j, b, importance)
+            groups = self._partition(j, b)
             merged = self._merged(j, groups)
             if groups is None:
                 by_code = merged.expand_as(self.tables[j])
@@ -213,12 +212,12 @@ class WideModel:
             means.append((own * table[start:stop]).sum(0) / total if total > 0 else table[start:stop].mean(0))
         return torch.stack(means).float()
 
-    def _partition(self, j, b, importance):
+    def _partition(self, j, b):
         """First codes of the groups that lose least with b bits; None where nothing is sent."""
         if b == 0:
             return None
         n_regular = self.thresholds[j].size + 1
-        rows = self.tables[j][:n_regular].double() * importance
+        rows = self.tables[j][:n_regular].double() * self.importance
         mass = torch.from_numpy(self.mass[j][:n_regular]) + 1e-12
         return best_partition(rows.numpy(), mass.numpy(), regular_levels(b, bool(self.book.has_missing[j])))
 

@@ -4,6 +4,7 @@ import copy
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Integral, Real
 
 import numpy as np
@@ -24,7 +25,7 @@ from skbsq.nn.batches import TensorBatches, TensorRows
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
 from skbsq.quantizers._cells import features_of
-from skbsq.quantizers._ranks import rank_knots
+from skbsq.quantizers._ranks import levels_of_inputs, rank_knots
 
 MAX_INPUTS = 2**20
 
@@ -60,8 +61,12 @@ class Rows:
         if kind == "standard":
             mean, scale = self.moments()
             return sq.StandardSpace(mean=mean, scale=scale)
-        knots, outer = zip(*(rank_knots(feature) for feature in features_of(self.X, self.weights)), strict=True)
-        return sq.RankSpace(knots, outer)
+        return sq.RankSpace(*zip(*self.rank_knots, strict=True))
+
+    @cached_property
+    def rank_knots(self):
+        """Of each feature, see `skbsq.quantizers._ranks.rank_knots`."""
+        return [rank_knots(feature) for feature in features_of(self.X, self.weights)]
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,30 @@ class JointTraining(BaseEstimator):
         if reads_levels:
             net.module_.head[0] = net.module_.head[0].folded()
         return Trained(net, best_epoch, mean, scale)
+
+    def _train_on_bits(self, rows, quantization, thresholds, columns, n_bits, seed):
+        """Train a head on the bits of a layer.
+
+        Parameters
+        ----------
+        rows : Rows
+        quantization : BitwiseQuantization or Thermometer
+        thresholds : list of d 1-d arrays
+            Its thresholds, in rising order.
+        columns : tuple
+            Of its thresholds and missing bits, as `head_inputs` takes them.
+        n_bits : ndarray of int64 of shape (d,)
+        seed : int
+            See `_train`.
+
+        Returns
+        -------
+        trained : Trained
+        column_map : ndarray of int64 of shape (n_inputs,)
+        """
+        column_map = head_inputs(*columns, n_bits)
+        levels = levels_of_inputs(rows, thresholds, columns[0], column_map) if self.level_inputs else None
+        return self._train(rows, quantization, column_map.size, seed, column_map, levels), column_map
 
     def _keep(self, trained):
         self.net_ = trained.net

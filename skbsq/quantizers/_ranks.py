@@ -65,19 +65,20 @@ def levels_of_inputs(rows, thresholds, columns, column_map):
     of_column, rise = np.zeros(n_columns, dtype=np.int64), np.zeros(n_columns)
     lowest = np.zeros(len(thresholds))
     for j, feature in enumerate(features_of(rows.X, rows.weights)):
-        levels = _level_means(feature, thresholds[j])
+        levels = _level_means(feature, thresholds[j], rows.rank_knots[j][0])
         lowest[j] = levels[0]
         of_column[columns[j]], rise[columns[j]] = j, np.diff(levels)
     return of_column[column_map], rise[column_map], lowest
 
 
-def _level_means(feature, thresholds):
+def _level_means(feature, thresholds, knots):
     """Mean place of the rows of each bin in the rank space; between its neighbours where a bin is empty."""
     if feature.x.size == 0:
         return np.zeros(len(thresholds) + 1)
     values, mass = feature.cells
-    (x, z), _ = rank_knots(feature)
     code = np.searchsorted(thresholds, values)
-    total, place = (np.bincount(code, w, minlength=len(thresholds) + 1) for w in (mass, mass * np.interp(values, x, z)))
+    total, place = (
+        np.bincount(code, w, minlength=len(thresholds) + 1) for w in (mass, mass * np.interp(values, *knots))
+    )
     found = np.flatnonzero(total)
     return np.interp(np.arange(total.size), found, place[found] / total[found])

@@ -11,8 +11,6 @@ from skbsq._validation import check_n_bits
 from skbsq.nn.layers import FORWARDS
 from skbsq.quantizers._allocation import split_budget, warm_start
 from skbsq.quantizers._joint import StartsFromThresholds
-from skbsq.quantizers._learned import head_inputs
-from skbsq.quantizers._ranks import levels_of_inputs
 from skbsq.quantizers.threshold import ThresholdQuantizer
 
 __all__ = ["BitwiseQuantizer"]
@@ -258,10 +256,8 @@ class BitwiseQuantizer(StartsFromThresholds):
         layer = sq.BitwiseQuantization(
             starts, space=rows.space(self.space), has_missing=has_missing, forward=self.forward
         )
-        threshold_columns, missing_columns = _layer_columns(starts, has_missing)
-        column_map = head_inputs(threshold_columns, missing_columns, n_bits)
-        levels = levels_of_inputs(rows, starts, threshold_columns, column_map) if self.level_inputs else None
-        trained = self._train(rows, layer, column_map.size, seed, column_map, levels)
+        layout = _layer_columns(starts, has_missing)
+        trained, column_map = self._train_on_bits(rows, layer, starts, layout, n_bits, seed)
         thresholds, columns = layer.fold()
         columns = np.append(columns, -1)[column_map]  # -1 stays -1
         return trained, thresholds, lambda codebook: trained.net.module_.freeze(codebook, columns)

@@ -1,8 +1,8 @@
 """What is fast, as ratios against a named rival in one run.
 
 Every contest lets the two take turns, takes the best time of each, and prints a checksum beside each time: less work
-must not look faster. Parts: encode, decode, predict, train (against the same model in plain PyTorch, on real data),
-start (initial thresholds and the overhead of a whole fit).
+must not look faster. Parts: encode, decode, pack, predict, train (against the same model in plain PyTorch, on real
+data), start (initial thresholds and the overhead of a whole fit).
 """
 
 import argparse
@@ -27,6 +27,7 @@ from benchmarks.datasets import load
 from benchmarks.fit_time import fit_skbsq
 from benchmarks.plots import tidy
 from skbsq import BitwiseRegressor, Codebook, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
+from skbsq.codec import RowCodec
 from skbsq.nn import JointNet, Thermometer
 
 SEED = 0
@@ -199,6 +200,45 @@ def decode(n=1_000_000, d=20):
         )
 
 
+def pack(n=1_000_000, d=20):
+    """Codes to bytes and back; the limits are 300 million codes a second at 4 bits, half of that for mixed widths."""
+    rng = np.random.default_rng(SEED)
+    for case, widths, rate in [("4 bits", np.full(d, 4), 300e6), ("1 to 8 bits, mixed", 1 + np.arange(d) % 8, 150e6)]:
+        codec = RowCodec(Codebook.from_thresholds([np.arange(2**bits - 1) for bits in widths]))
+        codes = rng.integers(0, 2**widths, size=(n, d)).astype(np.uint8)
+        packed = codec.pack(codes)
+        limit = {"limit": codes.size / rate, "rival_name": "np.packbits, np.unpackbits", "repeats": 3}
+        yield Contest("pack", case, partial(codec.pack, codes), partial(_pack_bits, codes, widths), **limit)
+        yield Contest(
+            "pack", f"{case}, back", partial(codec.unpack, packed), partial(_unpack_bits, packed, widths), **limit
+        )
+        tight = codec.pack_tight(codes)
+        yield Contest("pack", f"{case}, without padding", partial(codec.pack_tight, codes), limit=codes.size / rate)
+        yield Contest(
+            "pack",
+            f"{case}, without padding, back",
+            partial(codec.unpack_tight, tight, n),
+            limit=codes.size / rate,
+        )
+
+
+def _pack_bits(codes, widths):
+    bits = np.concatenate([codes[:, [j]] >> np.arange(b, dtype=np.uint8) & 1 for j, b in enumerate(widths)], axis=1)
+    return np.packbits(bits, axis=1, bitorder="little")
+
+
+def _unpack_bits(data, widths):
+    bits = np.unpackbits(data, axis=1, bitorder="little")
+    starts = np.cumsum(widths) - widths
+    return np.stack(
+        [
+            (bits[:, at : at + b] << np.arange(b, dtype=np.uint8)).sum(axis=1, dtype=np.uint8)
+            for at, b in zip(starts, widths, strict=True)
+        ],
+        axis=1,
+    )
+
+
 def predict(n=4096, units=256):
     """The first layer of a head, from codes: the table against the dense product with the thermometer bits."""
     for bits, target in {4: 5, 8: 25}.items():
@@ -286,7 +326,7 @@ def _thresholds(quantizer, X, y):
     return np.concatenate(quantizer.fit(X, y).thresholds_)
 
 
-PARTS = {part.__name__: part for part in (encode, decode, predict, train, start)}
+PARTS = {part.__name__: part for part in (encode, decode, pack, predict, train, start)}
 
 
 # -- the command -----------------------------------------------------------------------------------------------------
@@ -307,7 +347,7 @@ def draw(table):
     table = table[table["ratio"].notna()].iloc[::-1].reset_index(drop=True)
     figure = Figure(figsize=(9, 0.8 + 0.24 * len(table)), layout="constrained")
     ax = figure.subplots()
-    colors = dict(zip(PARTS, ("#0072B2", "#56B4E9", "#009E73", "#D55E00", "#CC79A7"), strict=True))
+    colors = dict(zip(PARTS, ("#0072B2", "#56B4E9", "#F0E442", "#009E73", "#D55E00", "#CC79A7"), strict=True))
     ax.barh(table.index, table["ratio"] - 1, left=1, color=table["part"].map(colors), height=0.7)
     ax.scatter(table["target"], table.index, marker="|", s=120, color="black", zorder=3, label="target")
     beyond_all = table[["ratio", "target"]].max(axis=1).clip(lower=1)

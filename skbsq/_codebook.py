@@ -19,7 +19,7 @@ from skbsq._checks import (
     label,
     midpoint_levels,
 )
-from skbsq._encode import Encoder, decode, thermometer
+from skbsq._encode import Encoder, decode, in_range, thermometer
 
 
 class Codebook:
@@ -513,8 +513,7 @@ class Codebook:
             if whole is None or not np.array_equal(whole, codes):
                 raise ValueError("codes must be whole numbers, got floats that are not.")
             codes = whole
-        # Column extremes first: they take no memory, and where all is well no more is asked.
-        if len(codes) and ((codes.min(axis=0) < 0) | (codes.max(axis=0) >= self.n_levels)).any():
+        if not in_range(codes, self.n_levels):
             row, j = np.argwhere((codes < 0) | (codes >= self.n_levels))[0]
             raise ValueError(
                 f"Code {codes[row, j]} of {label(self._names, j)} (row {row}) is out of range: "

@@ -136,7 +136,7 @@ class Encoder:
             scratch = np.empty(max(min(_SCRATCH, counted * X.size), d), dtype=bool)
             return lambda rows: work(X[rows], codes[rows], kernel, scratch)
 
-        clean = _for_blocks(worker, n, block // side_by_side, total=X.size)
+        clean = for_blocks(worker, n, block // side_by_side, total=X.size)
         return codes, None if clean else _first_nan(X)
 
     # -- few rows ------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def _contiguous_rows(block):
     return block if block.strides[1] == block.itemsize else np.ascontiguousarray(block)
 
 
-def _for_blocks(worker, n, block, *, total):
+def for_blocks(worker, n, block, *, total):
     """Work through slices of at most `block` rows, in threads where `total` values pay.
 
     Each thread asks ``worker()`` for a function of its own and calls it slice by slice. Returns whether all calls did
@@ -365,6 +365,28 @@ def _cpu_count():
     return os.cpu_count() or 1
 
 
+def in_range(codes, n_levels):
+    """Whether ``0 <= code[j] < n_levels[j]`` in every row.
+
+    Parameters
+    ----------
+    codes : ndarray of int of shape (n, d)
+    n_levels : ndarray of int64 of shape (d,)
+    """
+    if codes.dtype.kind != "u" or not codes.flags.c_contiguous:
+        return not len(codes) or bool(((codes.min(axis=0) >= 0) & (codes.max(axis=0) < n_levels)).all())
+    # Many rows at a time beside as many copies of the highest codes: far faster than a maximum per column.
+    highest = np.minimum(n_levels - 1, min(2**16, np.iinfo(codes.dtype).max)).astype(codes.dtype)
+    highest = np.tile(highest, max(1, min(_TILE, codes.size) // highest.size))
+    whole = codes.size - codes.size % highest.size
+    flat = codes.reshape(-1)
+    below = flat[:whole].reshape(-1, highest.size)
+    step = BLOCK // highest.size
+    return all((below[at : at + step] <= highest).all() for at in range(0, len(below), step)) and bool(
+        (flat[whole:] <= highest[: codes.size - whole]).all()
+    )
+
+
 def decode(codes, levels, offsets):
     """Levels of codes: float32 of shape (n, d).
 
@@ -382,7 +404,7 @@ def decode(codes, levels, offsets):
         np.take(levels, codes[rows].astype(np.intp) + offsets, out=out[rows], mode="clip")
         return True
 
-    _for_blocks(lambda: look_up, len(codes), BLOCK // codes.shape[1], total=codes.size)
+    for_blocks(lambda: look_up, len(codes), BLOCK // codes.shape[1], total=codes.size)
     return out
 
 
@@ -407,5 +429,5 @@ def thermometer(codes, columns):
                 out[rows, own] = (low < code) & (code <= high)
         return True
 
-    _for_blocks(lambda: look_up, len(out), BLOCK // max(1, out.shape[1]), total=out.size)
+    for_blocks(lambda: look_up, len(out), BLOCK // max(1, out.shape[1]), total=out.size)
     return out

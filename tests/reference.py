@@ -2,6 +2,7 @@
 
 import math
 import struct
+import zlib
 
 
 def float32(value):
@@ -57,3 +58,22 @@ def moments(X, weights):
         spread = math.fsum(w * (x - means[-1]) ** 2 for w, x in pairs) / mass
         deviations.append(math.sqrt(spread) if len({x for _, x in pairs}) > 1 else 1.0)
     return means, deviations
+
+
+def pack_row(codes, n_bits):
+    """Bytes of one row: the bits of each code, the lowest first, feature after feature."""
+    bits = [code >> i & 1 for code, width in zip(codes, n_bits, strict=True) for i in range(width)]
+    return pack_bits(bits)
+
+
+def pack_bits(bits):
+    """Bytes of bits, the lowest bit of a byte first."""
+    bits = bits + [0] * (-len(bits) % 8)
+    return bytes(sum(bit << i for i, bit in enumerate(bits[at : at + 8])) for at in range(0, len(bits), 8))
+
+
+def message(codebook, codes):
+    """A message of padded rows."""
+    head = b"SBSQ" + bytes([1, 0]) + codebook.fingerprint + struct.pack("<I", len(codes))
+    body = head + b"".join(pack_row(row, codebook.n_bits.tolist()) for row in codes)
+    return body + struct.pack("<I", zlib.crc32(body))

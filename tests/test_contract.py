@@ -29,6 +29,7 @@ from skbsq import (
     TreeQuantizer,
     UniformQuantizer,
 )
+from skbsq.codec import RowCodec, dumps
 from skbsq.exceptions import PrecisionWarning
 
 NAN = float("nan")
@@ -472,7 +473,7 @@ def test_ctrl_c_leaves_fit(estimator, data, early_stopping):
 
 @each_quantizer
 @pytest.mark.parametrize("missing", ["error", "code"])
-@pytest.mark.parametrize("encode", ["ordinal", "thermometer", "value"])
+@pytest.mark.parametrize("encode", ["ordinal", "thermometer", "value", "packed"])
 def test_encodings(estimator, data, encode, missing):
     X, y = data
     if missing == "code":
@@ -481,12 +482,17 @@ def test_encodings(estimator, data, encode, missing):
     fitted = fit(clone(estimator).set_params(encode=encode, missing=missing), X, y)
     book, out = fitted.codebook_, fitted.transform(X)
     codes = book.encode(X)
-    expected = {"ordinal": codes, "thermometer": book.thermometer(codes), "value": book.decode(codes)}[encode]
+    features, row_bytes = ["x0", "x1", "x2"], RowCodec(book).row_bytes
+    expected, names = {
+        "ordinal": (codes, features),
+        "thermometer": (book.thermometer(codes), book.column_names()),
+        "value": (book.decode(codes), features),
+        "packed": (RowCodec(book).pack(codes), [f"byte{i}" for i in range(row_bytes)]),
+    }[encode]
     np.testing.assert_array_equal(out, expected)
     assert out.dtype == expected.dtype
     np.testing.assert_array_equal(fitted.inverse_transform(out), book.decode(codes))
     assert fitted.inverse_transform(out).dtype == np.float32
-    names = {"thermometer": book.column_names(), "ordinal": ["x0", "x1", "x2"], "value": ["x0", "x1", "x2"]}[encode]
     assert fitted.get_feature_names_out().tolist() == names
     for library, frame in [("pandas", pd.DataFrame), ("polars", pl.DataFrame)]:
         framed = fitted.set_output(transform=library).transform(X)
@@ -494,8 +500,28 @@ def test_encodings(estimator, data, encode, missing):
         assert list(framed.columns) == names
         np.testing.assert_array_equal(framed.to_numpy(), out)
         np.testing.assert_array_equal(fitted.inverse_transform(framed), book.decode(codes))
-    if encode != "thermometer":
+    if names == features:
         assert fitted.get_feature_names_out(["p", "q", "r"]).tolist() == ["p", "q", "r"]
+
+
+@pytest.mark.parametrize("estimator", [e for e in PREDICTORS if e.quantizer != "passthrough"], ids=str)
+@pytest.mark.parametrize("missing", ["error", "code"])
+def test_prediction_from_bytes(estimator, data, missing):
+    X, y = data
+    if missing == "code":
+        X = X.copy()
+        X[::5, 1] = NAN
+    fitted = fit(clone(estimator).set_params(missing=missing), X, y)
+    book = fitted.codebook_
+    codes, expected = book.encode(X), fitted.predict(X)
+    first, last = dumps(book, codes[:7]), dumps(book, codes[7:], pad_rows=False)
+    for sent in (RowCodec(book).pack(codes), dumps(book, codes), first + last, bytearray(dumps(book, codes))):
+        found = fitted.predict_packed(sent)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+    assert fitted.predict_packed(b"").shape == (0,)
+    with pytest.raises(ValueError, match="another codebook"):
+        fitted.predict_packed(first[:8] + bytes(8) + first[16:])
 
 
 @each_quantizer
@@ -512,8 +538,11 @@ def test_inverse_transform_refuses(estimator, data):
     fitted.set_params(encode="thermometer")
     with pytest.raises(ValueError, match="columns"):
         fitted.inverse_transform(np.zeros((1, 99)))
+    fitted.set_params(encode="packed")
+    with pytest.raises(ValueError, match="bytes"):
+        fitted.inverse_transform(np.zeros((1, 99)))
     fitted.set_params(encode="onehot")
-    with pytest.raises(ValueError, match=r"encode must be one of \['ordinal', 'thermometer', 'value'\], got 'onehot'"):
+    with pytest.raises(ValueError, match=r"encode must be one of \['ordinal', .*'packed'\], got 'onehot'"):
         fitted.transform(X)
 
 

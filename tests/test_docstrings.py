@@ -6,6 +6,7 @@ import pytest
 
 import skbsq
 import skbsq.budget
+import skbsq.codec
 import skbsq.exceptions
 import skbsq.model_selection
 import skbsq.nn
@@ -50,7 +51,7 @@ def members(cls):
 
 
 def public():
-    for module in (skbsq, skbsq.budget, skbsq.model_selection, skbsq.nn, skbsq.plotting, skbsq.exceptions):
+    for module in (skbsq, skbsq.budget, skbsq.codec, skbsq.model_selection, skbsq.nn, skbsq.plotting, skbsq.exceptions):
         for name in module.__all__:
             path, value = f"{module.__name__}.{name}", getattr(module, name)
             if inspect.isclass(value):

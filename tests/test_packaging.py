@@ -33,10 +33,12 @@ sys.meta_path.insert(0, Gateway())
 @pytest.mark.parametrize(
     "use",
     [
-        "import skbsq, skbsq._codebook, skbsq.budget, skbsq.exceptions",
+        "import skbsq, skbsq._codebook, skbsq.budget, skbsq.codec, skbsq.exceptions",
         "from skbsq import Codebook; assert Codebook.from_thresholds([[0.5]]).encode([[1.0]]) == 1",
         "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
         "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",
+        "from skbsq import Codebook, codec; book = Codebook.from_thresholds([[0.5]]); codes = book.encode([[1.0]]); "
+        "assert codec.loads(codec.dumps(book, codes), book) == 1; assert codec.RowCodec(book).pack(codes) == 1",
     ],
 )
 def test_gateway_needs_numpy_alone(use):
@@ -50,9 +52,7 @@ def test_gateway_blocks_what_it_should():
     assert "No module named 'sklearn' on a gateway" in loaded.stderr
 
 
-@pytest.mark.parametrize(
-    "module", ["skbsq", "skbsq.budget", "skbsq.model_selection", "skbsq.nn", "skbsq.plotting", "skbsq.exceptions"]
-)
+@pytest.mark.parametrize("module", ["skbsq", *(f"skbsq.{name}" for name in skbsq._SUBMODULES)])
 def test_all_names_import(module):
     module = importlib.import_module(module)
     assert module.__all__

@@ -8,6 +8,7 @@ from sklearn.utils.validation import check_is_fitted
 from skbsq import nn as sq
 from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
+from skbsq.codec import RowCodec, read_messages
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
 from skbsq.quantizers._learned import JointTraining, own_randomness
@@ -84,6 +85,38 @@ class BasePredictor(HasCodebook, JointTraining):
         """
         check_is_fitted(self)
         return self._from_output(self._output_of_codes(self.codebook_.check_codes(codes)))
+
+    def predict_packed(self, data):
+        """Predict from what a device sent.
+
+        Parameters
+        ----------
+        data : array-like of uint8 of shape (n, row_bytes), or bytes-like
+            Packed rows; bytes are read as messages, one or several after the other.
+
+        Returns
+        -------
+        ndarray
+            As `predict`: exactly ``predict_codes`` of the codes in the bytes.
+
+        Raises
+        ------
+        ValueError
+            For bytes of another codebook, and for corrupt ones.
+
+        See Also
+        --------
+        skbsq.codec.RowCodec : Packed rows.
+        skbsq.codec.dumps : Messages.
+        """
+        check_is_fitted(self)
+        book = self.codebook_
+        if isinstance(data, bytes | bytearray | memoryview):
+            nothing = np.empty((0, book.n_features), dtype=book.dtype)
+            codes = np.concatenate([nothing, *read_messages(data, book)])
+        else:
+            codes = RowCodec(book).unpack(data)
+        return self._from_output(self._output_of_codes(codes))
 
     def predict(self, X):
         """Predict.

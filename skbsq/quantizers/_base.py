@@ -9,9 +9,10 @@ from skbsq._checks import MISSING_RULES, midpoint_levels
 from skbsq._codebook import Codebook
 from skbsq._encode import as_float32
 from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X, nan_features
+from skbsq.codec import RowCodec
 from skbsq.quantizers._cells import features_of
 
-ENCODINGS = ("ordinal", "thermometer", "value")
+ENCODINGS = ("ordinal", "thermometer", "value", "packed")
 
 
 class HasCodebook:
@@ -50,15 +51,18 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n, d) or (n, n_columns)
+        ndarray of shape (n, d), (n, n_columns) or (n, row_bytes)
             By `encode`: "ordinal" codes (uint8, or uint16 if a feature has more than 8 bits), "thermometer"
-            bits (uint8; columns ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...``), or "value" levels (float32).
+            bits (uint8; columns ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...``), "value" levels (float32), or "packed"
+            bytes (uint8), see `skbsq.codec.RowCodec`.
         """
         codes = self._codes(X)
         if self.encode == "ordinal":
             return codes
         if self.encode == "thermometer":
             return self.codebook_.thermometer(codes)
+        if self.encode == "packed":
+            return RowCodec(self.codebook_).pack(codes)
         return self.codebook_.decode(codes)
 
     def inverse_transform(self, X):
@@ -66,8 +70,8 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, d) or (n, n_columns)
-            Codes, thermometer bits or values, as `encode` says.
+        X : array-like of shape (n, d), (n, n_columns) or (n, row_bytes)
+            Codes, thermometer bits, values or packed bytes, as `encode` says.
 
         Returns
         -------
@@ -82,6 +86,8 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
             return book.decode(X)
         if self.encode == "thermometer":
             return book.decode(book.codes_from_thermometer(X))
+        if self.encode == "packed":
+            return book.decode(RowCodec(book).unpack(X))
         return self._check_values(X)
 
     def get_feature_names_out(self, input_features=None):
@@ -100,6 +106,8 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         names = _check_feature_names_in(self, input_features)
         if self.encode == "thermometer":
             return np.asarray(self.codebook_.column_names(names), dtype=object)
+        if self.encode == "packed":
+            return np.asarray([f"byte{i}" for i in range(RowCodec(self.codebook_).row_bytes)], dtype=object)
         return names
 
     def __sklearn_tags__(self):

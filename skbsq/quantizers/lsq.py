@@ -28,7 +28,7 @@ class LSQQuantizer(ValueQuantizer):
         (`lr_schedule` and `weight_decay` too are then left to it); its parameters are reachable as ``head__lr``.
         n_inputs is the number of features, and one more for each with a missing code; n_outputs the number of targets,
         or of classes (2 for a binary target), whose outputs are logits.
-    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+    encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, or levels.
     missing : {"error", "code"}, default="error"
         "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.

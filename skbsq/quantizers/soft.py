@@ -31,7 +31,7 @@ class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
         Where the thresholds start. "auto" takes the one of these whose codes predict
         held-out training rows best in a quick pilot, see ``init_``.
         A quantizer is copied and fitted on the rows, at the same n_bits where it has that parameter.
-    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+    encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, or levels.
     missing : {"error", "code"}, default="error"
         "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.

@@ -17,7 +17,7 @@ class ThresholdQuantizer(FixedQuantizer):
     thresholds : 1-d array-like, list of 1-d array-likes, or dict name -> 1-d array-like
         One array for every feature alike, or one per feature. In the units of X, finite; they are cast to
         float32, sorted and merged.
-    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+    encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, or levels.
     missing : {"error", "code"}, default="error"
         "error" refuses NaN; "code" gives it a code above those of the numbers. A feature without thresholds

@@ -17,7 +17,7 @@ class UniformQuantizer(FixedQuantizer):
     ----------
     n_bits : int, array-like of shape (d,), dict name -> int, or None, default=4
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
-    encode : {"ordinal", "thermometer", "value"}, default="ordinal"
+    encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, or levels.
     missing : {"error", "code"}, default="error"
         "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.

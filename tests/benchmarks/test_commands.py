@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "name", ["budget", "compare", "cost", "demo", "experiments", "fit_time", "paper", "report", "speed"]
+    "name",
+    ["budget", "compare", "cost", "demo", "experiments", "fit_time", "fuzz", "paper", "report", "speed", "traffic"],
 )
 def test_help(name):
     done = subprocess.run(

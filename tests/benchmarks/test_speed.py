@@ -43,12 +43,14 @@ def test_targets_and_limits():
     assert run(Contest("decode", "free", work, work, "itself"))["met"] is None
 
 
-@pytest.mark.parametrize("part", ["encode", "decode"])
+@pytest.mark.parametrize("part", ["encode", "decode", "pack"])
 def test_both_sides_compute_the_same(part):
     for contest in speed.PARTS[part](n=2000, d=3):
         row = run(contest)
         if part == "decode" and "levels" in row["case"]:
             continue  # means of rows here, middles of bins there
+        if row["rival"] is None:
+            continue
         assert row["checksum"] == pytest.approx(row["rival_checksum"], rel=0.05 if "integers" in row["case"] else 1e-3)
 
 

@@ -1,0 +1,252 @@
+"""Rows in one message that is checked on arrival. NumPy alone, but for entropy coding.
+
+All numbers are little-endian:
+
+    4 bytes   SBSQ
+    u8        version, 1
+    u8        flags: 1 rows without padding, 2 entropy-coded
+    8 bytes   fingerprint of the codebook
+    u32       rows
+    payload   the packed rows; or, entropy-coded, see `skbsq.codec._entropy`
+    u32       CRC-32 (that of zlib) of all before it; of an entropy-coded message, of the header and the packed rows
+"""
+
+import io
+import struct
+import zlib
+from numbers import Integral
+
+import numpy as np
+
+from skbsq.codec import _entropy
+from skbsq.codec._rows import RowCodec
+
+MAGIC = b"SBSQ"
+VERSION = 1
+TIGHT, ENTROPY = 1, 2
+_HEADER = struct.Struct("<4sBB8sI")
+_CRC = struct.Struct("<I")
+# Rows that take no bytes are not bounded by the length of the message.
+MAX_EMPTY_ROWS = 2**16
+# What a header announces is read in steps, so that it cannot ask for more memory than there are bytes.
+_STEP = 2**20
+
+
+def dumps(codebook, codes, *, pad_rows=True, entropy=False):
+    """Codes to one message.
+
+    Parameters
+    ----------
+    codebook : Codebook
+    codes : array-like of int of shape (n, d)
+    pad_rows : bool, default=True
+        Pad each row to whole bytes, as a device does that sends row by row. False saves up to 7 bits a row.
+    entropy : bool, default=False
+        Write frequent codes, by the training rows that the codebook counts, and codes that stay as in the row before in
+        fewer bits. Needs the package constriction on both sides, and pays for batches of rows. Where it would not, the
+        message goes without.
+
+    Returns
+    -------
+    bytes
+        A header of 18 bytes, the rows, a check sum of 4 bytes.
+
+    Raises
+    ------
+    ValueError
+        For codes out of range, and with `entropy` for a codebook without counts.
+
+    Examples
+    --------
+    >>> from skbsq import Codebook
+    >>> from skbsq.codec import dumps, loads
+    >>> book = Codebook.from_thresholds([[0, 1, 2], [0, 1, 2, 3, 4, 5]])
+    >>> dumps(book, [[2, 5], [3, 6]]).hex(" ")
+    '53 42 53 51 01 00 3c f7 f7 2f 59 6f 69 65 02 00 00 00 16 1b 21 70 f4 99'
+    >>> loads(dumps(book, [[2, 5], [3, 6]]), book)
+    array([[2, 5],
+           [3, 6]], dtype=uint8)
+    """
+    codec = RowCodec(codebook)
+    flags = 0 if pad_rows else TIGHT
+    rows = codec.pack(codes) if pad_rows else codec.pack_tight(codes)
+    n = len(rows) if pad_rows else len(np.asarray(codes))
+    if n >= 2**32:
+        raise ValueError(f"A message holds less than 2^32 rows, got {n}: write several.")
+    if codec.row_bits == 0 and n > MAX_EMPTY_ROWS:
+        raise ValueError(f"A message holds at most {MAX_EMPTY_ROWS} rows of 0 bits, got {n}: write several.")
+    packed = payload = rows.tobytes()
+    if entropy:
+        coded = _entropy.compress(codebook, codebook.check_codes(codes))
+        if len(coded) < len(packed):
+            payload, flags = coded, flags | ENTROPY
+    header = _HEADER.pack(MAGIC, VERSION, flags, codebook.fingerprint, n)
+    return b"".join((header, payload, _CRC.pack(zlib.crc32(packed, zlib.crc32(header)))))
+
+
+def loads(data, codebook):
+    """Codes of one message.
+
+    Parameters
+    ----------
+    data : bytes-like
+        What `dumps` returned, all of it and no more.
+    codebook : Codebook
+        The one that the message was written with; names and levels may differ.
+
+    Returns
+    -------
+    ndarray of shape (n, d)
+        uint8, or uint16 if any feature has more than 8 bits.
+
+    Raises
+    ------
+    ValueError
+        For a message of another codebook or version, and for one that is cut off, corrupt, or followed by other bytes.
+
+    Examples
+    --------
+    >>> from skbsq import Codebook
+    >>> from skbsq.codec import dumps, loads
+    >>> book = Codebook.from_thresholds([[0, 1, 2]])
+    >>> loads(dumps(book, [[2], [3]]) + b"?", book)
+    Traceback (most recent call last):
+    ...
+    ValueError: 1 bytes follow the message: read_messages reads several.
+    """
+    file = io.BytesIO(data)
+    codes = _read(file, codebook)
+    if rest := len(file.read()):
+        raise ValueError(f"{rest} bytes follow the message: read_messages reads several.")
+    return codes
+
+
+def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=False):
+    """Write codes to a file or a stream, as messages that follow each other.
+
+    Parameters
+    ----------
+    file : binary file object
+        Nothing but its ``write`` is used, once per message.
+    codebook : Codebook
+    codes : array-like of int of shape (n, d)
+    rows : int, default=65536
+        Rows per message; the last may have fewer.
+    pad_rows, entropy : bool
+        As in `dumps`.
+
+    Returns
+    -------
+    int
+        Bytes written.
+
+    Raises
+    ------
+    ValueError
+        For codes out of range, before anything is written.
+
+    Examples
+    --------
+    >>> import io
+    >>> from skbsq import Codebook
+    >>> from skbsq.codec import write_messages
+    >>> write_messages(io.BytesIO(), Codebook.from_thresholds([[0, 1, 2]]), [[1], [2], [3]], pad_rows=False)
+    23
+    """
+    if isinstance(rows, bool) or not isinstance(rows, Integral) or rows < 1:
+        raise ValueError(f"rows must be an integer of at least 1, got {rows!r}.")
+    codes = codebook.check_codes(codes)
+    messages = (
+        dumps(codebook, codes[start : start + rows], pad_rows=pad_rows, entropy=entropy)
+        for start in range(0, len(codes), rows)
+    )
+    return sum(_write(file, message) for message in messages)
+
+
+def read_messages(file, codebook):
+    """Codes of the messages in a file or a stream, one after the other.
+
+    Parameters
+    ----------
+    file : binary file object
+        Or bytes, whose messages follow each other.
+    codebook : Codebook
+
+    Yields
+    ------
+    codes : ndarray of shape (n, d)
+        As `loads` returns them.
+
+    Raises
+    ------
+    ValueError
+        As `loads` does, once the iteration comes to the message. Nothing behind it is read.
+
+    Examples
+    --------
+    >>> import io
+    >>> from skbsq import Codebook
+    >>> from skbsq.codec import read_messages, write_messages
+    >>> book, file = Codebook.from_thresholds([[0, 1, 2]]), io.BytesIO()
+    >>> write_messages(file, book, [[1], [2], [3]], rows=2)
+    47
+    >>> _ = file.seek(0)
+    >>> [codes.tolist() for codes in read_messages(file, book)]
+    [[[1], [2]], [[3]]]
+    """
+    if not hasattr(file, "read"):
+        file = io.BytesIO(file)
+    while first := file.read(1):
+        yield _read(file, codebook, first)
+
+
+def _read(file, codebook, first=b""):
+    """Codes of the message that follows in the file, of which the `first` bytes are read."""
+    header = first + _take(file, _HEADER.size - len(first), "header")
+    magic, version, flags, fingerprint, n = _HEADER.unpack(header)
+    if magic != MAGIC:
+        raise ValueError(f"Not a message of skbsq: it begins with {magic!r}, not with {MAGIC!r}.")
+    if version != VERSION:
+        raise ValueError(f"This message has format version {version}; this skbsq reads version {VERSION}.")
+    if flags & ~(TIGHT | ENTROPY):
+        raise ValueError(f"This message has the unknown flags {flags:#04x}: a newer skbsq wrote it, or it is corrupt.")
+    if fingerprint != codebook.fingerprint:
+        raise ValueError(
+            f"This message was written with another codebook (fingerprint {fingerprint.hex()}, this one has "
+            f"{codebook.fingerprint.hex()}), or it is corrupt."
+        )
+    codec = RowCodec(codebook)
+    if codec.row_bits == 0 and n > MAX_EMPTY_ROWS:
+        raise ValueError(f"This message claims {n} rows of 0 bits; more than {MAX_EMPTY_ROWS} are refused.")
+
+    codes = None
+    if flags & ENTROPY:
+        codes = _entropy.decompress(codebook, lambda size: _take(file, size, "payload"), n)
+        rows = codec.pack_tight(codes) if flags & TIGHT else codec.pack(codes)
+        packed = rows.tobytes()
+    else:
+        packed = _take(file, codec.tight_bytes(n) if flags & TIGHT else n * codec.row_bytes, "rows")
+    (crc,) = _CRC.unpack(_take(file, _CRC.size, "check sum"))
+    if zlib.crc32(packed, zlib.crc32(header)) != crc:
+        raise ValueError("The check sum of this message is wrong: it is corrupt.")
+    if codes is not None:
+        return codes
+    rows = np.frombuffer(packed, dtype=np.uint8)
+    return codec.unpack_tight(rows, n) if flags & TIGHT else codec.unpack(rows.reshape(n, codec.row_bytes))
+
+
+def _take(file, size, what):
+    """The next `size` bytes of a file, which may give them bit by bit."""
+    parts, left = [], size
+    while left:
+        part = file.read(min(left, _STEP))
+        if not part:
+            raise ValueError(f"The message is cut off: {left} of the {size} bytes of its {what} are missing.")
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _write(file, message):
+    file.write(message)
+    return len(message)

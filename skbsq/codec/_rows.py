@@ -1,0 +1,298 @@
+"""Rows of codes as bytes, each code in its own number of bits. NumPy alone."""
+
+from math import gcd
+
+import numpy as np
+
+from skbsq._checks import as_matrix
+from skbsq._codebook import Codebook
+from skbsq._encode import for_blocks
+
+# Codes per block: its codes, bytes and one column of either fit the cache.
+_BLOCK = 2**18
+
+
+class RowCodec:
+    """Packs rows of codes into bytes and unpacks them.
+
+    Features stand in order, each code in the ``n_bits`` of its feature, least significant bit first, with no padding
+    between features. Bit i of the row is bit ``i % 8`` (of value ``1 << i % 8``) of byte ``i // 8``. The row ends with
+    zero bits up to a whole byte. So a row is a fixed number of bytes, and a device can send one reading alone.
+
+    Parameters
+    ----------
+    codebook : Codebook
+
+    Attributes
+    ----------
+    codebook : Codebook
+    row_bits : int
+        Bits per row, the padding left out.
+    row_bytes : int
+        Bytes per row.
+
+    See Also
+    --------
+    skbsq.codec.dumps : Many rows in one message that is checked on arrival.
+
+    Examples
+    --------
+    Three features of 2, 0 and 3 bits; the second is constant and not sent. The codes 2 and 5 are the bits ``01`` and
+    ``101`` in the order of the row, least significant first::
+
+        row bit    0 1   2 3 4   5 6 7
+        value      0 1   1 0 1   0 0 0
+                   code  code    padding
+
+    which is the byte 2 + 4 + 16 = 22.
+
+    >>> from skbsq import Codebook
+    >>> from skbsq.codec import RowCodec
+    >>> codec = RowCodec(Codebook.from_thresholds([[0, 1, 2], [], [0, 1, 2, 3, 4, 5]]))
+    >>> codec.row_bits, codec.row_bytes
+    (5, 1)
+    >>> codec.pack([[2, 0, 5], [3, 0, 6]])
+    array([[22],
+           [27]], dtype=uint8)
+    >>> codec.unpack(codec.pack([[2, 0, 5], [3, 0, 6]]))
+    array([[2, 0, 5],
+           [3, 0, 6]], dtype=uint8)
+    """
+
+    def __init__(self, codebook):
+        if not isinstance(codebook, Codebook):
+            raise TypeError(f"Codes are packed by a Codebook, got {codebook!r}; a fitted quantizer has codebook_.")
+        self.codebook = codebook
+        self.row_bits = codebook.row_bits
+        self.row_bytes = -(-self.row_bits // 8)
+
+    def __repr__(self):
+        return f"RowCodec({self.codebook!r})"
+
+    def pack(self, codes):
+        """Codes to bytes.
+
+        Parameters
+        ----------
+        codes : array-like of int of shape (n, d)
+
+        Returns
+        -------
+        ndarray of uint8 of shape (n, row_bytes)
+
+        Raises
+        ------
+        ValueError
+            For a code out of range, naming its feature and row, or a wrong number of features.
+
+        Examples
+        --------
+        >>> from skbsq import Codebook
+        >>> from skbsq.codec import RowCodec
+        >>> RowCodec(Codebook.from_thresholds([[0.5]] * 9)).pack([[1] * 9])
+        array([[255,   1]], dtype=uint8)
+        """
+        return _pack(self._checked(codes), self.codebook.n_bits)
+
+    def unpack(self, data):
+        """Bytes to codes.
+
+        Parameters
+        ----------
+        data : array-like of uint8 of shape (n, row_bytes)
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            As ``codebook.encode`` returns them: uint8, or uint16 if any feature has more than 8 bits.
+
+        Raises
+        ------
+        ValueError
+            For what `pack` cannot have written: another number of bytes, padding that is not zero, a code out of range.
+
+        Examples
+        --------
+        >>> from skbsq import Codebook
+        >>> from skbsq.codec import RowCodec
+        >>> RowCodec(Codebook.from_thresholds([[0.5]] * 7)).unpack([[128]])
+        Traceback (most recent call last):
+        ...
+        ValueError: Row 0 does not end with zero bits: these are not bytes of this codebook, or they are corrupt.
+        """
+        data = as_bytes(data)
+        if data.shape[1] != self.row_bytes:
+            raise ValueError(f"Rows of this codebook have {self.row_bytes} bytes, got rows of {data.shape[1]}.")
+        if self.row_bits % 8:
+            padded = data[:, -1] >> np.uint8(self.row_bits % 8) != 0
+            if padded.any():
+                raise ValueError(
+                    f"Row {int(np.argmax(padded))} does not end with zero bits: these are not bytes of this codebook, "
+                    "or they are corrupt."
+                )
+        return self._known(_unpack(data, self.codebook.n_bits, self.codebook.dtype))
+
+    def pack_tight(self, codes):
+        """Codes to bytes without padding between rows: row i begins at bit ``i * row_bits``.
+
+        Parameters
+        ----------
+        codes : array-like of int of shape (n, d)
+
+        Returns
+        -------
+        ndarray of uint8 of shape (ceil(n * row_bits / 8),)
+
+        Examples
+        --------
+        >>> from skbsq import Codebook
+        >>> from skbsq.codec import RowCodec
+        >>> RowCodec(Codebook.from_thresholds([[0, 1, 2]])).pack_tight([[1], [2], [3], [0], [1]])
+        array([57,  1], dtype=uint8)
+        """
+        codes = self._checked(codes)
+        together = self._rows_together()
+        # So many rows end with a whole byte and are packed as one; what the last of these lacks is cut off again.
+        rows = np.concatenate([codes, np.zeros((-len(codes) % together, codes.shape[1]), dtype=codes.dtype)])
+        n_bits = np.tile(self.codebook.n_bits, together)
+        data = _pack(rows.reshape(len(rows) // together, n_bits.size), n_bits)
+        return data.reshape(-1)[: self.tight_bytes(len(codes))]
+
+    def unpack_tight(self, data, n):
+        """Bytes of `pack_tight` to codes.
+
+        Parameters
+        ----------
+        data : array-like of uint8 of shape (ceil(n * row_bits / 8),)
+        n : int
+            Rows.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+
+        Raises
+        ------
+        ValueError
+            As `unpack` does.
+
+        Examples
+        --------
+        >>> from skbsq import Codebook
+        >>> from skbsq.codec import RowCodec
+        >>> RowCodec(Codebook.from_thresholds([[0, 1, 2]])).unpack_tight([57, 1], 5).ravel()
+        array([1, 2, 3, 0, 1], dtype=uint8)
+        """
+        data = as_bytes(data, ndim=1)
+        if data.size != self.tight_bytes(n):
+            raise ValueError(
+                f"{n} rows of this codebook have {self.tight_bytes(n)} bytes without padding, got {data.size}."
+            )
+        used = n * self.row_bits % 8
+        if used and data[-1] >> used:
+            raise ValueError(
+                "The bytes do not end with zero bits: they are not those of this codebook, or they are corrupt."
+            )
+        together = self._rows_together()
+        groups = -(-n // together)
+        rows = np.zeros((groups, self.tight_bytes(together)), dtype=np.uint8)
+        rows.reshape(-1)[: data.size] = data
+        codes = _unpack(rows, np.tile(self.codebook.n_bits, together), self.codebook.dtype)
+        return self._known(codes.reshape(groups * together, self.codebook.n_features)[:n])
+
+    def tight_bytes(self, n):
+        """Bytes of n rows without padding between them.
+
+        Parameters
+        ----------
+        n : int
+
+        Returns
+        -------
+        int
+        """
+        return -(-n * self.row_bits // 8)
+
+    def _rows_together(self):
+        """Rows that end with a whole byte when they follow each other without padding."""
+        return 8 // gcd(self.row_bits, 8)
+
+    def _checked(self, codes):
+        return np.ascontiguousarray(self.codebook.check_codes(codes), dtype=self.codebook.dtype)
+
+    def _known(self, codes):
+        """The codes themselves, if all are in range."""
+        try:
+            return self.codebook.check_codes(codes)
+        except ValueError as error:
+            raise ValueError(f"These are not bytes of this codebook, or they are corrupt. {error}") from None
+
+
+def as_bytes(data, ndim=2):
+    """An array of uint8 that holds what it is given, which must be whole numbers from 0 to 255."""
+    if isinstance(data, bytes | bytearray | memoryview):
+        raise ValueError(f"Packed rows are a {ndim}-d array of uint8; skbsq.codec.loads reads messages.")
+    data = np.asarray(data)
+    data = as_matrix(data, "Packed rows") if ndim == 2 else as_matrix(data[None], "Packed rows")[0]
+    if data.dtype != np.uint8:
+        with np.errstate(invalid="ignore"):
+            cast = data.astype(np.uint8)
+        if not np.array_equal(cast, data):
+            raise ValueError("Packed rows hold whole numbers from 0 to 255, got others.")
+        data = cast
+    return data
+
+
+def _pieces(n_bits, code_bytes):
+    """Where the bits of a row come from: (byte of the codes, byte of the row, shift in it, bits), in order."""
+    pieces, at = [], 0
+    for j, width in enumerate(n_bits.tolist()):
+        for low in range(0, width, 8):
+            bits = min(8, width - low)
+            pieces.append((j * code_bytes + low // 8, at // 8, at % 8, bits))
+            at += bits
+    return pieces, -(-at // 8)
+
+
+def _pack(codes, n_bits):
+    """Bytes of codes (contiguous, in range): ``row |= code << place``, a column of bytes at a time."""
+    pieces, row_bytes = _pieces(n_bits, codes.itemsize)
+    data = np.zeros((len(codes), row_bytes), dtype=np.uint8)
+    planes = _planes(codes)
+
+    def pack(rows):
+        source, target = planes[rows], data[rows]
+        for plane, byte, shift, bits in pieces:
+            piece = source[:, plane]
+            # What goes beyond the byte falls off here and is the beginning of the next.
+            target[:, byte] |= piece << np.uint8(shift)
+            if shift + bits > 8:
+                np.right_shift(piece, np.uint8(8 - shift), out=target[:, byte + 1])
+        return True
+
+    for_blocks(lambda: pack, len(codes), _BLOCK // n_bits.size, total=codes.size)
+    return data
+
+
+def _unpack(data, n_bits, dtype):
+    """Codes of bytes: ``code = row >> place``, cut to its bits."""
+    pieces, _ = _pieces(n_bits, dtype.itemsize)
+    codes = np.zeros((len(data), n_bits.size), dtype=dtype.newbyteorder("<"))
+    planes = codes.view(np.uint8)
+
+    def unpack(rows):
+        source, target = data[rows], planes[rows]
+        for plane, byte, shift, bits in pieces:
+            piece = source[:, byte] >> np.uint8(shift)
+            if shift + bits > 8:
+                piece |= source[:, byte + 1] << np.uint8(8 - shift)
+            np.bitwise_and(piece, np.uint8(2**bits - 1), out=target[:, plane])
+        return True
+
+    for_blocks(lambda: unpack, len(data), _BLOCK // n_bits.size, total=codes.size)
+    return codes.astype(dtype, copy=False)
+
+
+def _planes(codes):
+    """The bytes of the codes side by side, the lower one first."""
+    return codes.astype(codes.dtype.newbyteorder("<"), copy=False).view(np.uint8)

@@ -1,0 +1,190 @@
+"""Entropy-coded messages: the table by hand, how short they are, and what is refused."""
+
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skbsq import Codebook, QuantileQuantizer
+from skbsq.codec import dumps, loads
+from skbsq.codec._entropy import weights
+from tests.codec.test_rows import book_of
+
+constriction = pytest.importorskip("constriction")
+
+SKEWED = Codebook.from_thresholds([[0, 1, 2], [], [0]], counts=[[970, 20, 9, 1], [1000], [999, 1]])
+
+
+def draw(rng, book, n):
+    """Codes as frequent as the book counts."""
+    columns = [rng.choice(len(c), size=n, p=c / c.sum()) for c in book.counts]
+    return np.column_stack(columns).astype(book.dtype)
+
+
+def entropy_bits(book, codes):
+    """What the codes take at best under the table: the sum of -log2 of the probabilities."""
+    tables = [np.array(weights(counts)) / 2**24 for counts in book.counts]
+    return -sum(np.log2(table[codes[:, j]]).sum() for j, table in enumerate(tables))
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([1, 1], [2**23, 2**23]),
+        ([1, 0], [2**24 - 2**15, 2**15]),
+        ([0, 0], [2**23, 2**23]),
+        ([0, 3, 1], [21845, 2**24 - 2 * 21845 - 4177920, 21845 + 4177920]),
+        ([7], [2**24]),
+    ],
+)
+def test_weights_by_hand(counts, expected):
+    assert weights(np.array(counts)) == expected
+
+
+@given(st.lists(st.integers(0, 2**62), min_size=1, max_size=70))
+def test_weights_are_probabilities(counts):
+    found = weights(np.array(counts))
+    assert sum(found) == 2**24
+    assert min(found) > 0
+    assert len(found) == 1 or max(found) <= 2**24 - 2**15
+    assert all(a <= b or counts[i] >= counts[j] for i, a in enumerate(found) for j, b in enumerate(found))
+
+
+def test_widest_table():
+    counts = np.zeros(2**16, dtype=np.int64)
+    counts[5] = 2**40
+    found = weights(counts)
+    assert sum(found) == 2**24
+    assert min(found) == 1
+
+
+def test_golden_bytes():
+    """The table and the coder are part of the format."""
+    codes = np.tile([[0, 0, 0]] * 9 + [[1, 0, 1], [3, 0, 0], [2, 0, 0]], (8, 1))
+    words = "dd1857bbda9b6f3c50301ed39b89de6f9a8cb31a7bbc4967fd5f782985bdf170"
+    expected = "53425351 01 02 86aff4f662bcb0f0 60000000 bfc4f169357e3771 0000 08000000" + words + "ea1269f6"
+    assert dumps(SKEWED, codes, entropy=True).hex() == expected.replace(" ", "")
+
+
+@pytest.mark.parametrize("pad_rows", [True, False])
+def test_round_trip_near_the_entropy(rng, pad_rows):
+    codes = draw(rng, SKEWED, 20_000)
+    message = dumps(SKEWED, codes, pad_rows=pad_rows, entropy=True)
+    assert message[5] == (2 if pad_rows else 3)
+    np.testing.assert_array_equal(loads(message, SKEWED), codes)
+    # Header; hash, a byte for each feature that is sent, length; check sum. And the coder rounds up to words.
+    overhead = 18 + 14 + 4
+    assert len(message) == pytest.approx(overhead + entropy_bits(SKEWED, codes) / 8, abs=9)
+
+
+def test_repetitions_are_told(rng):
+    """A code that stays as it is for long takes next to nothing, however rare it is."""
+    changing = draw(rng, SKEWED, 200)
+    changing[:, 0] = rng.integers(0, 4, size=200)
+    codes = np.repeat(changing, 50, axis=0)
+    message = dumps(SKEWED, codes, entropy=True)
+    share = message[26]
+    assert share == (codes[1:, 0] == codes[:-1, 0]).sum() * 256 // len(codes)
+    flags = -len(codes) * (0.02 * np.log2(0.02) + 0.98 * np.log2(0.98))
+    assert len(message) < 60 + (flags + 200 * 6.7) / 8
+    np.testing.assert_array_equal(loads(message, SKEWED), codes)
+
+
+def test_the_first_row_repeats_nothing():
+    """A message that says so is refused, not read as something."""
+    stream = constriction.stream
+    encoder = stream.queue.RangeEncoder()
+    model = stream.model.Categorical(np.array([2.0**23 - 1, 2.0**23 - 1]), perfect=False)
+    encoder.encode(np.ones(40, dtype=np.int32), model)
+    words = encoder.get_compressed()
+    codes = np.repeat(np.uint8([[1, 0, 1], [2, 0, 0]]), 300, axis=0)
+    head = dumps(SKEWED, codes, entropy=True)[:26]
+    assert head[5] == 2
+    lying = head[:14] + struct.pack("<I", 40) + head[18:] + bytes([128, 0]) + struct.pack("<I", len(words))
+    with pytest.raises(ValueError, match="first row of this message repeats another"):
+        loads(lying + words.astype("<u4").tobytes() + bytes(4), SKEWED)
+
+
+def test_codes_of_more_than_8_bits(rng):
+    book = Codebook.from_thresholds([np.arange(700), [0.5]], counts=[np.arange(701) ** 3, [1, 2]])
+    codes = draw(rng, book, 5_000)
+    message = dumps(book, codes, entropy=True)
+    assert message[5] == 2
+    back = loads(message, book)
+    np.testing.assert_array_equal(back, codes)
+    assert back.dtype == np.uint16
+
+
+def test_fitted_quantizer(rng):
+    X = rng.normal(size=(3_000, 4)).round(1)
+    X[rng.random(X.shape) < 0.3] = np.nan
+    quantizer = QuantileQuantizer(3, missing="code").fit(X)
+    message = dumps(quantizer.codebook_, quantizer.transform(X), entropy=True)
+    np.testing.assert_array_equal(loads(message, quantizer.codebook_), quantizer.transform(X))
+    assert len(message) < len(dumps(quantizer.codebook_, quantizer.transform(X), pad_rows=False))
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_few_rows_go_without(n):
+    codes = np.zeros((n, 3), dtype=np.uint8)
+    assert dumps(SKEWED, codes, entropy=True) == dumps(SKEWED, codes)
+
+
+def test_rare_codes_go_without():
+    codes = np.tile(np.uint8([[3, 0, 1], [2, 0, 0]]), (500, 1))
+    assert dumps(SKEWED, codes, entropy=True) == dumps(SKEWED, codes)
+
+
+def test_no_more_rows_than_the_words_can_hold():
+    """The bound of the reader lets the longest run of the likeliest code through."""
+    book = Codebook.from_thresholds([[0.5]], counts=[[1, 0]])
+    codes = np.zeros((2**20, 1), dtype=np.uint8)
+    message = dumps(book, codes, entropy=True)
+    assert len(message) < 500
+    np.testing.assert_array_equal(loads(message, book), codes)
+
+
+def test_codebook_without_counts():
+    with pytest.raises(ValueError, match=r"needs the counts of a codebook, and this one has none"):
+        dumps(book_of([4, 4]), [[0, 0]], entropy=True)
+    message = dumps(SKEWED, np.zeros((500, 3), dtype=int), entropy=True)
+    with pytest.raises(ValueError, match="needs the counts"):
+        loads(message, Codebook.from_thresholds(SKEWED.thresholds))
+
+
+def test_other_counts():
+    other = Codebook.from_thresholds(SKEWED.thresholds, counts=[[970, 20, 9, 2], [1001], [999, 2]])
+    message = dumps(SKEWED, np.zeros((500, 3), dtype=int), entropy=True)
+    with pytest.raises(ValueError, match="other counts than those of the codebook"):
+        loads(message, other)
+
+
+def test_wrong_words_under_a_right_check_sum(rng):
+    codes = draw(rng, SKEWED, 500)
+    message = dumps(SKEWED, codes, entropy=True)
+    (size,) = struct.unpack("<I", message[28:32])
+    longer = message[:28] + struct.pack("<I", size + 9) + message[32:-4] + b"\1" * 36 + message[-4:]
+    with pytest.raises(ValueError, match=r"words left over|words of this message are those of no codes"):
+        loads(longer, SKEWED)
+    other_codes = bytearray(message)
+    other_codes[35] ^= 128
+    with pytest.raises(ValueError, match="corrupt"):
+        loads(bytes(other_codes), SKEWED)
+
+
+def test_without_the_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    with pytest.raises(ImportError, match=r"pip install 'skbsq\[entropy\]'"):
+        dumps(SKEWED, [[0, 0, 0]], entropy=True)
+
+
+def test_check_sum_is_that_of_the_packed_rows(rng):
+    """So that a receiver may keep the rows packed and check them alike."""
+    codes = draw(rng, SKEWED, 400)
+    coded, plain = dumps(SKEWED, codes, entropy=True), dumps(SKEWED, codes)
+    expected = zlib.crc32(plain[18:-4], zlib.crc32(coded[:18]))
+    assert struct.unpack("<I", coded[-4:]) == (expected,)

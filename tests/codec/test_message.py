@@ -1,0 +1,244 @@
+"""Framed messages: golden bytes, round trips, and every way to be no message."""
+
+import io
+import random
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skbsq import Codebook
+from skbsq.codec import dumps, loads, read_messages, write_messages
+from skbsq.codec._message import MAX_EMPTY_ROWS
+from tests import reference
+from tests.codec.test_rows import book_of, coded, draw_codes
+
+BOOK = Codebook.from_thresholds(
+    [[0, 1, 2], [], [0, 1, 2, 3, 4, 5]], counts=[[50, 30, 15, 5], [100], [94, 1, 1, 1, 1, 1, 1]]
+)
+CODES = [[2, 0, 5], [3, 0, 6], [0, 0, 0]]
+OPTIONS = [{"pad_rows": pad_rows, "entropy": entropy} for pad_rows in (True, False) for entropy in (False, True)]
+each_option = pytest.mark.parametrize("options", OPTIONS, ids=str)
+HEADER = 18
+
+
+def resealed(message, at, new):
+    """The message with other bytes in one place, and a check sum that is right again."""
+    body = message[:at] + new + message[at + len(new) : -4]
+    return body + struct.pack("<I", zlib.crc32(body))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, "53425351 01 00 2eac306e9e109c51 03000000 161b00 76ab3625"),
+        ({"pad_rows": False}, "53425351 01 01 2eac306e9e109c51 03000000 7603 8d8e7999"),
+    ],
+)
+def test_golden_bytes(options, expected):
+    assert dumps(BOOK, CODES, **options).hex() == expected.replace(" ", "")
+
+
+@given(coded())
+def test_padded_message_equals_the_reference(case):
+    book, codes = case
+    if book.row_bits:
+        assert dumps(book, codes) == reference.message(book, codes.tolist())
+
+
+@given(coded(), st.booleans())
+def test_round_trip(case, pad_rows):
+    book, codes = case
+    back = loads(dumps(book, codes, pad_rows=pad_rows), book)
+    np.testing.assert_array_equal(back, codes)
+    assert back.dtype == book.dtype
+
+
+@each_option
+def test_no_rows(options):
+    empty = dumps(BOOK, np.empty((0, 3), dtype=np.uint8), **options)
+    assert len(empty) == HEADER + 4
+    assert loads(empty, BOOK).shape == (0, 3)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: np.frombuffer(data, dtype=np.uint8)])
+def test_bytes_of_any_kind(kind):
+    np.testing.assert_array_equal(loads(kind(dumps(BOOK, CODES)), BOOK), CODES)
+
+
+def test_names_and_levels_may_differ():
+    other = Codebook.from_thresholds(
+        BOOK.thresholds, levels=[[1, 2, 3, 4], [7], range(7)], feature_names=["a", "b", "c"]
+    )
+    np.testing.assert_array_equal(loads(dumps(BOOK, CODES), other), CODES)
+
+
+# -- refused -----------------------------------------------------------------------------------------
+
+
+@each_option
+def test_another_codebook(options):
+    other = Codebook.from_thresholds([[0, 1, 3], [], [0, 1, 2, 3, 4, 5]], counts=BOOK.counts)
+    with pytest.raises(ValueError, match=f"another codebook .fingerprint {BOOK.fingerprint.hex()}, this one has "):
+        loads(dumps(BOOK, CODES, **options), other)
+
+
+@each_option
+def test_every_truncation(options):
+    message = dumps(BOOK, CODES * 40, **options)
+    for size in range(len(message)):
+        with pytest.raises(ValueError, match="cut off"):
+            loads(message[:size], BOOK)
+
+
+@each_option
+def test_every_flipped_bit(options):
+    """Is refused; but the last word of entropy-coded rows has bits that carry nothing."""
+    message = dumps(BOOK, CODES * 40, **options)
+    read, errors = 0, []
+    for bit in range(8 * len(message)):
+        corrupt = bytearray(message)
+        corrupt[bit // 8] ^= 1 << bit % 8
+        try:
+            np.testing.assert_array_equal(loads(corrupt, BOOK), CODES * 40)
+            read += 1
+        except ValueError as error:
+            errors.append(str(error))
+    known = ("corrupt", "cut off", "version", "Not a message", "follow")
+    assert [error for error in errors if not any(text in error for text in known)] == []
+    assert read <= (32 if options["entropy"] else 0)
+
+
+def test_trailing_bytes():
+    with pytest.raises(ValueError, match="2 bytes follow the message: read_messages"):
+        loads(dumps(BOOK, CODES) + b"SB", BOOK)
+
+
+@pytest.mark.parametrize(
+    ("at", "new", "text"),
+    [
+        (0, b"SBSR", "Not a message of skbsq: it begins with b'SBSR'"),
+        (4, b"\2", "format version 2; this skbsq reads version 1"),
+        (5, b"\4", "unknown flags 0x04"),
+        (HEADER, b"\x80", "Row 0 does not end with zero bits"),
+        (HEADER + 1, b"\x1f", "Code 7 of feature 2 .row 1. is out of range"),
+    ],
+)
+def test_wrong_content_under_a_right_check_sum(at, new, text):
+    with pytest.raises(ValueError, match=text):
+        loads(resealed(dumps(BOOK, CODES), at, new), BOOK)
+
+
+@pytest.mark.parametrize("flags", [0, 1, 2, 3])
+@pytest.mark.parametrize("tail", [0, 100, 2**12])
+def test_a_lying_header_takes_no_memory(flags, tail):
+    header = struct.pack("<4sBB8sI", b"SBSQ", 1, flags, BOOK.fingerprint, 2**32 - 1)
+    words = struct.pack("<I", 2**32 - 1) if flags & 2 else b""
+    tracemalloc.start()
+    try:
+        for start in (header + bytes(8) + words, header + dumps(BOOK, CODES * 40, entropy=True)[18:26] + words):
+            with pytest.raises(ValueError, match=r"cut off|cannot hold|counts"):
+                loads(start + bytes(tail), BOOK)
+        assert tracemalloc.get_traced_memory()[1] < 2**19
+    finally:
+        tracemalloc.stop()
+
+
+def test_rows_of_no_bits_are_bounded():
+    book = book_of([1, 1])
+    many = np.zeros((MAX_EMPTY_ROWS + 1, 2), dtype=np.uint8)
+    assert loads(dumps(book, many[:-1]), book).shape == (MAX_EMPTY_ROWS, 2)
+    with pytest.raises(ValueError, match="at most 65536 rows of 0 bits, got 65537"):
+        dumps(book, many)
+    lying = resealed(dumps(book, many[:5]), HEADER - 4, struct.pack("<I", 2**32 - 1))
+    with pytest.raises(ValueError, match="claims 4294967295 rows of 0 bits"):
+        loads(lying, book)
+
+
+@pytest.mark.parametrize("options", [{}, {"pad_rows": False}, {"entropy": True}], ids=str)
+def test_fuzz(options):
+    """Random damage is refused or changes nothing; never another error, never other codes."""
+    draw = random.Random(0)
+    message = dumps(BOOK, CODES * 20, **options)
+    refused = 0
+    for _ in range(1500):
+        damaged = bytearray(message)
+        for _ in range(draw.randint(1, 4)):
+            at = draw.randrange(len(damaged))
+            damaged[at : at + draw.choice([0, 1, 1, 4])] = draw.randbytes(draw.choice([0, 1, 1, 4]))
+        try:
+            np.testing.assert_array_equal(loads(damaged, BOOK), CODES * 20)
+        except ValueError:
+            refused += 1
+    assert refused > 1200
+
+
+@given(st.binary(max_size=60))
+def test_random_bytes(data):
+    with pytest.raises(ValueError, match=r"."):
+        loads(data, BOOK)
+    with pytest.raises(ValueError, match=r"."):
+        loads(struct.pack("<4sBB8s", b"SBSQ", 1, 0, BOOK.fingerprint) + data, BOOK)
+
+
+# -- streams -----------------------------------------------------------------------------------------
+
+
+class Dripping(io.RawIOBase):
+    """A stream that gives few bytes at a time, as a socket may."""
+
+    def __init__(self, data):
+        self.data = io.BytesIO(data)
+
+    def read(self, size=-1):
+        return self.data.read(min(size, 3))
+
+
+@each_option
+@pytest.mark.parametrize("kind", [io.BytesIO, Dripping, bytes])
+def test_stream(rng, options, kind):
+    codes = draw_codes(rng, BOOK, 100)
+    file = io.BytesIO()
+    written = write_messages(file, BOOK, codes, rows=30, **options)
+    assert written == len(file.getvalue())
+    found = list(read_messages(kind(file.getvalue()), BOOK))
+    assert [len(part) for part in found] == [30, 30, 30, 10]
+    np.testing.assert_array_equal(np.concatenate(found), codes)
+
+
+def test_stream_of_nothing():
+    file = io.BytesIO()
+    assert write_messages(file, BOOK, np.empty((0, 3), dtype=int)) == 0
+    assert list(read_messages(file, BOOK)) == []
+
+
+def test_stream_stops_at_the_first_bad_message():
+    good = dumps(BOOK, CODES)
+    messages = read_messages(good + good[:-1] + b"?" + good, BOOK)
+    np.testing.assert_array_equal(next(messages), CODES)
+    with pytest.raises(ValueError, match="check sum"):
+        next(messages)
+    assert list(messages) == []
+
+
+def test_stream_cut_off():
+    messages = read_messages(dumps(BOOK, CODES)[:-1], BOOK)
+    with pytest.raises(ValueError, match="1 of the 4 bytes of its check sum are missing"):
+        next(messages)
+
+
+def test_nothing_is_written_where_a_code_is_wrong():
+    file = io.BytesIO()
+    with pytest.raises(ValueError, match="Code 9"):
+        write_messages(file, BOOK, [[0, 0, 0], [9, 0, 0]], rows=1)
+    assert file.getvalue() == b""
+
+
+@pytest.mark.parametrize("rows", [0, -1, 1.5, True, "2"])
+def test_rows_per_message(rows):
+    with pytest.raises(ValueError, match=r"rows must be an integer of at least 1, got"):
+        write_messages(io.BytesIO(), BOOK, CODES, rows=rows)

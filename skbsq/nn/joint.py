@@ -51,9 +51,10 @@ class JointNet(nn.Module):
 
     def forward(self, x):
         linear = self._tabulated(x.device)
-        if linear is None or (self.training and not self._table_pays()):
+        if linear is None or (self.training and not self.training_layout.pays):
             return self.head(self.quantization(x))
-        return self._after_first(table_linear(x, self.quantization, linear, self.layout))
+        layout = self.training_layout if self.training else self.layout
+        return self._after_first(table_linear(x, self.quantization, linear, layout))
 
     def from_codes(self, codes):
         """The output for codes instead of floats, once the net is folded.
@@ -125,7 +126,7 @@ class JointNet(nn.Module):
     def trained_by_table(self):
         """The weight of shape (units, n_inputs) that training reads as a table, input by input; None without one."""
         linear = self._tabulated()
-        if linear is None or not self._table_pays():
+        if linear is None or not self.training_layout.pays:
             return None
         return linear.own.weight if isinstance(linear, LevelLinear) else linear.weight
 
@@ -135,10 +136,13 @@ class JointNet(nn.Module):
 
     def _set_column_map(self, column_map):
         self.register_buffer("column_map", None if column_map is None else torch.from_numpy(column_map))
-        self.layout = None
+        self.layout = self.training_layout = None
         if hasattr(self.quantization, "set_column_map"):
             self.quantization.set_column_map(column_map)
-            self.layout = TableLayout(self.quantization, column_map)
+            self.layout = self.training_layout = TableLayout(self.quantization, column_map)
+            if not getattr(self.quantization, "hard", True):
+                # What is a sigmoid in training is a bit of the table afterwards.
+                self.training_layout = TableLayout(self.quantization, column_map, self.quantization.soft_columns())
         elif column_map is not None:
             raise ValueError(f"{type(self.quantization).__name__} takes no column_map: its outputs come in one order.")
         self._cached = None
@@ -148,9 +152,6 @@ class JointNet(nn.Module):
         if self.layout is None or torch.device(device).type != "cpu":
             return None
         return _first_linear(self.head)
-
-    def _table_pays(self):
-        return self.layout.pays and getattr(self.quantization, "hard", True)
 
     def _code_table(self, linear):
         """The table of the codes; made anew where the layer is not what it was made of, compared in full."""

@@ -178,6 +178,26 @@ class BitwiseQuantization(_BitLayer):
             bits = bits.index_copy(1, outputs.missing_outputs, nan)
         return bits
 
+    def soft_columns(self):
+        """Which columns the head sees as sigmoids in training: bool array of shape (T + M,)."""
+        return np.append(self.soft.cpu().numpy(), np.zeros(self.missing.numel(), dtype=bool))
+
+    def sigmoids(self, x, columns):
+        """The sigmoids of some thresholds, as the head sees them in training.
+
+        Parameters
+        ----------
+        x : Tensor of float32 of shape (n, d)
+        columns : Tensor of int64 of shape (k,)
+            Each that of a threshold.
+
+        Returns
+        -------
+        Tensor of float32 of shape (n, k)
+        """
+        z = self.scaled(x).index_select(1, self.feature[columns])
+        return torch.sigmoid((z - self.theta.index_select(0, columns)) / self.temperature)
+
     def scaled(self, x):
         """The values that the surrogate compares.
 

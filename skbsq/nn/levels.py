@@ -3,6 +3,31 @@
 import numpy as np
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
+
+
+class _WithLevels(torch.autograd.Function):
+    """The weights of bits with what each adds to the level of its feature, in one pass forwards and one back."""
+
+    @staticmethod
+    def forward(ctx, own, level_weight, feature, rises):
+        ctx.save_for_backward(feature, rises)
+        ctx.d = level_weight.shape[1]
+        # Input by input, as training by table has them in memory.
+        return torch.addcmul(own.T, level_weight.T.index_select(0, feature), rises[:, None]).T
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        feature, rises = ctx.saved_tensors
+        grad_level = None
+        if ctx.needs_input_grad[1]:
+            by_feature = torch.argsort(feature, stable=True)
+            starts = torch.searchsorted(feature[by_feature], torch.arange(ctx.d, device=feature.device))
+            grad_level = nn.functional.embedding_bag(
+                by_feature, grad.T.contiguous(), starts, mode="sum", per_sample_weights=rises[by_feature]
+            ).T
+        return grad, grad_level, None, None
 
 
 class LevelLinear(nn.Module):
@@ -60,8 +85,7 @@ class LevelLinear(nn.Module):
     @property
     def weight(self):
         """Of the bits, that on their share of the level included: Tensor of shape (units, n_inputs)."""
-        by_input = self.level_weight.T.index_select(0, self.feature) * self.rises[:, None]
-        return self.own.weight + by_input.T
+        return _WithLevels.apply(self.own.weight, self.level_weight, self.feature, self.rises)
 
     @property
     def bias(self):

@@ -33,20 +33,27 @@ class TableLayout(nn.Module):
     quantization : BitwiseQuantization or Thermometer
     column_map : ndarray of int64 of shape (n_inputs,), default=None
         Column that each input reads, -1 for none; see `skbsq.nn.JointNet`. None: the columns in order.
+    soft : ndarray of bool of shape (C,), default=None
+        Columns that are sigmoids in training: they are left to a product beside the table. None: there are none.
 
     Attributes
     ----------
     n_rows : int
         Of the table.
+    soft_inputs, soft_columns : Tensor of int64
+        Inputs that read sigmoids, and the columns that they read.
     pays : bool
         Whether training by table is faster than with bits.
     """
 
-    def __init__(self, quantization, column_map=None):
+    def __init__(self, quantization, column_map=None, soft=None):
         super().__init__()
         feature, missing = quantization.column_features()
         column_map = np.arange(feature.size) if column_map is None else column_map
         self.n_columns = feature.size
+        is_soft = np.append(np.zeros(feature.size, dtype=bool) if soft is None else soft, False)[column_map]
+        _add_buffers(self, soft_inputs=np.flatnonzero(is_soft), soft_columns=column_map[is_soft])
+        column_map = np.where(is_soft, -1, column_map)
         inputs: list[list[int]] = [[] for _ in range(quantization.n_features)]
         missing_inputs: dict[int, list[int]] = {}
         for i, column in enumerate(column_map.tolist()):
@@ -223,17 +230,22 @@ class _TableLinear(torch.autograd.Function):
     """See `table_linear`."""
 
     @staticmethod
-    def forward(ctx, theta, weight, bias, thresholds, x, z, temperature, layout):
+    def forward(ctx, theta, weight, bias, sigmoids, thresholds, x, z, temperature, layout):
         parts = layout.parts(thresholds, weight)
         index = table_rows(layout, parts, x)
-        ctx.save_for_backward(theta, z, index)
+        out = sum_rows(fill_table(layout, parts, weight, bias), index, layout.bias_row)
+        soft_weight = None
+        if sigmoids is not None:
+            soft_weight = weight.index_select(1, layout.soft_inputs)
+            out.addmm_(sigmoids, soft_weight.T)
+        ctx.save_for_backward(theta, z, index, sigmoids, soft_weight)
         ctx.parts, ctx.layout, ctx.temperature = parts, layout, temperature
-        return sum_rows(fill_table(layout, parts, weight, bias), index, layout.bias_row)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        theta, z, index = ctx.saved_tensors
+        theta, z, index, sigmoids, soft_weight = ctx.saved_tensors
         layout, grad = ctx.layout, grad.contiguous()
         sums = bucket_sums(index, grad, layout.n_rows)
         sums[0] = 0
@@ -244,6 +256,11 @@ class _TableLinear(torch.autograd.Function):
             running_sums(own, out=own, reverse=True)
             row_of_input[part.slots] = part.group.first + torch.arange(own.shape[1])
         grad_weight = sums.index_select(0, row_of_input[:-1]).T if ctx.needs_input_grad[1] else None
+        grad_sigmoids = None
+        if sigmoids is not None:
+            grad_sigmoids = grad @ soft_weight
+            if grad_weight is not None:
+                grad_weight.T[layout.soft_inputs] = sigmoids.T @ grad
         grad_bias = grad.sum(0) if ctx.needs_input_grad[2] else None
         grad_theta = None
         if ctx.needs_input_grad[0]:
@@ -255,13 +272,14 @@ class _TableLinear(torch.autograd.Function):
                 )
                 grad_theta.index_add_(0, part.columns.flatten(), of_slots.flatten())
             grad_theta = grad_theta[: theta.numel()]
-        return grad_theta, grad_weight, grad_bias, None, None, None, None, None
+        return grad_theta, grad_weight, grad_bias, grad_sigmoids, None, None, None, None, None
 
 
 def table_linear(x, quantization, linear, layout):
     """The bits of raw values through a linear layer: equal to ``linear(quantization(x))`` up to rounding.
 
-    Gradients are those of the hard bits with the surrogate of the quantization layer. On the CPU only.
+    Gradients are those of the hard bits with the surrogate of the quantization layer, but for the inputs that are soft
+    in the layout. On the CPU only.
 
     Parameters
     ----------
@@ -281,9 +299,9 @@ def table_linear(x, quantization, linear, layout):
             quantization.scaled(x).T.contiguous(),
             quantization.temperature,
         )
-    return _TableLinear.apply(
-        theta, linear.weight, linear.bias, _padded_thresholds(quantization), x, z, temperature, layout
-    )
+    sigmoids = quantization.sigmoids(x, layout.soft_columns) if layout.soft_inputs.numel() else None
+    thresholds = _padded_thresholds(quantization)
+    return _TableLinear.apply(theta, linear.weight, linear.bias, sigmoids, thresholds, x, z, temperature, layout)
 
 
 def running_sums(rows, out, *, reverse=False):

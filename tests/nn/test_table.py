@@ -16,11 +16,11 @@ from tests.strategies import codebooks, neighbours
 NAN = float("nan")
 
 
-def learned_layer(generator, sizes, has_missing):
+def learned_layer(generator, sizes, has_missing, forward="hard"):
     d = len(sizes)
     thresholds = [generator.normal(size=size).round(1) for size in sizes]  # some tie
     space = StandardSpace(mean=np.zeros(d), scale=np.ones(d))
-    layer = BitwiseQuantization(thresholds, space=space, has_missing=np.array(has_missing), forward="hard")
+    layer = BitwiseQuantization(thresholds, space=space, has_missing=np.array(has_missing), forward=forward)
     layer.temperature = float(generator.choice([1.0, 0.1, 0.01]))
     return layer
 
@@ -45,12 +45,13 @@ def assert_close(found, expected):
     n=st.integers(1, 50),
     bias=st.booleans(),
     seed=st.integers(0, 10_000),
+    forward=st.sampled_from(["hard", "auto", "soft"]),
 )
-def test_output_and_gradients_equal_those_of_the_bits(sizes, units, n, bias, seed):
+def test_output_and_gradients_equal_those_of_the_bits(sizes, units, n, bias, seed, forward):
     """Random shapes, mixed widths, missing columns, any column map: inputs repeated, left out, or fed by nothing."""
     generator = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    layer = learned_layer(generator, sizes, generator.random(len(sizes)) < 0.5)
+    layer = learned_layer(generator, sizes, generator.random(len(sizes)) < 0.5, forward)
     column_map = generator.integers(-1, layer.n_columns, size=generator.integers(1, 2 * layer.n_columns + 2))
     linear = nn.Linear(column_map.size, units, bias=bias)
     x = generator.normal(size=(n, len(sizes))).round(1).astype(np.float32)
@@ -60,7 +61,7 @@ def test_output_and_gradients_equal_those_of_the_bits(sizes, units, n, bias, see
 
     parameters = [layer.theta, *linear.parameters()]
     expected = dense(x, layer, linear, column_map)
-    found = table_linear(x, layer, linear, TableLayout(layer, column_map))
+    found = table_linear(x, layer, linear, TableLayout(layer, column_map, layer.soft_columns()))
     assert_close(found, expected)
     pairs = zip(gradients(found, slope, parameters), gradients(expected, slope, parameters), strict=True)
     for of_table, of_bits in pairs:
@@ -81,7 +82,7 @@ def test_first_steps_have_the_losses_of_the_bits(n_bits, rng):
             BitwiseQuantization(thresholds, space=StandardSpace(mean=np.zeros(d), scale=np.ones(d)), forward="hard"),
             MLP(d * (2**n_bits - 1), 1, hidden_sizes=(64, 64)),
         )
-        net.layout.pays = by_table
+        net.training_layout.pays = by_table
         optimizer = torch.optim.AdamW(net.parameters(), lr=1e-4, fused=True)
         losses.append([])
         for step in range(20):
@@ -202,6 +203,21 @@ def test_soft_bits_take_no_table(rng, monkeypatch):
     head = nn.Linear(100, 1)
     x = torch.randn(3, 1)
     torch.testing.assert_close(JointNet(layer, head)(x), head(layer(x)))
+
+
+def test_few_soft_thresholds_leave_the_others_their_table(rng, monkeypatch):
+    calls = []
+    monkeypatch.setattr("skbsq.nn.joint.table_linear", lambda *a: calls.append(1) or table_linear(*a))
+    space = StandardSpace(mean=np.zeros(3), scale=np.ones(3))
+    layer = BitwiseQuantization([np.linspace(-2, 2, 2000), [0.0], [-1.0, 1.0]], space=space)
+    head = nn.Linear(2003, 1)
+    net, x = JointNet(layer, head), torch.randn(30, 3)
+    expected = head(layer(x))
+    assert not torch.equal(expected, head(layer.eval()(x)))
+    layer.train()
+    for found, wanted in ((net.train()(x), expected), (net.eval()(x), head(layer.eval()(x)))):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert len(calls) == 2
 
 
 def test_the_table_pays_from_some_size_on():

@@ -13,8 +13,8 @@ def last_floats(holds, shape):
     Parameters
     ----------
     holds : callable
-        Takes an array of float32 of `shape`, never -0.0, and returns bool of `shape`. For each entry it is true up to
-        some float and false beyond.
+        Takes an array of float32 of `shape`, all finite and never -0.0, and returns bool of `shape`. For each entry it
+        is true up to some float and false beyond.
     shape : tuple of int
 
     Returns
@@ -35,7 +35,7 @@ def last_floats(holds, shape):
     high = np.full(shape, largest, dtype=np.int64)
     while (low < high).any():
         middle = (low + high + 1) // 2
-        below = holds(_as_floats(middle))
+        below = holds(_as_floats(np.maximum(middle, -largest)))
         low, high = np.where(below, middle, low), np.where(below, high, middle - 1)
     return np.where(low < -largest, np.float32(-np.inf), _as_floats(np.maximum(low, -largest)))
 

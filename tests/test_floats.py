@@ -19,7 +19,13 @@ def test_last_float_below():
 
 
 def test_everywhere_and_nowhere():
-    found = last_floats(lambda x: np.broadcast_to([True, False], x.shape), (2,))
+    """Only finite floats are asked for, also while other entries still search."""
+
+    def holds(x):
+        assert np.isfinite(x).all()
+        return np.array([True, False])
+
+    found = last_floats(holds, (2,))
     assert found.tolist() == [np.finfo(np.float32).max, -np.inf]
 
 

@@ -1,5 +1,6 @@
 """What leaves Python: a pipeline as one codebook, and models in ONNX. What each needs is imported where it is used."""
 
 from skbsq.export._fold import to_codebook
+from skbsq.export._onnx import to_onnx
 
-__all__ = ["to_codebook"]
+__all__ = ["to_codebook", "to_onnx"]

@@ -71,10 +71,8 @@ def fold(fitted):
     columns : ndarray of int of shape (d,)
         Feature k of the quantizer is feature ``columns[k]`` of the codebook.
     """
-    steps = list(flat_steps(fitted))
-    *before, (name, last) = steps
+    before, name, last = split_off(fitted)
     inner = _own_codebook(name, last)
-    before = [(name, step) for name, step in before if not _is_passthrough(step)]
     if not before:
         return inner, np.arange(inner.n_features)
     n_raw, names = before[0][1].n_features_in_, getattr(before[0][1], "feature_names_in_", None)
@@ -97,22 +95,30 @@ def fold(fitted):
     return _spread(inner, folded, _raw_levels(inner, undo), columns, n_raw, names), columns
 
 
-def flat_steps(fitted, name=None):
-    """Pairs (name, step) of a pipeline and the pipelines in it; one pair for anything else.
+def split_off(fitted):
+    """What ends a pipeline, and what comes before it.
 
     Parameters
     ----------
     fitted : object
-    name : str, default=None
+        A Pipeline, of which pipelines in it are taken apart too; or anything else, which stands alone.
 
-    Yields
-    ------
+    Returns
+    -------
+    before : list of (name, step)
+        Without "passthrough".
     name : str or None
-    step : object
+        Of the last step.
+    last : object
     """
+    *before, (name, last) = _flat_steps(fitted)
+    return [(name, step) for name, step in before if not _is_passthrough(step)], name, last
+
+
+def _flat_steps(fitted, name=None):
     if _is_pipeline(fitted):
         for name, step in fitted.steps:
-            yield from flat_steps(step, name)
+            yield from _flat_steps(step, name)
     else:
         yield name, fitted
 
@@ -181,7 +187,7 @@ def _trace(name, step, n):
     from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
     if _is_pipeline(step):
-        return _chain(flat_steps(step), n)
+        return _chain(_flat_steps(step), n)
     # Of scalers the very type: a subclass may do anything. A FunctionTransformer without a function does nothing.
     if _is_passthrough(step) or (type(step) is FunctionTransformer and step.func is None):
         return np.arange(n), lambda values: values

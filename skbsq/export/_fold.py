@@ -7,8 +7,10 @@ from skbsq._codebook import Codebook
 from skbsq._encode import as_float32
 from skbsq._floats import FLOAT32_MAX, last_floats
 
+DTYPES = ("float32", "float64")
 
-def to_codebook(fitted):
+
+def to_codebook(fitted, *, dtype="float32"):
     """Codebook of a quantizer, a predictor, or a pipeline that ends in one.
 
     The scalers of a pipeline are folded into the thresholds, so that a device encodes raw readings: for float32 rows
@@ -21,6 +23,11 @@ def to_codebook(fitted):
         In a pipeline the steps before the quantizer can be StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler,
         "passthrough", feature selection (VarianceThreshold, SelectKBest, ...), pipelines of these, and a
         ColumnTransformer of these that keeps the order of the columns.
+    dtype : {"float32", "float64"}, default="float32"
+        The type of the rows whose codes are kept. A scaler computes in the type of its input, and the two round
+        differently, which tells where a value comes to lie on a threshold. Give the type that the pipeline was fitted
+        on. With "float64" the codes are those of ``transform`` for float64 rows that hold float32 values, and for
+        polars frames of any type, which scikit-learn scales in float64. It makes no difference without a scaler.
 
     Returns
     -------
@@ -55,15 +62,16 @@ def to_codebook(fitted):
     >>> bool((book.encode(X) == pipeline.transform(X)).all())
     True
     """
-    return fold(fitted)[0]
+    return fold(fitted, dtype)[0]
 
 
-def fold(fitted):
+def fold(fitted, dtype="float32"):
     """The codebook in raw units, and where the features of the quantizer are in it.
 
     Parameters
     ----------
     fitted : Codebook, fitted quantizer, predictor or Pipeline
+    dtype : {"float32", "float64"}, default="float32"
 
     Returns
     -------
@@ -71,16 +79,22 @@ def fold(fitted):
     columns : ndarray of int of shape (d,)
         Feature k of the quantizer is feature ``columns[k]`` of the codebook.
     """
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {list(DTYPES)}, got {dtype!r}.")
     before, name, last = split_off(fitted)
     inner = _own_codebook(name, last)
     if not before:
         return inner, np.arange(inner.n_features)
+    from sklearn.utils.validation import check_is_fitted
+
+    for _, step in before:
+        check_is_fitted(step)
     n_raw, names = before[0][1].n_features_in_, getattr(before[0][1], "feature_names_in_", None)
     columns, undo = _chain(before, n_raw)
     _check_order(columns, before)
 
     def transform(x):
-        raw = np.zeros((len(x), n_raw), dtype=np.float32)
+        raw = np.zeros((len(x), n_raw), dtype=dtype)
         raw[:, columns] = x
         if names is not None:
             import pandas as pd

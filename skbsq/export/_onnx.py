@@ -12,7 +12,7 @@ _OPSET = 17
 _IR_VERSION = 8
 
 
-def to_onnx(fitted, *, part="whole"):
+def to_onnx(fitted, *, part="whole", dtype="float32"):
     """Write an encoder or a predictor as an ONNX model.
 
     Codes are exactly those of the codebook, for every float32, and predictions those of ``predict`` up to the rounding
@@ -25,6 +25,8 @@ def to_onnx(fitted, *, part="whole"):
     part : {"whole", "encoder", "head"}, default="whole"
         "encoder": floats to codes, also of a predictor. "head": codes to predictions, for the receiver of codes; of a
         predictor only. "whole": floats to predictions of a predictor, to codes of anything else.
+    dtype : {"float32", "float64"}, default="float32"
+        In which the scalers of a pipeline are to round, see `to_codebook`. The model reads float32 in any case.
 
     Returns
     -------
@@ -72,7 +74,7 @@ def to_onnx(fitted, *, part="whole"):
     ([[0, 1], [1, 0]], [False, True])
     """
     from skbsq.export._graph import Graph
-    from skbsq.export._onnx_encoder import encode, rows_with_nan
+    from skbsq.export._onnx_codes import encode, rows_with_nan
 
     if part not in PARTS:
         raise ValueError(f"part must be one of {list(PARTS)}, got {part!r}.")
@@ -83,7 +85,7 @@ def to_onnx(fitted, *, part="whole"):
     if getattr(predictor, "quantizer_", False) is None:
         return _full_precision(before, predictor, part)
 
-    book, columns = fold(fitted)
+    book, columns = fold(fitted, dtype)
     graph, outputs = Graph(), []
     if part == "head":
         source = ("codes", book.dtype, book.n_features)
@@ -105,7 +107,7 @@ def to_onnx(fitted, *, part="whole"):
 
 def _full_precision(before, predictor, part):
     from skbsq.export._graph import Graph
-    from skbsq.export._onnx_encoder import rows_with_nan
+    from skbsq.export._onnx_codes import rows_with_nan
     from skbsq.export._onnx_head import read_floats
 
     if part != "whole":

@@ -4,11 +4,12 @@ import numpy as np
 from torch import nn
 
 from skbsq._floats import FLOAT32_MAX
+from skbsq.export._onnx_codes import bits_of, values_of
 from skbsq.nn.joint import has_hooks
 from skbsq.nn.values import CodeValues
 
-# Features whose rows of the first layer's table are held at once: bounds the memory to this times the units, per row.
-_AT_ONCE = 16
+# Features whose rows of the first layer's table are held at once, so that they stay in the cache.
+_AT_ONCE = 8
 
 
 def read_codes(graph, codes, columns, net):
@@ -87,23 +88,21 @@ def _bits(graph, codes, columns, net):
     """Thermometer bits in the order in which the head reads them."""
     layer = net.quantization
     feature, low, high = (part.numpy() for part in (layer.feature, layer.low, layer.high))
+    asked = np.stack([columns[feature], low, high], axis=1)
     if net.column_map is not None:
         # Column -1, an input of zeros: no code is both above 0 and at most 0.
-        feature, low, high = (np.append(part, 0)[net.column_map.numpy()] for part in (feature, low, high))
-    code = _pick(graph, codes, columns[feature])
-    above = graph.add("Greater", code, low.astype(np.int32))
-    return graph.cast(graph.add("And", above, graph.add("LessOrEqual", code, high.astype(np.int32))), np.float32)
+        asked = np.append(asked, [[0, 0, 0]], axis=0)[net.column_map.numpy()]
+    return graph.cast(bits_of(graph, codes, asked), np.float32)
 
 
 def _values(graph, codes, columns, layer):
     """A value per feature, and an indicator of NaN for those that have one."""
-    table, missing = layer.values.numpy(), layer.missing.numpy()
-    starts = (np.arange(len(table)) * table.shape[1]).astype(np.int32)
-    values = graph.add("Gather", table.ravel(), graph.add("Add", _pick(graph, codes, columns), starts))
+    codes = _pick(graph, codes, columns)
+    values, missing = values_of(graph, codes, list(layer.values.numpy())), layer.missing.numpy()
     if not missing.size:
         return values
     missing_codes = layer.encoder.missing_code.numpy().ravel()[missing].astype(np.int32)
-    nan = graph.add("Equal", _pick(graph, codes, columns[missing]), missing_codes)
+    nan = graph.add("Equal", _pick(graph, codes, missing), missing_codes)
     return graph.add("Concat", values, graph.cast(nan, np.float32), axis=1)
 
 

@@ -125,6 +125,14 @@ def test_pipeline(rng):
     assert_equal_codes(to_codebook(pipeline), np.repeat(neighbours(to_codebook(pipeline).thresholds[0])[:, None], 3, 1))
 
 
+def test_scalers_of_a_pipeline_fitted_on_float64():
+    X = np.arange(1000, dtype=np.float32)[:, None] % 37 * np.float32(0.1)
+    pipeline = make_pipeline(StandardScaler(), QuantileQuantizer(5)).fit(X.astype(np.float64))
+    codes = run(to_onnx(pipeline, dtype="float64"), X)["codes"]
+    np.testing.assert_array_equal(codes, pipeline.transform(X.astype(np.float64)))
+    assert (codes != run(to_onnx(pipeline), X)["codes"]).any()
+
+
 def test_what_the_model_says_of_itself():
     model = to_onnx(Codebook.from_thresholds([[0.5], [1]], feature_names=["a", "é"]))
     told = {entry.key: entry.value for entry in model.metadata_props}

@@ -1,4 +1,4 @@
-"""Floats to codes in ONNX: equal to `Codebook.encode`, to the last bit."""
+"""Floats to codes in ONNX, equal to those of `Codebook.encode` to the last bit; and what codes stand for."""
 
 import numpy as np
 
@@ -59,3 +59,44 @@ def rows_with_nan(graph, x):
     """
     nan = graph.cast(graph.add("IsNaN", x), np.int32)
     return graph.cast(graph.add("ReduceSum", nan, np.array([1], dtype=np.int64), keepdims=0), np.bool_)
+
+
+def bits_of(graph, codes, columns):
+    """Bits ``low < code[j] <= high`` of codes.
+
+    Parameters
+    ----------
+    graph : Graph
+    codes : str
+        int32 of shape (n, d).
+    columns : ndarray of int of shape (k, 3)
+        Rows (j, low, high), see `Codebook.columns`.
+
+    Returns
+    -------
+    str
+        bool of shape (n, k).
+    """
+    feature, low, high = columns.T.astype(np.int32)
+    code = graph.add("Gather", codes, feature, axis=1)
+    return graph.add("And", graph.add("Greater", code, low), graph.add("LessOrEqual", code, high))
+
+
+def values_of(graph, codes, values):
+    """A value per code.
+
+    Parameters
+    ----------
+    graph : Graph
+    codes : str
+        int32 of shape (n, d).
+    values : list of d ndarrays of float32
+        Of each feature's codes.
+
+    Returns
+    -------
+    str
+        float32 of shape (n, d).
+    """
+    starts = np.cumsum([0, *(len(own) for own in values[:-1])]).astype(np.int32)
+    return graph.add("Gather", np.concatenate(values), graph.add("Add", codes, starts))

@@ -37,7 +37,7 @@ def as_float32(X):
     """Cast to float32, the type in which every comparison of the package is made.
 
     A value beyond the range of float32 becomes an infinity, silently: it lies outside every
-    threshold anyway. The result is `X` itself where it already is float32.
+    threshold anyway. NaN stays NaN, a signaling one too. The result is `X` itself where it already is float32.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def as_float32(X):
     >>> as_float32(np.array([[0.1, 1e300]]))
     array([[0.1, inf]], dtype=float32)
     """
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return X.astype(np.float32, copy=False)
 
 
@@ -288,7 +288,7 @@ def _table(thresholds, dtype):
 
 
 def _shifted(x, shift):
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return x - shift
 
 
@@ -310,7 +310,8 @@ def _count(x, thresholds, out, scratch):
 
 def _keys(x, feature):
     """Integers in the order of (feature, x): int64 with the feature in the upper half."""
-    bits = (x + np.float32(0.0)).view(np.int32)  # -0.0 + 0.0 is 0.0
+    with np.errstate(invalid="ignore"):  # of a signaling NaN
+        bits = (x + np.float32(0.0)).view(np.int32)  # -0.0 + 0.0 is 0.0
     # Negative floats grow in magnitude with their bits: turned round, all are in the order of the integers.
     return (bits ^ ((bits >> 31) & 0x7FFFFFFF)) + (feature << 32)
 

@@ -6,11 +6,6 @@ from pathlib import Path
 import pytest
 
 import skbsq
-import skbsq.budget
-import skbsq.exceptions
-import skbsq.model_selection
-import skbsq.nn
-import skbsq.plotting
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,7 +30,7 @@ def test_readme_and_guides_have_blocks():
 
 @pytest.mark.parametrize(
     "module",
-    [skbsq, skbsq.budget, skbsq.model_selection, skbsq.nn, skbsq.plotting, skbsq.exceptions],
+    [skbsq, *(getattr(skbsq, name) for name in skbsq._SUBMODULES)],
     ids=lambda module: module.__name__,
 )
 def test_reference_is_complete(module):

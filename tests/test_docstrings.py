@@ -5,12 +5,6 @@ import inspect
 import pytest
 
 import skbsq
-import skbsq.budget
-import skbsq.codec
-import skbsq.exceptions
-import skbsq.model_selection
-import skbsq.nn
-import skbsq.plotting
 
 validate = pytest.importorskip("numpydoc.validate").validate
 
@@ -50,8 +44,11 @@ def members(cls):
             yield name
 
 
+MODULES = [skbsq, *(getattr(skbsq, name) for name in skbsq._SUBMODULES)]
+
+
 def public():
-    for module in (skbsq, skbsq.budget, skbsq.codec, skbsq.model_selection, skbsq.nn, skbsq.plotting, skbsq.exceptions):
+    for module in MODULES:
         for name in module.__all__:
             path, value = f"{module.__name__}.{name}", getattr(module, name)
             if inspect.isclass(value):

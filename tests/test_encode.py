@@ -160,6 +160,17 @@ def test_missing_code(thresholds, has_missing, n_levels, n_bits, nan_code, nan_b
     assert np.isnan(book.decode(codes)[0, 0]) == bool(book.has_missing[0])
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_thresholds", [1, 200])
+def test_signaling_nan(dtype, n_thresholds):
+    """A NaN whose arithmetic is an error, as some sensors send it: regression test for a warning."""
+    bits = {np.float32: np.uint32(0x7F800001), np.float64: np.uint64(0x7FF0000000000001)}[dtype]
+    X = np.array([[bits], [bits | (bits.itemsize * 8 - 1)]]).view(dtype)
+    assert np.isnan(X).all()
+    book = Codebook.from_thresholds([np.arange(n_thresholds)], missing="code")
+    assert book.encode(X).tolist() == [[n_thresholds + 1]] * 2
+
+
 def test_missing_error_names_the_feature():
     book = Codebook.from_thresholds([[0.0], []], feature_names=["a", "b"])
     for X, name in [([[NAN, 0]], "a"), ([[0, NAN]], "b")]:

@@ -39,6 +39,8 @@ sys.meta_path.insert(0, Gateway())
         "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",
         "from skbsq import Codebook, codec; book = Codebook.from_thresholds([[0.5]]); codes = book.encode([[1.0]]); "
         "assert codec.loads(codec.dumps(book, codes), book) == 1; assert codec.RowCodec(book).pack(codes) == 1",
+        "from skbsq import Codebook, export; book = Codebook.from_thresholds([[0.5]]); "
+        "assert export.to_codebook(book) is book",
     ],
 )
 def test_gateway_needs_numpy_alone(use):

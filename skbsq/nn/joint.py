@@ -54,7 +54,7 @@ class JointNet(nn.Module):
         if linear is None or (self.training and not self.training_layout.pays):
             return self.head(self.quantization(x))
         layout = self.training_layout if self.training else self.layout
-        return self._after_first(table_linear(x, self.quantization, linear, layout))
+        return self._run_after_first(table_linear(x, self.quantization, linear, layout))
 
     def from_codes(self, codes):
         """The output for codes instead of floats, once the net is folded.
@@ -89,7 +89,7 @@ class JointNet(nn.Module):
             # The finished table would pass no gradients to the weights.
             return lambda codes: self(self.quantization.floats(codes))
         table, offsets = self._code_table(linear), self.quantization.offsets
-        return lambda codes: self._after_first(sum_rows(table, codes + offsets, len(table) - 1))
+        return lambda codes: self._run_after_first(sum_rows(table, codes + offsets, len(table) - 1))
 
     def freeze(self, codebook, column_map=None):
         """Put a codebook in the place of whatever quantized so far; the head keeps its weights.
@@ -114,6 +114,21 @@ class JointNet(nn.Module):
         """
         self.quantization = CodeValues(codebook, values)
         self._set_column_map(None)
+
+    def first_table(self):
+        """What the first layer of the head makes of codes, as a table, and the layers behind it.
+
+        Returns
+        -------
+        (Tensor of shape (total levels + 1, units), list of nn.Module) or None
+            The levels of feature j are in the rows from ``quantization.offsets[j]`` on, the bias in the last one. None
+            where the head does not begin with a linear layer, or reads no bits.
+        """
+        linear = self._tabulated()
+        if linear is None:
+            return None
+        with torch.no_grad():
+            return self._code_table(linear), self._after_first()
 
     def row_floats(self):
         """Floats that the widest step for one row takes, to know how many rows to run at once."""
@@ -160,22 +175,24 @@ class JointNet(nn.Module):
             self._cached = [parameter.clone() for parameter in now], code_table(self.quantization, linear, self.layout)
         return self._cached[1]
 
-    def _after_first(self, hidden):
-        """The head without its first layer."""
-        if isinstance(self.head, nn.Sequential):
-            for module in list(self.head)[1:]:
-                hidden = module(hidden)
+    def _after_first(self):
+        """The layers of the head but its first one."""
+        return list(self.head)[1:] if isinstance(self.head, nn.Sequential) else []
+
+    def _run_after_first(self, hidden):
+        for module in self._after_first():
+            hidden = module(hidden)
         return hidden
 
 
 def _first_linear(head):
     """The linear layer that a head begins with, if calling it is all that the head does with its input; else None."""
-    if type(head).forward is nn.Sequential.forward and len(head) and not _has_hooks(head):
+    if type(head).forward is nn.Sequential.forward and len(head) and not has_hooks(head):
         head = head[0]
-    return head if type(head) in (nn.Linear, LevelLinear) and not _has_hooks(head) else None
+    return head if type(head) in (nn.Linear, LevelLinear) and not has_hooks(head) else None
 
 
-def _has_hooks(module):
+def has_hooks(module):
     hooks = module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks
     return any(hooks)
 

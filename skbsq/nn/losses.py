@@ -110,25 +110,44 @@ def check_class_criterion(net):
         )
 
 
-def probabilities(net, output):
-    """Class probabilities from the head's output, by the rules of skorch.
+def output_kind(net):
+    """What the outputs of a classifier's head are, by the rules of skorch.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-        Its ``predict_nonlinearity`` is used where it is a callable (or None, for none).
+
+    Returns
+    -------
+    {"logit", "log-probability", "probability"} or callable
+        What ``predict_nonlinearity`` says; None stands for probabilities, a callable for itself. "auto" means logits,
+        unless the criterion is NLLLoss, whose head gives probabilities in a NeuralNetClassifier and log-probabilities
+        elsewhere.
+    """
+    if net.predict_nonlinearity is None:
+        return "probability"
+    if callable(net.predict_nonlinearity):
+        return net.predict_nonlinearity
+    if _is_one_of(net, nn.NLLLoss):
+        return "probability" if isinstance(net, NeuralNetClassifier) else "log-probability"
+    return "logit"
+
+
+def probabilities(net, output):
+    """Class probabilities from the head's output.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
     output : Tensor of shape (n, n_classes)
 
     Returns
     -------
     Tensor of shape (n, n_classes)
-        "auto" means: softmax, unless the criterion is NLLLoss, whose head gives probabilities in a
-        NeuralNetClassifier and log-probabilities elsewhere.
     """
-    if net.predict_nonlinearity is None:
-        return output
-    if callable(net.predict_nonlinearity):
-        return net.predict_nonlinearity(output)
-    if _is_one_of(net, nn.NLLLoss):
-        return output if isinstance(net, NeuralNetClassifier) else output.exp()
-    return torch.softmax(output, dim=-1)
+    kind = output_kind(net)
+    if callable(kind):
+        return kind(output)
+    if kind == "logit":
+        return torch.softmax(output, dim=-1)
+    return output.exp() if kind == "log-probability" else output

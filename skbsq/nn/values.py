@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from skbsq._codebook import Codebook
+from skbsq._floats import FLOAT32_MAX, last_floats
 from skbsq.nn.layers import Thermometer
 from skbsq.nn.space import StandardSpace
 
-_FLOAT32_MAX = np.finfo(np.float32).max
 _FAR_BELOW = -1e6
 
 
@@ -107,10 +107,13 @@ class ValueQuantization(nn.Module):
         """
         with torch.no_grad():
             table = self._position_values().numpy()
-            ends = _last_floats(self._position, table.shape[1] - 1, table.shape[0])
-            thresholds = [np.unique(own[(own >= -_FLOAT32_MAX) & (own < _FLOAT32_MAX)]) for own in ends.T]
+            place = np.arange(table.shape[1] - 1)[:, None]
+            ends = last_floats(
+                lambda x: self._position(torch.from_numpy(x)).numpy() <= place, (place.size, table.shape[0])
+            )
+            thresholds = [np.unique(own[(own >= -FLOAT32_MAX) & (own < FLOAT32_MAX)]) for own in ends.T]
             # Each code by a float that has it: the smallest above the threshold before.
-            reached = np.full((max(t.size for t in thresholds) + 1, len(thresholds)), -_FLOAT32_MAX, dtype=np.float32)
+            reached = np.full((max(t.size for t in thresholds) + 1, len(thresholds)), -FLOAT32_MAX, dtype=np.float32)
             for j, t in enumerate(thresholds):
                 reached[1 : t.size + 1, j] = np.nextafter(t, np.float32(np.inf))
             positions = self._position(torch.from_numpy(reached)).numpy()
@@ -174,21 +177,3 @@ def _with_indicators(values, nan, missing):
     nan = nan.index_select(1, missing)
     values = values.index_copy(1, missing, values.index_select(1, missing).masked_fill(nan, 0.0))
     return torch.cat([values, nan.to(values.dtype)], dim=1)
-
-
-def _last_floats(position, n, n_features):
-    """For each k < n the largest finite float32 at a position of at most k: (n, d); -inf where there is none."""
-    # Integers in the order of the floats: the bits of positive ones, and their negative for negative ones.
-    largest = int(np.float32(_FLOAT32_MAX).view(np.int32))
-    low = np.full((n, n_features), -largest - 1, dtype=np.int64)
-    high = np.full((n, n_features), largest, dtype=np.int64)
-    k = np.arange(n)[:, None]
-    while (low < high).any():
-        middle = (low + high + 1) // 2
-        below = position(torch.from_numpy(_as_floats(middle))).numpy() <= k
-        low, high = np.where(below, middle, low), np.where(below, high, middle - 1)
-    return np.where(low < -largest, np.float32(-np.inf), _as_floats(np.maximum(low, -largest)))
-
-
-def _as_floats(keys):
-    return np.copysign(np.abs(keys).astype(np.int32).view(np.float32), keys).astype(np.float32)

@@ -1,0 +1,202 @@
+"""Encoders and predictors as ONNX models. Needs onnx."""
+
+import json
+
+import numpy as np
+
+from skbsq.export._fold import fold, split_off
+
+PARTS = ("whole", "encoder", "head")
+# Read by onnxruntime from 1.12 on. Opset 17 is the first with LayerNormalization, which a head may have.
+_OPSET = 17
+_IR_VERSION = 8
+
+
+def to_onnx(fitted, *, part="whole", dtype="float32"):
+    """Write an encoder or a predictor as an ONNX model.
+
+    Codes are exactly those of the codebook, for every float32, and predictions those of ``predict`` up to the rounding
+    of float32.
+
+    Parameters
+    ----------
+    fitted : Codebook, fitted quantizer, predictor or Pipeline that ends in one
+        The steps before are folded into the thresholds, see `to_codebook`.
+    part : {"whole", "encoder", "head"}, default="whole"
+        "encoder": floats to codes, also of a predictor. "head": codes to predictions, for the receiver of codes; of a
+        predictor only. "whole": floats to predictions of a predictor, to codes of anything else.
+    dtype : {"float32", "float64"}, default="float32"
+        In which the scalers of a pipeline are to round, see `to_codebook`. The model reads float32 in any case.
+
+    Returns
+    -------
+    onnx.ModelProto
+        Its metadata holds the fingerprint of the codebook, in hexadecimal, and a JSON list of the feature names. Inputs
+        and outputs are in the notes.
+
+    Raises
+    ------
+    ValueError
+        Where `to_codebook` refuses, for a head with a layer that is not known here, and for ``part="head"`` without a
+        head.
+
+    Notes
+    -----
+    Inputs:
+
+    - ``X``: float32 of shape (n, d), or
+    - ``codes``, for the head: uint8, or uint16 if a feature has more than 8 bits, of shape (n, d). They must be codes
+      of the codebook; nothing checks that.
+
+    Outputs, in this order:
+
+    - ``codes``, of an encoder, of the same types;
+    - ``prediction``, of a regressor: float32 of shape (n,) or (n, k), in the units of y;
+    - ``label``, of a classifier: int64 (also for bool) or string, of shape (n,), and ``probabilities``: float32 of
+      shape (n, n_classes), in the order of ``classes_``;
+    - ``refused``, where the input is X and the codebook has ``missing="error"``: bool of shape (n,), true for rows
+      with NaN, which Python refuses with an error. What the other outputs hold for such a row stands for nothing (NaN
+      is read as code 0).
+
+    Infinities are read as `Codebook.encode` reads them.
+
+    A predictor with ``quantizer="passthrough"`` has predictions but no codes.
+
+    Examples
+    --------
+    >>> import numpy as np, onnxruntime
+    >>> from skbsq import Codebook
+    >>> from skbsq.export import to_onnx
+    >>> model = to_onnx(Codebook.from_thresholds([[0.5], [1, 2]]))
+    >>> session = onnxruntime.InferenceSession(model.SerializeToString())
+    >>> codes, refused = session.run(None, {"X": np.float32([[0.5, 1.5], [0.6, np.nan]])})
+    >>> codes.tolist(), refused.tolist()
+    ([[0, 1], [1, 0]], [False, True])
+    """
+    from skbsq.export._graph import Graph
+    from skbsq.export._onnx_codes import encode, rows_with_nan
+
+    if part not in PARTS:
+        raise ValueError(f"part must be one of {list(PARTS)}, got {part!r}.")
+    before, _, last = split_off(fitted)
+    predictor = last if hasattr(last, "predict_codes") else None
+    if part == "head" and predictor is None:
+        raise ValueError(f'part="head" needs a predictor, which has a head; got {fitted!r}.')
+    if getattr(predictor, "quantizer_", False) is None:
+        return _full_precision(before, predictor, part)
+
+    book, columns = fold(fitted, dtype)
+    graph, outputs = Graph(), []
+    if part == "head":
+        source = ("codes", book.dtype, book.n_features)
+        codes = graph.cast("codes", np.int32)
+    else:
+        source = ("X", np.float32, book.n_features)
+        codes = encode(graph, "X", book)
+    if part == "encoder" or predictor is None:
+        outputs.append(("codes", graph.cast(codes, book.dtype), book.dtype, ("n", book.n_features)))
+    else:
+        from skbsq.export._onnx_head import read_codes
+
+        outputs += _meaning(graph, read_codes(graph, codes, columns, predictor.net_.module_), predictor)
+    if part != "head" and book.missing == "error":
+        outputs.append(_refused(rows_with_nan(graph, "X")))
+    metadata = {"fingerprint": book.fingerprint.hex(), "feature_names": json.dumps(book.feature_names)}
+    return _model(graph, source, outputs, metadata)
+
+
+def _full_precision(before, predictor, part):
+    from skbsq.export._graph import Graph
+    from skbsq.export._onnx_codes import rows_with_nan
+    from skbsq.export._onnx_head import read_floats
+
+    if part != "whole":
+        raise ValueError(f'part={part!r} needs codes, and with quantizer="passthrough" there are none.')
+    if before:
+        raise ValueError(
+            f"Step {before[0][0]!r} comes before a predictor that reads floats: only thresholds can take a step in. "
+            "Leave it out, the predictor standardizes its input itself."
+        )
+    graph, net = Graph(), predictor.net_.module_
+    outputs = _meaning(graph, read_floats(graph, "X", net), predictor)
+    if not net.quantization.indicators:
+        outputs.append(_refused(rows_with_nan(graph, "X")))
+    names = getattr(predictor, "feature_names_in_", None)
+    metadata = {"feature_names": json.dumps(None if names is None else names.tolist())}
+    return _model(graph, ("X", np.float32, predictor.n_features_in_), outputs, metadata)
+
+
+def _refused(value):
+    return ("refused", value, np.bool_, ("n",))
+
+
+def _meaning(graph, output, predictor):
+    """What the output of the head stands for: tuples of name, value, dtype and shape."""
+    if hasattr(predictor, "classes_"):
+        classes = _labels(predictor.classes_)
+        label = graph.add("Gather", classes, graph.add("ArgMax", output, axis=1, keepdims=0))
+        shape = ("n", classes.size)
+        return [
+            ("label", label, classes.dtype, ("n",)),
+            ("probabilities", _probabilities(graph, output, predictor.net_), np.float32, shape),
+        ]
+    # In float64, as predict does.
+    output = graph.add("Mul", graph.cast(output, np.float64), predictor.target_scale_)
+    output = graph.cast(graph.add("Add", output, predictor.target_mean_), np.float32)
+    if predictor.target_ndim_ == 1:
+        return [("prediction", graph.add("Reshape", output, np.array([-1])), np.float32, ("n",))]
+    return [("prediction", output, np.float32, ("n", predictor.target_mean_.size))]
+
+
+def _labels(classes):
+    """Classes in a type that ONNX has for them: int64, or object for strings."""
+    labels = np.asarray(classes.tolist())
+    if labels.dtype.kind == "U":
+        return labels.astype(object)
+    if labels.dtype.kind in "biuf":
+        with np.errstate(invalid="ignore"):
+            whole = labels.astype(np.int64)
+        if (whole == labels).all():
+            return whole
+    raise ValueError(f"to_onnx writes labels that are strings or whole numbers in int64, got {classes!r}.")
+
+
+def _probabilities(graph, output, net):
+    from skbsq.nn.losses import output_kind
+
+    kind = output_kind(net)
+    if callable(kind):
+        raise ValueError(
+            f"The net's predict_nonlinearity is {kind!r}, which to_onnx cannot write: give skorch's net "
+            '"auto", or None and make it the last layer of the head.'
+        )
+    if kind == "logit":
+        return graph.add("Softmax", output, axis=-1)
+    return graph.add("Exp", output) if kind == "log-probability" else output
+
+
+def _model(graph, source, outputs, metadata):
+    from onnx import helper
+
+    import skbsq
+    from skbsq.export._graph import tensor_type
+
+    name, dtype, n_features = source
+    for output, value, _, _ in outputs:
+        graph.name_output(value, output)
+    inside = helper.make_graph(
+        graph.nodes,
+        "skbsq",
+        [helper.make_tensor_value_info(name, tensor_type(dtype), ["n", n_features])],
+        [helper.make_tensor_value_info(output, tensor_type(dtype), shape) for output, _, dtype, shape in outputs],
+        graph.constants,
+    )
+    model = helper.make_model(
+        inside,
+        producer_name="skbsq",
+        producer_version=skbsq.__version__,
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=_IR_VERSION,
+    )
+    helper.set_model_props(model, metadata)
+    return model

@@ -1,0 +1,67 @@
+"""The example programs do what the page says: rows go through C, a socket and back without a difference."""
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import make_friedman1
+
+EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+PAGE = EXAMPLES.parent / "radio.md"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def trip():
+    return example("round_trip")
+
+
+@pytest.fixture(scope="module")
+def model(trip):
+    return trip.train()
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("damage", [0, 7])
+def test_round_trip(trip, model, compiler, damage):
+    """10,000 rows: none is lost, what arrives damaged is refused, and predictions are equal to the last bit."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler}")
+    rows = make_friedman1(10_000, random_state=1)[0].astype(np.float32)
+    predicted, n_refused = trip.round_trip(model, rows, damage=damage, compiler=compiler)
+    np.testing.assert_array_equal(predicted, model.predict(rows))
+    n_frames = -(-len(rows) // 32)
+    assert n_refused == (-(-n_frames // damage) if damage else 0)
+
+
+def test_server_refuses_any_damage(trip, model):
+    server = trip.Server(model.codebook_)
+    server.socket.close()
+    message = trip.zlib.crc32(b"").to_bytes(4, "little") + b"SBSQ"
+    for frame in (b"x", message, bytes(40)):
+        with pytest.raises(ValueError, match=r"."):
+            server.read(frame)
+
+
+def test_air_time_equals_published_values():
+    """13 bytes at SF9 take 164.864 ms in the calculators made from Semtech's AN1200.13, 23 at SF7 take 61.696 ms."""
+    air_time = example("air_time").air_time
+    assert air_time(13, 9) == pytest.approx(0.164864, abs=1e-9)
+    assert air_time(23, 7) == pytest.approx(0.061696, abs=1e-9)
+    # A symbol longer than 16 ms has two bits less: 13 bytes at SF12 are 23 symbols, not 18.
+    assert air_time(13, 12) == pytest.approx((8 + 4.25 + 23) * 2**12 / 125e3, abs=1e-9)
+
+
+def test_page_shows_what_the_example_prints(capsys):
+    example("air_time").main([])
+    printed = capsys.readouterr().out
+    assert re.sub(r" +", " ", printed) in PAGE.read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import math
 import struct
+import zlib
 
 
 def float32(value):
@@ -57,3 +58,19 @@ def moments(X, weights):
         spread = math.fsum(w * (x - means[-1]) ** 2 for w, x in pairs) / mass
         deviations.append(math.sqrt(spread) if len({x for _, x in pairs}) > 1 else 1.0)
     return means, deviations
+
+
+def pack_row(codes, n_bits):
+    """Bytes of one row: each code in its bits, the least significant first, then zeros up to a whole byte."""
+    row = 0
+    at = 0
+    for code, width in zip(codes, n_bits, strict=True):
+        row |= int(code) << at
+        at += int(width)
+    return row.to_bytes((at + 7) // 8, "little")
+
+
+def message(fingerprint, rows):
+    """A message of rows that are whole bytes each."""
+    body = b"SBSQ" + struct.pack("<BB8sI", 1, 0, fingerprint, len(rows)) + b"".join(rows)
+    return body + struct.pack("<I", zlib.crc32(body))

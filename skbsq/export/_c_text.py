@@ -42,73 +42,51 @@ typedef char name_float_has_32_bits[sizeof(float) == 4 ? 1 : -1];
 
 # -- codes -----------------------------------------------------------------------------------------------------------
 
-# The thresholds that lie below `key`: few of them are passed one by one, many are halved.
-PASS = """\
-    while (k < end && name_thresholds[k] {below} key)
-        ++k;
+CODE = """
+/* The code of a value{refusal}. */
+static inline uint32_t name_code(uint32_t feature, {type} value)
+{{
+    const uint32_t begin = name_offsets[feature];
+    uint32_t k = begin, end = name_offsets[feature + 1];
+{key}\
+{missing}\
+{search}\
+    return k - begin;
+}}
 """
 
+# The local copy is what lets a compiler drop the memcpy: it knows how a float is aligned, but not what x points at.
+FLOAT_KEY = """\
+    /* Integers in the order of the floats, -0.0 and 0.0 being one: no FPU is asked, and none can round or flush. */
+    uint32_t bits;
+    int32_t magnitude, key;
+    memcpy(&bits, &value, sizeof bits);
+    magnitude = (int32_t)(bits & 0x7FFFFFFFu);
+    key = bits >> 31 ? -magnitude : magnitude;
+"""
+FLOAT_IS_MISSING = "magnitude > 0x7F800000"
+
+COUNT_IS_MISSING = "value == NAME_MISSING_COUNT"
+
+MISSING = """\
+    if ({is_missing})
+        return {code};
+"""
+REFUSED = "0xFFFFFFFFu"
+
+# The thresholds that lie below: few of them are passed one by one, many are halved.
+PASS = """\
+    while (k < end && name_thresholds[k] {below})
+        ++k;
+"""
 HALVE = """\
     while (k < end) {{
         const uint32_t middle = k + (end - k) / 2;
-        if (name_thresholds[middle] {below} key)
+        if (name_thresholds[middle] {below})
             k = middle + 1;
         else
             end = middle;
     }}
-"""
-
-FLOAT_PARAMETER = "uint32_t bits"
-
-FLOAT_KEY = """\
-    /* Integers in the order of the floats, -0.0 and 0.0 being one: no FPU is asked, and none can round or flush. */
-    const int32_t magnitude = (int32_t)(bits & 0x7FFFFFFFu);
-    const int32_t key = bits >> 31 ? -magnitude : magnitude;
-"""
-
-FLOAT_IS_MISSING = "magnitude > 0x7F800000"
-
-COUNT_PARAMETER = "{type} key"
-
-COUNT_IS_MISSING = "key == NAME_MISSING_COUNT"
-
-REFUSE_MISSING = """\
-    if ({is_missing})
-        return (int)(feature + 1);
-"""
-
-CODE_MISSING = """\
-    if ({is_missing})
-        k = end = {code}; /* nothing left to search */
-"""
-
-STORE = """
-/* Sets the bits of one feature in a row; the others stay as they are. */
-static inline void name_store(uint8_t *row, uint32_t feature, uint32_t code)
-{
-    const uint32_t at = name_bits[feature];
-    const uint32_t shift = at & 7u;
-    uint32_t mask = (((uint32_t)1 << (name_bits[feature + 1] - at)) - 1) << shift;
-    code <<= shift;
-    for (row += at >> 3; mask != 0; ++row) {
-        *row = (uint8_t)((*row & ~mask) | code);
-        code >>= 8;
-        mask >>= 8;
-    }
-}
-"""
-
-QUANTIZE = """
-static inline int name_quantize(uint8_t *row, uint32_t feature, {parameter})
-{{
-{key}\
-    const uint32_t begin = name_offsets[feature];
-    uint32_t k = begin, end = name_offsets[feature + 1];
-{missing}\
-{search}\
-    name_store(row, feature, k - begin);
-    return 0;
-}}
 """
 
 PUT = """
@@ -116,60 +94,64 @@ PUT = """
    there is a new value. Returns 0, or -1 where there is no such feature{refusal}; the row then is as it was. */
 static inline int name_put(uint8_t *row, uint32_t feature, {type} value)
 {{
+    uint32_t code, at, mask;
     if (feature >= NAME_FEATURES)
         return -1;
-{body}\
+{unsent}\
+    code = name_code(feature, value);
+{refuse}\
+    at = name_bits[feature];
+    mask = (((uint32_t)1 << (name_bits[feature + 1] - at)) - 1) << (at & 7u);
+    code <<= at & 7u;
+    for (row += at >> 3; mask != 0; ++row) {{
+        *row = (uint8_t)((*row & ~mask) | code);
+        code >>= 8;
+        mask >>= 8;
+    }}
+    return 0;
 }}
 """
-
-FLOAT_PUT = """\
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return name_quantize(row, feature, bits);
-"""
-
-COUNT_PUT = """\
-    return name_quantize(row, feature, value);
-"""
-
-# Only where there is such a feature.
 PUT_UNSENT = """\
     if (name_bits[feature] == name_bits[feature + 1])
         return 0; /* a feature of 0 bits */
 """
-
-ENCODE_UNSENT = """\
-        if (name_bits[feature] == name_bits[feature + 1])
-            continue; /* a feature of 0 bits */
+PUT_REFUSE = """\
+    if (code == 0xFFFFFFFFu)
+        return (int)(feature + 1);
 """
 
 ENCODE = """
 /* Quantizes all features into a packed row of NAME_ROW_BYTES. Returns 0{refusal}. */
 static inline int name_encode(const {type} *x, uint8_t *row)
 {{
-    uint32_t feature;
-    memset(row, 0, NAME_ROW_BYTES);
+    uint8_t *to = row;
+    uint32_t feature, waiting = 0, n_waiting = 0;
     for (feature = 0; feature < NAME_FEATURES; ++feature) {{
-{body}\
+        const uint32_t n_bits = (uint32_t)name_bits[feature + 1] - name_bits[feature];
+        uint32_t code;
+{unsent}\
+        code = name_code(feature, x[feature]);
+{refuse}\
+        waiting |= code << n_waiting;
+        for (n_waiting += n_bits; n_waiting >= 8; n_waiting -= 8) {{
+            *to++ = (uint8_t)(waiting & 0xFFu);
+            waiting >>= 8;
+        }}
     }}
+    if (n_waiting > 0)
+        *to = (uint8_t)waiting;
     return 0;
 }}
 """
-
-FLOAT_VALUE = """\
-        uint32_t bits;
-        memcpy(&bits, x + feature, sizeof bits);
+ENCODE_UNSENT = """\
+        if (n_bits == 0)
+            continue;
 """
-
-ENCODE_ALL = """\
-        name_quantize(row, feature, {value});
-"""
-
-ENCODE_OR_REFUSE = """\
-        if (name_quantize(row, feature, {value}) != 0) {{
+ENCODE_REFUSE = """\
+        if (code == 0xFFFFFFFFu) {
             memset(row, 0, NAME_ROW_BYTES);
             return (int)(feature + 1);
-        }}
+        }
 """
 
 # -- messages --------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ MIN = .venv-min/bin
 torch-index = $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 .DEFAULT_GOAL = help
-.PHONY: help demo test lint docs pytest test-min clean
+.PHONY: help demo test lint docs pytest test-min device clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,11 @@ pytest: .venv/installed ## Run the tests, the doctests and the code blocks of th
 
 test-min: .venv-min/installed ## Run the tests with the lowest supported versions
 	OMP_NUM_THREADS=1 $(MIN)/pytest -n $(WORKERS)
+
+# Not part of test: it needs qemu-arm (Debian: qemu-user), arm-linux-gnueabihf-gcc, and arm-none-eabi-gcc with newlib.
+device: .venv/installed ## Test the C on ARM under qemu and measure it on Cortex-M; needs cross compilers
+	SKBSQ_DEVICE=1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/export/test_arm.py tests/benchmarks/test_device.py
+	$(BIN)/python -m benchmarks.device
 
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-min docs/_build docs/api .mypy_cache .pytest_cache .ruff_cache .hypothesis

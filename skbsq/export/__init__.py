@@ -1,7 +1,8 @@
-"""What leaves Python: a pipeline as one codebook, and models in ONNX. What each needs is imported where it is used."""
+"""What leaves Python: codebooks as C, models in ONNX, pipelines as one codebook. What each needs is imported there."""
 
+from skbsq.export._c import to_c
 from skbsq.export._fold import to_codebook
 from skbsq.export._onnx import to_onnx
 from skbsq.export._skl2onnx import register_skl2onnx
 
-__all__ = ["register_skl2onnx", "to_codebook", "to_onnx"]
+__all__ = ["register_skl2onnx", "to_c", "to_codebook", "to_onnx"]

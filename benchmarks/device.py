@@ -1,0 +1,457 @@
+"""What a codebook costs on a microcontroller: flash, RAM and instructions per row on two Cortex-M cores.
+
+Each encoder is linked into a small program for the core, once with the encoder and once with an empty function in its
+place: the difference is what it costs, library routines included (soft floating point, memset). The very same program
+then runs under qemu, which counts instructions. It writes all codes, and they are compared with those of NumPy.
+
+Beside skbsq stand the nearest jobs of two generators of C, on the same thresholds: for each feature a decision tree
+whose leaves are the codes. They leave one byte per code; skbsq packs the row. Where they are not installed they are
+left out: pip install emlearn m2cgen
+
+Needs arm-none-eabi-gcc with newlib, and qemu-arm. On Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user
+"""
+
+import argparse
+import importlib.util
+import re
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.tree import DecisionTreeRegressor
+from tqdm import tqdm
+
+from benchmarks.command import CommandError, plain_errors, print_table
+from skbsq import Codebook
+from skbsq.export import to_c
+from skbsq.export._counts import first_counts_above, value_of
+
+TOOLS = {
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
+    "arm-none-eabi-size": "binutils-arm-none-eabi",
+    "arm-none-eabi-nm": "binutils-arm-none-eabi",
+    "qemu-arm": "qemu-user",
+}
+CORES = {
+    "cortex-m0plus": ("-mcpu=cortex-m0plus", "-mthumb"),
+    "cortex-m4": ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
+}
+LINK = ("-nostartfiles", "-static", "--specs=nano.specs", "-Wl,--gc-sections")
+OPTIMIZE = ("-Os", "-ffunction-sections", "-fdata-sections")
+# A core with the instructions of both, for which qemu runs a program without a system around it.
+EMULATOR = ("qemu-arm", "-cpu", "cortex-a15")
+
+# Features and bits of the codebooks.
+SIZES = [(8, 2), (8, 4), (20, 8), (81, 4)]
+# Rows: the cost of one is the difference, so that what is done once drops out.
+FEW, MANY = 4, 20
+# Rows whose codes are compared.
+COMPARED = 1000
+# Counts of a converter to a standard deviation.
+COUNTS = 4000
+
+# Reads rows from the standard input, writes what `encode` makes of each, and at last how deep its stack was. System
+# calls of Linux take the place of a board's input and output.
+HARNESS = """\
+#include "encoder.h"
+
+#define PAINTED 2048
+
+void encode(const value_t *x, uint8_t *out);
+
+/* One variable, so that no padding between several depends on the encoder. */
+static struct {
+    value_t x[VALUES];
+    uint32_t depth;
+    uint8_t out[OUT_BYTES];
+} io;
+
+static long call(long number, long a, const void *b, long c)
+{
+    register long r7 __asm__("r7") = number;
+    register long r0 __asm__("r0") = a;
+    register long r1 __asm__("r1") = (long)b;
+    register long r2 __asm__("r2") = c;
+    __asm__ volatile("svc 0" : "+r"(r0) : "r"(r7), "r"(r1), "r"(r2) : "memory");
+    return r0;
+}
+
+/* Paints the memory below the stack, encodes, and looks how much of the paint is gone. */
+static void __attribute__((noinline)) encode_on_paint(void)
+{
+    volatile uint8_t *top;
+    int i;
+    __asm__ volatile("mov %0, sp" : "=r"(top));
+    for (i = 1; i <= PAINTED; ++i)
+        top[-i] = 0x5A;
+    encode(io.x, io.out);
+    for (i = PAINTED; i > 0 && top[-i] == 0x5A; --i)
+        ;
+    io.depth = (uint32_t)i;
+}
+
+void _start(void)
+{
+    int first = 1;
+    while (call(3, 0, io.x, sizeof io.x) == (long)sizeof io.x) {
+        if (first)
+            encode_on_paint();
+        else
+            encode(io.x, io.out);
+        first = 0;
+        call(4, 1, io.out, sizeof io.out);
+    }
+    call(4, 1, &io.depth, 4);
+    call(1, 0, 0, 0);
+}
+"""
+
+EMPTY = """\
+#include "encoder.h"
+void encode(const value_t *x, uint8_t *out);
+void encode(const value_t *x, uint8_t *out) { (void)x; (void)out; }
+"""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """C that turns one row of values into bytes.
+
+    Parameters
+    ----------
+    name : str
+    value_type : str
+        C type of a value.
+    dtype : dtype
+        The same for NumPy.
+    source : str
+        Defines ``encode(const value_t *x, uint8_t *out)``.
+    n_values, out_bytes : int
+        Per row.
+    packed : bool
+        Whether it packs the codes; else there is a byte for each.
+    """
+
+    name: str
+    value_type: str
+    dtype: str
+    source: str
+    n_values: int
+    out_bytes: int
+    packed: bool
+
+
+@dataclass(frozen=True)
+class Job:
+    """A codebook, and the scale of the int16 counts that stand for its values."""
+
+    book: Codebook
+    scale: np.ndarray
+
+    @property
+    def n_features(self):
+        return self.book.n_features
+
+    @property
+    def row_bytes(self):
+        return (self.book.row_bits + 7) // 8
+
+    def rows(self, dtype, n):
+        """Random rows as an encoder reads them, counts where it reads integers; and what NumPy makes of them.
+
+        Rows after the first `MANY` are there to be compared: where values are floats, they are thresholds and their
+        neighbours.
+        """
+        z = np.random.default_rng(0).standard_normal((n, self.n_features))
+        counts = np.clip(np.rint(COUNTS * z), -32768, 32767).astype(np.int16)
+        values = value_of(counts, self.scale, 0.0)
+        if dtype == "i2":
+            return counts, self.book.encode(values)
+        for j, thresholds in enumerate(self.book.thresholds):
+            beside = [np.nextafter(thresholds, np.float32(end)) for end in (-np.inf, np.inf)]
+            values[MANY:, j] = np.resize(np.concatenate([thresholds, *beside]), max(0, n - MANY))
+        return values.astype(dtype), self.book.encode(values)
+
+
+def make_job(n_features, bits):
+    """Thresholds at the quantiles of random samples, so that no two features are alike, of several scales.
+
+    Examples
+    --------
+    >>> make_job(8, 2).book.row_bits
+    16
+    """
+    scale = 10.0 ** (np.arange(n_features) % 5 - 2) / COUNTS
+    sample = np.random.default_rng(1).standard_normal((1000, n_features)) * scale * COUNTS
+    shares = np.arange(1, 2**bits) / 2**bits
+    return Job(Codebook.from_thresholds(list(np.quantile(sample, shares, axis=0).T)), scale)
+
+
+# -- the encoders ----------------------------------------------------------------------------------------------------
+
+
+def ours(job):
+    """The header that `to_c` writes, for floats and for counts."""
+    for value_type, dtype, options in [
+        ("float", "f4", {}),
+        ("int16_t", "i2", {"scale": job.scale, "count_type": "int16"}),
+    ]:
+        text = to_c(job.book, "book", **options)
+        source = "\nvoid encode(const value_t *x, uint8_t *out) { (void)book_encode(x, out); }\n"
+        yield Encoder(
+            f"skbsq, {value_type}", value_type, dtype, text + source, job.n_features, job.row_bytes, packed=True
+        )
+
+
+def emlearn(job):
+    """Trees of emlearn, inlined: on floats, and on counts."""
+    import emlearn as package
+
+    for value_type, dtype in [("float", "f4"), ("int16_t", "i2")]:
+        trees = code_trees(job, on_counts=dtype == "i2")
+        source, calls = "", ""
+        for j, tree in enumerate(trees):
+            model = package.convert(tree, method="inline", dtype=value_type)
+            source += model.save(name=f"f{j}", format="c")
+            calls += f"    out[{j}] = (uint8_t)f{j}_predict(x + {j}, 1);\n"
+        yield _of_trees(f"emlearn, {value_type}", value_type, dtype, source, calls, job)
+
+
+def m2cgen(job):
+    """Trees of m2cgen, which reads doubles."""
+    from m2cgen import export_to_c
+
+    source, calls = "", ""
+    for j, tree in enumerate(code_trees(job)):
+        # Its functions are not declared beforehand, nor static.
+        source += export_to_c(tree, function_name=f"f{j}")
+        calls += f"    out[{j}] = (uint8_t)f{j}((double *)x + {j});\n"
+    yield _of_trees("m2cgen, double", "double", "f8", source, calls, job)
+
+
+RIVALS = {"emlearn": emlearn, "m2cgen": m2cgen}
+
+
+def _of_trees(name, value_type, dtype, source, calls, job):
+    source += f"\nvoid encode(const value_t *x, uint8_t *out)\n{{\n{calls}}}\n"
+    return Encoder(name, value_type, dtype, source, job.n_features, job.n_features, packed=False)
+
+
+def code_trees(job, *, on_counts=False):
+    """A tree per feature whose leaves are its codes.
+
+    It is fitted to the codes themselves, which gives it its shape, and then given the thresholds.
+    """
+    for thresholds, scale in zip(job.book.thresholds, job.scale, strict=True):
+        codes = np.arange(thresholds.size + 1)
+        tree = DecisionTreeRegressor(random_state=0).fit(codes[:, None], codes)
+        inner = tree.tree_.feature >= 0
+        # emlearn asks whether a count is less.
+        cuts = first_counts_above(thresholds, scale, 0.0, "int16") if on_counts else thresholds
+        tree.tree_.threshold[inner] = cuts[tree.tree_.threshold[inner].astype(int)]
+        yield tree
+
+
+# -- building and running --------------------------------------------------------------------------------------------
+
+
+def build(folder, core, encoder, source):
+    """Link the harness and the C of an encoder.
+
+    Parameters
+    ----------
+    folder : Path
+    core : str
+        Of `CORES`.
+    encoder : Encoder
+    source : str
+        Its own, or `EMPTY`.
+
+    Returns
+    -------
+    Path
+    """
+    folder.mkdir(parents=True)
+    (folder / "encoder.h").write_text(
+        f"#include <stdint.h>\ntypedef {encoder.value_type} value_t;\n"
+        f"#define VALUES {encoder.n_values}\n#define OUT_BYTES {encoder.out_bytes}\n"
+    )
+    (folder / "harness.c").write_text(HARNESS)
+    (folder / "encoder.c").write_text('#include "encoder.h"\n' + source)
+    program = folder / "program"
+    done = subprocess.run(
+        ["arm-none-eabi-gcc", *CORES[core], *OPTIMIZE, *LINK, "-o", program, "harness.c", "encoder.c"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CommandError(f"{encoder.name} does not compile for {core}:\n{done.stderr}")
+    return program
+
+
+def memory(program):
+    """Bytes of flash (code and constants) and of RAM (variables) of a program."""
+    sizes = _output("arm-none-eabi-size", program).splitlines()[1].split()
+    symbols = [line.split() for line in _output("arm-none-eabi-nm", "--print-size", program).splitlines()]
+    ram = sum(int(symbol[1], 16) for symbol in symbols if len(symbol) == 4 and symbol[2] in "bBdD")
+    return int(sizes[0]) + int(sizes[1]), ram
+
+
+def _output(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def _as_file(values):
+    """The values in a file: from a pipe, the harness might get half a row."""
+    with tempfile.TemporaryFile() as file:
+        file.write(values.tobytes())
+        file.seek(0)
+        yield file
+
+
+def run(program, values):
+    """Output of a program for rows of values."""
+    with _as_file(values) as file:
+        return subprocess.run([*EMULATOR, program], stdin=file, stdout=subprocess.PIPE, check=True).stdout
+
+
+def instructions(program, values):
+    """Instructions that a program takes for rows of values: qemu logs every one."""
+    command = [*EMULATOR, "-singlestep", "-d", "exec,nochain", program]
+    with (
+        _as_file(values) as file,
+        subprocess.Popen(command, stdin=file, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process,
+    ):
+        return sum(line.startswith(b"Trace") for line in process.stderr)
+
+
+def measure(job, core, encoder, folder):
+    """Measure one encoder on one core.
+
+    Parameters
+    ----------
+    job : Job
+    core : str
+        Of `CORES`.
+    encoder : Encoder
+    folder : Path
+        For what is built.
+
+    Returns
+    -------
+    dict
+        flash, ram and stack in bytes, instructions per row, out_bytes per row, and the share of codes that are NumPy's.
+    """
+    programs = [
+        build(folder / "with", core, encoder, encoder.source),
+        build(folder / "without", core, encoder, EMPTY),
+    ]
+    (flash, ram), (empty_flash, empty_ram) = map(memory, programs)
+    values, _ = job.rows(encoder.dtype, MANY)
+    per_row = [
+        (instructions(program, values) - instructions(program, values[:FEW])) / (MANY - FEW) for program in programs
+    ]
+    values, codes = job.rows(encoder.dtype, COMPARED)
+    output, empty_output = (run(program, values) for program in programs)
+    return {
+        "flash": flash - empty_flash,
+        "ram": ram - empty_ram,
+        "stack": int.from_bytes(output[-4:], "little") - int.from_bytes(empty_output[-4:], "little"),
+        "instructions": per_row[0] - per_row[1],
+        "out_bytes": encoder.out_bytes,
+        "exact": float((codes_in(job, encoder, output[:-4]) == codes).mean()),
+    }
+
+
+def codes_in(job, encoder, output):
+    """Codes in what an encoder wrote: an array of shape (n, d)."""
+    rows = np.frombuffer(output, np.uint8).reshape(-1, encoder.out_bytes)
+    if not encoder.packed:
+        return rows
+    bits = np.unpackbits(rows, axis=1, bitorder="little")
+    ends = np.cumsum(job.book.n_bits)
+    widths = zip(ends, job.book.n_bits, strict=True)
+    return np.stack([bits[:, end - width : end] @ (1 << np.arange(width)) for end, width in widths], axis=1)
+
+
+# -- the command -----------------------------------------------------------------------------------------------------
+
+
+def check_tools():
+    """Raise a `CommandError` that names the packages of what is absent."""
+    absent = [tool for tool in TOOLS if not shutil.which(tool)]
+    if absent:
+        packages = " ".join(dict.fromkeys(TOOLS[tool] for tool in absent))
+        raise CommandError(f"There is no {' and no '.join(absent)}. On Debian: apt install {packages}")
+
+
+def version_of(tool):
+    return re.search(r"\d+\.\d+\.\d+", _output(tool, "--version"))[0]
+
+
+def size(text):
+    """Argument type: features x bits."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= 1000 or not 1 <= int(match[2]) <= 8:
+        raise argparse.ArgumentTypeError(f"must be FEATURESxBITS, such as 20x8, with up to 8 bits, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def parse(argv):
+    """The arguments of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.device", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sizes", type=size, nargs="+", default=SIZES, metavar="DxB", help="features x bits (default: 8x2 ... 81x4)"
+    )
+    parser.add_argument("--cores", nargs="+", default=list(CORES), choices=CORES, metavar="CORE", help="of %(choices)s")
+    parser.add_argument(
+        "--output-dir", type=Path, default=Path("out"), metavar="DIR", help="of device.csv (default: %(default)s)"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    with plain_errors():
+        check_tools()
+        makers = [ours]
+        for package, rival in RIVALS.items():
+            if importlib.util.find_spec(package):
+                makers.append(rival)
+            else:
+                print(f"left out: {package}, which is not installed (pip install {package})")
+        rows = []
+        for n_features, bits in tqdm(arguments.sizes, desc="device", unit="codebook"):
+            job = make_job(n_features, bits)
+            for core in arguments.cores:
+                for encoder in (encoder for maker in makers for encoder in maker(job)):
+                    with tempfile.TemporaryDirectory() as folder:
+                        measured = measure(job, core, encoder, Path(folder))
+                    rows.append(
+                        {"features": n_features, "bits": bits, "core": core, "encoder": encoder.name} | measured
+                    )
+                    if encoder.packed and measured["exact"] != 1:
+                        raise CommandError(f"{encoder.name} gives other codes than NumPy on {core}: {rows[-1]}")
+    table = pd.DataFrame(rows)
+    table["gcc"] = version_of("arm-none-eabi-gcc")
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
+    table.to_csv(arguments.output_dir / "device.csv", index=False)
+    print_table(table)
+    print(
+        "flash, ram, stack, out_bytes: in bytes; instructions: per row, counted by qemu; exact: share of codes that are"
+    )
+    print("NumPy's; all with -Os")
+
+
+if __name__ == "__main__":
+    main()

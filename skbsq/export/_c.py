@@ -1,0 +1,347 @@
+"""A codebook as one C header. NumPy alone."""
+
+import json
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from skbsq.export import _c_text as c
+from skbsq.export._counts import check_counts, first_counts_above
+from skbsq.export._fold import to_codebook
+
+# Up to this many thresholds, passing them one by one takes fewer instructions than halving, on a Cortex-M0+ and M4.
+_MAX_PASSED = 7
+
+_IDENTIFIER = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
+_KEYWORD = re.compile(
+    # C11
+    "auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|register|"
+    "restrict|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while|"
+    # C++20
+    "alignas|alignof|and|and_eq|asm|bitand|bitor|bool|catch|char8_t|char16_t|char32_t|class|co_await|co_return|"
+    "co_yield|compl|concept|consteval|constexpr|constinit|const_cast|decltype|delete|dynamic_cast|explicit|export|"
+    "false|friend|mutable|namespace|new|noexcept|not|not_eq|nullptr|operator|or|or_eq|private|protected|public|"
+    "reinterpret_cast|requires|static_assert|static_cast|template|this|thread_local|throw|true|try|typeid|typename|"
+    "using|virtual|wchar_t|xor|xor_eq"
+)
+
+
+def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_count=None, dtype="float32"):
+    """Write an encoder as a C header.
+
+    One self-contained file, C99 and C++11: constant tables, and functions that turn floats, or the counts of an
+    analog-to-digital converter, into the codes of `Codebook.encode`, packed rows and messages. Nothing but
+    ``stdint.h`` and ``string.h`` is included; nothing is allocated, and no floating-point arithmetic is done.
+
+    Parameters
+    ----------
+    fitted : Codebook, fitted quantizer, predictor or Pipeline that ends in one
+        The steps before are folded into the thresholds, see `to_codebook`.
+    name : str
+        What every name in the header begins with, in capitals where it is a constant. Letters, digits and single
+        underscores between them.
+    scale : float or array-like of shape (d,), default=None
+        Makes the functions take integer counts. A count means the value
+        ``float32(float64(count) * scale + offset)``, in the units of the codebook. Positive. None: they take floats.
+    offset : float or array-like of shape (d,), default=None
+        The value of count 0. None: 0.
+    count_type : {"uint8", "int8", "uint16", "int16", "int32"}, default=None
+        C type of a count, with ``_t`` behind it. None: "uint16".
+    missing_count : int, default=None
+        The count that stands for a missing value in every feature, as NaN does among floats. None: there is none.
+    dtype : {"float32", "float64"}, default="float32"
+        In which the scalers of a pipeline are to round, see `to_codebook`.
+
+    Returns
+    -------
+    str
+        The header, in ASCII.
+
+    Raises
+    ------
+    ValueError
+        For a name that is no identifier, a scale, offset or count that does not fit, and where `to_codebook` refuses.
+
+    Notes
+    -----
+    With the name ``sensor`` the header holds:
+
+    - ``int sensor_encode(const float *x, uint8_t *row)``: d values to a packed row. Returns 0; or, under
+      ``missing="error"``, the number (from 1) of the first feature that is NaN, with a row of zeros.
+    - ``int sensor_put(uint8_t *row, uint32_t feature, float value)``: the same for one feature at a time, in any order,
+      into a row that starts as zeros. Returns 0; feature + 1 where the value is refused; -1 where there is no
+      such feature.
+    - ``size_t sensor_message_begin(uint8_t *message, uint32_t n_rows)`` and ``sensor_message_end`` (the same
+      parameters): header and CRC around rows that stand one behind the other. Both return a size in bytes.
+    - ``uint32_t sensor_crc(uint32_t crc, const uint8_t *data, size_t size)`` and ``sensor_write_u32``: for a message
+      that is sent in pieces.
+    - ``SENSOR_FEATURES``, ``SENSOR_ROW_BITS``, ``SENSOR_ROW_BYTES``, ``SENSOR_HEADER_BYTES``,
+      ``SENSOR_MESSAGE_BYTES(n)``, ``sensor_fingerprint``; ``SENSOR_FEATURE_<feature>`` where features have names.
+
+    A feature of 0 bits is not sent and need not be measured: the C never looks at it. There a NaN is no error, other
+    than in `Codebook.encode`.
+
+    The thresholds are the bits of the float32, turned into integers in the same order, with the exact value in a
+    comment: C++11 has no hexadecimal floats, and comparing integers needs no FPU and does not depend on compiler
+    options such as ``-ffast-math``, nor on how denormal numbers are treated.
+
+    Examples
+    --------
+    >>> from skbsq import Codebook
+    >>> from skbsq.export import to_c
+    >>> book = Codebook.from_thresholds([[18.5, 25.0], [0.0]], feature_names=["temperature", "wind"])
+    >>> print(to_c(book, "hut"))  # doctest: +ELLIPSIS
+    /* Codebook ... as C: floats to codes, packed rows and messages.
+    ...
+    static const int32_t hut_thresholds[] = {
+        /* 0 "temperature" */
+        1100218368, /* 0x1.28p+4 = 18.5 */
+        1103626240, /* 0x1.9p+4 = 25.0 */
+        /* 1 "wind" */
+        0, /* 0x0p+0 = 0.0 */
+    };
+    ...
+    >>> "#define HUT_ROW_BYTES 1" in to_c(book, "hut", scale=0.1, offset=[-40, 0], count_type="int16")
+    True
+    """
+    codebook = to_codebook(fitted, dtype=dtype)
+    _check_name(name)
+    if scale is not None:
+        source = _counts(codebook, *check_counts(codebook, scale, offset, count_type or "uint16", missing_count))
+    elif offset is None and count_type is None and missing_count is None:
+        source = _floats(codebook)
+    else:
+        raise ValueError("offset, count_type and missing_count are about counts: they need a scale.")
+    parts = [
+        _title(codebook, name, source),
+        c.with_prefix(_constants(codebook, source), name),
+        _feature_numbers(codebook, name),
+        c.with_prefix(_tables(codebook, source) + _functions(codebook, source) + c.MESSAGE, name),
+        "\n#endif\n",
+    ]
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What the C reads, and how it compares that."""
+
+    type: str  # of a value
+    key_type: str  # of the table
+    keys: list  # per feature, integers in increasing order
+    notes: list  # per feature, a comment on each key
+    below: str  # C: what a key of the table is where the value lies above its threshold
+    is_missing: str | None  # C expression; None where nothing is ever missing
+    what_is_missing: str  # the same in words
+    meaning: str  # of a value, in words
+    missing_count: int | None = None
+
+
+def _floats(codebook):
+    keys, notes = [], []
+    for thresholds in codebook.thresholds:
+        bits = thresholds.view(np.int32).astype(np.int64)
+        # What is left of a negative float's bits without its sign is its magnitude.
+        keys.append(np.where(bits < 0, -(bits & 0x7FFFFFFF), bits).tolist())
+        notes.append([_exact(t) for t in thresholds])
+    return _Source(
+        type="float",
+        key_type="int32_t",
+        keys=keys,
+        notes=notes,
+        below="< key",
+        is_missing=c.FLOAT_IS_MISSING,
+        what_is_missing="NaN",
+        meaning="float",
+    )
+
+
+def _counts(codebook, scale, offset, count_type, missing_count):
+    keys, notes = [], []
+    for thresholds, a, b in zip(codebook.thresholds, scale.tolist(), offset.tolist(), strict=True):
+        first = first_counts_above(thresholds, a, b, count_type)
+        # No count lies above the rest.
+        keys.append(first[first <= np.iinfo(count_type).max].tolist())
+        notes.append([f"above {_exact(t)}" for t in thresholds])
+    return _Source(
+        type=f"{count_type}_t",
+        key_type=f"{count_type}_t",
+        keys=keys,
+        notes=notes,
+        below="<= value",
+        is_missing=None if missing_count is None else c.COUNT_IS_MISSING,
+        what_is_missing="NAME_MISSING_COUNT",
+        meaning="count",
+        missing_count=missing_count,
+    )
+
+
+# -- parts of the header ---------------------------------------------------------------------------------------------
+
+
+def _title(codebook, name, source):
+    from skbsq import __version__
+
+    fingerprint = codebook.fingerprint.hex()
+    lines = [
+        f"Codebook {fingerprint} as C: {source.meaning}s to codes, packed rows and messages.",
+        f"Written by skbsq {__version__} (message format 1): change the codebook, not this file.",
+        "",
+        "Feature, name, bits, levels:" if codebook.feature_names else "Feature, bits, levels:",
+    ]
+    for j, (bits, levels) in enumerate(zip(codebook.n_bits.tolist(), codebook.n_levels.tolist(), strict=True)):
+        lines.append(f"{_feature(codebook, j)}, {bits}, {levels}" + ", not sent" * (bits == 0))
+    comment = "\n   ".join(lines).replace("   \n", "\n")
+    guard = f"SKBSQ_{name}_{fingerprint}_{source.meaning}_H"
+    return f"/* {comment} */\n\n#ifndef {guard}\n#define {guard}\n\n{c.INCLUDES}\n"
+
+
+def _constants(codebook, source):
+    text = c.SIZES.format(
+        features=codebook.n_features, row_bits=codebook.row_bits, row_bytes=(codebook.row_bits + 7) // 8
+    )
+    if source.missing_count is not None:
+        text += f"#define NAME_MISSING_COUNT ({_integer(source.missing_count)})\n"
+    if source.type == "float":
+        text += c.FLOAT_CHECK
+    return text
+
+
+def _feature_numbers(codebook, name):
+    if codebook.feature_names is None:
+        return ""
+    prefix = f"{name.upper()}_FEATURE_"
+    lines = [f"    {prefix}{constant} = {j}" for j, constant in enumerate(_identifiers(codebook.feature_names))]
+    return "\nenum {\n" + ",\n".join(lines) + "\n};\n"
+
+
+def _tables(codebook, source):
+    fingerprint = ", ".join(f"0x{byte:02x}" for byte in codebook.fingerprint)
+    text = f"\nstatic const uint8_t name_fingerprint[8] = {{{fingerprint}}};\n"
+
+    about = {
+        "float": "The thresholds: bits of float32 in an integer order. A code counts those below the value.",
+        "count": "For each threshold the first count whose value lies above it. A code counts those up to the count.",
+    }
+    text += f"\n/* {about[source.meaning]} */\nstatic const {source.key_type} name_thresholds[] = {{\n"
+    for j, (keys, notes) in enumerate(zip(source.keys, source.notes, strict=True)):
+        text += f"    /* {_feature(codebook, j)} */\n"
+        text += "".join(
+            f"    {_integer(key)}, /* {note} */\n" for key, note in zip(keys, notes[: len(keys)], strict=True)
+        )
+    if not any(source.keys):
+        text += "    0 /* none: an array must not be empty */\n"
+    text += "};\n\n/* Feature j owns the thresholds, and the bits of a row, from entry j up to entry j + 1. */\n"
+    text += _array("name_offsets", _running([len(keys) for keys in source.keys]))
+    text += _array("name_bits", _running(codebook.n_bits.tolist()))
+    return text
+
+
+def _functions(codebook, source):
+    refuses = source.is_missing is not None and codebook.missing == "error"
+    unsent = not codebook.n_bits.all()
+    what = source.what_is_missing
+
+    table, missing = "", ""
+    if source.is_missing is not None:
+        table, code = ("", c.REFUSED) if refuses else _missing_codes(codebook, source)
+        missing = c.MISSING.format(is_missing=source.is_missing, code=code)
+    search = c.PASS if max(map(len, source.keys)) <= _MAX_PASSED else c.HALVE
+    code = c.CODE.format(
+        type=source.type,
+        refusal=f"; {c.REFUSED} where it is {what}" * refuses,
+        key=c.FLOAT_KEY if source.type == "float" else "",
+        missing=missing,
+        search=search.format(below=source.below),
+    )
+    put = c.PUT.format(
+        type=source.type,
+        refusal=f", or feature + 1 where it is {what}" * refuses,
+        unsent=c.PUT_UNSENT * (unsent and refuses),
+        refuse=c.PUT_REFUSE * refuses,
+    )
+    encode = c.ENCODE.format(
+        type=source.type,
+        refusal=f", or the number, from 1,\n   of the first feature that is {what}; the row then is all zeros"
+        * refuses,
+        unsent=c.ENCODE_UNSENT * unsent,
+        refuse=c.ENCODE_REFUSE * refuses,
+    )
+    return table + code + put + encode
+
+
+def _missing_codes(codebook, source):
+    """The C of a table where one is needed, and the expression of a missing value's code."""
+    codes = [
+        t.size + 1 if has_missing else 0
+        for t, has_missing in zip(codebook.thresholds, codebook.has_missing.tolist(), strict=True)
+    ]
+    sent = codebook.n_bits.tolist()
+    if all(code == len(keys) + 1 or not bits for code, keys, bits in zip(codes, source.keys, sent, strict=True)):
+        return "", "end - begin + 1"
+    return _array("name_missing_codes", codes), "name_missing_codes[feature]"
+
+
+# -- names and numbers -----------------------------------------------------------------------------------------------
+
+
+def _check_name(name):
+    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
+        raise ValueError(
+            f"name must be a C identifier of ASCII letters, digits and single underscores between them, got {name!r}."
+        )
+    if _KEYWORD.fullmatch(name):
+        raise ValueError(f"name must not be a keyword of C or C++, got {name!r}.")
+
+
+def _identifiers(names):
+    """What is left of names as ends of identifiers, each once.
+
+    Examples
+    --------
+    >>> _identifiers(["wind", "t (C)", "t [C]", "t_C_1", "%"])
+    ['wind', 't_C_1', 't_C_2', 't_C_1_3', '4']
+    """
+    plain = [re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") for name in names]
+    unique: dict = {}
+    for j, identifier in enumerate(plain):
+        if not identifier or plain.count(identifier) > 1:
+            identifier = f"{identifier}_{j}".strip("_")
+        while identifier in unique:
+            identifier += f"_{j}"
+        unique[identifier] = j
+    return list(unique)
+
+
+def _feature(codebook, j):
+    """Number and name of a feature, for a comment."""
+    if codebook.feature_names is None:
+        return str(j)
+    text = json.dumps(codebook.feature_names[j])  # ASCII, one line
+    # Nothing that begins or ends a comment, and no trigraph.
+    for before, after in [(r"\*", "/"), ("/", r"\*"), (r"\?", r"\?")]:
+        text = re.sub(f"({before})(?={after})", r"\1 ", text)
+    return f"{j} {text}"
+
+
+def _running(sizes):
+    return np.concatenate([[0], np.cumsum(sizes)]).tolist()
+
+
+def _array(name, values):
+    """A table of unsigned integers, of the smallest type that holds them."""
+    bits = next(bits for bits in (8, 16, 32) if max(values) < 2**bits)
+    lines = [", ".join(map(str, values[start : start + 16])) for start in range(0, len(values), 16)]
+    text = ",\n    ".join(lines)
+    return f"static const uint{bits}_t {name}[] = {{\n    {text}}};\n"
+
+
+def _integer(value):
+    # In C, -2147483648 is the negative of a number that is no int.
+    return str(value) if value > -(2**31) else f"{value + 1} - 1"
+
+
+def _exact(threshold):
+    """A float32 in full, and in short."""
+    return f"{re.sub('[.]?0*p', 'p', float(threshold).hex())} = {threshold!s}"

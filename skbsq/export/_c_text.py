@@ -1,0 +1,204 @@
+"""The C that does not depend on a codebook's numbers: plain C with `name_` and `NAME_` where the prefix goes.
+
+It is C99 and C++11 alike: no hexadecimal floats (C++ has them from C++17 on), a cast where a type gets narrower. Ints
+may have 16 bits.
+"""
+
+import re
+
+_PREFIX = re.compile(r"\b(?:name|NAME)_")
+
+
+def with_prefix(text, name):
+    """Put a prefix for `name_`, in capitals for `NAME_`.
+
+    Examples
+    --------
+    >>> with_prefix("name_put(row, NAME_ROW_BYTES)", "Hut")
+    'Hut_put(row, HUT_ROW_BYTES)'
+    """
+    return _PREFIX.sub(lambda match: f"{name}_" if match[0] == "name_" else f"{name.upper()}_", text)
+
+
+INCLUDES = """\
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+"""
+
+SIZES = """\
+#define NAME_FEATURES {features}
+#define NAME_ROW_BITS {row_bits}
+#define NAME_ROW_BYTES {row_bytes}
+/* Of a message: the bytes before its rows, and those of n rows in all. */
+#define NAME_HEADER_BYTES 18
+#define NAME_MESSAGE_BYTES(n) ((size_t)22 + (size_t)(n) * {row_bytes})
+"""
+
+FLOAT_CHECK = """
+/* Refuses to compile where float is not an IEEE 754 binary32. */
+typedef char name_float_has_32_bits[sizeof(float) == 4 ? 1 : -1];
+"""
+
+# -- codes -----------------------------------------------------------------------------------------------------------
+
+CODE = """
+/* The code of a value{refusal}. */
+static inline uint32_t name_code(uint32_t feature, {type} value)
+{{
+    const uint32_t begin = name_offsets[feature];
+    uint32_t k = begin, end = name_offsets[feature + 1];
+{key}\
+{missing}\
+{search}\
+    return k - begin;
+}}
+"""
+
+# The local copy is what lets a compiler drop the memcpy: it knows how a float is aligned, but not what x points at.
+FLOAT_KEY = """\
+    /* Integers in the order of the floats, -0.0 and 0.0 being one: no FPU is asked, and none can round or flush. */
+    uint32_t bits;
+    int32_t magnitude, key;
+    memcpy(&bits, &value, sizeof bits);
+    magnitude = (int32_t)(bits & 0x7FFFFFFFu);
+    key = bits >> 31 ? -magnitude : magnitude;
+"""
+FLOAT_IS_MISSING = "magnitude > 0x7F800000"
+
+COUNT_IS_MISSING = "value == NAME_MISSING_COUNT"
+
+MISSING = """\
+    if ({is_missing})
+        return {code};
+"""
+REFUSED = "0xFFFFFFFFu"
+
+# The thresholds that lie below: few of them are passed one by one, many are halved.
+PASS = """\
+    while (k < end && name_thresholds[k] {below})
+        ++k;
+"""
+HALVE = """\
+    while (k < end) {{
+        const uint32_t middle = k + (end - k) / 2;
+        if (name_thresholds[middle] {below})
+            k = middle + 1;
+        else
+            end = middle;
+    }}
+"""
+
+PUT = """
+/* Quantizes one feature, numbered from 0, into a row that was all zero bytes at first: in any order, and as often as
+   there is a new value. Returns 0, or -1 where there is no such feature{refusal}; the row then is as it was. */
+static inline int name_put(uint8_t *row, uint32_t feature, {type} value)
+{{
+    uint32_t code, at, mask;
+    if (feature >= NAME_FEATURES)
+        return -1;
+{unsent}\
+    code = name_code(feature, value);
+{refuse}\
+    at = name_bits[feature];
+    mask = (((uint32_t)1 << (name_bits[feature + 1] - at)) - 1) << (at & 7u);
+    code <<= at & 7u;
+    for (row += at >> 3; mask != 0; ++row) {{
+        *row = (uint8_t)((*row & ~mask) | code);
+        code >>= 8;
+        mask >>= 8;
+    }}
+    return 0;
+}}
+"""
+PUT_UNSENT = """\
+    if (name_bits[feature] == name_bits[feature + 1])
+        return 0; /* a feature of 0 bits */
+"""
+PUT_REFUSE = """\
+    if (code == 0xFFFFFFFFu)
+        return (int)(feature + 1);
+"""
+
+ENCODE = """
+/* Quantizes all features into a packed row of NAME_ROW_BYTES. Returns 0{refusal}. */
+static inline int name_encode(const {type} *x, uint8_t *row)
+{{
+    uint8_t *to = row;
+    uint32_t feature, waiting = 0, n_waiting = 0;
+    for (feature = 0; feature < NAME_FEATURES; ++feature) {{
+        const uint32_t n_bits = (uint32_t)name_bits[feature + 1] - name_bits[feature];
+        uint32_t code;
+{unsent}\
+        code = name_code(feature, x[feature]);
+{refuse}\
+        waiting |= code << n_waiting;
+        for (n_waiting += n_bits; n_waiting >= 8; n_waiting -= 8) {{
+            *to++ = (uint8_t)(waiting & 0xFFu);
+            waiting >>= 8;
+        }}
+    }}
+    if (n_waiting > 0)
+        *to = (uint8_t)waiting;
+    return 0;
+}}
+"""
+ENCODE_UNSENT = """\
+        if (n_bits == 0)
+            continue;
+"""
+ENCODE_REFUSE = """\
+        if (code == 0xFFFFFFFFu) {
+            memset(row, 0, NAME_ROW_BYTES);
+            return (int)(feature + 1);
+        }
+"""
+
+# -- messages --------------------------------------------------------------------------------------------------------
+
+MESSAGE = """
+/* CRC-32 of zlib, in pieces: 0 before the first, then what the last call returned. */
+static inline uint32_t name_crc(uint32_t crc, const uint8_t *data, size_t size)
+{
+    static const uint32_t table[16] = {
+        0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
+        0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu, 0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
+    crc = ~crc;
+    for (; size > 0; --size) {
+        crc ^= *data++;
+        crc = (crc >> 4) ^ table[crc & 15u];
+        crc = (crc >> 4) ^ table[crc & 15u];
+    }
+    return ~crc;
+}
+
+/* Writes 4 bytes, the lowest first: so a CRC ends a message that is sent in pieces. */
+static inline void name_write_u32(uint8_t *bytes, uint32_t value)
+{
+    int i;
+    for (i = 0; i < 4; ++i) {
+        bytes[i] = (uint8_t)(value & 0xFFu);
+        value >>= 8;
+    }
+}
+
+/* Writes the header of a message of n_rows rows. Returns its size, NAME_HEADER_BYTES: the rows stand behind it. */
+static inline size_t name_message_begin(uint8_t *message, uint32_t n_rows)
+{
+    static const uint8_t start[6] = {'S', 'B', 'S', 'Q', 1, 0};
+    memcpy(message, start, 6);
+    memcpy(message + 6, name_fingerprint, 8);
+    name_write_u32(message + 14, n_rows);
+    return NAME_HEADER_BYTES;
+}
+
+/* Ends a message after the n_rows rows that stand in it, which may differ from what the header said so far: sets their
+   number there and writes the CRC behind them. Returns the size of the message, NAME_MESSAGE_BYTES(n_rows). */
+static inline size_t name_message_end(uint8_t *message, uint32_t n_rows)
+{
+    const size_t size = NAME_MESSAGE_BYTES(n_rows) - 4;
+    name_write_u32(message + 14, n_rows);
+    name_write_u32(message + size, name_crc(0, message, size));
+    return size + 4;
+}
+"""

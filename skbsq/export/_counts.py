@@ -1,0 +1,93 @@
+"""What the counts of an analog-to-digital converter mean, and where they pass a threshold. NumPy alone."""
+
+from numbers import Integral
+
+import numpy as np
+
+from skbsq._checks import label
+from skbsq._encode import as_float32
+
+COUNT_TYPES = ("uint8", "int8", "uint16", "int16", "int32")
+
+
+def check_counts(codebook, scale, offset, count_type, missing_count):
+    """Return what says how counts are read, as arrays with an entry per feature.
+
+    Returns
+    -------
+    scale, offset : ndarray of float64 of shape (d,)
+    count_type : str
+    missing_count : int or None
+    """
+    scale = _per_feature(scale, "scale", codebook)
+    if not (scale > 0).all():
+        j = int(np.argmin(scale > 0))
+        raise ValueError(
+            f"scale must be positive, got {scale[j]} for {label(codebook.feature_names, j)}. Where the value falls as "
+            "the count rises, let the device turn the count round (e.g. 4095 - count) and give the scale of that."
+        )
+    offset = _per_feature(0.0 if offset is None else offset, "offset", codebook)
+    if count_type not in COUNT_TYPES:
+        raise ValueError(f"count_type must be one of {list(COUNT_TYPES)}, got {count_type!r}.")
+    if missing_count is not None:
+        info = np.iinfo(count_type)
+        if (
+            isinstance(missing_count, bool)
+            or not isinstance(missing_count, Integral)
+            or not info.min <= missing_count <= info.max
+        ):
+            raise ValueError(
+                f"missing_count must be an integer from {info.min} to {info.max} ({count_type}), got {missing_count!r}."
+            )
+        missing_count = int(missing_count)
+    return scale, offset, count_type, missing_count
+
+
+def _per_feature(values, what, codebook):
+    raw = np.asarray(values)
+    if raw.ndim > 1 or raw.dtype.kind not in "fiu" or raw.size != (codebook.n_features if raw.ndim else 1):
+        raise ValueError(f"{what} must be a number, or {codebook.n_features} of them, one per feature, got {values!r}.")
+    values = np.broadcast_to(raw.astype(np.float64), codebook.n_features)
+    if not np.isfinite(values).all():
+        j = int(np.argmin(np.isfinite(values)))
+        raise ValueError(f"{what} must be finite, got {values[j]} for {label(codebook.feature_names, j)}.")
+    return values
+
+
+def value_of(counts, scale, offset):
+    """The value of counts: float64 arithmetic, then float32."""
+    with np.errstate(over="ignore"):
+        return as_float32(counts.astype(np.float64) * scale + offset)
+
+
+def first_counts_above(thresholds, scale, offset, count_type):
+    """The smallest count of a type whose value lies above each threshold; one more than the largest where none does.
+
+    The value never falls as the count rises, since each step rounds monotonically: so halving finds it exactly.
+
+    Parameters
+    ----------
+    thresholds : ndarray of float32
+    scale, offset : float
+    count_type : str
+
+    Returns
+    -------
+    ndarray of int64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> first_counts_above(np.float32([-1, 0, 0.5, 1000]), 0.25, 0, "uint8")
+    array([  0,   1,   3, 256])
+    """
+    info = np.iinfo(count_type)
+    first = np.full(thresholds.size, int(info.min))
+    end = np.full(thresholds.size, int(info.max) + 1)
+    while (first < end).any():
+        middle = (first + end) // 2
+        # What is found stays: there `middle` is `end`, be the value above or not.
+        above = (value_of(middle, scale, offset) > thresholds) | (first == end)
+        end = np.where(above, middle, end)
+        first = np.where(above, first, middle + 1)
+    return first

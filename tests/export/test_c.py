@@ -1,0 +1,333 @@
+"""The C gives the codes, rows and messages of the codebook: compiled, run and compared to the last bit."""
+
+import platform
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from skbsq import Codebook, QuantileQuantizer
+from skbsq.export import to_c, to_codebook
+from tests import reference
+from tests.export import driver
+from tests.strategies import neighbours
+
+NANS = np.uint32([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF]).view(np.float32)
+FLAVOURS = [
+    pytest.param((compiler, *flags), id=f"{compiler}-{name}")
+    for compiler in driver.COMPILERS
+    for name, flags in driver.FLAVOURS.items()
+] or [pytest.param(None, marks=pytest.mark.skip(reason="there is neither gcc nor clang"))]
+
+
+def random_floats(rng, n):
+    """Any float but NaN and the infinities; half of them of everyday size."""
+    bits = rng.integers(0, 2**32, n, dtype=np.uint32).view(np.float32)
+    everyday = (100 * rng.standard_normal(n)).astype(np.float32)
+    return np.where(np.isfinite(bits) & (rng.random(n) < 0.5), bits, everyday)
+
+
+def random_codebook(rng):
+    thresholds = [random_floats(rng, rng.choice([0, 1, 2, 3, 6, 15, 300])) for _ in range(rng.integers(1, 7))]
+    missing = rng.choice(["error", "code"])
+    has_missing = rng.random(len(thresholds)) < 0.5 if missing == "code" and rng.random() < 0.5 else None
+    return Codebook.from_thresholds(thresholds, missing=missing, has_missing=has_missing)
+
+
+def codebooks():
+    """Codebooks by name: the corners, and random ones."""
+    rng = np.random.default_rng(0)
+    denormals = np.float32([-1e-40, -1e-45, 0, 1e-45, 1e-40, 1.17549435e-38])
+    largest = np.finfo(np.float32).max
+    books = {
+        "nothing": Codebook.from_thresholds([[], []]),
+        "one_bit": Codebook.from_thresholds([[0.0]]),
+        "indicator": Codebook.from_thresholds([[], [1.0]], missing="code", has_missing=[True, False]),
+        "denormals": Codebook.from_thresholds([denormals, denormals[:1]], missing="code"),
+        "ends": Codebook.from_thresholds([[-largest, largest], [np.nextafter(largest, np.float32(0))]]),
+        "unsent": Codebook.from_thresholds([[], [1.0, 2.0], [], [3.0]]),
+        "wide": Codebook.from_thresholds([rng.standard_normal(2**16 - 1), [0.5], rng.standard_normal(2**16 - 2)]),
+        "many": Codebook.from_thresholds(list(rng.standard_normal((81, 15))), missing="code"),
+        "widths": Codebook.from_thresholds([rng.standard_normal(2**b - 1) for b in range(13)]),
+        "names": Codebook.from_thresholds(
+            [[0.0]] * 8, feature_names=["*/", "/*/", "??/\n#error", "\\", "a", "A", "grad \N{DEGREE SIGN}C", "\ud800"]
+        ),
+    }
+    return books | {f"random{i}": random_codebook(rng) for i in range(6)}
+
+
+BOOKS = codebooks()
+
+
+def values_for(book, rng):
+    """Rows in which every feature meets its thresholds and their neighbours, odd floats, and NaN now and then."""
+    columns = [np.concatenate([neighbours(t), random_floats(rng, 50)]) for t in book.thresholds]
+    n = max(column.size for column in columns)
+    X = np.stack([rng.permutation(np.resize(column, n)) for column in columns], axis=1)
+    holes = rng.random(X.shape) < 0.2 / book.n_features
+    X[holes] = rng.choice(NANS, holes.sum())
+    return X
+
+
+def pack(book, codes):
+    """Packed rows of many codes at once."""
+    bits = [codes[:, [j]] >> np.arange(width) & 1 for j, width in enumerate(book.n_bits.tolist())]
+    return np.packbits(np.concatenate(bits, axis=1).astype(np.uint8), axis=1, bitorder="little")
+
+
+def expected(book, X):
+    """What the C is to refuse and to write: NaN is refused only where it would be sent."""
+    refused = np.zeros(len(X), dtype=np.int32)
+    if book.missing == "error":
+        nan = np.isnan(X) & (book.n_bits > 0)
+        refused[:] = np.where(nan.any(axis=1), nan.argmax(axis=1) + 1, 0)
+    X = np.where(np.isnan(X), np.float32(0.0 if book.missing == "error" else np.nan), X)  # no signalling NaN either
+    rows = pack(book, book.encode(X))
+    rows[refused > 0] = 0
+    return refused, rows
+
+
+def test_pack_equals_reference():
+    rng = np.random.default_rng(1)
+    for book in BOOKS.values():
+        codes = rng.integers(0, book.n_levels, (20, book.n_features))
+        packed = [row.tobytes() for row in pack(book, codes)]
+        assert packed == [reference.pack_row(row, book.n_bits) for row in codes.tolist()]
+
+
+@cache
+def headers():
+    return {name: to_c(book, name) for name, book in BOOKS.items()}
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def program(request, tmp_path_factory):
+    return driver.build(tmp_path_factory.mktemp("c"), headers(), dict.fromkeys(BOOKS, "float"), request.param)
+
+
+def test_rows_equal_the_codebook(program):
+    rng = np.random.default_rng(2)
+    for name, book in BOOKS.items():
+        X = values_for(book, rng)
+        refused, packed = expected(book, X)
+        encode, put = driver.rows(program, name, X, packed.shape[1])
+        assert (encode["refused"] == refused).all(), name
+        assert (encode["row"] == packed).all(), name
+        assert (put["refused"] == refused).all(), name
+        assert (put["row"] == packed)[refused == 0].all(), name
+
+
+def test_fast_math_flushes_denormals(program, request):
+    """The floats are compared under the very treatment of denormals that breaks comparisons of floats."""
+    flushes = subprocess.run([program, "flushes"], check=False).returncode == 0
+    fast_math = "fast-math" in request.node.name
+    if fast_math and platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("only on x86 is it known how to ask for it")
+    assert flushes == fast_math
+
+
+def test_messages_equal_the_reference(program):
+    rng = np.random.default_rng(3)
+    for name in ("nothing", "unsent", "many", "random0"):
+        book = BOOKS[name]
+        for n in (0, 1, 5):
+            X = rng.standard_normal((n, book.n_features), dtype=np.float32)
+            message = reference.message(book, book.encode(X).tolist())
+            assert driver.run(program, name, "message", X) == message
+            assert driver.run(program, name, "stream", X) == message
+
+
+@pytest.mark.skipif(not driver.COMPILERS, reason="there is neither gcc nor clang")
+def test_a_million_values(tmp_path):
+    rng = np.random.default_rng(4)
+    book = Codebook.from_thresholds([rng.standard_normal(n) for n in (1, 3, 7, 15, 63, 255, 1000, 60_000)])
+    program = driver.build(
+        tmp_path, {"big": to_c(book, "big")}, {"big": "float"}, (driver.COMPILERS[0], *driver.FLAVOURS["c99"])
+    )
+    X = rng.standard_normal((125_000, 8), dtype=np.float32)
+    encode, _ = driver.rows(program, "big", X, (book.row_bits + 7) // 8)
+    assert not encode["refused"].any()
+    assert (encode["row"] == pack(book, book.encode(X))).all()
+
+
+# -- counts ----------------------------------------------------------------------------------------------------------
+
+
+def count_cases():
+    rng = np.random.default_rng(5)
+    thresholds = [[], [-1e30, 0, 18.5, 1e30], rng.normal(0, 30, 3), rng.normal(0, 30, 200), [100.0]]
+    cases = {}
+    for count_type, scale, missing, missing_count in [
+        ("uint8", 0.5, "code", 77),
+        ("int8", 0.7, "error", -128),
+        ("uint16", 1e-3, "error", None),
+        ("uint16", 1e-3, "code", 65535),
+        ("int16", 2e-3, "error", 0),
+        ("int32", 3e-8, "code", None),
+    ]:
+        options = {
+            "scale": scale * np.arange(1, 6),
+            "offset": [0, -20.5, 3, -30, 0],
+            "count_type": count_type,
+            "missing_count": missing_count,
+        }
+        book = Codebook.from_thresholds(thresholds, missing=missing)
+        cases[f"{count_type}_{missing}"] = book, options
+    return cases
+
+
+COUNT_CASES = count_cases()
+
+
+def count_texts():
+    return {name: to_c(book, name, **options) for name, (book, options) in COUNT_CASES.items()}
+
+
+def count_types():
+    return {name: f"{options['count_type']}_t" for name, (_, options) in COUNT_CASES.items()}
+
+
+def count_rows(name):
+    """Rows in which every feature meets every count, in an order of its own, with what is `expected` of them."""
+    book, options = COUNT_CASES[name]
+    info = np.iinfo(options["count_type"])
+    if info.bits <= 16:
+        counts = np.arange(info.min, info.max + 1)
+    else:
+        ends = [info.min, info.min + 1, -1, 0, 1, 77, info.max - 1, info.max]
+        counts = np.concatenate([ends, np.random.default_rng(6).integers(info.min, info.max, 10_000)])
+    counts = np.stack([np.roll(counts, 1000 * j) for j in range(book.n_features)], axis=1).astype(info.dtype)
+    X = (counts.astype(np.float64) * options["scale"] + np.float64(options["offset"])).astype(np.float32)
+    if options["missing_count"] is not None:
+        X[counts == options["missing_count"]] = np.nan
+    return counts, *expected(book, X)
+
+
+@pytest.fixture(scope="module", params=FLAVOURS[:3])
+def count_program(request, tmp_path_factory):
+    return driver.build(tmp_path_factory.mktemp("counts"), count_texts(), count_types(), request.param)
+
+
+def test_all_counts_equal_the_codebook(count_program):
+    for name in COUNT_CASES:
+        counts, refused, packed = count_rows(name)
+        encode, put = driver.rows(count_program, name, counts, packed.shape[1])
+        assert (encode["refused"] == refused).all(), name
+        assert (encode["row"] == packed).all(), name
+        assert (put["refused"] == refused).all(), name
+        assert (put["row"] == packed)[refused == 0].all(), name
+
+
+# -- text and errors -------------------------------------------------------------------------------------------------
+
+BOOK = Codebook.from_thresholds([[0.1, -0.0], [300.0]], feature_names=["a", "b"])
+
+
+def test_thresholds_are_ordered_integers_with_the_exact_value():
+    text = to_c(BOOK, "x")
+    assert "    0, /* 0x0p+0 = 0.0 */\n    1036831949, /* 0x1.99999ap-4 = 0.1 */\n" in text
+    assert np.int32(1036831949).view(np.float32) == np.float32("0.1")
+
+
+def test_constants():
+    text = to_c(BOOK, "hut2_b")
+    for line in [
+        "#define HUT2_B_FEATURES 2",
+        "#define HUT2_B_ROW_BITS 3",
+        "#define HUT2_B_ROW_BYTES 1",
+        "    HUT2_B_FEATURE_b = 1",
+        f"Codebook {BOOK.fingerprint.hex()} as C",
+    ]:
+        assert line in text
+    assert f"0x{BOOK.fingerprint[0]:02x}, 0x{BOOK.fingerprint[1]:02x}, " in text
+
+
+def test_no_names_no_feature_constants():
+    assert "FEATURE_" not in to_c(Codebook.from_thresholds([[1.0]]), "x")
+
+
+def test_header_is_ascii_and_asks_for_nothing_heavy():
+    for text in headers().values():
+        assert text.isascii()
+        for heavy in ("malloc", "double", "math.h", "0x1.0p", "??"):
+            assert heavy not in text
+
+
+def test_text_is_reproducible():
+    assert to_c(BOOK, "x") == to_c(Codebook.from_json(BOOK.to_json()), "x")
+
+
+def test_tables_are_small():
+    """A threshold costs 4 bytes among floats, and as many as a count among counts."""
+    assert "static const int32_t x_thresholds" in to_c(BOOK, "x")
+    assert "static const uint8_t x_thresholds" in to_c(BOOK, "x", scale=1.0, count_type="uint8")
+    assert "static const uint8_t x_offsets" in to_c(BOOK, "x")
+    assert "static const uint32_t wide_offsets" in headers()["wide"]
+
+
+def test_threshold_beyond_all_counts_is_left_out():
+    text = to_c(BOOK, "x", scale=1.0, count_type="uint8")
+    assert "above 0x1.99999ap-4 = 0.1" in text
+    assert "300.0" not in text
+
+
+@pytest.mark.parametrize(
+    "name", ["", "1x", "a b", "_x", "x_", "a__b", "x-y", "\N{LATIN SMALL LETTER E WITH ACUTE}", "x\n", 3, None]
+)
+def test_bad_name(name):
+    with pytest.raises(ValueError, match="name must be a C identifier"):
+        to_c(BOOK, name)
+
+
+@pytest.mark.parametrize("name", ["int", "class", "restrict", "co_await"])
+def test_keyword(name):
+    with pytest.raises(ValueError, match=f"must not be a keyword of C or C\\+\\+, got '{name}'"):
+        to_c(BOOK, name)
+
+
+def test_scalers_of_a_pipeline_are_folded(rng):
+    X = rng.normal(size=(50, 2)).astype(np.float32)
+    pipeline = make_pipeline(StandardScaler(), QuantileQuantizer(n_bits=2)).fit(X)
+    assert to_c(pipeline, "x") == to_c(to_codebook(pipeline), "x") != to_c(pipeline[-1], "x")
+
+
+def test_no_codebook():
+    with pytest.raises(
+        ValueError,
+        match=r"from a Codebook, a fitted quantizer or predictor of skbsq, or a Pipeline .*; got \[\[1.0\]\]",
+    ):
+        to_c([[1.0]], "x")
+
+
+@pytest.mark.parametrize("option", [{"offset": 0}, {"count_type": "uint8"}, {"missing_count": 0}])
+def test_counts_need_a_scale(option):
+    with pytest.raises(ValueError, match="are about counts: they need a scale"):
+        to_c(BOOK, "x", **option)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": [1, -2]}, r"scale must be positive, got -2.0 for feature 'b'"),
+        ({"scale": 0}, r"scale must be positive, got 0.0 for feature 'a'"),
+        ({"scale": np.nan}, r"scale must be finite, got nan for feature 'a'"),
+        ({"scale": [1, 2, 3]}, r"scale must be a number, or 2 of them, one per feature, got \[1, 2, 3\]"),
+        ({"scale": "1"}, r"scale must be a number"),
+        ({"scale": 1, "offset": [0, np.inf]}, r"offset must be finite, got inf for feature 'b'"),
+        ({"scale": 1, "count_type": "uint64"}, r"count_type must be one of .*'int32'\], got 'uint64'"),
+        ({"scale": 1, "missing_count": -1}, r"missing_count must be an integer from 0 to 65535 \(uint16\), got -1"),
+        ({"scale": 1, "missing_count": 1.5}, r"missing_count must be an integer .* got 1.5"),
+    ],
+)
+def test_bad_counts(options, message):
+    with pytest.raises(ValueError, match=message):
+        to_c(BOOK, "x", **options)
+
+
+def test_import_is_light():
+    code = "import sys, skbsq.export; assert not {'torch', 'sklearn', 'pandas', 'onnx'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -5,8 +5,9 @@ place: the difference is what it costs, library routines included (soft floating
 then runs under qemu, which counts instructions. It writes all codes, and they are compared with those of NumPy.
 
 Beside skbsq stand the nearest jobs of two generators of C, on the same thresholds: for each feature a decision tree
-whose leaves are the codes. They leave one byte per code; skbsq packs the row. Where they are not installed they are
-left out: pip install emlearn m2cgen
+whose leaves are the codes. They leave one byte per code; skbsq packs the row. Both are called as they come: emlearn
+returns a float and m2cgen reads and returns doubles, which it is given. Where they are not installed they are left
+out: pip install emlearn m2cgen
 
 Needs arm-none-eabi-gcc with newlib, and qemu-arm. On Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user
 """
@@ -447,10 +448,8 @@ def main(argv=None):
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     table.to_csv(arguments.output_dir / "device.csv", index=False)
     print_table(table)
-    print(
-        "flash, ram, stack, out_bytes: in bytes; instructions: per row, counted by qemu; exact: share of codes that are"
-    )
-    print("NumPy's; all with -Os")
+    print("flash, ram (variables), stack, out_bytes (a row): bytes; instructions: per row, counted by qemu;")
+    print("exact: share of codes that are NumPy's, over random values, thresholds and the floats beside them")
 
 
 if __name__ == "__main__":

@@ -257,7 +257,7 @@ def _functions(codebook, source):
     )
     put = c.PUT.format(
         type=source.type,
-        refusal=f", or feature + 1 where it is {what}" * refuses,
+        refusal=f",\n   feature + 1 where it is {what}" * refuses,
         unsent=c.PUT_UNSENT * (unsent and refuses),
         refuse=c.PUT_REFUSE * refuses,
     )
@@ -333,8 +333,8 @@ def _array(name, values):
     """A table of unsigned integers, of the smallest type that holds them."""
     bits = next(bits for bits in (8, 16, 32) if max(values) < 2**bits)
     lines = [", ".join(map(str, values[start : start + 16])) for start in range(0, len(values), 16)]
-    text = ",\n    ".join(lines)
-    return f"static const uint{bits}_t {name}[] = {{\n    {text}}};\n"
+    break_if_long = "\n    " if len(lines) > 1 else ""
+    return f"static const uint{bits}_t {name}[] = {{{break_if_long}" + ",\n    ".join(lines) + "};\n"
 
 
 def _integer(value):

@@ -91,7 +91,8 @@ HALVE = """\
 
 PUT = """
 /* Quantizes one feature, numbered from 0, into a row that was all zero bytes at first: in any order, and as often as
-   there is a new value. Returns 0, or -1 where there is no such feature{refusal}; the row then is as it was. */
+   there is a new value. Returns 0, or leaves the row as it is and returns
+   -1 where there is no such feature{refusal}. */
 static inline int name_put(uint8_t *row, uint32_t feature, {type} value)
 {{
     uint32_t code, at, mask;

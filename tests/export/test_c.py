@@ -1,9 +1,11 @@
 """The C gives the codes, rows and messages of the codebook: compiled, run and compared to the last bit."""
 
 import platform
+import re
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -220,6 +222,60 @@ def test_all_counts_equal_the_codebook(count_program):
         assert (encode["row"] == packed).all(), name
         assert (put["refused"] == refused).all(), name
         assert (put["row"] == packed)[refused == 0].all(), name
+
+
+# -- the page --------------------------------------------------------------------------------------------------------
+
+PAGE_MAIN = """
+#include <stdio.h>
+
+static int n_read;
+
+int read_sensors(float *x)
+{
+    static const float rows[3][2] = {{20.0f, 70.0f}, {NAN, 1.0f}, {-10.0f, 100.0f}};
+    if (n_read == 3)
+        return 0;
+    x[0] = rows[n_read][0];
+    x[1] = rows[n_read++][1];
+    return 1;
+}
+
+void radio_send(const uint8_t *data, size_t size) { fwrite(data, 1, size, stdout); }
+
+int main(void)
+{
+    uint8_t message[HUT_MESSAGE_BYTES(24)];
+    radio_send(message, fill(message));
+    n_read = 0;
+    send_rows(3);
+    if (on_temperature(NAN) != 1 || on_temperature(30.0f) != 0 || on_temperature(-1.0f) != 0)
+        return 1;
+    radio_send(last_row, sizeof last_row);
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not driver.COMPILERS, reason="there is neither gcc nor clang")
+def test_c_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[2] / "docs" / "device.md").read_text(encoding="utf-8")
+    namespace = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
+        exec(block, namespace)
+    blocks = re.findall(r"^```c\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    source = "#include <math.h>\n" + "".join(blocks) + PAGE_MAIN
+    (tmp_path / "page.c").write_text(source, encoding="ascii")
+    subprocess.run([driver.COMPILERS[0], *driver.STRICT, *driver.SANITIZE, "page.c", "-o", "page"], check=True)
+    done = subprocess.run(["./page"], capture_output=True, check=True)
+
+    book = namespace["codebook"]
+    # Three thresholds of temperature and two of humidity lie below; the other row lies below all, and above three.
+    first, second = (reference.pack_row(codes, book.n_bits) for codes in [(3, 2, 0), (0, 3, 0)])
+    with_refused = reference.message(book.fingerprint, [first, bytes(book.row_bits // 8 + 1), second])
+    last = reference.pack_row((1, 0, 0), book.n_bits)
+    assert done.stdout == reference.message(book.fingerprint, [first, second]) + with_refused + last
 
 
 # -- text and errors -------------------------------------------------------------------------------------------------

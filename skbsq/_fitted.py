@@ -39,7 +39,8 @@ def attribute_names(estimator):
     if has("max_epochs"):
         required |= {"net_"}
     if has("init"):
-        required |= {"init_", "initial_thresholds_"}
+        required |= {"initial_thresholds_"}
+        optional |= {"init_"}
     if has("bit_budget"):
         optional |= {"allocation_"}
     return required, optional

@@ -72,7 +72,7 @@ def to_document(value, path, arrays, nested=None):
     if isinstance(value, np.ndarray):
         return _of_array(value, path, arrays)
     if nested is None:
-        raise NotPlain(f"{path} is no plain value, but {value!r}.")
+        raise NotPlain(f"{path} is of type {type(value).__name__}, no plain value.")
     return nested(value, path, arrays)
 
 

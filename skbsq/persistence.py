@@ -84,7 +84,7 @@ def save(estimator, path):
         raise ValueError(f"save writes fitted estimators of skbsq, got {name}: give its part that is one.")
     check_is_fitted(estimator)
     arrays: dict[str, np.ndarray] = {}
-    document = _estimator_document(estimator, name, arrays, fitted=True)
+    document = _estimator_document(estimator, name, arrays, fitted=True, names=_QUANTIZERS + _PREDICTORS)
     left_out = [parameter for parameter in document["left_out"] if parameter != "head"]
     if left_out:
         warnings.warn(
@@ -171,26 +171,27 @@ def _parameters_of(kind):
     return signature(kind).parameters
 
 
-def _estimator_document(estimator, path, arrays, *, fitted):
-    if not _is_ours(estimator, _QUANTIZERS + _PREDICTORS):
-        raise NotPlain(f"{path} is {estimator!r}, which is neither a plain value nor a quantizer of skbsq.")
+def _estimator_document(estimator, path, arrays, *, fitted, names=_QUANTIZERS):
+    if not _is_ours(estimator, names):
+        what = f"of type {type(estimator).__name__}, neither a plain value nor a quantizer of skbsq"
+        raise NotPlain(f"{path} is {what}: it could only be pickled.")
     estimator._validate_params()
     parameters, left_out = {}, []
     for key, parameter in _parameters_of(type(estimator)).items():
         value, own = getattr(estimator, key), {}
-        if key == "device":
-            value = str(value)
         try:
+            value = str(value) if key == "device" else value
             parameters[key] = to_document(value, f"{path}.{key}", own, _unfitted_document)
+            arrays.update(own)
         except NotPlain:
             if not fitted or parameter.default is parameter.empty:
                 raise
             left_out.append(key)
-        else:
-            arrays.update(own)
     attributes = None
     if fitted:
         state = _state_of(estimator)
+        if "init" in left_out and not isinstance(state.get("init_"), str):
+            state.pop("init_", None)  # is what `init` was
         if _needs_head(state.get("net_")) and "head" in parameters:  # set to None after fit
             del parameters["head"]
             left_out.append("head")

@@ -158,6 +158,12 @@ def _output_config(value, known):
     return value
 
 
+def _described(value, known):
+    if type(value) is not dict:
+        raise ValueError(f"A net, or the allocation of bits, must be described by fields, got {value!r}.")
+    return value
+
+
 def _quantizer(value, known):
     if value is None:
         if "net_" not in known:
@@ -185,5 +191,7 @@ _CHECKS = {
     "init_": _init,
     "initial_thresholds_": _initial_thresholds,
     "_sklearn_output_config": _output_config,
+    "net_": _described,
+    "allocation_": _described,
     "quantizer_": _quantizer,
 }

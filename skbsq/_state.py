@@ -10,6 +10,7 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
+from skbsq._checks import check_names
 from skbsq._json import check_keys
 from skbsq.nn.heads import MLP
 from skbsq.nn.joint import JointNet
@@ -224,8 +225,10 @@ def _head_from(state, n_inputs, n_outputs, estimator):
     for name, array in weights.items():
         array = checked(array, "f4", (None, size) if name.endswith("weight") else (size,), f"{name} of the head")
         size, tensors[name] = len(array), torch.from_numpy(array)
-    head = _empty_mlp(weights, dropout)
-    if size != n_outputs or list(head.state_dict()) != list(tensors):
+        if not size:
+            raise ValueError(f"The {name} of the head is empty.")
+    head = _empty_mlp(weights, dropout) if size == n_outputs and tensors else None
+    if head is None or list(head.state_dict()) != list(tensors):
         raise ValueError(f"The weights of the head are not those of layers that end in {n_outputs} outputs.")
     head.load_state_dict(tensors, assign=True)
     return head
@@ -331,12 +334,12 @@ def _frame_state(frame):
 def _frame_from(state, d):
     dtypes = {"n_bits": "i8", "cap": "i8", "loss_if_dropped": "f8", "loss_of_one_bit_less": "f8"}
     check_keys(state, dtypes.keys() | {"feature"}, "the allocation")
-    names = checked(state["feature"], "O", (d,), "features of the allocation").tolist()
+    names = check_names(checked(state["feature"], "O", (d,), "features of the allocation"))
     columns = {
         name: checked(state[name], dtype, (d,), f"{name} of the allocation", finite=False)
         for name, dtype in dtypes.items()
     }
-    return pd.DataFrame(columns, index=pd.Index(names, name="feature"))
+    return pd.DataFrame(columns, index=pd.Index(list(names), name="feature"))
 
 
 def checked(array, dtype, shape, what, *, finite=True):

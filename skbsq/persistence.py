@@ -45,12 +45,6 @@ def save(estimator, path):
     path : str or path-like
         Of the file, which appears whole or not at all, and replaces one that is there.
 
-    Warns
-    -----
-    UserWarning
-        If another parameter than `head` holds an object, such as a splitter or a RandomState. The file leaves it out;
-        without it the loaded estimator predicts the same.
-
     Raises
     ------
     ValueError
@@ -58,6 +52,12 @@ def save(estimator, path):
         without weights.
     ImportError
         Without safetensors: ``pip install 'skbsq[save]'``.
+
+    Warns
+    -----
+    UserWarning
+        If another parameter than `head` holds an object, such as a splitter or a RandomState. The file leaves it out;
+        without it the loaded estimator predicts the same.
 
     See Also
     --------

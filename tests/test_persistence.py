@@ -24,6 +24,7 @@ from sklearn.pipeline import make_pipeline
 from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
+import skbsq
 from skbsq import (
     BitwiseClassifier,
     BitwiseQuantizer,
@@ -35,8 +36,11 @@ from skbsq import (
     ThresholdQuantizer,
     TreeQuantizer,
     UniformQuantizer,
+    _fitted,
+    persistence,
 )
 from skbsq.persistence import FORMAT, load, save
+from skbsq.quantizers._start import INITS
 
 TRAINING = dict(n_bits=2, max_epochs=2, hidden_sizes=(5,), batch_size=32, random_state=0)
 NAN = float("nan")
@@ -100,6 +104,11 @@ def test_predictions_are_equal(kind, quantizer, data, path):
     loaded = there_and_back(fitted, path)
     assert_same(loaded, fitted, X)
     assert_same(clone(loaded).fit(X, y > 0.5), clone(fitted).fit(X, y > 0.5), X)
+
+
+def test_tables_are_complete():
+    assert {*persistence._QUANTIZERS, *persistence._PREDICTORS} == {*skbsq.__all__} - {"Codebook"}
+    assert {*_fitted._INITS} == INITS.keys()
 
 
 def test_what_a_net_leaves(data, path):

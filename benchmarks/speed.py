@@ -2,10 +2,13 @@
 
 Every contest lets the two take turns, takes the best time of each, and prints a checksum beside each time: less work
 must not look faster. Parts: encode, decode, pack, predict, train (against the same model in plain PyTorch, on real
-data), start (initial thresholds and the overhead of a whole fit).
+data), start (initial thresholds and the overhead of a whole fit), gateway (a process from its start to a row of codes).
 """
 
 import argparse
+import pickle
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -326,7 +329,39 @@ def _thresholds(quantizer, X, y):
     return np.concatenate(quantizer.fit(X, y).thresholds_)
 
 
-PARTS = {part.__name__: part for part in (encode, decode, pack, predict, train, start)}
+_GATEWAY = """
+import sys
+from skbsq import Codebook
+print(Codebook.from_json(sys.stdin.buffer.read()).encode([[0.25] * 20]).sum())
+"""
+_GATEWAY_RIVAL = """
+import pickle, sys
+from sklearn.preprocessing import KBinsDiscretizer
+print(pickle.loads(sys.stdin.buffer.read()).transform([[0.25] * 20]).sum())
+"""
+
+
+def gateway():
+    """A new process, from its start to the codes of one row: imports, and what was fitted read from standard input."""
+    bins, book = _same_bins(_rows(10_000, 20), 4)
+    yield Contest(
+        "gateway",
+        "process start to one row, 4 bits",
+        partial(_in_a_process, _GATEWAY, book.to_json().encode()),
+        partial(_in_a_process, _GATEWAY_RIVAL, pickle.dumps(bins)),
+        "KBinsDiscretizer",
+        limit=0.3,
+    )
+
+
+def _in_a_process(code, given):
+    """The number that a new interpreter prints."""
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], input=given, stdout=subprocess.PIPE, check=True, cwd=root)
+    return float(done.stdout)
+
+
+PARTS = {part.__name__: part for part in (encode, decode, pack, predict, train, start, gateway)}
 
 
 # -- the command -----------------------------------------------------------------------------------------------------
@@ -347,7 +382,8 @@ def draw(table):
     table = table[table["ratio"].notna()].iloc[::-1].reset_index(drop=True)
     figure = Figure(figsize=(9, 0.8 + 0.24 * len(table)), layout="constrained")
     ax = figure.subplots()
-    colors = dict(zip(PARTS, ("#0072B2", "#56B4E9", "#F0E442", "#009E73", "#D55E00", "#CC79A7"), strict=True))
+    hues = ("#0072B2", "#56B4E9", "#F0E442", "#009E73", "#D55E00", "#CC79A7", "#E69F00")
+    colors = dict(zip(PARTS, hues, strict=True))
     ax.barh(table.index, table["ratio"] - 1, left=1, color=table["part"].map(colors), height=0.7)
     ax.scatter(table["target"], table.index, marker="|", s=120, color="black", zorder=3, label="target")
     beyond_all = table[["ratio", "target"]].max(axis=1).clip(lower=1)

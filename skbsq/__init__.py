@@ -23,7 +23,7 @@ _HOME = {
     "BitwiseRegressor": "predictors.regressor",
 }
 
-_SUBMODULES = ("budget", "codec", "exceptions", "export", "model_selection", "nn", "plotting")
+_SUBMODULES = ("budget", "codec", "exceptions", "export", "model_selection", "nn", "persistence", "plotting")
 
 __all__ = [*_HOME]
 

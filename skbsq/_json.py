@@ -29,24 +29,29 @@ def dump(book):
     return f'{head[:-1]}, "features": [\n{body}\n]}}'
 
 
+def read(text, what):
+    """The document in JSON text; ValueError for anything but strict JSON without a key that stands twice."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"Not the JSON text of {what}: {error}") from None
+
+
 def parse(text):
     """Arguments of `Codebook.from_thresholds` from JSON text; ValueError for anything but a codebook's."""
-    try:
-        document = json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
-    except (RecursionError, UnicodeDecodeError, json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f"Not the JSON text of a codebook: {error}") from None
+    document = read(text, "a codebook")
     if not isinstance(document, dict) or document.get("format") != JSON_FORMAT:
         raise ValueError(f'Not the JSON text of a codebook: "format" is not "{JSON_FORMAT}".')
     if type(document.get("version")) is not int or document["version"] != JSON_VERSION:
         raise ValueError(
             f"This codebook has format version {document.get('version')!r}; this skbsq reads version {JSON_VERSION}."
         )
-    _check_keys(document, {"format", "version", "missing", "features"}, "the codebook")
+    check_keys(document, {"format", "version", "missing", "features"}, "the codebook")
     features = document["features"]
     if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
         raise ValueError('"features" must be a list of objects.')
     for j, feature in enumerate(features):
-        _check_keys(feature, {"name", "thresholds", "levels", "has_missing", "counts"}, f"feature {j}")
+        check_keys(feature, {"name", "thresholds", "levels", "has_missing", "counts"}, f"feature {j}")
         if type(feature["has_missing"]) is not bool:
             raise ValueError(f'"has_missing" of feature {j} must be true or false, got {feature["has_missing"]!r}.')
     names = _all_or_none([f["name"] for f in features], "name")
@@ -81,16 +86,19 @@ def _from_hex(texts, what):
 def _unique_pairs(pairs):
     keys = [key for key, _ in pairs]
     if len(set(keys)) != len(keys):
-        raise ValueError("Not the JSON text of a codebook: a key stands twice.")
+        raise ValueError("a key stands twice.")
     return dict(pairs)
 
 
 def _refuse_constant(text):
-    raise ValueError(f"Not the JSON text of a codebook: {text} is no JSON.")
+    raise ValueError(f"{text} is no JSON.")
 
 
-def _check_keys(mapping, keys, where):
-    if unknown := sorted(set(mapping) - keys):
+def check_keys(mapping, keys, where):
+    """Refuse anything but a mapping with these keys."""
+    if not isinstance(mapping, dict):
+        raise ValueError(f"There should be fields in {where}, got {mapping!r}.")
+    if unknown := sorted(set(mapping) - keys, key=str):
         raise ValueError(f"Unknown field {unknown[0]!r} in {where}; a newer skbsq may have written it.")
     if absent := sorted(keys - set(mapping)):
         raise ValueError(f"Field {absent[0]!r} is missing in {where}.")

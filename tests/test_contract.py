@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import skops.io
 import torch
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -31,6 +32,7 @@ from skbsq import (
 )
 from skbsq.codec import RowCodec, dumps
 from skbsq.exceptions import PrecisionWarning
+from skbsq.persistence import load, save
 
 NAN = float("nan")
 TRAINING = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
@@ -415,6 +417,39 @@ def test_pickle_and_joblib(estimator, data, tmp_path):
     joblib.dump(fitted, tmp_path / "fitted.joblib")
     assert_equal(joblib.load(tmp_path / "fitted.joblib"), fitted, X)
     assert_equal(joblib.load(tmp_path / "fitted.joblib"), clone(fitted).fit(X, target_for(fitted, y)), X)
+
+
+@each
+def test_skops_needs_no_trust_but_in_this_package(estimator, data):
+    X, y = data
+    fitted = fit(estimator, X, y)
+    written = skops.io.dumps(fitted)
+    types = skops.io.get_untrusted_types(data=written)
+    assert {name.partition(".")[0] for name in types} == {"skbsq"}
+    loaded = skops.io.loads(written, trusted=types)
+    assert_equal(loaded, fitted, X)
+    assert_equal(loaded.fit(X, target_for(fitted, y)), fitted, X)
+
+
+@each
+def test_save_and_load(estimator, data, tmp_path):
+    X, y = data
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    fitted = fit(estimator, frame, y)
+    save(fitted, tmp_path / "fitted.safetensors")
+    loaded = load(tmp_path / "fitted.safetensors")
+    assert type(loaded) is type(fitted)
+    assert str(loaded.get_params()) == str(fitted.get_params())
+    assert_equal(loaded, fitted, frame)
+    assert vars(loaded).keys() == vars(fitted).keys()
+    assert loaded.feature_names_in_.tolist() == ["a", "b", "c"]
+    if hasattr(fitted, "history_"):
+        pd.testing.assert_frame_equal(loaded.history_, fitted.history_)
+        assert str(loaded.head_) == str(fitted.head_)
+    assert_equal(pickle.loads(pickle.dumps(loaded)), fitted, frame)
+    save(loaded, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "fitted.safetensors").read_bytes()
+    assert_equal(clone(loaded).fit(frame, target_for(fitted, y)), fitted, frame)
 
 
 @each

@@ -25,7 +25,16 @@ def test_blocks_run_in_order(page, tmp_path, monkeypatch):
 
 def test_readme_and_guides_have_blocks():
     with_blocks = {page.name for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))}
-    assert with_blocks >= {"README.md", "index.md", "quickstart.md", "semantics.md"}
+    assert with_blocks >= {
+        "README.md",
+        "bytes.md",
+        "device.md",
+        "index.md",
+        "onnx.md",
+        "persistence.md",
+        "quickstart.md",
+        "semantics.md",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,15 @@
 """What an installation promises: light imports, public names, types, the lowest supported versions."""
 
+import ast
 import importlib
+import os
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
+from importlib.metadata import distribution
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
@@ -30,21 +36,50 @@ sys.meta_path.insert(0, Gateway())
 """
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        "import skbsq, skbsq._codebook, skbsq.budget, skbsq.codec, skbsq.exceptions",
-        "from skbsq import Codebook; assert Codebook.from_thresholds([[0.5]]).encode([[1.0]]) == 1",
-        "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
-        "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",
-        "from skbsq import Codebook, codec; book = Codebook.from_thresholds([[0.5]]); codes = book.encode([[1.0]]); "
-        "assert codec.loads(codec.dumps(book, codes), book) == 1; assert codec.RowCodec(book).pack(codes) == 1",
-        "from skbsq import Codebook, export; book = Codebook.from_thresholds([[0.5]]); "
-        "assert export.to_codebook(book) is book",
-    ],
-)
+GATEWAY_USES = [
+    "import skbsq, skbsq._codebook, skbsq.budget, skbsq.codec, skbsq.exceptions",
+    "from skbsq import Codebook; assert Codebook.from_thresholds([[0.5]]).encode([[1.0]]) == 1",
+    "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
+    "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",
+    "from skbsq import Codebook, codec; book = Codebook.from_thresholds([[0.5]]); codes = book.encode([[1.0]]); "
+    "assert codec.loads(codec.dumps(book, codes), book) == 1; assert codec.RowCodec(book).pack(codes) == 1",
+    "from skbsq import Codebook, export; book = Codebook.from_thresholds([[0.5]]); "
+    "assert export.to_codebook(book) is book",
+    "from skbsq import Codebook, export; export.to_c(Codebook.from_thresholds([[0.5]]), 'x')",
+]
+
+
+@pytest.mark.parametrize("use", GATEWAY_USES)
 def test_gateway_needs_numpy_alone(use):
     subprocess.run([sys.executable, "-W", "error", "-c", NUMPY_ALONE + use], check=True, cwd=ROOT, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    """Python of an environment as `pip install --no-deps skbsq` and NumPy leave it, made without a network."""
+    base = tmp_path_factory.mktemp("gateway")
+    venv.EnvBuilder(symlinks=os.name != "nt").create(base)
+    paths = sysconfig.get_paths("venv", vars={"base": str(base), "platbase": str(base), "installed_base": str(base)})
+    site = Path(paths["purelib"])
+    for part in Path(str(distribution("numpy").locate_file(""))).iterdir():
+        if part.name in ("numpy", "numpy.libs"):
+            (site / part.name).symlink_to(part, target_is_directory=True)
+    shutil.copytree(ROOT / "skbsq", site / "skbsq", ignore=shutil.ignore_patterns("__pycache__"))
+    return Path(paths["scripts"]) / "python"
+
+
+@pytest.mark.parametrize("use", GATEWAY_USES)
+def test_gateway_in_an_environment_of_its_own(gateway, use, tmp_path):
+    subprocess.run([gateway, "-I", "-W", "error", "-c", use], check=True, cwd=tmp_path, timeout=60)
+
+
+def test_environment_of_the_gateway_holds_nothing_else(gateway, tmp_path):
+    code = "from importlib.util import find_spec; print([name for name in %r if find_spec(name)])"
+    names = ["numpy", "skbsq", "pip", *{requirement.name for requirement in requirements("plot")}, "sklearn"]
+    found = subprocess.run(
+        [gateway, "-I", "-c", code % names], capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60
+    )
+    assert set(ast.literal_eval(found.stdout)) == {"numpy", "skbsq"}
 
 
 def test_gateway_blocks_what_it_should():
@@ -98,7 +133,7 @@ def pins(name):
 
 def test_lower_bounds_are_the_tested_versions():
     bounds = {}
-    for requirement in requirements("plot", "bench", "test"):
+    for requirement in requirements("plot", "bench", "entropy", "save", "onnx", "test"):
         (specifier,) = requirement.specifier
         assert specifier.operator == ">=", requirement
         bounds[requirement.name] = Version(specifier.version)

@@ -7,8 +7,10 @@ from traceback import walk_tb
 
 import numpy as np
 import torch
+from skorch import NeuralNet
 from skorch.callbacks import Callback
 from skorch.helper import predefined_split
+from skorch.history import History
 from torch import nn
 from tqdm import tqdm
 
@@ -93,6 +95,54 @@ class ProgressBar(Callback):
         if hasattr(self, "bar_"):
             self.bar_.close()
             del self.bar_
+
+
+def default_net(module, task, *, lr, max_epochs, batch_size, weight_decay, device="cpu"):
+    """The skorch net around a module, where the user gives none.
+
+    Parameters
+    ----------
+    module : nn.Module
+    task : {"regression", "classification"}
+    lr : float
+    max_epochs, batch_size : int
+    weight_decay : float
+    device : str, default="cpu"
+
+    Returns
+    -------
+    skorch.NeuralNet
+        Not initialized.
+    """
+    return NeuralNet(
+        module,
+        criterion=nn.CrossEntropyLoss if task == "classification" else nn.MSELoss,
+        optimizer=torch.optim.AdamW,
+        optimizer__weight_decay=weight_decay,
+        optimizer__fused=True,
+        lr=lr,
+        max_epochs=max_epochs,
+        batch_size=batch_size,
+        device=device,
+    )
+
+
+def put_to_rest(net, history):
+    """Bring a net whose module was trained before to where `train` leaves one.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Not initialized; its module is an instance. Changed in place.
+    history : list of dict
+        What each epoch recorded.
+    """
+    net.set_params(
+        train_split=None, iterator_train=TensorBatches, iterator_valid=TensorBatches, verbose=0, device="cpu"
+    )
+    net.initialize()
+    net.history = History({**epoch, "batches": []} for epoch in history)
+    net.module_.eval()
 
 
 def train(net, rows, validation=None, *, generator, patience=None, verbose=0, any_order=False):

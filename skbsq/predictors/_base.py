@@ -9,9 +9,10 @@ from skbsq import nn as sq
 from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.codec import RowCodec, read_messages
+from skbsq.nn.randomness import own_randomness
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
-from skbsq.quantizers._learned import JointTraining, own_randomness
+from skbsq.quantizers._learned import JointTraining
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.

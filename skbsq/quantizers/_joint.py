@@ -5,8 +5,9 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from skbsq._targets import TASKS
 from skbsq._validation import all_or_nothing, check_n_bits, nan_features
+from skbsq.nn.randomness import own_randomness
 from skbsq.quantizers._base import BaseQuantizer, build_codebook, owns_missing_code, regular_levels
-from skbsq.quantizers._learned import JointTraining, own_randomness
+from skbsq.quantizers._learned import JointTraining
 from skbsq.quantizers._start import INITS, check_total, choose_init, make_init, start_thresholds
 
 

@@ -1,8 +1,6 @@
 """Fitting a net on checked rows: shared by the learned quantizers and the predictors."""
 
 import copy
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
@@ -12,18 +10,20 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state, compute_sample_weight
+from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 from torch import nn
 
 from skbsq import nn as sq
+from skbsq._state import plain_state, restore
 from skbsq._targets import check_target
 from skbsq._validation import check_weights, check_X
 from skbsq.nn.batches import TensorBatches, TensorRows
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
+from skbsq.nn.training import default_net
 from skbsq.quantizers._cells import features_of
 from skbsq.quantizers._ranks import levels_of_inputs, rank_knots
 
@@ -120,6 +120,13 @@ class JointTraining(BaseEstimator):
         """Number of epochs run."""
         return len(self.net_.history)
 
+    def __getstate__(self):
+        return plain_state(self, dict(super().__getstate__()))
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        restore(self)
+
     def _missing_rule(self):
         return self.missing
 
@@ -179,9 +186,7 @@ class JointTraining(BaseEstimator):
         if reads_levels:
             head[0] = sq.LevelLinear(head[0], *levels)
         module = sq.JointNet(quantization, head, column_map=column_map)
-        net = self._build_net(module, rows.task)
-        if isinstance(net, NeuralNetClassifier) and net.classes is None:
-            net.classes = list(range(rows.n_outputs))  # it cannot infer them from batches
+        net = self._build_net(module, rows.task, rows.n_outputs, self._device())
         mean, scale = _target_moments(rows, net)
         if rows.task == "classification":
             check_class_criterion(net)
@@ -263,27 +268,27 @@ class JointTraining(BaseEstimator):
             return sq.MLP(n_inputs, n_outputs, hidden_sizes=sizes, dropout=self.dropout).float()
         return sq.build_head(self.head, n_inputs, n_outputs)
 
-    def _build_net(self, module, task):
+    def _build_net(self, module, task, n_outputs, device):
         """The skorch net around a joint net: the user's, or one of our parameters."""
         if isinstance(self.head, NeuralNet):
             # Built anew: skorch lets no module be put into a net that has one.
             given = clone(self.head).get_params(deep=False)
             given = {key: value for key, value in given.items() if not key.startswith(("module", "iterator_"))}
-            net = type(self.head)(module=module, **{**given, "device": str(self._device())})
+            net = type(self.head)(module=module, **{**given, "device": str(device)})
+            if isinstance(net, NeuralNetClassifier) and net.classes is None:
+                net.classes = list(range(n_outputs))  # it cannot infer them from batches
             groups = net.get_params_for("optimizer").get("param_groups", [])
             groups = [(f"head.{pattern}", group) for pattern, group in groups]
             lr = net.get_params_for("optimizer").get("lr", net.lr)
         else:
-            net = NeuralNet(
+            net = default_net(
                 module,
-                criterion=nn.CrossEntropyLoss if task == "classification" else nn.MSELoss,
-                optimizer=torch.optim.AdamW,
-                optimizer__weight_decay=self.weight_decay,
-                optimizer__fused=True,
+                task,
                 lr=self.lr,
                 max_epochs=self.max_epochs,
                 batch_size=self.batch_size,
-                device=str(self._device()),
+                weight_decay=self.weight_decay,
+                device=str(device),
             )
             groups, lr = [], self.lr
         if any(True for _ in module.quantization.parameters()):
@@ -404,22 +409,3 @@ def _check_sizes(hidden_sizes):
         if not isinstance(size, Integral) or size < 1:
             raise ValueError(f"hidden_sizes must be positive integers, got {size!r}.")
     return sizes
-
-
-# torch has one global generator, which heads and dropout draw from: fits in threads take turns.
-_GLOBAL_GENERATOR = threading.RLock()
-
-
-@contextmanager
-def own_randomness(random_state, device):
-    """Seed torch for the block and give its generators back as they were; yields the seed."""
-    if random_state is None:
-        random_state = np.random.RandomState()  # fresh entropy; the global generator stays untouched
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
-    on_gpu = device.type == "cuda"
-    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[device] if on_gpu else []):
-        # Not torch.manual_seed: it would seed every GPU, those that are not given back included.
-        torch.default_generator.manual_seed(seed)
-        if on_gpu:
-            torch.cuda.manual_seed(seed)
-        yield seed

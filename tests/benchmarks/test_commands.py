@@ -11,7 +11,20 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.parametrize(
     "name",
-    ["budget", "compare", "cost", "demo", "experiments", "fit_time", "fuzz", "paper", "report", "speed", "traffic"],
+    [
+        "budget",
+        "compare",
+        "cost",
+        "demo",
+        "device",
+        "experiments",
+        "fit_time",
+        "fuzz",
+        "paper",
+        "report",
+        "speed",
+        "traffic",
+    ],
 )
 def test_help(name):
     done = subprocess.run(

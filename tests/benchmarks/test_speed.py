@@ -1,5 +1,7 @@
 """The contests run both sides, in turns, and say who won."""
 
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -58,6 +60,13 @@ def test_both_sides_predict_the_same():
     for contest in speed.predict(n=50, units=4):
         row = run(contest)
         assert row["checksum"] == pytest.approx(row["rival_checksum"], rel=1e-3)
+
+
+def test_both_processes_encode_the_same():
+    [contest] = speed.gateway()
+    row = run(replace(contest, repeats=1))
+    assert row["checksum"] == row["rival_checksum"] > 0
+    assert row["limit"] == 0.3
 
 
 def test_main(tmp_path, capsys, monkeypatch):

@@ -272,10 +272,9 @@ def test_c_of_the_page(tmp_path, monkeypatch):
 
     book = namespace["codebook"]
     # Three thresholds of temperature and two of humidity lie below; the other row lies below all, and above three.
-    first, second = (reference.pack_row(codes, book.n_bits) for codes in [(3, 2, 0), (0, 3, 0)])
-    with_refused = reference.message(book.fingerprint, [first, bytes(book.row_bits // 8 + 1), second])
-    last = reference.pack_row((1, 0, 0), book.n_bits)
-    assert done.stdout == reference.message(book.fingerprint, [first, second]) + with_refused + last
+    first, refused, second = (3, 2, 0), (0, 0, 0), (0, 3, 0)
+    whole, in_pieces = reference.message(book, [first, second]), reference.message(book, [first, refused, second])
+    assert done.stdout == whole + in_pieces + reference.pack_row((1, 0, 0), book.n_bits)
 
 
 # -- text and errors -------------------------------------------------------------------------------------------------

@@ -1,0 +1,197 @@
+"""The attributes that a fit leaves in an estimator, checked: they may come from a file of anybody's."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from skbsq._checks import check_names
+from skbsq._codebook import Codebook
+from skbsq._state import checked
+
+_INITS = ("quantile", "kmeans", "tree", "uniform")
+_OUTPUTS = ("default", "pandas", "polars")
+
+
+def attribute_names(estimator):
+    """Names of the attributes that a fit sets, and of those that may be there beside them.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        One of the package.
+
+    Returns
+    -------
+    required, optional : sets of str
+    """
+    has = estimator.get_params(deep=False).keys().__contains__
+    required, optional = {"n_features_in_"}, {"feature_names_in_"}
+    if has("max_epochs"):
+        required |= {"best_epoch_", "target_mean_", "target_scale_"}
+    if has("quantizer"):
+        # The net of a learned quantizer is written down there.
+        required |= {"quantizer_", "classes_" if hasattr(estimator, "predict_proba") else "target_ndim_"}
+        optional |= {"net_"}
+        return required, optional
+    required |= {"codebook_"}
+    optional |= {"_sklearn_output_config"}
+    if has("task"):
+        required |= {"task_"}
+    if has("max_epochs"):
+        required |= {"net_"}
+    if has("init"):
+        required |= {"initial_thresholds_"}
+        optional |= {"init_"}
+    if has("bit_budget"):
+        optional |= {"allocation_"}
+    return required, optional
+
+
+def check_attributes(estimator, attributes):
+    """Refuse attributes that no fit leaves; the net is checked where it is made.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+    attributes : dict
+        Changed in place: arrays become the estimator's own.
+
+    Raises
+    ------
+    ValueError
+        Naming the attribute.
+    """
+    required, optional = attribute_names(estimator)
+    wrong = [*(required - attributes.keys()), *(attributes.keys() - required - optional)]
+    if wrong:
+        what = "lacks" if wrong[0] in required else "has no"
+        raise ValueError(f"A fitted {type(estimator).__name__} {what} {wrong[0]!r}.")
+    known = {"_task": getattr(estimator, "_task", None), **attributes}
+    # Those that others are checked against come first.
+    for name, check in _CHECKS.items():
+        if name in attributes:
+            known[name] = attributes[name] = check(attributes[name], known)
+
+
+def _refuse(name, value):
+    raise ValueError(f"The attribute {name} makes no sense: {value!r}.")
+
+
+def _n_features(value, known):
+    if type(value) is not int or value < 1:
+        _refuse("n_features_in_", value)
+    return value
+
+
+def _feature_names(value, known):
+    names = checked(value, "O", (known["n_features_in_"],), "feature_names_in_")
+    check_names(names)
+    return names
+
+
+def _codebook(value, known):
+    names = known.get("feature_names_in_")
+    names = None if names is None else tuple(names)
+    if not isinstance(value, Codebook) or value.n_features != known["n_features_in_"]:
+        _refuse("codebook_", value)
+    if value.feature_names != names:
+        raise ValueError(f"The codebook has the features {value.feature_names}, and the estimator {names}.")
+    return value
+
+
+def _target_mean(value, known):
+    mean = checked(value, "f8", (None,), "target_mean_")
+    if not mean.size:
+        _refuse("target_mean_", value)
+    return mean
+
+
+def _target_scale(value, known):
+    scale = checked(value, "f8", known["target_mean_"].shape, "target_scale_")
+    if not (scale > 0).all():
+        _refuse("target_scale_", value)
+    return scale
+
+
+def _target_ndim(value, known):
+    if type(value) is not int or value not in (1, 2) or (value == 1 and known["target_mean_"].size > 1):
+        _refuse("target_ndim_", value)
+    return value
+
+
+def _classes(value, known):
+    try:
+        right = value.shape == known["target_mean_"].shape and np.array_equal(np.unique(value), value)
+    except (AttributeError, TypeError):  # no array, or labels of kinds that have no order
+        right = False
+    if not right or value.size < 2:
+        _refuse("classes_", value)
+    return value
+
+
+def _task(value, known):
+    if type(value) is not str or value not in ("regression", "classification"):
+        _refuse("task_", value)
+    return value
+
+
+def _best_epoch(value, known):
+    if value is not None and (type(value) is not int or value < 1):
+        _refuse("best_epoch_", value)
+    return value
+
+
+def _init(value, known):
+    if not isinstance(value, BaseEstimator) and (type(value) is not str or value not in _INITS):
+        _refuse("init_", value)
+    return value
+
+
+def _initial_thresholds(value, known):
+    if type(value) is not list or len(value) != known["n_features_in_"]:
+        _refuse("initial_thresholds_", value)
+    return [checked(own, "f4", (None,), "initial_thresholds_") for own in value]
+
+
+def _output_config(value, known):
+    if type(value) is not dict or value.keys() != {"transform"} or str(value["transform"]) not in _OUTPUTS:
+        _refuse("_sklearn_output_config", value)
+    return value
+
+
+def _described(value, known):
+    if type(value) is not dict:
+        raise ValueError(f"A net, or the allocation of bits, must be described by fields, got {value!r}.")
+    return value
+
+
+def _quantizer(value, known):
+    if value is None:
+        if "net_" not in known:
+            raise ValueError("A fitted predictor that reads floats lacks 'net_'.")
+        return value
+    learned = hasattr(value, "net_")
+    if not hasattr(value, "codebook_") or learned == ("net_" in known):
+        _refuse("quantizer_", value)
+    _codebook(value.codebook_, known)
+    if learned and (value.target_mean_.shape, value.task_) != (known["target_mean_"].shape, known["_task"]):
+        raise ValueError("The quantizer was learned for another target than that of the predictor.")
+    return value
+
+
+_CHECKS = {
+    "n_features_in_": _n_features,
+    "feature_names_in_": _feature_names,
+    "codebook_": _codebook,
+    "target_mean_": _target_mean,
+    "target_scale_": _target_scale,
+    "target_ndim_": _target_ndim,
+    "classes_": _classes,
+    "task_": _task,
+    "best_epoch_": _best_epoch,
+    "init_": _init,
+    "initial_thresholds_": _initial_thresholds,
+    "_sklearn_output_config": _output_config,
+    "net_": _described,
+    "allocation_": _described,
+    "quantizer_": _quantizer,
+}

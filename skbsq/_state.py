@@ -1,0 +1,379 @@
+"""What is written down of a fitted estimator that holds a net: arrays and plain values, and the way back.
+
+Pickle and skops get it from ``__getstate__``, a file from `skbsq.persistence`. There is no object of torch or skorch in
+it and nothing of the training but the history, and what reads it checks it: it may come from a file of anybody's.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+from skorch import NeuralNet
+from torch import nn
+
+from skbsq._checks import check_names
+from skbsq._json import check_keys
+from skbsq.nn.heads import MLP
+from skbsq.nn.joint import JointNet
+from skbsq.nn.layers import Standardization, Thermometer
+from skbsq.nn.losses import criterion_type
+from skbsq.nn.randomness import own_randomness
+from skbsq.nn.training import default_net, put_to_rest
+from skbsq.nn.values import CodeValues
+
+_CPU = torch.device("cpu")
+_TASKS = {nn.MSELoss: "regression", nn.CrossEntropyLoss: "classification"}
+# Rows that a head of one's own is asked about, to tell it from another with weights of the same shapes.
+_QUESTIONS = 4
+# A layer pads the features to the widest: more than a gigabyte of that is no model but an attack.
+_MAX_PADDED = 2**28
+
+
+def plain_state(estimator, attributes):
+    """Attributes of an estimator with its net and frames in arrays and plain values.
+
+    A head that only the user's code can make is written as its weights where `head`, a class or function, makes it
+    anew; else the net stays as it is.
+
+    Parameters
+    ----------
+    estimator : JointTraining
+    attributes : dict
+        Changed in place.
+
+    Returns
+    -------
+    dict
+    """
+    if "net_" in attributes:
+        if attributes["net_"] is getattr(attributes.get("quantizer_"), "net_", None):
+            del attributes["net_"]  # the quantizer writes it down
+        elif not isinstance(estimator.head, nn.Module | NeuralNet):
+            attributes["net_"] = _net_state_if_exact(estimator)
+    if isinstance(frame := attributes.get("allocation_"), pd.DataFrame):
+        attributes["allocation_"] = _frame_state(frame)
+    return attributes
+
+
+def restore(estimator):
+    """Make nets and frames of what `plain_state` made of them, in place.
+
+    Parameters
+    ----------
+    estimator : JointTraining
+
+    Raises
+    ------
+    ValueError
+        For a state that none of ours has.
+    """
+    attributes = vars(estimator)
+    if isinstance(state := attributes.get("net_"), dict):
+        estimator.net_ = net_from(state, estimator)
+    elif "net_" not in attributes and hasattr(attributes.get("quantizer_"), "net_"):
+        estimator.net_ = attributes["quantizer_"].net_
+    if isinstance(state := attributes.get("allocation_"), dict):
+        estimator.allocation_ = _frame_from(state, estimator.n_features_in_)
+
+
+def net_state(estimator):
+    """The net of a fitted estimator.
+
+    Parameters
+    ----------
+    estimator : JointTraining
+
+    Returns
+    -------
+    dict
+        Of dicts, arrays, numbers and strings.
+
+    Raises
+    ------
+    ValueError
+        If weights of the head are no arrays that NumPy knows.
+    """
+    net = estimator.net_
+    layer, column_map = net.module_.quantization, net.module_.column_map
+    return {
+        "quantization": _quantization_state(layer, column_map),
+        "head": _head_state(net.module_.head, _n_inputs(layer, column_map)),
+        "training": _training_state(net),
+        "history": _columns(net.history),
+    }
+
+
+def net_from(state, estimator):
+    """The net that `net_state` wrote down, at rest.
+
+    Parameters
+    ----------
+    state : dict
+    estimator : JointTraining
+        With its other fitted attributes, and `head` where the net has one of the user's.
+
+    Returns
+    -------
+    skorch.NeuralNet
+
+    Raises
+    ------
+    ValueError
+        For a state that does not fit together, or a head that is not the one that was saved.
+    """
+    check_keys(state, {"quantization", "head", "training", "history"}, "the net")
+    n_outputs = estimator.target_mean_.size
+    layer, column_map = _quantization_from(state["quantization"], estimator)
+    head = _head_from(state["head"], _n_inputs(layer, column_map), n_outputs, estimator)
+    module, training = JointNet(layer, head, column_map=column_map), state["training"]
+    if training is not None:
+        net = default_net(module, **_checked_training(training))
+    elif isinstance(estimator.head, NeuralNet):
+        net = estimator._build_net(module, None, n_outputs, _CPU)
+    else:
+        raise ValueError(f"head was a skorch net, whose criterion and class are needed, got {estimator.head!r}.")
+    put_to_rest(net, _rows(state["history"]))
+    return net
+
+
+def _net_state_if_exact(estimator):
+    try:
+        state = net_state(estimator)
+        answers = state["head"]["answers"]
+        if answers is not None:
+            made = net_from(state, estimator).module_
+            found = _answers(made.head, _n_inputs(made.quantization, made.column_map))
+    except Exception:  # the user's code is called, which may do anything but make that head
+        return estimator.net_
+    same = answers is None or np.array_equal(found, answers)
+    return state if same and state["training"] is not None else estimator.net_
+
+
+# -- the quantization layer -------------------------------------------------------------------------------------------
+
+
+def _quantization_state(layer, column_map):
+    if isinstance(layer, Thermometer):
+        return {"kind": "bits", "column_map": column_map.numpy()}
+    if isinstance(layer, CodeValues):
+        return {"kind": "values", "values": layer.values.numpy()}
+    mean, scale = layer.space.mean.numpy(), layer.space.scale.numpy()
+    return {"kind": "floats", "mean": mean, "scale": scale, "indicators": bool(layer.indicators)}
+
+
+def _quantization_from(state, estimator):
+    kind, d = state.get("kind") if isinstance(state, dict) else state, estimator.n_features_in_
+    if kind == "floats" and getattr(estimator, "quantizer_", estimator) is None:
+        check_keys(state, {"kind", "mean", "scale", "indicators"}, "the quantization")
+        mean, scale = (checked(state[name], "f8", (d,), f"{name} of the features") for name in ("mean", "scale"))
+        if not (scale > 0).all() or type(state["indicators"]) is not bool:
+            raise ValueError("The scale of the features must be positive, and indicators true or false.")
+        return Standardization(mean=mean, scale=scale, indicators=state["indicators"]), None
+    if kind not in ("bits", "values") or getattr(estimator, "quantizer_", estimator) is None:
+        raise ValueError(f"A net that reads {kind!r} does not go with this {type(estimator).__name__}.")
+    book = estimator.codebook_
+    widest = int(book.n_levels.max())
+    if book.n_features * widest > _MAX_PADDED:
+        raise ValueError(f"{book.n_features} features with up to {widest} levels are more than a net can hold.")
+    if kind == "values":
+        check_keys(state, {"kind", "values"}, "the quantization")
+        return CodeValues(book, checked(state["values"], "f4", (d, widest), "values of the codes")), None
+    check_keys(state, {"kind", "column_map"}, "the quantization")
+    column_map = checked(state["column_map"], "i8", (None,), "column_map")
+    if not column_map.size or column_map.min() < -1 or column_map.max() >= book.n_columns:
+        raise ValueError(f"column_map must hold columns from -1 to {book.n_columns - 1}, and at least one.")
+    return Thermometer(book), column_map
+
+
+def _n_inputs(layer, column_map):
+    if column_map is not None:
+        return len(column_map)
+    if isinstance(layer, CodeValues):
+        return len(layer.values) + len(layer.missing)
+    return len(layer.space.mean) * (1 + layer.indicators)
+
+
+# -- the head ---------------------------------------------------------------------------------------------------------
+
+
+def _head_state(head, n_inputs):
+    try:
+        weights = {name: tensor.detach().numpy() for name, tensor in head.state_dict().items()}
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"head {type(head).__name__} has weights that are no arrays of NumPy: {error}") from None
+    if not any(True for _ in head.parameters()):
+        raise ValueError(f"head {type(head).__name__} has no weights: there is nothing of it to write down.")
+    dropout = next((module.p for module in head.modules() if isinstance(module, nn.Dropout)), 0.0)
+    is_default = type(head) is MLP and repr(head) == repr(_empty_mlp(weights, dropout))
+    return {
+        "dropout": float(dropout) if is_default else None,
+        "answers": None if is_default else _answers(head, n_inputs),
+        "weights": weights,
+    }
+
+
+def _head_from(state, n_inputs, n_outputs, estimator):
+    check_keys(state, {"dropout", "answers", "weights"}, "the head")
+    dropout, weights = state["dropout"], state["weights"]
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
+        raise ValueError("The weights of the head must have names.")
+    if dropout is None:
+        return _own_head(state, n_inputs, n_outputs, estimator)
+    if not isinstance(dropout, float) or not 0 <= dropout < 1 or state["answers"] is not None:
+        raise ValueError(f"The dropout of the head must be a number from 0 to 1, got {dropout!r}.")
+    # The sizes are those of the weights, which are there: none can be claimed.
+    size, tensors = n_inputs, {}
+    for name, array in weights.items():
+        array = checked(array, "f4", (None, size) if name.endswith("weight") else (size,), f"{name} of the head")
+        size, tensors[name] = len(array), torch.from_numpy(array)
+        if not size:
+            raise ValueError(f"The {name} of the head is empty.")
+    head = _empty_mlp(weights, dropout) if size == n_outputs and tensors else None
+    if head is None or list(head.state_dict()) != list(tensors):
+        raise ValueError(f"The weights of the head are not those of layers that end in {n_outputs} outputs.")
+    head.load_state_dict(tensors, assign=True)
+    return head
+
+
+def _empty_mlp(weights, dropout):
+    """The default head of these weights' shapes, without memory for them, and without a random number drawn."""
+    sizes = [len(array) for name, array in weights.items() if array.ndim == 2] or [0]
+    n_inputs = next((array.shape[1] for array in weights.values() if array.ndim == 2), 0)
+    with torch.device("meta"):
+        return MLP(n_inputs, sizes[-1], hidden_sizes=sizes[:-1], dropout=dropout)
+
+
+def _own_head(state, n_inputs, n_outputs, estimator):
+    """The user's head, made anew, with the weights of the fitted one."""
+    if estimator.head is None:
+        raise ValueError("The net has a head of the user's, and there is none to put the weights into: give head.")
+    with own_randomness(0, _CPU):
+        head = estimator._build_head(n_inputs, n_outputs)
+    made = head.state_dict()
+    if unlike := sorted(made.keys() ^ state["weights"].keys()):
+        where = "head" if unlike[0] in made else "the saved head"
+        raise ValueError(f"head is not the one that was saved: only {where} has {unlike[0]!r} among its weights.")
+    weights = {}
+    for name, tensor in made.items():
+        array = checked(
+            state["weights"][name], tensor.numpy().dtype, tuple(tensor.shape), f"{name} of the head", finite=False
+        )
+        weights[name] = torch.from_numpy(array)
+    head.load_state_dict(weights)
+    answers = checked(state["answers"], "f4", (_QUESTIONS, n_outputs), "answers of the head", finite=False)
+    found = _answers(head, n_inputs)
+    if not np.allclose(found, answers, rtol=1e-3, atol=1e-3 * np.abs(answers).max(), equal_nan=True):
+        raise ValueError(
+            "head is not the one that was saved: its weights have the same shapes, but it gives other outputs."
+        )
+    return head
+
+
+def _answers(head, n_inputs):
+    """What a head says to some rows of bits."""
+    bits = np.random.RandomState(0).randint(0, 2, size=(_QUESTIONS, n_inputs)).astype(np.float32)
+    training = head.training
+    head.eval()
+    try:
+        with torch.inference_mode():
+            return head(torch.from_numpy(bits)).float().numpy()
+    finally:
+        head.train(training)
+
+
+# -- the rest of it ---------------------------------------------------------------------------------------------------
+
+
+def _training_state(net):
+    """Parameters of a net of ours; None for another, of which only the user knows the rest."""
+    ours = type(net) is NeuralNet and net.optimizer is torch.optim.AdamW and net.predict_nonlinearity == "auto"
+    task = _TASKS.get(criterion_type(net))
+    if not ours or task is None:
+        return None
+    return {
+        "task": task,
+        "lr": float(net.lr),
+        "max_epochs": int(net.max_epochs),
+        "batch_size": int(net.batch_size),
+        "weight_decay": float(net.get_params_for("optimizer").get("weight_decay", 0.01)),
+    }
+
+
+def _checked_training(state):
+    kinds = {"task": str, "lr": float, "max_epochs": int, "batch_size": int, "weight_decay": float}
+    check_keys(state, kinds.keys(), "the training of the net")
+    for name, kind in kinds.items():
+        value = state[name]
+        if type(value) is not kind or (value not in _TASKS.values() if kind is str else not 0 <= value < np.inf):
+            raise ValueError(f"The {name} of the net makes no sense: {value!r}.")
+    return state
+
+
+def _columns(history):
+    """What every epoch recorded, a column per quantity; batches, and what is no number, are left out."""
+    rows = [{name: value for name, value in row.items() if name != "batches"} for row in history]
+    columns = {name: np.asarray([row.get(name) for row in rows]) for name in rows[0]}
+    return {name: column for name, column in columns.items() if column.ndim == 1 and column.dtype.kind in "biuf"}
+
+
+def _rows(columns):
+    if not isinstance(columns, dict):
+        raise ValueError(f"The history must have columns, got {columns!r}.")
+    columns = {
+        name: checked(column, None, (None,), f"history of {name}", finite=False) for name, column in columns.items()
+    }
+    if "epoch" not in columns or "batches" in columns or len({len(column) for column in columns.values()}) != 1:
+        raise ValueError("The history must hold a number per epoch in each of its columns, and the epochs.")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
+
+
+def _frame_state(frame):
+    columns = {name: frame[name].to_numpy() for name in frame}
+    return {**columns, "feature": np.array(frame.index.tolist(), dtype=object)}
+
+
+def _frame_from(state, d):
+    dtypes = {"n_bits": "i8", "cap": "i8", "loss_if_dropped": "f8", "loss_of_one_bit_less": "f8"}
+    check_keys(state, dtypes.keys() | {"feature"}, "the allocation")
+    names = check_names(checked(state["feature"], "O", (d,), "features of the allocation"))
+    columns = {
+        name: checked(state[name], dtype, (d,), f"{name} of the allocation", finite=False)
+        for name, dtype in dtypes.items()
+    }
+    return pd.DataFrame(columns, index=pd.Index(list(names), name="feature"))
+
+
+def checked(array, dtype, shape, what, *, finite=True):
+    """A copy of an array, of its own and in the byte order of the machine, once it is what it should be.
+
+    Parameters
+    ----------
+    array : object
+    dtype : dtype-like or None
+        None: any of numbers.
+    shape : tuple of int or None
+        None for any length.
+    what : str
+        For the message.
+    finite : bool, default=True
+        Refuse NaN and infinities.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"The {what} must be an array, got {type(array).__name__}.")
+    native = array.dtype.newbyteorder("=")
+    right = native.kind in "biuf" if dtype is None else native == np.dtype(dtype)
+    fits = array.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, array.shape, strict=True))
+    if not right or not fits:
+        wanted = f"{'numbers' if dtype is None else np.dtype(dtype)} of shape {shape}".replace("None", "*")
+        raise ValueError(f"The {what} must be {wanted}, got {array.dtype} of shape {array.shape}.")
+    if finite and native.kind == "f" and not np.isfinite(array).all():
+        raise ValueError(f"The {what} must be finite.")
+    return np.array(array, dtype=native, order="C")

@@ -1,0 +1,26 @@
+"""Randomness of our own, beside torch's global generators."""
+
+import threading
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+
+# torch has one global generator, which heads and dropout draw from: fits in threads take turns.
+_GLOBAL_GENERATOR = threading.RLock()
+
+
+@contextmanager
+def own_randomness(random_state, device):
+    """Seed torch for the block and give its generators back as they were; yields the seed."""
+    if random_state is None:
+        random_state = np.random.RandomState()  # fresh entropy; the global generator stays untouched
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    on_gpu = device.type == "cuda"
+    with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=[device] if on_gpu else []):
+        # Not torch.manual_seed: it would seed every GPU, those that are not given back included.
+        torch.default_generator.manual_seed(seed)
+        if on_gpu:
+            torch.cuda.manual_seed(seed)
+        yield seed

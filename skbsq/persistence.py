@@ -1,0 +1,312 @@
+"""Fitted estimators in files that hold arrays and plain values: nothing in them is executed, whoever wrote them."""
+
+import json
+import os
+import secrets
+import warnings
+from contextlib import suppress
+from inspect import signature
+from pathlib import Path
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+import skbsq
+from skbsq._fitted import attribute_names, check_attributes
+from skbsq._json import check_keys, read
+from skbsq._plain import NotPlain, from_document, to_document
+from skbsq._state import net_state
+
+__all__ = ["load", "save"]
+
+FORMAT = "skbsq-estimator"
+VERSION = 1
+
+_QUANTIZERS = (
+    *("UniformQuantizer", "QuantileQuantizer", "KMeansQuantizer", "TreeQuantizer", "ThresholdQuantizer"),
+    *("BitwiseQuantizer", "SoftQuantizer", "LSQQuantizer", "LLTQuantizer"),
+)
+_PREDICTORS = ("BitwiseClassifier", "BitwiseRegressor")
+
+
+def save(estimator, path):
+    """Write a fitted estimator to a file of arrays and plain values.
+
+    The file is of the safetensors format, with JSON text among its metadata. It holds the codebook, the weights of the
+    head, what the target was standardized with, the history, and the parameters: `load` gives an estimator that
+    predicts the same to the last bit, and can be fitted again. It names no code: of a head of your own it holds the
+    weights, and `load` is given the head. What ``set_fit_request`` says to a pipeline is not in it, nor are the batches
+    of ``net_.history``.
+
+    Parameters
+    ----------
+    estimator : BitwiseRegressor, BitwiseClassifier or a quantizer
+        Fitted.
+    path : str or path-like
+        Of the file, which appears whole or not at all, and replaces one that is there.
+
+    Raises
+    ------
+    ValueError
+        For an estimator of another package, labels of classes that are neither numbers, bools nor strings, or a head
+        without weights.
+    ImportError
+        Without safetensors: ``pip install 'skbsq[save]'``.
+
+    Warns
+    -----
+    UserWarning
+        If another parameter than `head` holds an object, such as a splitter or a RandomState. The file leaves it out;
+        without it the loaded estimator predicts the same.
+
+    See Also
+    --------
+    skbsq.Codebook.to_json : All that a device needs.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skbsq import BitwiseRegressor
+    >>> from skbsq.persistence import load, save
+    >>> X, y = make_friedman1(100, random_state=0)
+    >>> model = BitwiseRegressor(n_bits=2, max_epochs=2, random_state=0).fit(X, y)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     save(model, path)
+    ...     loaded = load(path)
+    >>> bool((loaded.predict(X) == model.predict(X)).all())
+    True
+    """
+    safetensors = _safetensors()
+    name = type(estimator).__name__
+    if not _is_ours(estimator, _QUANTIZERS + _PREDICTORS):
+        raise ValueError(f"save writes fitted estimators of skbsq, got {name}: give its part that is one.")
+    check_is_fitted(estimator)
+    arrays: dict[str, np.ndarray] = {}
+    document = _estimator_document(estimator, name, arrays, fitted=True, names=_QUANTIZERS + _PREDICTORS)
+    left_out = [parameter for parameter in document["left_out"] if parameter != "head"]
+    if left_out:
+        warnings.warn(
+            f"A file holds plain values, so it leaves out {', '.join(left_out)}: the loaded {name} predicts the same, "
+            "but give them to load if you fit it again.",
+            UserWarning,
+            stacklevel=2,
+        )
+    text = json.dumps({"format": FORMAT, "version": VERSION, "estimator": document}, allow_nan=False)
+    _write(Path(path), safetensors.numpy.save(arrays, metadata={FORMAT: text}))
+
+
+def load(path, *, head=None, **parameters):
+    """Read a fitted estimator from a file that `save` wrote.
+
+    Nothing in the file is executed, whoever wrote it, and all of it is checked.
+
+    Parameters
+    ----------
+    path : str or path-like
+    head : nn.Module class or instance, callable, or skorch.NeuralNet, default=None
+        For an estimator whose `head` was one: the same again, to put the saved weights into.
+    **parameters
+        Others that the file leaves out, see `save`. Without them they have their defaults.
+
+    Returns
+    -------
+    BitwiseRegressor, BitwiseClassifier or a quantizer
+        Fitted.
+
+    Raises
+    ------
+    ValueError
+        For anything but a file of `save` of a known version, and for a head that is not the one that was saved.
+    ImportError
+        Without safetensors: ``pip install 'skbsq[save]'``.
+
+    See Also
+    --------
+    skbsq.Codebook.from_json : What a gateway reads, with NumPy alone.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from skbsq import UniformQuantizer
+    >>> from skbsq.persistence import load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "quantizer.safetensors")
+    ...     save(UniformQuantizer(n_bits=1).fit([[0.0], [4.0]]), path)
+    ...     load(path).thresholds_
+    [array([2.], dtype=float32)]
+    """
+    if head is not None:
+        parameters["head"] = head
+    try:
+        text, arrays = _read(path)
+        document = read(text, "an estimator")
+        check_keys(document, {"format", "version", "estimator"}, "the file")
+        if document["format"] != FORMAT or type(document["version"]) is not int or document["version"] != VERSION:
+            raise ValueError(
+                f"{document['format']!r} of version {document['version']!r}; this skbsq reads {FORMAT!r} of {VERSION}."
+            )
+        estimator = _estimator_from(document["estimator"], arrays, _QUANTIZERS + _PREDICTORS, parameters, fitted=True)
+        if arrays:
+            raise ValueError(f"The array {next(iter(arrays))!r} belongs to nothing.")
+        if superfluous := sorted(parameters.keys() - _left_out(document["estimator"])):
+            raise ValueError(f"it leaves out no {superfluous[0]!r}: do not give it, or set it afterwards.")
+    except RecursionError:
+        raise ValueError(f"{path} is refused: its JSON is nested too deeply.") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is refused: {error}") from error
+    return estimator
+
+
+# -- estimators --------------------------------------------------------------------------------------------------------
+
+
+def _is_ours(estimator, names):
+    name = type(estimator).__name__
+    return name in names and type(estimator) is getattr(skbsq, name)
+
+
+def _parameters_of(kind):
+    return signature(kind).parameters
+
+
+def _estimator_document(estimator, path, arrays, *, fitted, names=_QUANTIZERS):
+    if not _is_ours(estimator, names):
+        what = f"of type {type(estimator).__name__}, neither a plain value nor a quantizer of skbsq"
+        raise NotPlain(f"{path} is {what}: it could only be pickled.")
+    estimator._validate_params()
+    parameters, left_out = {}, []
+    for key, parameter in _parameters_of(type(estimator)).items():
+        value, own = getattr(estimator, key), {}
+        try:
+            value = str(value) if key == "device" else value
+            parameters[key] = to_document(value, f"{path}.{key}", own, _unfitted_document)
+            arrays.update(own)
+        except NotPlain:
+            if not fitted or parameter.default is parameter.empty:
+                raise
+            left_out.append(key)
+    attributes = None
+    if fitted:
+        state = _state_of(estimator)
+        if "init" in left_out and not isinstance(state.get("init_"), str):
+            state.pop("init_", None)  # is what `init` was
+        if _needs_head(state.get("net_")) and "head" in parameters:  # set to None after fit
+            del parameters["head"]
+            left_out.append("head")
+        attributes = {
+            key: to_document(
+                value, f"{path}.{key}", arrays, _fitted_document if key == "quantizer_" else _unfitted_document
+            )
+            for key, value in state.items()
+        }
+    return {"class": type(estimator).__name__, "parameters": parameters, "left_out": left_out, "fitted": attributes}
+
+
+def _state_of(estimator):
+    """The attributes of a fit, in arrays and plain values but for other estimators."""
+    state = estimator.__getstate__()
+    if "net_" in state and not isinstance(state["net_"], dict):
+        state["net_"] = net_state(estimator)
+    required, optional = attribute_names(estimator)
+    return {key: value for key, value in state.items() if key in required | optional}
+
+
+def _needs_head(net):
+    return net is not None and (net["training"] is None or net["head"]["dropout"] is None)
+
+
+def _unfitted_document(value, path, arrays):
+    return {"unfitted": _estimator_document(value, path, arrays, fitted=False)}
+
+
+def _fitted_document(value, path, arrays):
+    return {"fitted": _estimator_document(value, path, arrays, fitted=True)}
+
+
+def _estimator_from(document, arrays, classes, given, *, fitted):
+    check_keys(document, {"class", "parameters", "left_out", "fitted"}, "an estimator")
+    name, left_out, attributes = document["class"], document["left_out"], document["fitted"]
+    if type(name) is not str or name not in classes:
+        raise ValueError(f"{name!r} is not one of {', '.join(classes)}.")
+    kind = getattr(skbsq, name)
+    known = _parameters_of(kind)
+    if type(left_out) is not list or not all(type(key) is str and key in known for key in left_out):
+        raise ValueError(f"What is left out must be parameters of {name}, got {left_out!r}.")
+    check_keys(document["parameters"], known.keys() - set(left_out), f"the parameters of {name}")
+    if fitted and "head" in left_out and "head" not in given:
+        raise ValueError(f"this {name} has a head of your own, which no file can name: give it, load(path, head=...).")
+    estimator = kind(
+        **{key: from_document(value, arrays, _unfitted_from) for key, value in document["parameters"].items()},
+        **{key: given[key] for key in left_out if key in given},
+    )
+    estimator._validate_params()
+    if fitted != (type(attributes) is dict):
+        raise ValueError(f"The {name} should {'' if fitted else 'not '}be fitted.")
+    if fitted:
+
+        def fitted_from(document, arrays):
+            check_keys(document, {"fitted"}, "quantizer_")
+            return _estimator_from(document["fitted"], arrays, _QUANTIZERS, given, fitted=True)
+
+        attributes = {
+            key: from_document(value, arrays, fitted_from if key == "quantizer_" else _unfitted_from)
+            for key, value in attributes.items()
+        }
+        check_attributes(estimator, attributes)
+        estimator.__setstate__({**vars(estimator), **attributes})
+    return estimator
+
+
+def _unfitted_from(document, arrays):
+    check_keys(document, {"unfitted"}, "a value")
+    return _estimator_from(document["unfitted"], arrays, _QUANTIZERS, {}, fitted=False)
+
+
+def _left_out(document):
+    """Parameters that the file leaves out, of the estimator or of the quantizer in it."""
+    inner = document["fitted"].get("quantizer_")
+    return {*document["left_out"], *(_left_out(inner["fitted"]) if inner else ())}
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def _safetensors():
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError("save and load need safetensors: pip install 'skbsq[save]'.") from error
+    return safetensors
+
+
+def _read(path):
+    """JSON text and arrays of a file."""
+    safetensors = _safetensors()
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+    except OSError:
+        raise
+    except Exception as error:  # its own, and those of NumPy for types that it does not know
+        raise ValueError(f"not a safetensors file: {error}") from None
+    if metadata.keys() != {FORMAT}:
+        raise ValueError(f"not a file of save: it has no {FORMAT!r}.")
+    return metadata[FORMAT], arrays
+
+
+def _write(path, data):
+    """Write a file that appears whole or not at all."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(part, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            part.unlink()
+        raise

@@ -1,0 +1,121 @@
+"""Values come back as they were: type, bits and all; and nothing else comes back."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.preprocessing import StandardScaler
+
+from skbsq import Codebook
+from skbsq._plain import DTYPES, NotPlain, from_document, to_document
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(scalars, inner),
+    max_leaves=10,
+)
+
+
+def there_and_back(value):
+    arrays = {}
+    text = json.dumps(to_document(value, "x", arrays), allow_nan=False)
+    back = from_document(json.loads(text), arrays)
+    assert not arrays
+    return back
+
+
+@given(values)
+def test_values(value):
+    back = there_and_back(value)
+    assert repr(back) == repr(value)  # -0.0, True and 1 are told apart
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("array", [np.arange(6).reshape(2, 3).T, np.zeros((0, 2)), np.array(1)])
+def test_arrays(dtype, array):
+    array = array.astype(dtype)
+    back = there_and_back([array, array])
+    for one in back:
+        assert one.dtype == array.dtype
+        np.testing.assert_array_equal(one, array)
+
+
+def test_arrays_of_text_and_objects():
+    for array in (np.array(["a", "bc"]), np.array(["a", 1, True, 2.5, None], dtype=object)):
+        back = there_and_back(array)
+        assert back.dtype.kind == array.dtype.kind
+        assert list(map(repr, back)) == list(map(repr, array))
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert repr(there_and_back({np.int64(3): np.float32(0.1), np.str_("a"): np.bool_(True)})) == (
+        "{3: 0.10000000149011612, 'a': True}"
+    )
+
+
+def test_codebooks_and_nan():
+    book = Codebook.from_thresholds([[0.1], []], missing="code", feature_names=["p", "q"])
+    assert there_and_back((book,)) == (book,)
+    assert np.isnan(there_and_back(float("nan")))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        StandardScaler(),
+        StandardScaler,
+        print,
+        b"bytes",
+        1j,
+        {1, 2},
+        {(1, 2): 3},
+        np.array([StandardScaler()]),
+        np.array([float("nan")], dtype=object),
+        np.array([["a"]]),
+        np.array([b"a"]),
+        np.array([1j]),
+        np.array(["2020-01-01"], dtype="M8[D]"),
+        np.datetime64("2020-01-01"),
+        np.random.RandomState(0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_not_plain(value):
+    with pytest.raises(NotPlain, match=r"^x\.0 "):
+        to_document([value], "x", {})
+
+
+def test_own_types_that_look_plain_are_not():
+    class Text(str):
+        pass
+
+    with pytest.raises(NotPlain):
+        to_document(Text("a"), "x", {})
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({}, "object of 0 keys"),
+        ({"tuple": [], "dict": []}, "object of 2 keys"),
+        ({"tuple": "abc"}, "must be a list"),
+        ({"dict": [["a"]]}, "pairs"),
+        ({"dict": [[[1], 2]]}, "pairs"),
+        ({"dict": [["a", 1], ["a", 2]]}, "twice"),
+        ({"strings": ["a", 1]}, "something else"),
+        ({"objects": [[1]]}, "something else"),
+        ({"float": "0x1p3"}, "nothing that is known"),
+        ({"codebook": "{}"}, "codebook"),
+        ({"array": "y"}, "no array 'y'"),
+        ({"array": ["x"]}, "nothing that is known"),
+        ([{"array": "x"}, {"array": "x"}], "used twice"),
+        ({"os.system": "true"}, "nothing that is known"),
+        (float("inf"), "beyond float64"),  # 1e999 in JSON
+    ],
+)
+def test_documents_of_another_form(document, message):
+    with pytest.raises(ValueError, match=message):
+        from_document(document, {"x": np.zeros(1)})

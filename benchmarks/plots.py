@@ -21,13 +21,14 @@ COLORS = {
     **dict.fromkeys(["LLT-9", "LLT-4"], "#7A3E9D"),
     "quantile+boosting": "#8C8C8C",
     "bitwise+boosting": "#4D4D4D",
+    "budget": "#7A3E9D",
     "FP": "#000000",
 }
 MARKERS = {
     **{"bitwise": "o", "uniform": "s", "quantile": "^", "kmeans": "D", "tree": "v"},
     **{"Po-MQ": "x", "Pr-MQ": "<", "Bw-MQ": "s", "Po-QQ": "x", "Pr-QQ": ">", "Bw-QQ": "^"},
     **{"SQ": "d", "SQ+": "D", "Bw-SQ": "P", "LSQ": "v", "LLT-9": "h", "LLT-4": "*"},
-    **{"quantile+boosting": "^", "bitwise+boosting": "o"},
+    **{"quantile+boosting": "^", "bitwise+boosting": "o", "budget": "*"},
 }
 LINES = {
     **dict.fromkeys(["Po-MQ", "Po-QQ"], ":"),
@@ -88,10 +89,22 @@ def tidy(ax: Axes):
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def add_legend(figure: Figure, ax: Axes):
-    """Put the legend of one panel below all of them, where it covers nothing."""
+def add_legend(figure: Figure, ax: Axes, names=None):
+    """Put the legend of one panel below all of them, where it covers nothing.
+
+    Parameters
+    ----------
+    figure : Figure
+    ax : Axes
+    names : dict, default=None
+        What methods are called there. None: by their own names.
+    """
     entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     labels = [method for method in COLORS if method in entries]
     figure.legend(
-        [entries[label] for label in labels], labels, loc="outside lower center", ncols=len(labels), frameon=False
+        [entries[label] for label in labels],
+        [(names or {}).get(label, label) for label in labels],
+        loc="outside lower center",
+        ncols=len(labels),
+        frameon=False,
     )

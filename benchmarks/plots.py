@@ -89,22 +89,10 @@ def tidy(ax: Axes):
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def add_legend(figure: Figure, ax: Axes, names=None):
-    """Put the legend of one panel below all of them, where it covers nothing.
-
-    Parameters
-    ----------
-    figure : Figure
-    ax : Axes
-    names : dict, default=None
-        What methods are called there. None: by their own names.
-    """
+def add_legend(figure: Figure, ax: Axes):
+    """Put the legend of one panel below all of them, where it covers nothing."""
     entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     labels = [method for method in COLORS if method in entries]
     figure.legend(
-        [entries[label] for label in labels],
-        [(names or {}).get(label, label) for label in labels],
-        loc="outside lower center",
-        ncols=len(labels),
-        frameon=False,
+        [entries[label] for label in labels], labels, loc="outside lower center", ncols=len(labels), frameon=False
     )

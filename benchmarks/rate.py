@@ -11,11 +11,18 @@ from matplotlib.figure import Figure
 
 from benchmarks.budget import BUDGET, UNIFORM
 from benchmarks.command import CommandError, plain_errors, print_table
-from benchmarks.plots import add_legend, draw_rate_error
+from benchmarks.plots import draw_rate_error
 from benchmarks.report import ERROR
 
 METHODS = ("FP", "Bw-QQ", "Bw-SQ")
 NAMES = {UNIFORM: "bitwise", BUDGET: "budget"}
+LABELS = {
+    "FP": "floats",
+    "Bw-QQ": "quantile bits",
+    "Bw-SQ": "the paper's Bw-SQ",
+    "bitwise": "skbsq, the same width for all features",
+    "budget": "skbsq, a budget for the row",
+}
 
 
 def curves(paper, budget, dataset, seeds):
@@ -83,14 +90,8 @@ def draw(summary, dataset, most_bits):
     ax = figure.subplots()
     seen = summary[(summary["row_bits"] <= most_bits) | (summary["method"] == "FP")]
     draw_rate_error(ax, seen, title=dataset, ylabel=ERROR)
-    labels = {
-        "FP": "floats",
-        "Bw-QQ": "quantile bits",
-        "Bw-SQ": "the paper's Bw-SQ",
-        "bitwise": "skbsq, one width",
-        "budget": "skbsq, a budget",
-    }
-    add_legend(figure, ax, labels)
+    handles, methods = ax.get_legend_handles_labels()
+    ax.legend(handles, [LABELS[method] for method in methods], loc="upper right", frameon=False)
     return figure
 
 

@@ -134,9 +134,9 @@ def test_few_rows_go_without(n):
     assert dumps(SKEWED, codes, entropy=True) == dumps(SKEWED, codes)
 
 
-def test_rare_codes_go_without(rng):
+def test_rare_codes_go_without():
     book = Codebook.from_thresholds([np.arange(7)], counts=[[990, 0, 2, 2, 2, 2, 1, 1]])
-    codes = rng.permuted(np.tile(np.uint8([2, 4, 6, 7]), 200))[:, None]
+    codes = np.tile(np.uint8([[2], [4], [7]]), (300, 1))
     assert dumps(book, codes, entropy=True) == dumps(book, codes)
 
 

@@ -270,6 +270,7 @@ def main(argv=None):
         metavar="N",
         help=f"of every method (default: {PAPER_TRAINING['max_epochs']} for those of the paper, their own for ours)",
     )
+    parser.add_argument("--dropout", type=float, metavar="P", help="of the head (default: none)")
     parser.add_argument("--n-configs", type=int, metavar="N", help="configurations to search, 0 for none")
     parser.add_argument("--device", metavar="DEVICE", help="where to train: cpu, cuda, ... (default: cpu)")
     parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
@@ -285,7 +286,7 @@ def main(argv=None):
     profile = PROFILES[arguments.profile]
     bits, seeds = arguments.bits or profile.bits, arguments.seeds or profile.seeds
     n_configs = profile.n_configs if arguments.n_configs is None else arguments.n_configs
-    given = {name: getattr(arguments, name) for name in ("hidden_sizes", "max_epochs", "device")}
+    given = {name: getattr(arguments, name) for name in ("hidden_sizes", "max_epochs", "dropout", "device")}
     training = {**profile.training, **{name: value for name, value in given.items() if value is not None}}
     shared = {"training": training, "n_jobs": arguments.n_jobs}
     with plain_errors():

@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
         "fuzz",
         "paper",
         "report",
+        "scale",
         "speed",
         "traffic",
     ],

@@ -214,7 +214,7 @@ def search_on_cluster(rows, epochs):
     X, y = make_friedman1(rows, random_state=0)
     model = BitwiseRegressor(max_epochs=epochs, init="quantile", random_state=0)
     search = GridSearchCV(model, {"n_bits": [2, 3, 4], "bit_budget": [None, 15]}, cv=4, refit=False)
-    with parallel_config(backend=dask_backend(scatter=[X, y])):
+    with parallel_config(backend=dask_backend(shared=[X, y])):
         search.fit(X, y)
     return float(search.cv_results_["mean_test_score"].sum())
 

@@ -2,6 +2,7 @@
 
 import operator
 import time
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -221,25 +222,25 @@ def rate_distortion(cv_results, *, score=None):
     return table
 
 
-def dask_backend(*, scatter=None, client=None):
-    """The dask backend of joblib, such that a search outlives the loss of a worker.
+def dask_backend(*, shared=(), client=None):
+    """The dask backend of joblib, such that a search outlives the loss of workers.
 
-    The scheduler of dask gives the tasks of a worker that dies to others. But what joblib's own backend sends ahead
-    of the tasks, such as the row numbers of a split, is on one worker alone: lost with it, and the search too. Here
-    that goes with each task, and what `scatter` names to all workers before the first task.
+    The scheduler of dask gives the tasks of a worker that dies to others. But what joblib's own backend scatters ahead
+    of the tasks, such as the row numbers of a split, is held by workers alone: lost with them, and the search too. Here
+    it goes with each task, and what `shared` names is a task of its own, which is done again where its result is lost.
 
     Parameters
     ----------
-    scatter : list of array-like, default=None
-        What to send to every worker once, such as ``[X, y]``: the very objects that the search is given. Otherwise they
-        go with each task.
+    shared : list of array-like, default=()
+        What a worker gets once and not with each task, such as ``[X, y]``: the very objects that the search is given.
+        The scheduler holds a copy.
     client : dask.distributed.Client, default=None
         None: the current one.
 
     Returns
     -------
     joblib.parallel.ParallelBackendBase
-        For ``joblib.parallel_config(backend=...)``; to be used for one search.
+        For ``joblib.parallel_config(backend=...)``.
 
     Raises
     ------
@@ -259,7 +260,7 @@ def dask_backend(*, scatter=None, client=None):
     >>> X, y = make_friedman1(200, random_state=0)
     >>> search = GridSearchCV(BitwiseRegressor(max_epochs=2), {"n_bits": [2, 3], "bit_budget": [None, 15]}, cv=2)
     >>> with LocalCluster(n_workers=2) as cluster, Client(cluster):  # doctest: +SKIP
-    ...     with parallel_config(backend=dask_backend(scatter=[X, y])):
+    ...     with parallel_config(backend=dask_backend(shared=[X, y])):
     ...         search.fit(X, y)
     """
     try:
@@ -271,13 +272,22 @@ def dask_backend(*, scatter=None, client=None):
     class RecoverableBackend(DaskDistributedBackend):
         def start_call(self):
             super().start_call()
-            self.call_data_futures = None  # so that nothing more is scattered
+            self.call_data_futures = None  # so that nothing is scattered
 
         def stop_call(self):
             self.call_data_futures = {}
             super().stop_call()
 
-    return RecoverableBackend(scatter=scatter, client=client)
+    backend = RecoverableBackend(client=client)
+    backend._scatter = [*shared]  # keeps their ids
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # which advises to scatter
+        backend.data_futures = {id(data): backend.client.submit(_same, data, pure=False) for data in shared}
+    return backend
+
+
+def _same(data):
+    return data
 
 
 def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):

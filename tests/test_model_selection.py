@@ -349,8 +349,8 @@ def test_backend_without_a_client():
 
 def test_search_on_a_cluster_is_the_plain_one(client, data):
     grid = {"n_bits": [1, 2], "bit_budget": [None, 15]}
-    search = GridSearchCV(BitwiseRegressor(init="quantile", **QUICK), grid, cv=2)
-    with parallel_config(backend=dask_backend(scatter=[*data])):
+    search = GridSearchCV(BitwiseRegressor(**QUICK), grid, cv=2)
+    with parallel_config(backend=dask_backend(shared=[*data])):
         found = search.fit(*data).cv_results_["split0_test_score"]
     plain = search.fit(*data).cv_results_["split0_test_score"]
     np.testing.assert_array_equal(found, plain)
@@ -363,7 +363,7 @@ def test_search_outlives_a_worker(client, data, tmp_path):
     search = GridSearchCV(
         make_pipeline(Dying(fuse=str(fuse)), Ridge()), {"dying__n_bits": [1, 2, 3, 4]}, cv=3, error_score="raise"
     )
-    with parallel_config(backend=dask_backend(scatter=[*data])):
+    with parallel_config(backend=dask_backend(shared=[*data])):
         found = search.fit(*data).cv_results_["mean_test_score"]
     assert not fuse.exists()
     client.wait_for_workers(2)

@@ -37,20 +37,28 @@ def is_stream(source):
 def read_dataset(source, rows, columns):
     """Tables of about `rows` rows, with the named columns alone where they are given."""
     check_columns(source.schema, columns)
-    batches = source.to_batches(
-        columns=columns, batch_size=min(rows, _BATCH_ROWS), batch_readahead=0, fragment_readahead=0, **_frugal(source)
-    )
     schema = source.schema if columns is None else _projected(source.schema, columns)
-    return _tables(batches, schema, rows)
+    return _tables(_batches(source, columns=columns, batch_size=min(rows, _BATCH_ROWS)), schema, rows)
 
 
-def _frugal(source):
-    """Scan options with which a local Parquet file is read piece by piece instead of whole row groups ahead."""
+def _batches(source, **options):
+    """Record batches of a data set, one row group of Parquet after the other: a scan of all reads many ahead."""
+    try:
+        fragments = source.get_fragments()
+    except ValueError:  # a data set with a filter has none
+        yield from source.to_batches(batch_readahead=0, fragment_readahead=0, **options)
+        return
+    for fragment in fragments:
+        for part in fragment.split_by_row_group() if hasattr(fragment, "split_by_row_group") else [fragment]:
+            yield from part.to_batches(schema=source.schema, batch_readahead=0, **_scan_options(part), **options)
+
+
+def _scan_options(fragment):
+    """Those with which a local Parquet file is read piece by piece; far away, pyarrow's own save requests."""
     from pyarrow import dataset, fs
 
-    parquet = isinstance(getattr(source, "format", None), dataset.ParquetFileFormat)
-    if not parquet or not isinstance(source.filesystem, fs.LocalFileSystem):
-        return {}  # a request to a store far away takes so long that reading ahead pays
+    if not hasattr(fragment, "split_by_row_group") or not isinstance(fragment.filesystem, fs.LocalFileSystem):
+        return {}
     options = dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True, buffer_size=2**20)
     return {"fragment_scan_options": options}
 

@@ -89,6 +89,30 @@ def test_kinds_of_files(name, tmp_path):
     np.testing.assert_array_equal(_arrow.matrix(read, ["a"]), [[1.5], [np.nan]])
 
 
+def test_partitions_and_filters(tmp_path):
+    from pyarrow import dataset
+
+    table = pa.table({"a": [1.0, 2.0, 3.0, 4.0], "kind": [5, 5, 6, 6]})
+    dataset.write_dataset(table, tmp_path, format="parquet", partitioning=["kind"], partitioning_flavor="hive")
+    lake = dataset.dataset(tmp_path, format="parquet", partitioning="hive")
+    for source in (lake, dataset.dataset([lake]), dataset.dataset(table)):
+        (read,) = _arrow.read_dataset(source, 10, ["kind", "a"])
+        assert read.to_pydict() == {"kind": [5, 5, 6, 6], "a": [1, 2, 3, 4]}
+    (read,) = _arrow.read_dataset(lake.filter(dataset.field("a") > 1.5), 10, ["kind", "a"])
+    assert read.to_pydict() == {"kind": [5, 6, 6], "a": [2, 3, 4]}
+
+
+def test_a_row_group_at_a_time(tmp_path):
+    from pyarrow import parquet
+
+    path, n = tmp_path / "rows.parquet", 2**21
+    parquet.write_table(pa.table({"a": np.random.default_rng(0).normal(size=n)}), path, row_group_size=n // 16)
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in _arrow.read_dataset(_arrow.dataset(path), n // 16, ["a"])]
+    assert len(held) == 16
+    assert max(held) < 8 * n / 3
+
+
 def test_without_pyarrow(monkeypatch):
     real = builtins.__import__
 

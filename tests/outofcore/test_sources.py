@@ -30,7 +30,10 @@ FRAME = pd.DataFrame(X, columns=["a", "b"])
     [
         lambda: X,
         lambda: FRAME,
-        lambda: pl.from_pandas(FRAME),
+        pytest.param(
+            lambda: pl.from_pandas(FRAME),
+            marks=pytest.mark.skipif(not hasattr(pl.DataFrame, "__arrow_c_stream__"), reason="an early polars"),
+        ),
         lambda: pa.table(FRAME),
         lambda: pa.table(FRAME).to_reader(),
         lambda: [X[:5], X[5:]],

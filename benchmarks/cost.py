@@ -206,7 +206,7 @@ def in_fresh_process(function, *args, **kwargs):
             return pool.submit(function, *args, **kwargs).result()
         except BrokenProcessPool as error:
             raise CommandError(
-                f"The process of {args[0]} died, most likely for want of memory: lower --max-gb. A rerun goes on here."
+                f"The process of {args[0]} died, most likely for want of memory: ask for less. A rerun goes on here."
             ) from error
 
 

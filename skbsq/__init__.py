@@ -23,7 +23,17 @@ _HOME = {
     "BitwiseRegressor": "predictors.regressor",
 }
 
-_SUBMODULES = ("budget", "codec", "exceptions", "export", "model_selection", "nn", "persistence", "plotting")
+_SUBMODULES = (
+    "budget",
+    "codec",
+    "exceptions",
+    "export",
+    "model_selection",
+    "nn",
+    "outofcore",
+    "persistence",
+    "plotting",
+)
 
 __all__ = [*_HOME]
 

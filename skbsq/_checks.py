@@ -104,6 +104,29 @@ def as_matrix(X, what):
     return X
 
 
+def check_finite(X, cast, names):
+    """Refuse infinities, and values that the cast to float32 made infinite.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, d)
+    cast : ndarray of float32 of shape (n, d)
+        The same after the cast.
+    names : sequence of str, or None
+
+    Raises
+    ------
+    ValueError
+        Naming the feature and the row.
+    """
+    # Extremes tell by feature what is wrong somewhere, without an array of the size of X.
+    if len(cast) and np.isinf([np.fmin.reduce(cast), np.fmax.reduce(cast)]).any():
+        row, j = np.argwhere(np.isinf(cast))[0]
+        value = X[row, j]
+        why = "contains infinity" if np.isinf(value) else f"holds {value}, which overflows float32,"
+        raise ValueError(f"Input X {why} in {label(names, j)} (row {row}): clip or drop such values first.")
+
+
 def check_missing_rule(missing):
     if missing not in MISSING_RULES:
         raise ValueError(f"missing must be one of {list(MISSING_RULES)}, got {missing!r}.")

@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from skbsq._checks import MAX_BITS, label
+from skbsq._checks import MAX_BITS, check_finite, label
 from skbsq._encode import as_float32
 from skbsq.exceptions import PrecisionWarning
 
@@ -58,12 +58,7 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
         raise ValueError(f"Input X must hold numbers, got dtype {X.dtype}: encode such features first.")
     cast = as_float32(X)
     names = getattr(estimator, "feature_names_in_", None)
-    # Extremes tell by feature what is wrong somewhere, without an array of the size of X.
-    if np.isinf([np.fmin.reduce(cast), np.fmax.reduce(cast)]).any():
-        row, j = np.argwhere(np.isinf(cast))[0]
-        value = X[row, j]
-        why = "contains infinity" if np.isinf(value) else f"holds {value}, which overflows float32,"
-        raise ValueError(f"Input X {why} in {label(names, j)} (row {row}): clip or drop such values first.")
+    check_finite(X, cast, names)
     if missing == "error" and (nan := nan_features(cast)).any():
         j = int(np.argmax(nan))
         raise ValueError(

@@ -2,6 +2,7 @@
 
 import operator
 import time
+import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -15,7 +16,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
-__all__ = ["bits_path", "fewest_bits", "rate_distortion", "row_bits"]
+__all__ = ["bits_path", "dask_backend", "fewest_bits", "rate_distortion", "row_bits"]
 
 FLOAT_BITS = 32
 # Epochs of a warm start, as a share of those of a whole training.
@@ -219,6 +220,74 @@ def rate_distortion(cv_results, *, score=None):
     best_before = table["score"].cummax().shift(fill_value=-np.inf)
     table.insert(5, "frontier", (table["score"] > best_before) & table["row_bits"].notna())
     return table
+
+
+def dask_backend(*, shared=(), client=None):
+    """The dask backend of joblib, such that a search outlives the loss of workers.
+
+    The scheduler of dask gives the tasks of a worker that dies to others. But what joblib's own backend scatters ahead
+    of the tasks, such as the row numbers of a split, is held by workers alone: lost with them, and the search too. Here
+    it goes with each task, and what `shared` names is a task of its own, which is done again where its result is lost.
+
+    Parameters
+    ----------
+    shared : list of array-like, default=()
+        What a worker gets once and not with each task, such as ``[X, y]``: the very objects that the search is given.
+        The scheduler holds a copy.
+    client : dask.distributed.Client, default=None
+        None: the current one.
+
+    Returns
+    -------
+    joblib.parallel.ParallelBackendBase
+        For ``joblib.parallel_config(backend=...)``.
+
+    Raises
+    ------
+    ImportError
+        Without dask.distributed: ``pip install 'skbsq[dask]'``.
+    ValueError
+        Where there is no client.
+
+    Examples
+    --------
+    >>> from dask.distributed import Client, LocalCluster
+    >>> from joblib import parallel_config
+    >>> from sklearn.datasets import make_friedman1
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from skbsq import BitwiseRegressor
+    >>> from skbsq.model_selection import dask_backend
+    >>> X, y = make_friedman1(200, random_state=0)
+    >>> search = GridSearchCV(BitwiseRegressor(max_epochs=2), {"n_bits": [2, 3], "bit_budget": [None, 15]}, cv=2)
+    >>> with LocalCluster(n_workers=2) as cluster, Client(cluster):  # doctest: +SKIP
+    ...     with parallel_config(backend=dask_backend(shared=[X, y])):
+    ...         search.fit(X, y)
+    """
+    try:
+        import distributed  # noqa: F401
+        from joblib._dask import DaskDistributedBackend
+    except ImportError as error:
+        raise ImportError("dask_backend needs dask.distributed: pip install 'skbsq[dask]'.") from error
+
+    class RecoverableBackend(DaskDistributedBackend):
+        def start_call(self):
+            super().start_call()
+            self.call_data_futures = None  # so that nothing is scattered
+
+        def stop_call(self):
+            self.call_data_futures = {}
+            super().stop_call()
+
+    backend = RecoverableBackend(client=client)
+    backend._scatter = [*shared]  # keeps their ids
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # which advises to scatter
+        backend.data_futures = {id(data): backend.client.submit(_same, data, pure=False) for data in shared}
+    return backend
+
+
+def _same(data):
+    return data
 
 
 def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):

@@ -32,6 +32,15 @@ def rng(global_random_seed):
     return np.random.default_rng(global_random_seed)
 
 
+@pytest.fixture(scope="module")
+def client():
+    """Client of a dask cluster of two processes; without dask the test is skipped."""
+    distributed = pytest.importorskip("distributed")
+    cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
+    with cluster, distributed.Client(cluster) as client:
+        yield client
+
+
 @pytest.fixture
 def data_dir():
     """Folder with the real data sets; the test is skipped where there is none."""

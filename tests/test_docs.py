@@ -33,6 +33,7 @@ def test_readme_and_guides_have_blocks():
         "onnx.md",
         "persistence.md",
         "quickstart.md",
+        "scale.md",
         "semantics.md",
     }
 

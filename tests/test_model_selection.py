@@ -1,8 +1,14 @@
 """Searches over bits: what a candidate costs, which one is picked, what the table says."""
 
+import multiprocessing
+import os
+import signal
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import parallel_config
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.datasets import make_classification, make_friedman1
 from sklearn.decomposition import PCA
@@ -14,7 +20,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import BitwiseClassifier, BitwiseRegressor, KMeansQuantizer, QuantileQuantizer, UniformQuantizer
-from skbsq.model_selection import bits_path, fewest_bits, rate_distortion, row_bits
+from skbsq.model_selection import bits_path, dask_backend, fewest_bits, rate_distortion, row_bits
 
 QUICK = {"max_epochs": 2, "hidden_sizes": (8,), "random_state": 0}
 
@@ -315,3 +321,52 @@ def test_path_leaves_the_estimator_alone(data):
 def test_path_refuses(data, estimator, bits, message):
     with pytest.raises(ValueError, match=message):
         bits_path(estimator, *data, bits)
+
+
+# -- dask_backend ------------------------------------------------------------------------------------
+
+
+class Dying(UniformQuantizer):
+    """A quantizer whose fit kills its process, if that is none of the tests' own and can remove the file `fuse`."""
+
+    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean", fuse=None):
+        super().__init__(n_bits, encode=encode, missing=missing, levels=levels)
+        self.fuse = fuse
+
+    def fit(self, X, y=None, sample_weight=None):
+        if multiprocessing.parent_process():
+            with suppress(FileNotFoundError):
+                os.unlink(self.fuse)  # one process alone can
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(X, y, sample_weight)
+
+
+def test_backend_without_a_client():
+    pytest.importorskip("distributed")
+    with pytest.raises(ValueError, match="create a Dask Client"):
+        dask_backend()
+
+
+def test_search_on_a_cluster_is_the_plain_one(client, data):
+    grid = {"n_bits": [1, 2], "bit_budget": [None, 15]}
+    search = GridSearchCV(BitwiseRegressor(**QUICK), grid, cv=2)
+    with parallel_config(backend=dask_backend(shared=[*data])):
+        found = search.fit(*data).cv_results_["split0_test_score"]
+    plain = search.fit(*data).cv_results_["split0_test_score"]
+    np.testing.assert_array_equal(found, plain)
+
+
+def test_search_outlives_a_worker(client, data, tmp_path):
+    fuse = tmp_path / "fuse"
+    fuse.touch()
+    pids = set(client.run(os.getpid).values())
+    search = GridSearchCV(
+        make_pipeline(Dying(fuse=str(fuse)), Ridge()), {"dying__n_bits": [1, 2, 3, 4]}, cv=3, error_score="raise"
+    )
+    with parallel_config(backend=dask_backend(shared=[*data])):
+        found = search.fit(*data).cv_results_["mean_test_score"]
+    assert not fuse.exists()
+    client.wait_for_workers(2)
+    assert len(pids & set(client.run(os.getpid).values())) == 1
+    plain = search.fit(*data).cv_results_["mean_test_score"]
+    np.testing.assert_array_equal(found, plain)

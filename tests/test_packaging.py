@@ -45,6 +45,8 @@ GATEWAY_USES = [
     "assert codec.loads(codec.dumps(book, codes), book) == 1; assert codec.RowCodec(book).pack(codes) == 1",
     "from skbsq import Codebook, export; book = Codebook.from_thresholds([[0.5]]); "
     "assert export.to_codebook(book) is book",
+    "import numpy as np; from skbsq import Codebook; from skbsq.outofcore import transform; "
+    "codes = transform(Codebook.from_thresholds([[0.5]]), np.ones((2, 1))); assert next(codes).tolist() == [[1], [1]]",
     "from skbsq import Codebook, export; export.to_c(Codebook.from_thresholds([[0.5]]), 'x')",
 ]
 
@@ -133,7 +135,7 @@ def pins(name):
 
 def test_lower_bounds_are_the_tested_versions():
     bounds = {}
-    for requirement in requirements("plot", "bench", "entropy", "save", "onnx", "test"):
+    for requirement in requirements("plot", "bench", "entropy", "save", "onnx", "arrow", "dask", "sketch", "test"):
         (specifier,) = requirement.specifier
         assert specifier.operator == ">=", requirement
         bounds[requirement.name] = Version(specifier.version)

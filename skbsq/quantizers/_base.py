@@ -8,11 +8,10 @@ from sklearn.utils.validation import _check_feature_names_in, check_array, check
 from skbsq._checks import MISSING_RULES, midpoint_levels
 from skbsq._codebook import Codebook
 from skbsq._encode import as_float32
+from skbsq._encodings import ENCODINGS, check_encode, encoded, encoded_names
 from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X, nan_features
 from skbsq.codec import RowCodec
 from skbsq.quantizers._cells import features_of
-
-ENCODINGS = ("ordinal", "thermometer", "value", "packed")
 
 
 class HasCodebook:
@@ -56,14 +55,7 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
             bits (uint8; columns ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...``), "value" levels (float32), or "packed"
             bytes (uint8), see `skbsq.codec.RowCodec`.
         """
-        codes = self._codes(X)
-        if self.encode == "ordinal":
-            return codes
-        if self.encode == "thermometer":
-            return self.codebook_.thermometer(codes)
-        if self.encode == "packed":
-            return RowCodec(self.codebook_).pack(codes)
-        return self.codebook_.decode(codes)
+        return encoded(self.codebook_, self._codes(X), self.encode)
 
     def inverse_transform(self, X):
         """Levels of what `transform` returned.
@@ -79,7 +71,7 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
             In the units of the features; NaN where the code is the missing one.
         """
         check_is_fitted(self)
-        self._check_encode()
+        check_encode(self.encode)  # it may have been set after fit
         if getattr(X, "shape", (1, 1))[1:] == (0,):
             X = np.empty((len(X), 0))  # a frame without columns has no type
         X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_features=0)
@@ -106,11 +98,7 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
-        if self.encode == "thermometer":
-            return np.asarray(self.codebook_.column_names(names), dtype=object)
-        if self.encode == "packed":
-            return np.asarray([f"byte{i}" for i in range(RowCodec(self.codebook_).row_bytes)], dtype=object)
-        return names
+        return np.asarray(encoded_names(self.codebook_, names, self.encode), dtype=object)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -120,14 +108,9 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
 
     def _codes(self, X):
         check_is_fitted(self)
-        self._check_encode()
+        check_encode(self.encode)  # it may have been set after fit
         X = check_X(self, X, reset=False, missing=self.codebook_.missing)
         return self.codebook_.encode(X)
-
-    def _check_encode(self):
-        # It may have been set after fit.
-        if self.encode not in ENCODINGS:
-            raise ValueError(f"encode must be one of {list(ENCODINGS)}, got {self.encode!r}.")
 
     def _check_values(self, X):
         book = self.codebook_

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
         "paper",
         "rate",
         "report",
+        "scale",
         "speed",
         "traffic",
     ],

@@ -1,0 +1,89 @@
+"""Dask collections: what is done to a chunk is done to each block or partition. dask is imported where it is needed.
+
+A task carries what is to be done as an argument of its own, so that a worker gets it once: the codebook as text, with
+which it needs NumPy and this module; or a whole estimator.
+"""
+
+from skbsq.outofcore import _arrow
+
+
+def is_dask(source):
+    return hasattr(source, "__dask_graph__")
+
+
+def apply(work, source, features, keep):
+    """The collection of the results of all blocks or partitions.
+
+    Parameters
+    ----------
+    work : Encode or Call
+    source : dask.array.Array or dask.dataframe.DataFrame
+    features : sequence of str, or None
+    keep : list of str
+
+    Returns
+    -------
+    dask.array.Array, dask.dataframe.DataFrame or dask.dataframe.Series
+    """
+    try:
+        from dask import delayed
+    except ImportError as error:
+        raise ImportError("Dask collections need dask: pip install 'skbsq[dask]'.") from error
+
+    shared = delayed(work, pure=True, traverse=False)
+    n_dim = getattr(source, "ndim", None)
+    if n_dim == 2 and hasattr(source, "map_partitions"):
+        return _apply_to_frame(work, shared, source, features, keep)
+    if n_dim == 2 and hasattr(source, "map_blocks"):
+        if keep:
+            raise ValueError(f"The source is an array, which has no column {keep[0]!r} to keep.")
+        return _apply_to_array(work, shared, source)
+    raise ValueError(f"Dask collections are arrays of two dimensions or data frames, got {source!r}.")
+
+
+def _apply_to_array(work, shared, X):
+    if X.shape[1] != work.n_features:
+        raise ValueError(f"The source has {X.shape[1]} columns for {work.n_features} features.")
+    empty = work.empty()
+    shape = {"drop_axis": 1} if empty.ndim == 1 else {"chunks": (X.chunks[0], (empty.shape[1],))}
+    return X.rechunk({1: -1}).map_blocks(_call, work=shared, meta=empty, dtype=empty.dtype, **shape)
+
+
+def _call(X, work):
+    return work(X)
+
+
+def _apply_to_frame(work, shared, frame, features, keep):
+    there = list(frame.columns)
+    if features is None:
+        features = [name for name in there if name not in keep]
+    for name in (*keep, *features):
+        if there.count(name) != 1:
+            raise ValueError(f"The source has {there.count(name)} columns {name!r}: its columns are {there}.")
+    if len(features) != work.n_features:
+        raise ValueError(
+            f"The source has {len(features)} columns for {work.n_features} features: name them in columns."
+        )
+    # Nothing else is read.
+    frame = frame[list(dict.fromkeys([*keep, *features]))]
+    names = work.names(features)
+    _arrow.check_kept(keep, names)
+    arguments = {"features": list(features), "names": names, "keep": keep}
+    meta = _result_frame(frame._meta.iloc[:0], work.empty(), names, keep)
+    return frame.map_partitions(_call_on_frame, work=shared, meta=meta, **arguments)
+
+
+def _call_on_frame(frame, work, features, names, keep):
+    pyarrow = _arrow.pyarrow_for("A dask data frame")
+    table = pyarrow.Table.from_pandas(frame[features], preserve_index=False)
+    return _result_frame(frame, work(_arrow.matrix(table, table.column_names)), names, keep)
+
+
+def _result_frame(frame, out, names, keep):
+    """Results as a data frame, or a series, with the index of the rows."""
+    import pandas as pd
+
+    if out.ndim == 1 and not keep:
+        return pd.Series(out, index=frame.index, name=names[0])
+    results = pd.DataFrame(out, index=frame.index, columns=names)
+    return pd.concat([frame[keep], results], axis=1) if keep else results

@@ -1,0 +1,107 @@
+"""Where results go: files that appear whole or not at all."""
+
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from skbsq.outofcore import _arrow
+
+
+@contextmanager
+def replacing(path):
+    """Give the path of a new file beside `path`, which takes its place if the block ends well, and else goes.
+
+    Parameters
+    ----------
+    path : str or path-like
+
+    Yields
+    ------
+    Path
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            part.unlink()
+        raise
+
+
+def check_output(path):
+    """Refuse a file of another kind before anything is read."""
+    if not str(path).endswith((".npy", ".parquet")):
+        raise ValueError(f"output must end with .npy or .parquet, got {str(path)!r}.")
+    if not Path(path).parent.is_dir():
+        raise ValueError(f"There is no folder {str(Path(path).parent)!r} for the output.")
+
+
+def write(path, results, work):
+    """Write results chunk by chunk, and open what was written.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Of a file that `check_output` lets pass.
+    results : iterator of (ndarray, list of str, pyarrow.Table or None)
+        Results, the names of their columns, and columns of the source to keep beside them; at least one.
+    work : Encode or Call
+
+    Returns
+    -------
+    memmap or pyarrow.dataset.Dataset
+    """
+    npy = str(path).endswith(".npy")
+    with replacing(path) as part:
+        if npy:
+            _write_npy(part, results)
+        else:
+            _write_parquet(part, results, work)
+    return np.load(path, mmap_mode="r") if npy else _arrow.dataset(path)
+
+
+def _write_npy(path, results):
+    with open(path, "wb") as file:
+        n, form = 0, None
+        for out, *_ in results:
+            if form is None:
+                form = out.dtype, out.shape[1:]
+                _write_header(file, 0, *form)
+            if form != (out.dtype, out.shape[1:]):
+                raise ValueError(f"A chunk gave {out.dtype} of shape {out.shape}, others {form[0]} of (n, *{form[1]}).")
+            np.ascontiguousarray(out).tofile(file)  # what lies column by column it would write number by number
+            n += len(out)
+        # How many rows there are is known now. NumPy leaves room for it.
+        file.seek(0)
+        _write_header(file, n, *form)
+
+
+def _write_header(file, n, dtype, tail):
+    if dtype.hasobject:
+        raise ValueError("Results of type object fit no .npy file: write .parquet, or take an iterator.")
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": (n, *tail)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _write_parquet(path, results, work):
+    _arrow.pyarrow_for("A .parquet file")
+    from pyarrow import parquet
+
+    writer = None
+    try:
+        for out, names, kept in results:
+            table = _arrow.to_table(out, names, work.packed, kept)
+            if writer is None:
+                schema = table.schema.with_metadata(work.metadata)
+                writer = parquet.ParquetWriter(path, schema)
+            writer.write_table(table.cast(schema))
+    finally:
+        if writer is not None:
+            writer.close()

@@ -1,0 +1,312 @@
+"""`transform` and `predict` of what does not fit memory give what they give in memory."""
+
+import re
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+
+from skbsq import BitwiseRegressor, Codebook, UniformQuantizer
+from skbsq._encodings import ENCODINGS
+from skbsq.codec import RowCodec
+from skbsq.outofcore import predict, transform
+from tests.strategies import codebooks
+from tests.test_packaging import NUMPY_ALONE, ROOT
+
+pa = pytest.importorskip("pyarrow")
+from pyarrow import dataset, parquet  # noqa: E402
+
+
+def together(chunks):
+    return np.concatenate(list(chunks))
+
+
+# -- transform -------------------------------------------------------------------------------------------------------
+
+
+@given(codebooks(missing=st.just("code")), st.integers(1, 5), st.sampled_from(ENCODINGS), st.data())
+def test_chunks_are_the_rows_of_the_whole(book, batch_size, encode, data):
+    X = data.draw(hnp.arrays(np.float32, (7, book.n_features), elements=st.floats(width=32)))
+    codes = book.encode(X)
+    whole = {
+        "ordinal": codes,
+        "thermometer": book.thermometer(codes),
+        "value": book.decode(codes),
+        "packed": RowCodec(book).pack(codes),
+    }[encode]
+    chunks = list(transform(book, X, encode=encode, batch_size=batch_size))
+    np.testing.assert_array_equal(np.concatenate(chunks), whole)
+    assert {chunk.dtype for chunk in chunks} == {whole.dtype}
+    assert [len(chunk) for chunk in chunks[:-1]] == [batch_size] * (-(-7 // batch_size) - 1)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", ">f8", "i8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_to_npy(book, X, dtype, order, tmp_path):
+    X = np.nan_to_num(X).astype(dtype, order=order)
+    np.save(tmp_path / "rows.npy", X)
+    codes = transform(book, tmp_path / "rows.npy", tmp_path / "codes.npy", batch_size=30)
+    assert isinstance(codes, np.memmap)
+    assert codes.flags.c_contiguous
+    np.testing.assert_array_equal(codes, book.encode(X))
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), book.encode(X))
+
+
+def test_codes_beyond_8_bits(tmp_path):
+    book = Codebook.from_thresholds([np.arange(300)])
+    codes = transform(book, np.arange(5.0)[:, None] * 100, tmp_path / "codes.npy", batch_size=2)
+    assert codes.dtype == np.uint16
+    assert codes.ravel().tolist() == [0, 100, 200, 300, 300]
+
+
+@pytest.mark.parametrize("end", ["npy", "parquet"])
+def test_no_rows(book, end, tmp_path):
+    out = transform(book, np.empty((0, 2)), tmp_path / f"codes.{end}")
+    if end == "npy":
+        assert (out.shape, out.dtype) == ((0, 2), np.uint8)
+    else:
+        assert out.count_rows() == 0
+        assert out.schema.names == ["x0", "x1"]
+
+
+def test_no_chunks(book, tmp_path):
+    assert transform(book, iter([]), tmp_path / "codes.npy").shape == (0, 2)
+
+
+def test_a_chunk_is_read_when_it_is_asked_for(book):
+    taken = []
+
+    def parts():
+        for i in range(3):
+            taken.append(i)
+            yield np.zeros((4, 2))
+
+    results = transform(book, parts())
+    assert taken == []
+    next(results)
+    assert taken == [0]
+
+
+def test_memory_does_not_grow_with_rows(book, tmp_path):
+    peaks = []
+    for n in (2**14, 2**18):
+        np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(n, 2)))
+        tracemalloc.start()
+        transform(book, tmp_path / "rows.npy", tmp_path / "codes.npy", batch_size=2**13)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    codes_of_all = 2**18 * 2
+    assert peaks[1] - peaks[0] < codes_of_all / 8
+    assert peaks[1] < codes_of_all
+
+
+def test_quantizer_says_what_comes_out(quantizer, X):
+    packed = UniformQuantizer(2, encode="packed").fit(X[:5])
+    np.testing.assert_array_equal(together(transform(packed, X[:5])), packed.transform(X[:5]))
+    np.testing.assert_array_equal(together(transform(quantizer, X)), quantizer.codebook_.encode(X))
+    values = together(transform(quantizer, X, encode="value"))
+    np.testing.assert_array_equal(values, quantizer.codebook_.decode(quantizer.codebook_.encode(X)))
+
+
+def test_predictor_encodes(regressor, X):
+    np.testing.assert_array_equal(together(transform(regressor, X)), regressor.codebook_.encode(X))
+
+
+def test_infinities_are_refused_as_the_quantizer_does(X):
+    fitted = UniformQuantizer(2).fit(X[:5])
+    rows = np.zeros((9, 2))
+    rows[7, 1] = np.inf
+    with pytest.raises(ValueError, match=r"chunk of rows 6 to 8: Input X contains infinity in feature 1 \(row 1\)"):
+        list(transform(fitted, rows, batch_size=3))
+    np.testing.assert_array_equal(together(transform(fitted.codebook_, rows)), fitted.codebook_.encode(rows))
+
+
+def test_nan_is_refused_with_its_rows(X):
+    with pytest.raises(ValueError, match=r"chunk of rows 5 to 9: X contains NaN in feature 1 \(row 2\)"):
+        list(transform(UniformQuantizer(2).fit(X[:5]), X, batch_size=5))
+
+
+def test_encoding_needs_numpy_alone(tmp_path):
+    np.save(tmp_path / "rows.npy", np.arange(6.0).reshape(3, 2))
+    use = (
+        "from skbsq import Codebook; from skbsq.outofcore import transform\n"
+        "book = Codebook.from_thresholds([[1], [2]])\n"
+        f"codes = transform(book, {str(tmp_path / 'rows.npy')!r}, {str(tmp_path / 'codes.npy')!r}, batch_size=2)\n"
+        "assert codes.tolist() == [[0, 0], [1, 1], [1, 1]]"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", NUMPY_ALONE + use], check=True, cwd=ROOT, timeout=60)
+
+
+# -- columns ---------------------------------------------------------------------------------------------------------
+
+
+def test_columns_are_taken_by_name(quantizer, frame, tmp_path):
+    parquet.write_table(pa.table(frame), tmp_path / "rows.parquet", row_group_size=9)
+    out = transform(quantizer, tmp_path / "rows.parquet", tmp_path / "codes.parquet", keep=["key"], batch_size=30)
+    table = out.to_table()
+    assert table.schema.names == ["key", "a", "b"]
+    assert table.schema.field("a").type == pa.uint8()
+    assert table["key"].to_pylist() == frame["key"].tolist()
+    np.testing.assert_array_equal(np.stack([table["a"], table["b"]]).T, quantizer.transform(frame[["a", "b"]]))
+
+
+def test_codebook_goes_with_the_codes(quantizer, frame, tmp_path):
+    transform(quantizer, frame, tmp_path / "codes.parquet")
+    text = parquet.read_schema(tmp_path / "codes.parquet").metadata[b"skbsq-codebook"]
+    assert Codebook.from_json(text) == quantizer.codebook_
+
+
+def test_columns_without_names_are_given(book, frame, X):
+    np.testing.assert_array_equal(together(transform(book, frame, columns=["a", "b"])), book.encode(X))
+    np.testing.assert_array_equal(together(transform(book, frame[["a", "b"]])), book.encode(X))
+    with pytest.raises(ValueError, match="The source has 4 columns for 2 features: name them in columns"):
+        list(transform(book, frame[["key", "b", "a", "key"]].set_axis([*"abcd"], axis=1)))
+
+
+def test_all_but_the_kept_columns_are_features(book, frame, X, tmp_path):
+    out = transform(book, frame[["key", "a", "b"]], tmp_path / "codes.parquet", keep=["key"])
+    assert out.schema.names == ["key", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("encode", "names"),
+    [
+        ("ordinal", ["a", "b"]),
+        ("value", ["a", "b"]),
+        ("thermometer", ["a_t0", "a_t1", "a_missing", "b_t0", "b_t1", "b_missing"]),
+        ("packed", ["packed"]),
+    ],
+)
+def test_names_of_results(quantizer, frame, encode, names, tmp_path):
+    assert transform(quantizer, frame, tmp_path / "out.parquet", encode=encode).schema.names == names
+
+
+def test_packed_rows_are_bytes_of_fixed_size(quantizer, frame, X, tmp_path):
+    table = transform(quantizer, frame, tmp_path / "out.parquet", encode="packed", batch_size=30).to_table()
+    assert table.schema.field("packed").type == pa.binary(1)
+    packed = RowCodec(quantizer.codebook_).pack(quantizer.codebook_.encode(X))
+    assert table["packed"].to_pylist() == [row.tobytes() for row in packed]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"columns": ["a", "c"]}, "The source has no column 'c': its columns are ['key', 'b', 'a', 'when']"),
+        ({"columns": ["a"]}, "columns names 1 columns for 2 features"),
+        ({"columns": "ab"}, "columns and keep are sequences of names, got 'ab'"),
+        ({"columns": ["a", "when"]}, "The column 'when' must hold numbers, got"),
+        ({"keep": ["no"]}, "The source has no column 'no'"),
+        ({"keep": ["a"]}, "There is a result of the name 'a': rename the column of the source to keep it"),
+        ({"encode": "onehot"}, "encode must be one of"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+    ],
+)
+def test_what_is_wrong_is_named(quantizer, frame, options, problem, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        transform(quantizer, frame, tmp_path / "codes.parquet", **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keep_wants_somewhere_to_keep(quantizer, frame, X, tmp_path):
+    with pytest.raises(ValueError, match=r"keep wants a \.parquet output"):
+        transform(quantizer, frame, tmp_path / "codes.npy", keep=["key"])
+    with pytest.raises(ValueError, match="The source is an array, which has no column 'key' to keep"):
+        transform(quantizer, X, tmp_path / "codes.parquet", keep=["key"])
+
+
+@pytest.mark.parametrize("wrong", [UniformQuantizer(), make_pipeline(UniformQuantizer()), 3])
+def test_transform_wants_a_codebook(wrong, X):
+    with pytest.raises(ValueError, match="transform wants a Codebook, or a fitted estimator that has one"):
+        transform(wrong, X)
+
+
+# -- predict ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 30, None])
+def test_chunks_of_predictions_are_those_of_predict(regressor, X, frame, batch_size):
+    size = batch_size or len(X)
+    parts = [regressor.predict(frame[["a", "b"]][i : i + size]) for i in range(0, len(X), size)]
+    for source in (X, frame):
+        found = together(predict(regressor, source, batch_size=batch_size))
+        np.testing.assert_array_equal(found, np.concatenate(parts))
+
+
+def test_predictions_of_chunks_are_those_of_the_whole_up_to_rounding(frame, X):
+    model = BitwiseRegressor(2, missing="code", max_epochs=1, random_state=0).fit(frame[["a", "b"]], frame["a"])
+    found = together(predict(model, X, batch_size=7))
+    np.testing.assert_allclose(found, model.predict(frame[["a", "b"]]), rtol=1e-5, atol=1e-6)
+
+
+def test_predictions_beside_a_key(regressor, frame, tmp_path):
+    table = predict(regressor, frame, tmp_path / "out.parquet", keep=["key"]).to_table()
+    assert table.schema.names == ["key", "prediction"]
+    np.testing.assert_array_equal(table["prediction"], regressor.predict(frame[["a", "b"]]))
+
+
+def test_probabilities_and_labels(classifier, frame, X, tmp_path):
+    out = predict(classifier, frame, tmp_path / "out.parquet", method="predict_proba")
+    assert out.schema.names == ["probability_no", "probability_yes"]
+    labels = predict(classifier, X, tmp_path / "labels.npy")
+    np.testing.assert_array_equal(labels, classifier.predict(frame[["a", "b"]]))
+
+
+def test_several_targets(X, tmp_path):
+    model = LinearRegression().fit(X[:5], X[:5])
+    out = predict(model, X[:5], tmp_path / "out.parquet")
+    assert out.schema.names == ["prediction_0", "prediction_1"]
+
+
+def test_pipeline_by_method(X):
+    pipeline = make_pipeline(SimpleImputer(), UniformQuantizer(2)).fit(X)
+    found = together(predict(pipeline, X, method="transform", batch_size=30))
+    np.testing.assert_array_equal(found, pipeline.transform(X))
+
+
+def test_labels_that_are_objects(X, tmp_path):
+    class Labels:
+        n_features_in_ = 2
+
+        def predict(self, X):
+            return np.array(["no"] * len(X), dtype=object)
+
+    model = Labels()
+    with pytest.raises(ValueError, match=r"type object fit no \.npy file"):
+        predict(model, X, tmp_path / "out.npy")
+    assert set(predict(model, X, tmp_path / "out.parquet").to_table()["prediction"].to_pylist()) == {"no"}
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"method": "predict_log"}, "BitwiseRegressor has no method 'predict_log'"),
+        ({"method": "score_nothing"}, "has no method"),
+    ],
+)
+def test_predict_wants_a_method(regressor, X, options, problem):
+    with pytest.raises(ValueError, match=problem):
+        predict(regressor, X, **options)
+
+
+def test_predict_wants_a_fitted_estimator(X):
+    with pytest.raises(ValueError, match="predict wants a fitted estimator, got BitwiseRegressor"):
+        predict(BitwiseRegressor(), X)
+
+
+def test_data_set_of_many_files(quantizer, frame, tmp_path):
+    folder = Path(tmp_path / "lake")
+    folder.mkdir()
+    for i in range(4):
+        parquet.write_table(pa.table(frame[25 * i : 25 * i + 25]), folder / f"part{i}.parquet")
+    whole = quantizer.transform(frame[["a", "b"]])
+    for source in (folder, dataset.dataset(folder), sorted(folder.iterdir())):
+        np.testing.assert_array_equal(together(transform(quantizer, source, batch_size=30)), whole)

@@ -1,0 +1,96 @@
+"""What rows are read from."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from scipy import sparse
+
+from skbsq.outofcore._arrow import matrix
+from skbsq.outofcore._sources import read
+
+pa = pytest.importorskip("pyarrow")
+
+
+def rows_of(source, rows=3, columns=None):
+    chunks = [
+        chunk if isinstance(chunk, np.ndarray) else matrix(chunk, chunk.column_names)
+        for chunk in read(source, rows, columns)
+    ]
+    assert max(map(len, chunks)) <= rows
+    return np.concatenate(chunks)
+
+
+X = np.arange(16.0).reshape(8, 2)
+FRAME = pd.DataFrame(X, columns=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: X,
+        lambda: FRAME,
+        pytest.param(
+            lambda: pl.from_pandas(FRAME),
+            marks=pytest.mark.skipif(not hasattr(pl.DataFrame, "__arrow_c_stream__"), reason="an early polars"),
+        ),
+        lambda: pa.table(FRAME),
+        lambda: pa.table(FRAME).to_reader(),
+        lambda: [X[:5], X[5:]],
+        lambda: iter([X[:1], FRAME[1:5], pa.record_batch(FRAME[5:])]),
+        lambda: [[X[:2]], (X[2:],)],
+    ],
+)
+def test_sources(make):
+    np.testing.assert_array_equal(rows_of(make()), X)
+
+
+def test_csv_in_pieces(tmp_path):
+    FRAME.to_csv(tmp_path / "rows.csv", index=False)
+    with pd.read_csv(tmp_path / "rows.csv", chunksize=5) as pieces:
+        np.testing.assert_array_equal(rows_of(pieces), X)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_mapped_file(mode, order, tmp_path):
+    np.save(tmp_path / "x.npy", np.asarray(X, order=order))
+    mapped = np.load(tmp_path / "x.npy", mmap_mode=mode)
+    if mode != "r":
+        mapped[2, 1] = 99
+    np.testing.assert_array_equal(rows_of(mapped), mapped)
+    np.testing.assert_array_equal(rows_of(mapped[1::2]), mapped[1::2])
+    np.testing.assert_array_equal(rows_of(mapped[:, ::-1]), mapped[:, ::-1])
+
+
+def test_pages_of_a_mapped_file_are_let_go(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert not any(np.shares_memory(mapped, chunk) for chunk in read(mapped, 3, None))
+
+
+def test_raw_file(tmp_path):
+    X.astype("f4").tofile(tmp_path / "x.bin")
+    mapped = np.memmap(tmp_path / "x.bin", "f4", "r", offset=8, shape=(7, 2))
+    np.testing.assert_array_equal(rows_of(mapped), X[1:])
+
+
+@pytest.mark.parametrize("source", [3, None, {"a": [1]}, sparse.csr_matrix(X), [1.0, 2.0]])
+def test_what_is_no_source(source):
+    with pytest.raises(ValueError, match="Rows come from a path, an array, a pyarrow data set"):
+        list(read(source, 3, None))
+
+
+def test_one_dimension():
+    with pytest.raises(ValueError, match=r"Rows must be 2-d, one row per reading, got shape \(8,\)"):
+        read(X[:, 0], 3, None)
+
+
+def test_file_of_something_else(tmp_path):
+    (tmp_path / "x.npy").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"x\.npy is no file of an array"):
+        read(tmp_path / "x.npy", 3, None)
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "y.npy", 3, None)
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "y.parquet", 3, None)

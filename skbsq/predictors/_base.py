@@ -9,7 +9,7 @@ from skbsq import nn as sq
 from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.codec import RowCodec, read_messages
-from skbsq.nn.randomness import own_randomness
+from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
 from skbsq.quantizers._learned import JointTraining
@@ -18,7 +18,8 @@ from skbsq.quantizers.bitwise import BitwiseQuantizer
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.
 _HEAD_PARAMETERS = (
     *("head", "max_epochs", "batch_size", "lr", "lr_schedule", "weight_decay", "dropout", "hidden_sizes"),
-    *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "verbose"),
+    *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "checkpoint"),
+    "verbose",
 )
 # Floats of the widest step of a batch at prediction: bounds the memory whatever the number of rows.
 _BATCH_FLOATS = 2**20
@@ -62,13 +63,14 @@ class BasePredictor(HasCodebook, JointTraining):
         with all_or_nothing(self):
             self._validate_params()
             rows = self._check_rows(X, y, sample_weight, self._task)
-            if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
-                self._fit_learned(rows)
-            elif isinstance(self.quantizer, str):
-                self._fit_passthrough(rows)
-            else:
-                self._fit_fixed(rows)
-            self._set_target(rows)
+            with self._checkpointed(rows) as progress:
+                if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
+                    self._fit_learned(rows, progress)
+                elif isinstance(self.quantizer, str):
+                    self._fit_passthrough(rows, progress)
+                else:
+                    self._fit_fixed(rows, progress)
+                self._set_target(rows)
         return self
 
     def predict_codes(self, codes):
@@ -138,7 +140,7 @@ class BasePredictor(HasCodebook, JointTraining):
         tags.input_tags.allow_nan = self._missing_rule() == "code"
         return tags
 
-    def _fit_learned(self, rows):
+    def _fit_learned(self, rows, progress):
         own = self.get_params(deep=False)
         given = own.pop("quantizer")
         if given is None:
@@ -149,13 +151,14 @@ class BasePredictor(HasCodebook, JointTraining):
             quantizer = adapted(given, "quantizer", seed=own["random_state"], **shared)
             quantizer._validate_params()
         self._hand_over_names(quantizer)
-        quantizer._fit_rows(rows)
+        quantizer._fit_rows(rows, progress)
         self.quantizer_ = quantizer
         for name in ("net_", "best_epoch_", "target_mean_", "target_scale_"):
             setattr(self, name, getattr(quantizer, name))
 
-    def _fit_fixed(self, rows):
-        with own_randomness(self.random_state, self._device()) as seed:
+    def _fit_fixed(self, rows, progress):
+        seed = progress.seed(draw_seed(self.random_state))
+        with own_randomness(seed, self._device()):
             quantizer = adapted(self.quantizer, "quantizer", missing=self._missing_rule(), task=rows.task, seed=seed)
             quantizer.fit(rows.frame(), rows.y, sample_weight=rows.weights)
             self.quantizer_ = quantizer
@@ -164,16 +167,17 @@ class BasePredictor(HasCodebook, JointTraining):
             if hasattr(quantizer, "n_bits"):
                 n_bits = check_n_bits(quantizer.n_bits, rows.names, book.n_features)
             layer, layout = sq.Thermometer(book), _codebook_columns(book)
-            trained, _ = self._train_on_bits(rows, layer, book.thresholds, layout, n_bits, seed)
+            trained, _ = self._train_on_bits(rows, layer, book.thresholds, layout, n_bits, seed, progress)
             self._keep(trained)
 
-    def _fit_passthrough(self, rows):
+    def _fit_passthrough(self, rows, progress):
         self.quantizer_ = None
         mean, scale = rows.moments()
         indicators = self._missing_rule() == "code"
         layer = sq.Standardization(mean=mean, scale=scale, indicators=indicators)
-        with own_randomness(self.random_state, self._device()) as seed:
-            self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators), seed))
+        seed = progress.seed(draw_seed(self.random_state))
+        with own_randomness(seed, self._device()):
+            self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators), seed, progress))
 
     def _missing_rule(self):
         return "code" if "code" in (self.missing, getattr(self.quantizer, "missing", None)) else "error"

@@ -64,9 +64,9 @@ def restore_training(state, net, generator, rounding):
     ValueError
         If the state is that of another net.
     """
-    if state["structure"] != structure_of(net.module_):
-        raise ValueError("The checkpoint holds another net than head makes now: delete it, or give that head again.")
     try:
+        if state["structure"] != structure_of(net.module_):
+            raise ValueError("it holds another net than head makes now.")
         for name, own in _modules(net).items():
             own.load_state_dict(state["modules"][name])
         trainable = set(state["trainable"])
@@ -80,9 +80,9 @@ def restore_training(state, net, generator, rounding):
             generator.set_state(further["order"])
             set_random_states(further["random"], torch.device(net.device))
             rounding.steps = further["steps"]
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"The checkpoint does not fit the net, delete it to begin anew: {error}") from error
-    net.history = History({**row, "batches": []} for row in state["history"])
+        net.history = History({**row, "batches": []} for row in state["history"])
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"The checkpoint does not fit, delete it to begin anew: {error}") from error
 
 
 def _modules(net):

@@ -199,7 +199,9 @@ class _File:
         then, now = content["work"], self._work
         for name in {**now, **then}:
             if then.get(name) != now.get(name):
-                values = "" if name in _DIGESTS else f" (it was {_short(then.get(name))}, and is {_short(now.get(name))})"
+                values = (
+                    "" if name in _DIGESTS else f" (it was {_short(then.get(name))}, and is {_short(now.get(name))})"
+                )
                 raise ValueError(f"it is of other work: with another {name}{values}.")
         for name, own in content["kept"].items():
             self._kept[name] = own, {key: array for key, array in arrays.items() if _stands_at(key, name)}

@@ -16,8 +16,15 @@ import torch
 from sklearn.base import clone, is_classifier
 from sklearn.model_selection import GridSearchCV, ShuffleSplit
 from skorch import NeuralNet, NeuralNetClassifier
-from skorch.callbacks import Callback, EarlyStopping, EpochScoring, LRScheduler
-from skorch.callbacks import GradientNormClipping as Clipping
+from skorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EpochScoring,
+    Freezer,
+    GradientNormClipping,
+    LRScheduler,
+    Unfreezer,
+)
 from torch import nn
 
 from skbsq import (
@@ -41,9 +48,7 @@ class Head(nn.Sequential):
     """Draws random numbers in training, and has more state than weights."""
 
     def __init__(self, n_inputs, n_outputs):
-        super().__init__(
-            nn.Linear(n_inputs, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, n_outputs)
-        )
+        super().__init__(nn.Linear(n_inputs, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, n_outputs))
 
 
 def net(kind=NeuralNet, *, criterion=nn.MSELoss, **given):
@@ -56,7 +61,7 @@ SCHEDULES = [
 ]
 ESTIMATORS = [
     BitwiseQuantizer(**TRAINING),
-    BitwiseQuantizer(**TRAINING | {"n_bits": 4}, dropout=0.3),
+    BitwiseQuantizer(**TRAINING | {"n_bits": 8}, dropout=0.3, init="quantile"),  # trained by table
     BitwiseQuantizer(**TRAINING, missing="code", early_stopping=True, validation_fraction=ShuffleSplit(2)),
     BitwiseQuantizer(**TRAINING | {"n_bits": 5}, bit_budget=6),
     BitwiseQuantizer(**TRAINING, init=QuantileQuantizer(), lr_schedule="constant", space="standard"),
@@ -69,7 +74,10 @@ ESTIMATORS = [
     BitwiseRegressor(**TRAINING, quantizer=SoftQuantizer(2, init="tree")),
     BitwiseRegressor(**TRAINING, quantizer="passthrough"),
     BitwiseRegressor(**TRAINING, head=Head),
-    BitwiseRegressor(**TRAINING, head=net(optimizer=torch.optim.Adam, callbacks=[*SCHEDULES, Clipping(1.0)])),
+    BitwiseRegressor(
+        **TRAINING, head=net(optimizer=torch.optim.Adam, callbacks=[*SCHEDULES, GradientNormClipping(1.0)])
+    ),
+    BitwiseRegressor(**TRAINING, head=net(callbacks=[Freezer("head.0*"), Unfreezer("head.0*", at=4)])),
     BitwiseRegressor(**TRAINING, quantizer="passthrough", head=net(optimizer=torch.optim.LBFGS)),
     BitwiseClassifier(**TRAINING, class_weight="balanced"),
     BitwiseClassifier(

@@ -1,5 +1,7 @@
 """All that the two predictors share."""
 
+import copy
+
 import numpy as np
 import torch
 from sklearn.utils._param_validation import HasMethods, StrOptions
@@ -9,6 +11,8 @@ from skbsq import nn as sq
 from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.codec import RowCodec, read_messages
+from skbsq.nn.device import prediction_device
+from skbsq.nn.joint import JointNet
 from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
@@ -22,7 +26,7 @@ _HEAD_PARAMETERS = (
     "verbose",
 )
 # Floats of the widest step of a batch at prediction: bounds the memory whatever the number of rows.
-_BATCH_FLOATS = 2**20
+_BATCH_FLOATS = {"cpu": 2**20, "cuda": 2**26}
 
 
 class BasePredictor(HasCodebook, JointTraining):
@@ -192,25 +196,28 @@ class BasePredictor(HasCodebook, JointTraining):
         check_is_fitted(self)
         if self.quantizer_ is None:
             missing = "code" if self.net_.module_.quantization.indicators else "error"
-            return self._run(self.net_.module_, check_X(self, X, reset=False, missing=missing), np.float32)
+            return self._run(lambda module, device: module, check_X(self, X, reset=False, missing=missing), np.float32)
         X = check_X(self, X, reset=False, missing=self.codebook_.missing)
         return self._output_of_codes(self.codebook_.encode(X))
 
     def _output_of_codes(self, codes):
-        with torch.inference_mode():
-            decode = self.net_.module_.decoder()
-        return self._run(decode, codes, np.int32)
+        return self._run(JointNet.decoder, codes, np.int32)
 
-    def _run(self, function, rows, dtype):
-        step = max(1, _BATCH_FLOATS // max(rows.shape[1], self.net_.module_.row_floats()))
+    def _run(self, make_function, rows, dtype):
+        """The output for rows; ``make_function(module, device)`` gives the function for a batch of them."""
+        module, device = self.net_.module_, prediction_device(self._device_given())
+        if device.type != "cpu":
+            module = copy.deepcopy(module).to(device)  # the net itself stays on the CPU
+        step = max(1, _BATCH_FLOATS[device.type] // max(rows.shape[1], module.row_floats(device)))
 
         def batch(start):
-            return function(torch.from_numpy(rows[start : start + step].astype(dtype, order="C")))
+            return function(torch.from_numpy(rows[start : start + step].astype(dtype, order="C")).to(device))
 
         with torch.inference_mode():
+            function = make_function(module, device)
             first = batch(0)
             # One output for all: small ones that stay would part the memory that the large ones give back.
-            out = first.new_empty(len(rows), *first.shape[1:])
+            out = first.new_empty(len(rows), *first.shape[1:], device="cpu")
             out[:step] = first
             for start in range(step, len(rows), step):
                 out[start : start + step] = batch(start)

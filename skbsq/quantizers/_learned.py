@@ -23,6 +23,7 @@ from skbsq._state import plain_state, restore
 from skbsq._targets import check_target
 from skbsq._validation import check_weights, check_X
 from skbsq.nn.batches import TensorBatches, TensorRows
+from skbsq.nn.device import training_device
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
 from skbsq.nn.training import default_net
@@ -255,16 +256,11 @@ class JointTraining(BaseEstimator):
         self.target_scale_ = trained.target_scale
 
     def _device(self):
-        device = self.head.device if isinstance(self.head, NeuralNet) else self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            found = torch.device(device or "cpu")
-        except RuntimeError as error:
-            raise ValueError(f"device {device!r} is not one torch knows: {error}") from None
-        if found.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f'device {device!r} asks for a GPU, and torch finds none: use "cpu" or "auto".')
-        return found
+        """Where to train."""
+        return training_device(self._device_given())
+
+    def _device_given(self):
+        return self.head.device if isinstance(self.head, NeuralNet) else self.device
 
     def _build_head(self, n_inputs, n_outputs):
         if isinstance(self.head, NeuralNet):

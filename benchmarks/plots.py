@@ -21,13 +21,14 @@ COLORS = {
     **dict.fromkeys(["LLT-9", "LLT-4"], "#7A3E9D"),
     "quantile+boosting": "#8C8C8C",
     "bitwise+boosting": "#4D4D4D",
+    "budget": "#7A3E9D",
     "FP": "#000000",
 }
 MARKERS = {
     **{"bitwise": "o", "uniform": "s", "quantile": "^", "kmeans": "D", "tree": "v"},
     **{"Po-MQ": "x", "Pr-MQ": "<", "Bw-MQ": "s", "Po-QQ": "x", "Pr-QQ": ">", "Bw-QQ": "^"},
     **{"SQ": "d", "SQ+": "D", "Bw-SQ": "P", "LSQ": "v", "LLT-9": "h", "LLT-4": "*"},
-    **{"quantile+boosting": "^", "bitwise+boosting": "o"},
+    **{"quantile+boosting": "^", "bitwise+boosting": "o", "budget": "*"},
 }
 LINES = {
     **dict.fromkeys(["Po-MQ", "Po-QQ"], ":"),

@@ -20,12 +20,14 @@ MARGIN = 1.05
 PUBLISHED = Path(__file__).with_name("published.csv")
 
 
-def read_measured(path):
+def read_measured(path, seeds=None):
     """Rows of `benchmarks.paper` that have an error, each cell and split once.
 
     Parameters
     ----------
     path : Path
+    seeds : list of int, default=None
+        Splits; None: all. Means are of the splits that a cell has, so take those that were measured whole.
 
     Returns
     -------
@@ -38,6 +40,8 @@ def read_measured(path):
     """
     rows = read_rows(path, COLUMNS, dtype=TEXTS)
     rows = rows[rows["error"].notna()].drop_duplicates(KEY, keep="last")
+    if seeds is not None:
+        rows = rows[rows["seed"].isin(seeds)]
     if rows.empty:
         raise CommandError(f"{path} holds no results: run python -m benchmarks.paper --output {path}.")
     for name, of_set in rows.groupby("dataset"):

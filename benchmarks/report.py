@@ -289,6 +289,7 @@ def main(argv=None):
     parser.add_argument(
         "results", type=Path, nargs="?", default=Path("paper.csv"), metavar="CSV", help="default: %(default)s"
     )
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="splits to report (default: all)")
     parser.add_argument(
         "--output-dir",
         type=Path,
@@ -297,7 +298,7 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
     with plain_errors():
-        measured = read_measured(arguments.results)
+        measured = read_measured(arguments.results, arguments.seeds)
     folder = arguments.output_dir or arguments.results.parent
     folder.mkdir(parents=True, exist_ok=True)
     cells = summarize(measured)

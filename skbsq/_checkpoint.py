@@ -7,28 +7,20 @@ rows, the parameters, and the versions of the packages that the result depends o
 import hashlib
 import json
 import os
-import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-import sklearn
-import skorch
 import torch
-from torch import nn
 
-import skbsq
 from skbsq._files import read_arrays, safetensors_for, write_whole
 from skbsq._json import check_keys, read
 from skbsq._plain import NotPlain, from_document, to_document
+from skbsq._work import ROWS, digest
 
 FORMAT = "skbsq-checkpoint"
 VERSION = 1
 
-# Say nothing about what is learned, or stand in the work by another name.
-_NOT_COMPARED = {"checkpoint", "device", "encode", "verbose"}
-_DIGESTS = ("X", "y", "sample_weight")
-_MANY = 1000
 _ANEW = "Delete it to begin anew, or name another file"
 
 
@@ -92,7 +84,7 @@ def checkpointed(path, work):
     path : None, str or path-like
         Of the file, or of a folder in which it gets a name of its own.
     work : callable
-        Gives what the result depends on, as `work_of` does; not called without a path.
+        Gives what the result depends on, as `skbsq._work.work_of` does; not called without a path.
 
     Yields
     ------
@@ -111,32 +103,6 @@ def checkpointed(path, work):
     file.remove()
 
 
-def work_of(estimator, rows, device):
-    """What the result of a fit depends on.
-
-    Parameters
-    ----------
-    estimator : JointTraining
-    rows : Rows
-    device : torch.device
-
-    Returns
-    -------
-    dict of str to str
-    """
-    return {
-        **{module.__name__: str(module.__version__) for module in (skbsq, np, sklearn, skorch, torch)},
-        "estimator": type(estimator).__name__,
-        "device": device.type,
-        **_described_parameters(estimator),
-        "feature names": repr(None if rows.names is None else rows.names.tolist()),
-        "task": rows.task,
-        "X": _digest(rows.X),
-        "y": _digest(rows.y),
-        "sample_weight": _digest(rows.weights),
-    }
-
-
 class _File:
     """A checkpoint on its way: the names and their values, as a document and arrays each."""
 
@@ -152,7 +118,7 @@ class _File:
             return
         try:
             self._read()
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"checkpoint {self._path} is refused: {error} {_ANEW}.") from None
 
     def recall(self, name):
@@ -161,7 +127,7 @@ class _File:
         document, arrays = self._kept[name]
         try:
             return from_document(document, dict(arrays), _nested_from)
-        except (ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"checkpoint {self._path} is refused: {error} {_ANEW}.") from None
 
     def keep(self, name, value):
@@ -197,11 +163,11 @@ class _File:
             raise ValueError("it is corrupt: its content is not what was written.")
         check_keys(content, {"work", "kept"}, "the checkpoint")
         then, now = content["work"], self._work
+        if not isinstance(then, dict) or not isinstance(content["kept"], dict):
+            raise ValueError("its fields are none that fit writes.")
         for name in {**now, **then}:
             if then.get(name) != now.get(name):
-                values = (
-                    "" if name in _DIGESTS else f" (it was {_short(then.get(name))}, and is {_short(now.get(name))})"
-                )
+                values = "" if name in ROWS else f" (it was {_short(then.get(name))}, and is {_short(now.get(name))})"
                 raise ValueError(f"it is of other work: with another {name}{values}.")
         for name, own in content["kept"].items():
             self._kept[name] = own, {key: array for key, array in arrays.items() if _stands_at(key, name)}
@@ -223,9 +189,6 @@ def _identity(path):
 def _short(text):
     text = str(text)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-# -- values ------------------------------------------------------------------------------------------------------------
 
 
 def is_plain(value):
@@ -261,61 +224,9 @@ def _nested_from(document, arrays):
     raise ValueError(f"it holds a {kind!r}, which is nothing that is known here.")
 
 
-# -- the work ----------------------------------------------------------------------------------------------------------
-
-
-def _described_parameters(estimator):
-    given = estimator.get_params(deep=False)
-    return {name: _described(value) for name, value in sorted(given.items()) if name not in _NOT_COMPARED}
-
-
-def _described(value):
-    """Text that is equal for equal parameters, in another process too.
-
-    Of code there is a name: whether it still does the same no text could say.
-    """
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, np.ndarray):
-        return _described(value.tolist()) if value.size <= _MANY else _digest(value)
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_described, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key!r}: {_described(own)}' for key, own in value.items())}}}"
-    if isinstance(value, np.random.RandomState | np.random.Generator):
-        return type(value).__name__  # what it gives next changes by the fit; the seed drawn from it is kept
-    if isinstance(value, nn.Module):
-        weights = [_digest(_bytes_of(own)) for own in value.state_dict().values() if isinstance(own, torch.Tensor)]
-        return f"{structure_of(value)} {weights}"
-    if isinstance(value, type) or hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    if hasattr(value, "get_params"):
-        return f"{type(value).__qualname__} {_described_parameters(value)}"
-    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-
-
-def structure_of(module):
-    """Names and types of a module and those in it."""
-    return [[name, type(own).__qualname__] for name, own in module.named_modules()]
-
-
-def _bytes_of(tensor):
-    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
-
-
-def _digest(array):
-    """Of the values, type and shape of an array."""
-    found = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
-    if array.dtype.hasobject:
-        found.update(repr(array.tolist()).encode())
-    else:
-        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-    return found.hexdigest()[:16]
-
-
 def _digest_of(content, arrays):
     """Of all that a checkpoint holds."""
     found = hashlib.sha256(json.dumps(content).encode())
     for name in sorted(arrays):
-        found.update(f"{name} {_digest(arrays[name])}".encode())
+        found.update(f"{name} {digest(arrays[name])}".encode())
     return found.hexdigest()

@@ -151,3 +151,52 @@ def check_counts(counts, n, label):
     if raw.shape != (n,) or raw.dtype.kind not in "iu" or (raw < 0).any() or (raw > np.iinfo(np.int64).max).any():
         raise ValueError(f"The counts of {label} must be {n} non-negative integers, one per code, got {counts!r}.")
     return raw.astype(np.int64)
+
+
+def check_fields(thresholds, offsets, levels, counts, has_missing, missing, names):
+    """Refuse what are not the fields of a codebook, flat as it holds them.
+
+    Raises
+    ------
+    ValueError
+        Naming the field.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq._checks import check_fields
+    >>> t = np.float32([2, 1])
+    >>> check_fields(t, np.array([0, 2]), np.float32([0, 1, 2]), None, np.array([False]), "error", None)
+    Traceback (most recent call last):
+    ...
+    ValueError: This is no codebook: its thresholds are not finite and strictly increasing.
+    """
+
+    def demand(right, what):
+        if not right:
+            raise ValueError(f"This is no codebook: its {what}.")
+
+    def is_flat(array, dtype):
+        return isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype == dtype
+
+    check_missing_rule(missing)
+    check_names(names)
+    demand(is_flat(thresholds, np.float32) and is_flat(levels, np.float32), "thresholds or levels are no float32")
+    demand(is_flat(offsets, np.int64) and is_flat(has_missing, bool), "offsets or has_missing have another type")
+    demand(offsets.size == has_missing.size + 1 >= 2, "features are not counted alike")
+    sizes = np.diff(offsets)
+    demand(offsets[0] == 0 and offsets[-1] == thresholds.size and (sizes >= 0).all(), "offsets do not part thresholds")
+    rises = thresholds[1:] > thresholds[:-1]
+    rises[offsets[1:-1][(offsets[1:-1] > 0) & (offsets[1:-1] < thresholds.size)] - 1] = True
+    demand(np.isfinite(thresholds).all() and rises.all(), "thresholds are not finite and strictly increasing")
+    demand(not np.signbit(thresholds[thresholds == 0]).any(), "thresholds hold -0.0")
+    demand(missing == "code" or not has_missing.any(), "missing codes are none of its rule")
+    n_levels = sizes + 1 + has_missing
+    demand((n_levels <= 2**MAX_BITS).all() and levels.size == n_levels.sum(), "levels are not one per code")
+    is_missing = np.zeros(levels.size, dtype=bool)
+    is_missing[np.cumsum(n_levels)[has_missing] - 1] = True
+    right = np.isfinite(levels[~is_missing]).all() and np.isnan(levels[is_missing]).all()
+    demand(right, "levels are not finite, and NaN for missing codes")
+    counted = counts is None or (is_flat(counts, np.int64) and counts.size == levels.size and (counts >= 0).all())
+    demand(counted, "counts are not one per code")
+    demand(names is None or len(names) == has_missing.size, "names are not one per feature")

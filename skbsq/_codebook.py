@@ -11,6 +11,7 @@ from skbsq._checks import (
     MAX_BITS,
     as_matrix,
     check_counts,
+    check_fields,
     check_has_missing,
     check_levels,
     check_missing_rule,
@@ -176,7 +177,9 @@ class Codebook:
         return {field: self.__dict__[field] for field in self._FIELDS}
 
     def __setstate__(self, state):
-        # Arrays come out of a pickle writeable: freeze them here, the one door into an instance.
+        # The one door into an instance: what comes in may have been a file of anybody's, and arrays that come out of a
+        # pickle are writeable.
+        check_fields(*(state[field] for field in self._FIELDS))
         for field in self._FIELDS:
             value = state[field]
             if isinstance(value, np.ndarray):
@@ -509,7 +512,8 @@ class Codebook:
             codes = codes.astype(np.uint8)  # as an index, bool would be a mask
         if codes.dtype.kind == "f":
             # A DataFrame or a scaler upstream may have made floats of them; whole numbers are still codes.
-            whole = codes.astype(np.int64, copy=False) if np.isfinite(codes).all() else None
+            with np.errstate(invalid="ignore"):  # of floats beyond int64
+                whole = codes.astype(np.int64, copy=False) if np.isfinite(codes).all() else None
             if whole is None or not np.array_equal(whole, codes):
                 raise ValueError("codes must be whole numbers, got floats that are not.")
             codes = whole

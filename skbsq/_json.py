@@ -74,6 +74,8 @@ def _from_hex(texts, what):
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"The {what} must be a list of hexadecimal floats.")
     try:
+        if not all("0x" in text for text in texts):
+            raise ValueError  # "10.5" would be read as hexadecimal too
         values = np.array([float.fromhex(text) for text in texts], dtype=np.float64)
     except (ValueError, OverflowError):
         raise ValueError(f"The {what} are not all hexadecimal floats.") from None

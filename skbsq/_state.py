@@ -148,9 +148,6 @@ def _net_state_if_exact(estimator):
     return state if same and state["training"] is not None else estimator.net_
 
 
-# -- the quantization layer -------------------------------------------------------------------------------------------
-
-
 def _quantization_state(layer, column_map):
     if isinstance(layer, Thermometer):
         return {"kind": "bits", "column_map": column_map.numpy()}
@@ -190,9 +187,6 @@ def _n_inputs(layer, column_map):
     if isinstance(layer, CodeValues):
         return len(layer.values) + len(layer.missing)
     return len(layer.space.mean) * (1 + layer.indicators)
-
-
-# -- the head ---------------------------------------------------------------------------------------------------------
 
 
 def _head_state(head, n_inputs):
@@ -278,9 +272,6 @@ def _answers(head, n_inputs):
             return head(torch.from_numpy(bits)).float().numpy()
     finally:
         head.train(training)
-
-
-# -- the rest of it ---------------------------------------------------------------------------------------------------
 
 
 def _training_state(net):

@@ -15,6 +15,7 @@ from skbsq._fitted import attribute_names, check_attributes
 from skbsq._json import check_keys, read
 from skbsq._plain import NotPlain, from_document, to_document
 from skbsq._state import net_state
+from skbsq._validation import check_n_bits
 
 __all__ = ["load", "save"]
 
@@ -160,9 +161,6 @@ def load(path, *, head=None, **parameters):
     return estimator
 
 
-# -- estimators --------------------------------------------------------------------------------------------------------
-
-
 def _is_ours(estimator, names):
     name = type(estimator).__name__
     return name in names and type(estimator) is getattr(skbsq, name)
@@ -257,6 +255,8 @@ def _estimator_from(document, arrays, classes, given, *, fitted):
             for key, value in attributes.items()
         }
         check_attributes(estimator, attributes)
+        if "n_bits" in document["parameters"]:
+            check_n_bits(estimator.n_bits, attributes.get("feature_names_in_"), attributes["n_features_in_"])
         estimator.__setstate__({**vars(estimator), **attributes})
     return estimator
 

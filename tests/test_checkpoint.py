@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ from skbsq.nn.training import KeepFromDenormal
 from skbsq.persistence import load, save
 from skbsq.quantizers import _joint
 
+ROOT = Path(__file__).parent.parent
 TRAINING = dict(n_bits=2, max_epochs=5, hidden_sizes=(8,), batch_size=32, random_state=0)
 
 
@@ -311,7 +313,8 @@ BitwiseRegressor(n_bits=2, max_epochs=5, hidden_sizes=(8,), random_state=0, chec
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no process can be killed here")
 def test_a_killed_process_goes_on_in_another(path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "1"}
-    killed = subprocess.run([sys.executable, "-c", KILLED, path, "4"], env=environment, timeout=120, check=False)
+    command = [sys.executable, "-c", KILLED, path, "4"]
+    killed = subprocess.run(command, env=environment, cwd=ROOT, timeout=120, check=False)
     assert killed.returncode == -signal.SIGKILL
     X = np.random.default_rng(0).normal(size=(150, 3))
     estimator = BitwiseRegressor(n_bits=2, max_epochs=5, hidden_sizes=(8,), random_state=0, checkpoint=path)
@@ -328,9 +331,6 @@ def test_other_estimators_are_untouched_by_an_interrupt(data, path, interrupt):
         estimator.fit(X, y)
     assert not hasattr(estimator, "net_")
     assert not hasattr(estimator, "n_features_in_")
-
-
-# -- other work ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -441,9 +441,6 @@ def test_callbacks_with_more_than_values_are_refused(data, path):
     assert estimator.set_params(checkpoint=None).fit(*data).n_iter_ == 5
 
 
-# -- files -----------------------------------------------------------------------------------------------------------
-
-
 def test_corrupt_files_are_refused(interrupted, path):
     estimator, X, y = interrupted
     good = path.read_bytes()
@@ -506,6 +503,9 @@ def test_a_crafted_file_is_refused(interrupted, path):
     refuse("start", {"array": "nowhere"}, "is refused: There is no array 'nowhere'")
     refuse("training", {"dict": []}, "does not fit")
     refuse("training", {"tensor": {"set": []}}, "is refused")
+    refuse("training", {"set": [[]]}, "is refused")
+    content["work"] = []
+    refuse("start", None, "is refused: its fields are none that fit writes")
 
 
 def test_the_file_appears_before_the_first_epoch(data, tmp_path):
@@ -597,3 +597,29 @@ def test_without_safetensors(data, path, monkeypatch):
 def test_what_a_checkpoint_is(data):
     with pytest.raises(ValueError, match="'checkpoint' parameter of BitwiseQuantizer must be"):
         BitwiseQuantizer(**TRAINING, checkpoint=3).fit(*data)
+
+
+def test_a_learned_quantizer_in_a_predictor_leaves_the_file_to_it(data, tmp_path, interrupt):
+    X, y = data
+    own, outer = tmp_path / "own", tmp_path / "outer"
+    estimator = BitwiseRegressor(**TRAINING, quantizer=SoftQuantizer(2, checkpoint=own), checkpoint=outer)
+    interrupt(2)
+    with pytest.raises(KeyboardInterrupt):
+        clone(estimator).fit(X, y)
+    assert outer.exists()
+    assert not own.exists()
+    interrupt(0)
+    estimator.set_params(quantizer__checkpoint=None)  # which is nothing to the result
+    assert estimator.fit(X, y).n_iter_ == 5
+
+
+def test_dropout_of_an_instance_is_told_apart(data, path, interrupt):
+    torch.manual_seed(0)
+    heads = [nn.Sequential(nn.Dropout(p), nn.Linear(9, 1)) for p in (0.1, 0.2)]
+    heads[1][1].load_state_dict(heads[0][1].state_dict())
+    interrupt(2)
+    with pytest.raises(KeyboardInterrupt):
+        BitwiseRegressor(**TRAINING, head=heads[0], checkpoint=path).fit(*data)
+    interrupt(0)
+    with pytest.raises(ValueError, match="with another head"):
+        BitwiseRegressor(**TRAINING, head=heads[1], checkpoint=path).fit(*data)

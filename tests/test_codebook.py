@@ -352,8 +352,8 @@ def edited(path, value):
         (edited(["features", 0, "thresholds"], ["0x1p0", "zz"]), "not all hexadecimal"),
         (edited(["features", 0, "thresholds"], ["0x1p0", "0x1p99999"]), "not all hexadecimal"),
         (edited(["features", 0, "thresholds"], ["0x1.00000001p0", "0x1p3"]), "float32"),
-        (edited(["features", 0, "thresholds"], ["nan", "0x1p3"]), "float32"),
-        (edited(["features", 0, "thresholds"], ["0x1p0", "inf"]), "finite"),
+        (edited(["features", 0, "thresholds"], ["nan", "0x1p3"]), "not all hexadecimal"),
+        (edited(["features", 0, "thresholds"], ["0x1p0", "inf"]), "not all hexadecimal"),
         (edited(["features", 0, "thresholds"], ["0x1p3", "0x1p0"]), "strictly increasing"),
         (edited(["features", 0, "counts"], [1, 2, 3, 10**30]), "non-negative integers"),
         (edited(["features", 0, "counts"], "1234"), "counts of feature"),
@@ -368,3 +368,54 @@ def test_from_json_refuses(text, message):
 def test_boolean_codes_are_codes_and_no_mask():
     book = Codebook.from_thresholds([[1.0], [2.0]], levels=[[10, 20], [30, 40]])
     np.testing.assert_array_equal(book.decode(np.array([[True, False], [False, True]])), [[20, 30], [10, 40]])
+
+
+def fields_of(book):
+    return {
+        name: value.copy() if isinstance(value, np.ndarray) else value for name, value in book.__getstate__().items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "text"),
+    [
+        ("_thresholds", np.float32([2, 1, 5]), "not finite and strictly increasing"),
+        ("_thresholds", np.float32([1, np.nan, 5]), "not finite and strictly increasing"),
+        ("_thresholds", np.float32([-0.0, 1, 5]), "hold -0.0"),
+        ("_thresholds", np.array([1.0, 2, 5]), "no float32"),
+        ("_thresholds", [1.0, 2.0, 5.0], "no float32"),
+        ("_offsets", np.array([0, 2, 3000]), "do not part thresholds"),
+        ("_offsets", np.array([0, 4, 3]), "do not part thresholds"),
+        ("_offsets", np.array([0, 3]), "counted alike"),
+        ("_offsets", np.array([0.0, 2.0, 3.0]), "another type"),
+        ("_has_missing", np.array([False, True, False]), "counted alike"),
+        ("_has_missing", np.array([True, True]), "one per code"),
+        ("_levels", np.float32([0, 1, np.inf, 4, 6, np.nan]), "levels are not finite"),
+        ("_levels", np.float32([0, 1, 2, 4, 6, 7]), "levels are not finite"),
+        ("_levels", np.float32([0, 1]), "one per code"),
+        ("_counts", np.array([1, 1, 1, 1, 1, -1]), "counts are not one per code"),
+        ("_counts", np.array([1.0]), "counts are not one per code"),
+        ("_missing", "error", "none of its rule"),
+        ("_missing", "ignore", "missing must be one of"),
+        ("_names", ("a",), "names are not one per feature"),
+        ("_names", ("a", "a"), "unique"),
+    ],
+)
+def test_state_of_no_codebook(field, value, text):
+    """What comes out of a pickle or a skops file may have been changed there."""
+    book = Codebook.from_thresholds([[1, 2], [5]], missing="code", has_missing=[False, True], counts=[[1] * 3, [1] * 3])
+    assert Codebook._build(fields_of(book)) == book
+    with pytest.raises(ValueError, match=text):
+        Codebook._build(fields_of(book) | {field: value})
+
+
+@pytest.mark.parametrize("thresholds", [[[], [1], []], [[1, 2], [], [0]], [[]], [[3], [1], [2]]])
+def test_state_of_features_without_thresholds(thresholds):
+    book = Codebook.from_thresholds(thresholds)
+    assert pickle.loads(pickle.dumps(book)) == book
+
+
+def test_decimal_text_is_not_read_as_hexadecimal():
+    text = Codebook.from_thresholds([[10.5]]).to_json().replace((10.5).hex(), "10.5")
+    with pytest.raises(ValueError, match="not all hexadecimal"):
+        Codebook.from_json(text)

@@ -30,6 +30,8 @@ def air_time(payload_bytes, spreading_factor, *, bandwidth=125e3, coding_rate=1,
     preamble : int
         Programmed symbols.
     """
+    if payload_bytes > 255:
+        raise ValueError(f"A LoRa packet holds at most 255 bytes, got {payload_bytes}.")
     symbol = 2**spreading_factor / bandwidth
     slow = symbol > 16e-3  # the low data rate optimization is then mandatory
     bits = 8 * payload_bytes - 4 * spreading_factor + 28 + 16

@@ -74,7 +74,8 @@ class Server(threading.Thread):
         self.join()
         self.socket.close()
         in_order = sorted(self.messages, key=lambda number: int.from_bytes(number, "little"))
-        return np.concatenate([self.messages[number] for number in in_order])
+        nothing = np.empty((0, self.codebook.n_features), dtype=self.codebook.dtype)
+        return np.concatenate([nothing, *(self.messages[number] for number in in_order)])
 
 
 def round_trip(model, rows, *, damage=0, compiler="cc"):

@@ -26,8 +26,8 @@ VERSION = 1
 TIGHT, ENTROPY = 1, 2
 _HEADER = struct.Struct("<4sBB8sI")
 _CRC = struct.Struct("<I")
-# Rows that take no bytes are not bounded by the length of the message.
-MAX_EMPTY_ROWS = 2**16
+# Codes in a message whose length does not bound them: of rows that take no bytes, and entropy-coded.
+MAX_UNBOUND = 2**24
 # What a header announces is read in steps, so that it cannot ask for more memory than there are bytes.
 _STEP = 2**20
 
@@ -54,7 +54,9 @@ def dumps(codebook, codes, *, pad_rows=True, entropy=False):
     Raises
     ------
     ValueError
-        For codes out of range, and with `entropy` for a codebook without counts.
+        For codes out of range; with `entropy` for a codebook without counts, and for more than 2^24 codes.
+    ImportError
+        With `entropy`, without constriction.
 
     Examples
     --------
@@ -73,8 +75,11 @@ def dumps(codebook, codes, *, pad_rows=True, entropy=False):
     n = len(rows) if pad_rows else len(np.asarray(codes))
     if n >= 2**32:
         raise ValueError(f"A message holds less than 2^32 rows, got {n}: write several.")
-    if codec.row_bits == 0 and n > MAX_EMPTY_ROWS:
-        raise ValueError(f"A message holds at most {MAX_EMPTY_ROWS} rows of 0 bits, got {n}: write several.")
+    if (entropy or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
+        raise ValueError(
+            f"A message holds at most 2^24 codes of rows that take 0 bits or are entropy-coded, got {n} x "
+            f"{codebook.n_features}: write several, as write_messages does."
+        )
     packed = payload = rows.tobytes()
     if entropy:
         coded = _entropy.compress(codebook, codebook.check_codes(codes))
@@ -103,6 +108,8 @@ def loads(data, codebook):
     ------
     ValueError
         For a message of another codebook or version, and for one that is cut off, corrupt, or followed by other bytes.
+    ImportError
+        For an entropy-coded message, without constriction.
 
     Examples
     --------
@@ -127,7 +134,7 @@ def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=
     Parameters
     ----------
     file : binary file object
-        Nothing but its ``write`` is used, once per message.
+        Nothing but its ``write`` is used.
     codebook : Codebook
     codes : array-like of int of shape (n, d)
     rows : int, default=65536
@@ -155,7 +162,7 @@ def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=
     """
     if isinstance(rows, bool) or not isinstance(rows, Integral) or rows < 1:
         raise ValueError(f"rows must be an integer of at least 1, got {rows!r}.")
-    codes = codebook.check_codes(codes)
+    codes = RowCodec(codebook).codebook.check_codes(codes)
     messages = (
         dumps(codebook, codes[start : start + rows], pad_rows=pad_rows, entropy=entropy)
         for start in range(0, len(codes), rows)
@@ -169,7 +176,8 @@ def read_messages(file, codebook):
     Parameters
     ----------
     file : binary file object
-        Or bytes, whose messages follow each other.
+        That waits for what is still to come, and whose end is that of the messages. Or bytes, whose messages follow
+        each other.
     codebook : Codebook
 
     Yields
@@ -196,12 +204,13 @@ def read_messages(file, codebook):
     """
     if not hasattr(file, "read"):
         file = io.BytesIO(file)
-    while first := file.read(1):
+    while first := _read_some(file, 1):
         yield _read(file, codebook, first)
 
 
 def _read(file, codebook, first=b""):
     """Codes of the message that follows in the file, of which the `first` bytes are read."""
+    codec = RowCodec(codebook)
     header = first + _take(file, _HEADER.size - len(first), "header")
     magic, version, flags, fingerprint, n = _HEADER.unpack(header)
     if magic != MAGIC:
@@ -215,9 +224,8 @@ def _read(file, codebook, first=b""):
             f"This message was written with another codebook (fingerprint {fingerprint.hex()}, this one has "
             f"{codebook.fingerprint.hex()}), or it is corrupt."
         )
-    codec = RowCodec(codebook)
-    if codec.row_bits == 0 and n > MAX_EMPTY_ROWS:
-        raise ValueError(f"This message claims {n} rows of 0 bits; more than {MAX_EMPTY_ROWS} are refused.")
+    if (flags & ENTROPY or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
+        raise ValueError(f"This message claims {n} rows, more than it may: it is corrupt.")
 
     codes = None
     if flags & ENTROPY:
@@ -239,7 +247,7 @@ def _take(file, size, what):
     """The next `size` bytes of a file, which may give them bit by bit."""
     parts, left = [], size
     while left:
-        part = file.read(min(left, _STEP))
+        part = _read_some(file, min(left, _STEP))
         if not part:
             raise ValueError(f"The message is cut off: {left} of the {size} bytes of its {what} are missing.")
         parts.append(part)
@@ -247,6 +255,19 @@ def _take(file, size, what):
     return b"".join(parts)
 
 
+def _read_some(file, size):
+    part = file.read(size)
+    if part is None:
+        raise OSError("The file has nothing to read yet: messages are read from files that wait for it.")
+    return part
+
+
 def _write(file, message):
-    file.write(message)
+    """Write all of a message to a file, which may take it bit by bit."""
+    left = memoryview(message)
+    while left:
+        written = file.write(left)
+        if not written:
+            raise OSError(f"The file took {len(message) - len(left)} of the {len(message)} bytes of a message.")
+        left = left[written:]
     return len(message)

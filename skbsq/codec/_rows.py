@@ -1,6 +1,7 @@
 """Rows of codes as bytes, each code in its own number of bits. NumPy alone."""
 
 from math import gcd
+from numbers import Integral
 
 import numpy as np
 
@@ -170,6 +171,7 @@ class RowCodec:
         Returns
         -------
         ndarray of shape (n, d)
+            As `unpack` gives them.
 
         Raises
         ------
@@ -211,7 +213,9 @@ class RowCodec:
         -------
         int
         """
-        return -(-n * self.row_bits // 8)
+        if isinstance(n, bool) or not isinstance(n, Integral) or n < 0:
+            raise ValueError(f"The number of rows must be an integer of at least 0, got {n!r}.")
+        return -(-int(n) * self.row_bits // 8)
 
     def _rows_together(self):
         """Rows that end with a whole byte when they follow each other without padding."""
@@ -231,7 +235,10 @@ class RowCodec:
 def as_bytes(data, ndim=2):
     """An array of uint8 that holds what it is given, which must be whole numbers from 0 to 255."""
     if isinstance(data, bytes | bytearray | memoryview):
-        raise ValueError(f"Packed rows are a {ndim}-d array of uint8; skbsq.codec.loads reads messages.")
+        raise ValueError(
+            f"Packed rows are a {ndim}-d array of uint8, as np.frombuffer(data, np.uint8).reshape(n, row_bytes) "
+            "makes of bytes; skbsq.codec.loads reads messages."
+        )
     data = np.asarray(data)
     data = as_matrix(data, "Packed rows") if ndim == 2 else as_matrix(data[None], "Packed rows")[0]
     if data.dtype != np.uint8:

@@ -1,11 +1,13 @@
 """A codebook as one C header. NumPy alone."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
 
 import numpy as np
 
+from skbsq.codec import RowCodec
 from skbsq.export import _c_text as c
 from skbsq.export._counts import check_counts, first_counts_above
 from skbsq.export._fold import to_codebook
@@ -32,7 +34,8 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
 
     One self-contained file, C99 and C++11: constant tables, and functions that turn floats, or the counts of an
     analog-to-digital converter, into the codes of `Codebook.encode`, packed rows and messages. Nothing but
-    ``stdint.h`` and ``string.h`` is included; nothing is allocated, and no floating-point arithmetic is done.
+    ``stddef.h``, ``stdint.h`` and ``string.h`` is included; nothing is allocated, and there is no floating-point
+    arithmetic.
 
     Parameters
     ----------
@@ -114,13 +117,16 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     else:
         raise ValueError("offset, count_type and missing_count are about counts: they need a scale.")
     parts = [
-        _title(codebook, name, source),
+        c.INCLUDES,
         c.with_prefix(_constants(codebook, source), name),
         _feature_numbers(codebook, name),
-        c.with_prefix(_tables(codebook, source) + _functions(codebook, source) + c.MESSAGE, name),
-        "\n#endif\n",
+        _tables(codebook, source, name),
+        c.with_prefix(_functions(codebook, source) + c.MESSAGE, name),
     ]
-    return "".join(parts)
+    body = "\n".join(part.strip("\n") + "\n" for part in parts if part)
+    # Two headers under one name are one only if they say the same: else the compiler is to see both, and complain.
+    guard = f"SKBSQ_{name}_{hashlib.sha256(body.encode('ascii')).hexdigest()[:16]}_H"
+    return f"{_title(codebook, source)}\n\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
 
 
 @dataclass(frozen=True)
@@ -177,10 +183,7 @@ def _counts(codebook, scale, offset, count_type, missing_count):
     )
 
 
-# -- parts of the header ---------------------------------------------------------------------------------------------
-
-
-def _title(codebook, name, source):
+def _title(codebook, source):
     from skbsq import __version__
 
     fingerprint = codebook.fingerprint.hex()
@@ -193,13 +196,12 @@ def _title(codebook, name, source):
     for j, (bits, levels) in enumerate(zip(codebook.n_bits.tolist(), codebook.n_levels.tolist(), strict=True)):
         lines.append(f"{_feature(codebook, j)}, {bits}, {levels}" + ", not sent" * (bits == 0))
     comment = "\n   ".join(lines).replace("   \n", "\n")
-    guard = f"SKBSQ_{name}_{fingerprint}_{source.meaning}_H"
-    return f"/* {comment} */\n\n#ifndef {guard}\n#define {guard}\n\n{c.INCLUDES}\n"
+    return f"/* {comment} */"
 
 
 def _constants(codebook, source):
     text = c.SIZES.format(
-        features=codebook.n_features, row_bits=codebook.row_bits, row_bytes=(codebook.row_bits + 7) // 8
+        features=codebook.n_features, row_bits=codebook.row_bits, row_bytes=RowCodec(codebook).row_bytes
     )
     if source.missing_count is not None:
         text += f"#define NAME_MISSING_COUNT ({_integer(source.missing_count)})\n"
@@ -213,18 +215,19 @@ def _feature_numbers(codebook, name):
         return ""
     prefix = f"{name.upper()}_FEATURE_"
     lines = [f"    {prefix}{constant} = {j}" for j, constant in enumerate(_identifiers(codebook.feature_names))]
-    return "\nenum {\n" + ",\n".join(lines) + "\n};\n"
+    return "enum {\n" + ",\n".join(lines) + "\n};\n"
 
 
-def _tables(codebook, source):
+def _tables(codebook, source, name):
     fingerprint = ", ".join(f"0x{byte:02x}" for byte in codebook.fingerprint)
-    text = f"\nstatic const uint8_t name_fingerprint[8] = {{{fingerprint}}};\n"
+    # Names of features stand here, which are not to be taken for ours: so the prefix goes in at once.
+    text = f"static const uint8_t {name}_fingerprint[8] = {{{fingerprint}}};\n"
 
     about = {
         "float": "The thresholds: bits of float32 in an integer order. A code counts those below the value.",
         "count": "For each threshold the first count whose value lies above it. A code counts those up to the count.",
     }
-    text += f"\n/* {about[source.meaning]} */\nstatic const {source.key_type} name_thresholds[] = {{\n"
+    text += f"\n/* {about[source.meaning]} */\nstatic const {source.key_type} {name}_thresholds[] = {{\n"
     for j, (keys, notes) in enumerate(zip(source.keys, source.notes, strict=True)):
         text += f"    /* {_feature(codebook, j)} */\n"
         text += "".join(
@@ -233,8 +236,8 @@ def _tables(codebook, source):
     if not any(source.keys):
         text += "    0 /* none: an array must not be empty */\n"
     text += "};\n\n/* Feature j owns the thresholds, and the bits of a row, from entry j up to entry j + 1. */\n"
-    text += _array("name_offsets", _running([len(keys) for keys in source.keys]))
-    text += _array("name_bits", _running(codebook.n_bits.tolist()))
+    text += _array(f"{name}_offsets", _running([len(keys) for keys in source.keys]))
+    text += _array(f"{name}_bits", _running(codebook.n_bits.tolist()))
     return text
 
 
@@ -281,9 +284,6 @@ def _missing_codes(codebook, source):
     if all(code == len(keys) + 1 or not bits for code, keys, bits in zip(codes, source.keys, sent, strict=True)):
         return "", "end - begin + 1"
     return _array("name_missing_codes", codes), "name_missing_codes[feature]"
-
-
-# -- names and numbers -----------------------------------------------------------------------------------------------
 
 
 def _check_name(name):

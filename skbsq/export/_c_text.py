@@ -40,8 +40,6 @@ FLOAT_CHECK = """
 typedef char name_float_has_32_bits[sizeof(float) == 4 ? 1 : -1];
 """
 
-# -- codes -----------------------------------------------------------------------------------------------------------
-
 CODE = """
 /* The code of a value{refusal}. */
 static inline uint32_t name_code(uint32_t feature, {type} value)
@@ -154,8 +152,6 @@ ENCODE_REFUSE = """\
             return (int)(feature + 1);
         }
 """
-
-# -- messages --------------------------------------------------------------------------------------------------------
 
 MESSAGE = """
 /* CRC-32 of zlib, in pieces: 0 before the first, then what the last call returned. */

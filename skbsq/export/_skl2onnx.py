@@ -13,8 +13,9 @@ def register_skl2onnx():
 
     Notes
     -----
-    The output is int64 where `encode` is "ordinal" or "thermometer", and float32 where it is "value"; for the same
-    input its values are exactly those of ``transform``. The input can be float32, float64 or int64.
+    The output is int64 where `encode` is "ordinal" or "thermometer", and float32 where it is "value"; "packed" is
+    refused. For the same input its values are exactly those of ``transform``. The input can be float32, float64 or
+    int64.
 
     What skl2onnx makes of a scaler in front can round differently from scikit-learn, so that a value next to a
     threshold may get the neighbouring code. Thresholds need no scaler: leave it out.
@@ -49,6 +50,11 @@ def _shape(operator):
     from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 
     quantizer = operator.raw_operator
+    if quantizer.encode not in _ENCODINGS:
+        raise ValueError(
+            f"skl2onnx converts quantizers whose encode is one of {list(_ENCODINGS)}, got {quantizer.encode!r}: bytes "
+            "mean nothing to the step behind."
+        )
     kind = FloatTensorType if quantizer.encode == "value" else Int64TensorType
     n_columns = quantizer.get_feature_names_out().size
     operator.outputs[0].type = kind([operator.inputs[0].get_first_dimension(), n_columns])

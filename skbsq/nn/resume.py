@@ -3,7 +3,8 @@
 import torch
 from skorch.history import History
 
-from skbsq._checkpoint import is_plain, structure_of
+from skbsq._checkpoint import is_plain
+from skbsq._work import structure_of
 from skbsq.nn.randomness import random_states, set_random_states
 
 

@@ -46,7 +46,7 @@ class StandardSpace(nn.Module):
         ----------
         theta : Tensor of float32 of shape (T,)
         feature : Tensor of int64 of shape (T,)
-            Of each threshold.
+            Of each threshold; increasing.
 
         Returns
         -------
@@ -119,15 +119,19 @@ class RankSpace(nn.Module):
         ----------
         theta : Tensor of float32 of shape (T,)
         feature : Tensor of int64 of shape (T,)
-            Of each threshold.
+            Of each threshold; increasing.
 
         Returns
         -------
         Tensor of float32 of shape (T,)
         """
         theta = theta.detach().double()
-        segment = torch.searchsorted(self.ends_z[feature], theta[:, None])
-        base_x, base_z, slope = (t[feature].gather(1, segment)[:, 0] for t in (self.base_x, self.base_z, self.slope))
+        # A row of thresholds per feature, to be searched among its knots.
+        place = torch.arange(theta.numel(), device=theta.device) - torch.searchsorted(feature, feature)
+        rows = theta.new_zeros(len(self.ends_z), int(place.max()) + 1 if place.numel() else 0)
+        rows[feature, place] = theta
+        segment = torch.searchsorted(self.ends_z, rows)[feature, place]
+        base_x, base_z, slope = (t[feature, segment] for t in (self.base_x, self.base_z, self.slope))
         return _as_float32(base_x + (theta - base_z) / slope)
 
 

@@ -166,9 +166,8 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0, an
     any_order : bool, default=False
         Let the weights lie in memory in the order that suits training: they may then not be contiguous to a callback
         that looks at them. Afterwards they are.
-    progress : object, default=None
-        Where its ``recall("training")`` gives the state of an interrupted training, this one goes on from there. It is
-        given the state after every epoch: ``keep("training", state)``.
+    progress : Progress, default=None
+        Of a fit with a checkpoint: training goes on from what it recalls, and has it keep its state after every epoch.
 
     Returns
     -------

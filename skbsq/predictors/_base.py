@@ -93,13 +93,16 @@ class BasePredictor(HasCodebook, JointTraining):
         check_is_fitted(self)
         return self._from_output(self._output_of_codes(self.codebook_.check_codes(codes)))
 
-    def predict_packed(self, data):
+    def predict_packed(self, data, codebook=None):
         """Predict from what a device sent.
 
         Parameters
         ----------
         data : array-like of uint8 of shape (n, row_bytes), or bytes-like
             Packed rows; bytes are read as messages, one or several after the other.
+        codebook : Codebook, default=None
+            The one that the device has, where that is this one with the scalers of a pipeline folded in, see
+            `skbsq.export.to_codebook`. None: this one.
 
         Returns
         -------
@@ -117,12 +120,21 @@ class BasePredictor(HasCodebook, JointTraining):
         skbsq.codec.dumps : Messages.
         """
         check_is_fitted(self)
-        book = self.codebook_
-        if isinstance(data, bytes | bytearray | memoryview):
-            nothing = np.empty((0, book.n_features), dtype=book.dtype)
-            codes = np.concatenate([nothing, *read_messages(data, book)])
-        else:
-            codes = RowCodec(book).unpack(data)
+        own = RowCodec(self.codebook_)
+        if not isinstance(data, bytes | bytearray | memoryview):
+            return self._from_output(self._output_of_codes(own.unpack(data)))
+        sent = own.codebook if codebook is None else codebook
+        nothing = np.empty((0, sent.n_features), dtype=sent.dtype)
+        codes = np.concatenate([nothing, *read_messages(data, sent)])
+        if codebook is not None:
+            sent_levels, own_levels = ([n for n in book.n_levels.tolist() if n > 1] for book in (sent, own.codebook))
+            if sent_levels != own_levels:
+                raise ValueError(
+                    f"codebook is not that of this {type(self).__name__} with scalers folded in: what it sends has the "
+                    f"levels {sent_levels}, and here they are {own_levels}."
+                )
+            # The rows are the same bytes by either codebook, whatever features of 0 bits stand between.
+            codes = own.unpack(RowCodec(sent).pack(codes))
         return self._from_output(self._output_of_codes(codes))
 
     def predict(self, X):

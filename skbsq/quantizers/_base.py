@@ -80,6 +80,8 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         self._check_encode()
+        if getattr(X, "shape", (1, 1))[1:] == (0,):
+            X = np.empty((len(X), 0))  # a frame without columns has no type
         X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_features=0)
         book = self.codebook_
         if self.encode == "ordinal":

@@ -18,10 +18,11 @@ from skorch.callbacks import LRScheduler
 from torch import nn
 
 from skbsq import nn as sq
-from skbsq._checkpoint import checkpointed, work_of
+from skbsq._checkpoint import checkpointed
 from skbsq._state import plain_state, restore
 from skbsq._targets import check_target
 from skbsq._validation import check_weights, check_X
+from skbsq._work import work_of
 from skbsq.nn.batches import TensorBatches, TensorRows
 from skbsq.nn.device import training_device
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
         "fit_time",
         "fuzz",
         "paper",
+        "rate",
         "report",
         "speed",
         "traffic",

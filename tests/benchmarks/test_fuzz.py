@@ -21,7 +21,7 @@ def test_damage_is_damage(way):
     draw = random.Random(0)
     book, codes = fuzz._draw_rows(draw)
     message = dumps(book, codes)
-    assert sum(fuzz._damage(message, way, draw) != message for _ in range(50)) > 30
+    assert sum(fuzz._damage(message, way, draw, book) != message for _ in range(50)) > 30
 
 
 def test_a_wrong_answer_is_told(monkeypatch, capsys):

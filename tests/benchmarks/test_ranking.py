@@ -139,6 +139,12 @@ def test_failed_rows_are_left_out_and_the_last_counts(write):
     assert measured.query("method == 'SQ' and bits == 4 and seed == 44")["error"].item() == 0.7
 
 
+def test_splits_can_be_chosen(write):
+    assert set(read_measured(write(rows()), [42, 44])["seed"]) == {42, 44}
+    with pytest.raises(CommandError, match="holds no results"):
+        read_measured(write(rows()), [7])
+
+
 def test_rows_of_different_data_are_refused(write):
     table = rows()
     table.loc[0, "data_sha256"] = "ff"

@@ -66,7 +66,7 @@ def test_golden_bytes():
     """The table and the coder are part of the format."""
     codes = np.tile([[0, 0, 0]] * 9 + [[1, 0, 1], [3, 0, 0], [2, 0, 0]], (8, 1))
     words = "dd1857bbda9b6f3c50301ed39b89de6f9a8cb31a7bbc4967fd5f782985bdf170"
-    expected = "53425351 01 02 86aff4f662bcb0f0 60000000 bfc4f169357e3771 0000 08000000" + words + "ea1269f6"
+    expected = "53425351 01 02 86aff4f662bcb0f0 60000000 bfc4f169357e3771 000000000000 08000000" + words + "ea1269f6"
     assert dumps(SKEWED, codes, entropy=True).hex() == expected.replace(" ", "")
 
 
@@ -76,8 +76,8 @@ def test_round_trip_near_the_entropy(rng, pad_rows):
     message = dumps(SKEWED, codes, pad_rows=pad_rows, entropy=True)
     assert message[5] == (2 if pad_rows else 3)
     np.testing.assert_array_equal(loads(message, SKEWED), codes)
-    # Header; hash, a byte for each feature that is sent, length; check sum. And the coder rounds up to words.
-    overhead = 18 + 14 + 4
+    # Header; hash, three bytes for each feature that is sent, length; check sum. And the coder rounds up to words.
+    overhead = 18 + 18 + 4
     assert len(message) == pytest.approx(overhead + entropy_bits(SKEWED, codes) / 8, abs=9)
 
 
@@ -94,18 +94,18 @@ def test_repetitions_are_told(rng):
     np.testing.assert_array_equal(loads(message, SKEWED), codes)
 
 
-def test_the_first_row_repeats_nothing():
+def test_the_first_row_follows_nothing():
     """A message that says so is refused, not read as something."""
     stream = constriction.stream
     encoder = stream.queue.RangeEncoder()
-    model = stream.model.Categorical(np.array([2.0**23 - 1, 2.0**23 - 1]), perfect=False)
-    encoder.encode(np.ones(40, dtype=np.int32), model)
+    weights = np.array([2**24 - 2**23 - 3, 2**23 + 1, 1, 1], dtype=float)
+    encoder.encode(np.ones(40, dtype=np.int32), stream.model.Categorical(weights - 1, perfect=False))
     words = encoder.get_compressed()
     codes = np.repeat(np.uint8([[1, 0, 1], [2, 0, 0]]), 300, axis=0)
     head = dumps(SKEWED, codes, entropy=True)[:26]
     assert head[5] == 2
-    lying = head[:14] + struct.pack("<I", 40) + head[18:] + bytes([128, 0]) + struct.pack("<I", len(words))
-    with pytest.raises(ValueError, match="first row of this message repeats another"):
+    lying = head[:14] + struct.pack("<I", 40) + head[18:] + bytes([128, 0, 0, 0, 0, 0]) + struct.pack("<I", len(words))
+    with pytest.raises(ValueError, match="first row of this message follows another"):
         loads(lying + words.astype("<u4").tobytes() + bytes(4), SKEWED)
 
 
@@ -135,8 +135,9 @@ def test_few_rows_go_without(n):
 
 
 def test_rare_codes_go_without():
-    codes = np.tile(np.uint8([[3, 0, 1], [2, 0, 0]]), (500, 1))
-    assert dumps(SKEWED, codes, entropy=True) == dumps(SKEWED, codes)
+    book = Codebook.from_thresholds([np.arange(7)], counts=[[990, 0, 2, 2, 2, 2, 1, 1]])
+    codes = np.tile(np.uint8([[2], [4], [7]]), (300, 1))
+    assert dumps(book, codes, entropy=True) == dumps(book, codes)
 
 
 def test_no_more_rows_than_the_words_can_hold():
@@ -166,12 +167,12 @@ def test_other_counts():
 def test_wrong_words_under_a_right_check_sum(rng):
     codes = draw(rng, SKEWED, 500)
     message = dumps(SKEWED, codes, entropy=True)
-    (size,) = struct.unpack("<I", message[28:32])
-    longer = message[:28] + struct.pack("<I", size + 9) + message[32:-4] + b"\1" * 36 + message[-4:]
+    (size,) = struct.unpack("<I", message[32:36])
+    longer = message[:32] + struct.pack("<I", size + 9) + message[36:-4] + b"\1" * 36 + message[-4:]
     with pytest.raises(ValueError, match=r"words left over|words of this message are those of no codes"):
         loads(longer, SKEWED)
     other_codes = bytearray(message)
-    other_codes[35] ^= 128
+    other_codes[39] ^= 128
     with pytest.raises(ValueError, match="corrupt"):
         loads(bytes(other_codes), SKEWED)
 

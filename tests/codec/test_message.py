@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from skbsq import Codebook
 from skbsq.codec import dumps, loads, read_messages, write_messages
-from skbsq.codec._message import MAX_EMPTY_ROWS
+from skbsq.codec._message import MAX_UNBOUND
 from tests import reference
 from tests.codec.test_rows import book_of, coded, draw_codes
 
@@ -141,7 +141,7 @@ def test_a_lying_header_takes_no_memory(flags, tail):
     tracemalloc.start()
     try:
         for start in (header + bytes(8) + words, header + dumps(BOOK, CODES * 40, entropy=True)[18:26] + words):
-            with pytest.raises(ValueError, match=r"cut off|cannot hold|counts"):
+            with pytest.raises(ValueError, match=r"cut off|claims|counts"):
                 loads(start + bytes(tail), BOOK)
         assert tracemalloc.get_traced_memory()[1] < 2**19
     finally:
@@ -149,14 +149,38 @@ def test_a_lying_header_takes_no_memory(flags, tail):
 
 
 def test_rows_of_no_bits_are_bounded():
-    book = book_of([1, 1])
-    many = np.zeros((MAX_EMPTY_ROWS + 1, 2), dtype=np.uint8)
-    assert loads(dumps(book, many[:-1]), book).shape == (MAX_EMPTY_ROWS, 2)
-    with pytest.raises(ValueError, match="at most 65536 rows of 0 bits, got 65537"):
+    book = book_of([1] * 2**10)
+    many = np.zeros((2**14 + 1, 2**10), dtype=np.uint8)
+    assert loads(dumps(book, many[:-1]), book).shape == (2**14, 2**10)
+    with pytest.raises(ValueError, match=r"at most 2.24 codes of rows that take 0 bits .* got 16385 x 1024"):
         dumps(book, many)
     lying = resealed(dumps(book, many[:5]), HEADER - 4, struct.pack("<I", 2**32 - 1))
-    with pytest.raises(ValueError, match="claims 4294967295 rows of 0 bits"):
+    with pytest.raises(ValueError, match="claims 4294967295 rows, more than it may"):
         loads(lying, book)
+
+
+def test_features_that_are_not_sent_take_no_memory():
+    """They are in no row, so their number must not multiply what few words claim."""
+    book = Codebook.from_thresholds([[0.5]] + [[]] * 2000, counts=[[1, 1]] + [[1]] * 2000)
+    message = dumps(book, np.zeros((500, 2001), dtype=np.uint8), entropy=True)
+    assert message[5] == 2
+    for n in (MAX_UNBOUND // 2001, 355 * 32 * 102):
+        lying = message[:14] + struct.pack("<I", n) + message[18:26] + bytes(3) + struct.pack("<I", 100) + bytes(404)
+        tracemalloc.start()
+        try:
+            with pytest.raises(ValueError, match=r"check sum|more than it may"):
+                loads(lying, book)
+            assert tracemalloc.get_traced_memory()[1] < 3 * MAX_UNBOUND
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: dumps("x", [[0]]), lambda: loads(b"", "x"), lambda: write_messages(None, None, [[0]])]
+)
+def test_what_is_no_codebook(call):
+    with pytest.raises(TypeError, match="packed by a Codebook, got"):
+        call()
 
 
 @pytest.mark.parametrize("options", [{}, {"pad_rows": False}, {"entropy": True}], ids=str)
@@ -196,6 +220,40 @@ class Dripping(io.RawIOBase):
 
     def read(self, size=-1):
         return self.data.read(min(size, 3))
+
+
+class Sipping(io.RawIOBase):
+    """A file that takes few bytes at a time, as an unbuffered socket may; and none beyond `room`."""
+
+    def __init__(self, room=2**20):
+        self.taken, self.room = bytearray(), room
+
+    def write(self, data):
+        some = bytes(data)[: min(5, self.room - len(self.taken))]
+        self.taken += some
+        return len(some)
+
+
+def test_a_file_that_takes_little_gets_all(rng):
+    codes, file = draw_codes(rng, BOOK, 50), Sipping()
+    assert write_messages(file, BOOK, codes, rows=20) == len(file.taken)
+    np.testing.assert_array_equal(np.concatenate(list(read_messages(file.taken, BOOK))), codes)
+
+
+def test_a_file_that_takes_no_more():
+    with pytest.raises(OSError, match="took 10 of the 25 bytes of a message"):
+        write_messages(Sipping(room=10), BOOK, CODES)
+
+
+def test_a_file_that_does_not_wait():
+    """Nothing there yet is not the end."""
+
+    class Empty(io.RawIOBase):
+        def read(self, size=-1):
+            return None
+
+    with pytest.raises(OSError, match="nothing to read yet"):
+        list(read_messages(Empty(), BOOK))
 
 
 @each_option

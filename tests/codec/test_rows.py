@@ -159,6 +159,17 @@ def test_tight_bytes_refused(data, n, text):
         RowCodec(book_of([2, 3])).unpack_tight(data, n)
 
 
+@pytest.mark.parametrize("n", [-1, 2.5, 2.0, True])
+def test_number_of_tight_rows(n):
+    with pytest.raises(ValueError, match="number of rows must be an integer of at least 0, got"):
+        RowCodec(book_of([4])).unpack_tight([0], n)
+
+
+def test_codes_beyond_every_integer():
+    with pytest.raises(ValueError, match="whole numbers"):
+        RowCodec(book_of([4])).pack([[1e300]])
+
+
 def test_codec_takes_a_codebook_alone():
     with pytest.raises(TypeError, match=r"got UniformQuantizer\(\).*codebook_"):
         RowCodec(UniformQuantizer())

@@ -350,6 +350,26 @@ def test_scalers_of_a_pipeline_are_folded(rng):
     assert to_c(pipeline, "x") == to_c(to_codebook(pipeline), "x") != to_c(pipeline[-1], "x")
 
 
+def test_names_of_features_are_left_alone():
+    text = to_c(Codebook.from_thresholds([[0.0], [1.0]], feature_names=["name_first", "NAME_x"]), "hut")
+    assert text.count('"name_first"') == text.count('"NAME_x"') == 2
+    assert "hut_first" not in text
+
+
+def test_guards_tell_headers_apart():
+    """Of two that differ, under one name, the second must not be passed over in silence."""
+    book = Codebook.from_thresholds([[18.5]])
+    texts = [
+        to_c(book, "x"),
+        to_c(book, "x", scale=0.1),
+        to_c(book, "x", scale=0.2),
+        to_c(Codebook.from_thresholds([[18.5]], missing="code", has_missing=[False]), "x"),
+    ]
+    guards = [re.search("#ifndef (.*)", text)[1] for text in texts]
+    assert len(set(guards)) == len(guards)
+    assert to_c(book, "x") == texts[0]
+
+
 def test_no_codebook():
     with pytest.raises(
         ValueError,

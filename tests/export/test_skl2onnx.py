@@ -109,3 +109,10 @@ def test_every_quantizer_is_registered():
     known = skl2onnx.supported_converters()
     assert {f"Skbsq{name}" for name in names} <= set(known)
     assert len(names) == 9
+
+
+def test_packed_rows_are_refused(data):
+    X, y = data
+    pipeline = make_pipeline(QuantileQuantizer(2, encode="packed"), LinearRegression()).fit(X, y)
+    with pytest.raises(ValueError, match=r"whose encode is one of .*, got 'packed'"):
+        skl2onnx.to_onnx(pipeline, X[:1])

@@ -3,8 +3,11 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch import NeuralNet, NeuralNetClassifier
 from torch import nn
 
@@ -12,6 +15,7 @@ from skbsq import (
     BitwiseClassifier,
     BitwiseQuantizer,
     BitwiseRegressor,
+    Codebook,
     KMeansQuantizer,
     LLTQuantizer,
     LSQQuantizer,
@@ -20,6 +24,8 @@ from skbsq import (
     ThresholdQuantizer,
     UniformQuantizer,
 )
+from skbsq.codec import RowCodec, dumps
+from skbsq.export import to_codebook
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
 LEARN = dict(max_epochs=40, hidden_sizes=(32,), batch_size=32, lr=0.01, random_state=0)
@@ -314,3 +320,20 @@ def test_learned_quantizer_keeps_its_seed_and_gets_the_task(rng):
     ]
     np.testing.assert_array_equal(models[0].predict_proba(X), models[1].predict_proba(X))
     assert models[0].quantizer_.task == models[0].quantizer_.task_ == "classification"
+
+
+def test_messages_of_a_device_that_has_the_scaler_folded_in(data):
+    X, y = data
+    X = np.column_stack([X, np.random.default_rng(0).normal(size=len(X))]).astype(np.float32)
+    pipeline = make_pipeline(StandardScaler(), SelectKBest(f_regression, k=3), BitwiseRegressor(2, **QUICK)).fit(X, y)
+    book = to_codebook(pipeline)
+    assert book.n_features == 4
+    message = dumps(book, book.encode(X))
+    model = pipeline[-1]
+    np.testing.assert_array_equal(model.predict_packed(message, codebook=book), pipeline.predict(X))
+    np.testing.assert_array_equal(model.predict_packed(RowCodec(book).pack(book.encode(X))), pipeline.predict(X))
+    with pytest.raises(ValueError, match="another codebook"):
+        model.predict_packed(message)
+    other = Codebook.from_thresholds([[0.0]])
+    with pytest.raises(ValueError, match=r"not that of this BitwiseRegressor with scalers folded in.*levels \[2\]"):
+        model.predict_packed(dumps(other, [[1]]), codebook=other)

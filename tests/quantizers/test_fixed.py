@@ -352,3 +352,14 @@ def test_thresholds_as_a_series_with_an_index_of_its_own():
 def test_equal_weights_are_no_weights():
     x = column(range(8))
     assert QuantileQuantizer(1).fit(x, sample_weight=np.full(8, 0.1)).thresholds_[0].tolist() == [3.5]
+
+
+@pytest.mark.parametrize("encode", ["packed", "thermometer"])
+@pytest.mark.parametrize("library", ["default", "pandas", "polars"])
+def test_nothing_sent_comes_back_as_constants(encode, library):
+    X = np.full((5, 2), 7.0)
+    quantizer = QuantileQuantizer(encode=encode).set_output(transform=library).fit(X)
+    back = quantizer.inverse_transform(quantizer.transform(X))
+    if library == "polars":
+        back = back[:5]  # a frame without columns has no rows there
+    assert np.asarray(back).tolist() == X[: len(back)].tolist()

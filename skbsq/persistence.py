@@ -2,9 +2,7 @@
 
 import json
 import os
-import secrets
 import warnings
-from contextlib import suppress
 from inspect import signature
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import skbsq
+from skbsq._files import read_arrays, safetensors_for, write_whole
 from skbsq._fitted import attribute_names, check_attributes
 from skbsq._json import check_keys, read
 from skbsq._plain import NotPlain, from_document, to_document
@@ -22,6 +21,8 @@ __all__ = ["load", "save"]
 
 FORMAT = "skbsq-estimator"
 VERSION = 1
+
+_NEEDS = "save and load need"
 
 _QUANTIZERS = (
     *("UniformQuantizer", "QuantileQuantizer", "KMeansQuantizer", "TreeQuantizer", "ThresholdQuantizer"),
@@ -79,7 +80,7 @@ def save(estimator, path):
     >>> bool((loaded.predict(X) == model.predict(X)).all())
     True
     """
-    safetensors = _safetensors()
+    safetensors = safetensors_for(_NEEDS)
     name = type(estimator).__name__
     if not _is_ours(estimator, _QUANTIZERS + _PREDICTORS):
         raise ValueError(f"save writes fitted estimators of skbsq, got {name}: give its part that is one.")
@@ -95,7 +96,7 @@ def save(estimator, path):
             stacklevel=2,
         )
     text = json.dumps({"format": FORMAT, "version": VERSION, "estimator": document}, allow_nan=False)
-    _write(Path(path), safetensors.numpy.save(arrays, metadata={FORMAT: text}))
+    write_whole(Path(path), safetensors.numpy.save(arrays, metadata={FORMAT: text}))
 
 
 def load(path, *, head=None, **parameters):
@@ -141,7 +142,7 @@ def load(path, *, head=None, **parameters):
     if head is not None:
         parameters["head"] = head
     try:
-        text, arrays = _read(path)
+        text, arrays = read_arrays(safetensors_for(_NEEDS), path, FORMAT, "a file of save")
         document = read(text, "an estimator")
         check_keys(document, {"format", "version", "estimator"}, "the file")
         if document["format"] != FORMAT or type(document["version"]) is not int or document["version"] != VERSION:
@@ -178,7 +179,8 @@ def _estimator_document(estimator, path, arrays, *, fitted, names=_QUANTIZERS):
     for key, parameter in _parameters_of(type(estimator)).items():
         value, own = getattr(estimator, key), {}
         try:
-            value = str(value) if key == "device" else value
+            if key == "device" or isinstance(value, os.PathLike):
+                value = str(value)
             parameters[key] = to_document(value, f"{path}.{key}", own, _unfitted_document)
             arrays.update(own)
         except NotPlain:
@@ -268,42 +270,3 @@ def _left_out(document):
     """Parameters that the file leaves out, of the estimator or of the quantizer in it."""
     inner = document["fitted"].get("quantizer_")
     return {*document["left_out"], *(_left_out(inner["fitted"]) if inner else ())}
-
-
-def _safetensors():
-    try:
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError("save and load need safetensors: pip install 'skbsq[save]'.") from error
-    return safetensors
-
-
-def _read(path):
-    """JSON text and arrays of a file."""
-    safetensors = _safetensors()
-    try:
-        with safetensors.safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
-    except OSError:
-        raise
-    except Exception as error:  # its own, and those of NumPy for types that it does not know
-        raise ValueError(f"not a safetensors file: {error}") from None
-    if metadata.keys() != {FORMAT}:
-        raise ValueError(f"not a file of save: it has no {FORMAT!r}.")
-    return metadata[FORMAT], arrays
-
-
-def _write(path, data):
-    """Write a file that appears whole or not at all."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(part, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            part.unlink()
-        raise

@@ -1,8 +1,10 @@
 """What every public estimator keeps to."""
 
 import io
+import os
 import pickle
 import signal
+import tempfile
 import threading
 import tracemalloc
 
@@ -271,6 +273,7 @@ ALTERNATIVES = {
     "patience": 1,
     "class_weight": "balanced",
     "device": "auto",
+    "checkpoint": os.path.join(tempfile.gettempdir(), f"skbsq-{os.getpid()}.checkpoint"),
     "random_state": 7,
     "verbose": 0,
 }

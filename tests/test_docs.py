@@ -29,10 +29,12 @@ def test_readme_and_guides_have_blocks():
         "README.md",
         "bytes.md",
         "device.md",
+        "gpu.md",
         "index.md",
         "onnx.md",
         "persistence.md",
         "quickstart.md",
+        "resume.md",
         "scale.md",
         "semantics.md",
     }

@@ -130,10 +130,20 @@ class JointNet(nn.Module):
         with torch.no_grad():
             return self._code_table(linear), self._after_first()
 
-    def row_floats(self):
-        """Floats that the widest step for one row takes, to know how many rows to run at once."""
+    def row_floats(self, device="cpu"):
+        """Floats that the widest step for one row takes, to know how many rows to run at once.
+
+        Parameters
+        ----------
+        device : torch.device or str, default="cpu"
+            Where it is taken: on the CPU there may be a table in place of bits.
+
+        Returns
+        -------
+        int
+        """
         widths = [module.out_features for module in self.head.modules() if isinstance(module, nn.Linear)]
-        if self._tabulated() is None:
+        if self._tabulated(device) is None:
             widths.append(0 if self.column_map is None else self.column_map.numel())
             widths.append(getattr(self.quantization, "n_columns", 0))
         return max(widths, default=0)

@@ -12,21 +12,41 @@ from sklearn.utils import check_random_state
 _GLOBAL_GENERATOR = threading.RLock()
 
 
+def draw_seed(random_state):
+    """A seed from a random_state, of fresh entropy without one: the global generator stays untouched."""
+    if random_state is None:
+        random_state = np.random.RandomState()
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
 @contextmanager
-def own_randomness(random_state, device):
-    """Seed torch for the block and give its generators back as they were; yields the seed.
+def own_randomness(seed, device):
+    """Seed torch for the block, and give its generators back as they were.
 
     Whatever scikit-learn does within runs in this thread: sent to a cluster, it could wait behind fits that wait for
     this one.
     """
-    if random_state is None:
-        random_state = np.random.RandomState()  # fresh entropy; the global generator stays untouched
-    seed = int(check_random_state(random_state).randint(2**31 - 1))
     on_gpu = device.type == "cuda"
     forked = torch.random.fork_rng(devices=[device] if on_gpu else [])
     with _GLOBAL_GENERATOR, parallel_config(backend="sequential"), forked:
         # Not torch.manual_seed: it would seed every GPU, those that are not given back included.
         torch.default_generator.manual_seed(seed)
         if on_gpu:
-            torch.cuda.manual_seed(seed)
-        yield seed
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def random_states(device):
+    """States of the generators that training draws from, by name: tensors of uint8."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_random_states(states, device):
+    """Give the generators the states that `random_states` said."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)

@@ -2,7 +2,6 @@
 
 import dis
 from contextlib import contextmanager, nullcontext
-from itertools import count
 from traceback import walk_tb
 
 import numpy as np
@@ -16,6 +15,7 @@ from tqdm import tqdm
 
 from skbsq.nn.batches import TensorBatches
 from skbsq.nn.joint import JointNet
+from skbsq.nn.resume import restore_training, training_state
 
 # Adam's mean of gradients falls to a thousandth in so many steps.
 _STEPS_TO_ROUND = 64
@@ -81,6 +81,8 @@ class BestEpoch(Callback):
 class ProgressBar(Callback):
     """One tqdm bar over the epochs, on standard error."""
 
+    only_shows = True
+
     def on_train_begin(self, net, **kwargs):
         self.bar_ = tqdm(total=net.max_epochs, unit="epoch", leave=True)
 
@@ -145,7 +147,7 @@ def put_to_rest(net, history):
     net.module_.eval()
 
 
-def train(net, rows, validation=None, *, generator, patience=None, verbose=0, any_order=False):
+def train(net, rows, validation=None, *, generator, patience=None, verbose=0, any_order=False, progress=None):
     """Train a net, silently by default; afterwards it is on the CPU and in evaluation mode.
 
     Parameters
@@ -164,6 +166,8 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0, an
     any_order : bool, default=False
         Let the weights lie in memory in the order that suits training: they may then not be contiguous to a callback
         that looks at them. Afterwards they are.
+    progress : Progress, default=None
+        Of a fit with a checkpoint: training goes on from what it recalls, and has it keep its state after every epoch.
 
     Returns
     -------
@@ -189,7 +193,7 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0, an
         own.append(ProgressBar())
     net.callbacks = [*(net.callbacks or []), *own]
     net.initialize()
-    rounding = _keep_from_denormal(net.optimizer_)
+    rounding = KeepFromDenormal(net.optimizer_)
     best = next((c for _, c in net.callbacks_ if isinstance(c, BestEpoch)), None)
     bar = next((c for _, c in net.callbacks_ if isinstance(c, ProgressBar)), None)
 
@@ -199,7 +203,10 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0, an
         net.notify("on_train_begin", X=rows, y=None)
         with _stored_by_input(net) if any_order else nullcontext(), _ends_when_a_callback_says_so():
             try:
-                net.fit_loop(rows)
+                if progress:
+                    _go_on(net, rows, generator, rounding, bar, progress)
+                else:
+                    net.fit_loop(rows)
             except KeyError as error:
                 if validation is not None or "valid_" not in str(error):
                     raise
@@ -216,6 +223,19 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0, an
         best.restore(net)
     _settle(net)
     return best.best_epoch_ or None if best is not None else None
+
+
+def _go_on(net, rows, generator, rounding, bar, progress):
+    """Train to the end, from where `progress` knows; it learns about every epoch."""
+    known = progress.recall("training")
+    if known is not None:
+        restore_training(known, net, generator, rounding)
+        if bar is not None:
+            bar.bar_.update(len(net.history))
+    while len(net.history) < net.max_epochs:
+        net.fit_loop(rows, epochs=1)
+        progress.keep("training", training_state(net, generator, rounding))
+    progress.keep("training", training_state(net, generator, rounding, finished=True), write=False)
 
 
 @contextmanager
@@ -244,22 +264,37 @@ def _raised_by_a_callback(traceback):
     return on_the_way and dis.opname[last] == "RAISE_VARARGS"
 
 
-def _keep_from_denormal(optimizer):
-    """Round an optimizer's running mean of gradients to zero before it gets denormal, which slows down every step.
+class KeepFromDenormal:
+    """Rounds an optimizer's running mean of gradients to zero before it gets denormal, which slows down every step.
 
     The mean gradient of a weight that gets none any more falls by a constant factor a step. Long before it is
     denormal it has no effect.
-    """
-    steps = count(1)
 
-    def round_to_zero(*_):
-        if next(steps) % _STEPS_TO_ROUND == 0:
+    Parameters
+    ----------
+    optimizer : torch.optim.Optimizer
+
+    Attributes
+    ----------
+    steps : int
+        That the optimizer has taken.
+    """
+
+    def __init__(self, optimizer):
+        self.steps = 0
+        self._handle = optimizer.register_step_post_hook(self._after_step)
+
+    def remove(self):
+        """Leave the optimizer alone."""
+        self._handle.remove()
+
+    def _after_step(self, optimizer, *_):
+        self.steps += 1
+        if self.steps % _STEPS_TO_ROUND == 0:
             for state in optimizer.state.values():
                 for mean in (state.get("exp_avg"), state.get("momentum_buffer")):
                     if mean is not None:
                         mean.copy_(nn.functional.hardshrink(mean, _NO_EFFECT))
-
-    return optimizer.register_step_post_hook(round_to_zero)
 
 
 @contextmanager

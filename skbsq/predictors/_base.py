@@ -1,5 +1,7 @@
 """All that the two predictors share."""
 
+import copy
+
 import numpy as np
 import torch
 from sklearn.utils._param_validation import HasMethods, StrOptions
@@ -9,7 +11,9 @@ from skbsq import nn as sq
 from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.codec import RowCodec, read_messages
-from skbsq.nn.randomness import own_randomness
+from skbsq.nn.device import prediction_device
+from skbsq.nn.joint import JointNet
+from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
 from skbsq.quantizers._learned import JointTraining
@@ -18,10 +22,11 @@ from skbsq.quantizers.bitwise import BitwiseQuantizer
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.
 _HEAD_PARAMETERS = (
     *("head", "max_epochs", "batch_size", "lr", "lr_schedule", "weight_decay", "dropout", "hidden_sizes"),
-    *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "verbose"),
+    *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "checkpoint"),
+    "verbose",
 )
 # Floats of the widest step of a batch at prediction: bounds the memory whatever the number of rows.
-_BATCH_FLOATS = 2**20
+_BATCH_FLOATS = {"cpu": 2**20, "cuda": 2**26}
 
 
 class BasePredictor(HasCodebook, JointTraining):
@@ -62,13 +67,14 @@ class BasePredictor(HasCodebook, JointTraining):
         with all_or_nothing(self):
             self._validate_params()
             rows = self._check_rows(X, y, sample_weight, self._task)
-            if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
-                self._fit_learned(rows)
-            elif isinstance(self.quantizer, str):
-                self._fit_passthrough(rows)
-            else:
-                self._fit_fixed(rows)
-            self._set_target(rows)
+            with self._checkpointed(rows) as progress:
+                if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
+                    self._fit_learned(rows, progress)
+                elif isinstance(self.quantizer, str):
+                    self._fit_passthrough(rows, progress)
+                else:
+                    self._fit_fixed(rows, progress)
+                self._set_target(rows)
         return self
 
     def predict_codes(self, codes):
@@ -150,7 +156,7 @@ class BasePredictor(HasCodebook, JointTraining):
         tags.input_tags.allow_nan = self._missing_rule() == "code"
         return tags
 
-    def _fit_learned(self, rows):
+    def _fit_learned(self, rows, progress):
         own = self.get_params(deep=False)
         given = own.pop("quantizer")
         if given is None:
@@ -161,13 +167,14 @@ class BasePredictor(HasCodebook, JointTraining):
             quantizer = adapted(given, "quantizer", seed=own["random_state"], **shared)
             quantizer._validate_params()
         self._hand_over_names(quantizer)
-        quantizer._fit_rows(rows)
+        quantizer._fit_rows(rows, progress)
         self.quantizer_ = quantizer
         for name in ("net_", "best_epoch_", "target_mean_", "target_scale_"):
             setattr(self, name, getattr(quantizer, name))
 
-    def _fit_fixed(self, rows):
-        with own_randomness(self.random_state, self._device()) as seed:
+    def _fit_fixed(self, rows, progress):
+        seed = progress.seed(draw_seed(self.random_state))
+        with own_randomness(seed, self._device()):
             quantizer = adapted(self.quantizer, "quantizer", missing=self._missing_rule(), task=rows.task, seed=seed)
             quantizer.fit(rows.frame(), rows.y, sample_weight=rows.weights)
             self.quantizer_ = quantizer
@@ -176,16 +183,17 @@ class BasePredictor(HasCodebook, JointTraining):
             if hasattr(quantizer, "n_bits"):
                 n_bits = check_n_bits(quantizer.n_bits, rows.names, book.n_features)
             layer, layout = sq.Thermometer(book), _codebook_columns(book)
-            trained, _ = self._train_on_bits(rows, layer, book.thresholds, layout, n_bits, seed)
+            trained, _ = self._train_on_bits(rows, layer, book.thresholds, layout, n_bits, seed, progress)
             self._keep(trained)
 
-    def _fit_passthrough(self, rows):
+    def _fit_passthrough(self, rows, progress):
         self.quantizer_ = None
         mean, scale = rows.moments()
         indicators = self._missing_rule() == "code"
         layer = sq.Standardization(mean=mean, scale=scale, indicators=indicators)
-        with own_randomness(self.random_state, self._device()) as seed:
-            self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators), seed))
+        seed = progress.seed(draw_seed(self.random_state))
+        with own_randomness(seed, self._device()):
+            self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators), seed, progress))
 
     def _missing_rule(self):
         return "code" if "code" in (self.missing, getattr(self.quantizer, "missing", None)) else "error"
@@ -200,25 +208,28 @@ class BasePredictor(HasCodebook, JointTraining):
         check_is_fitted(self)
         if self.quantizer_ is None:
             missing = "code" if self.net_.module_.quantization.indicators else "error"
-            return self._run(self.net_.module_, check_X(self, X, reset=False, missing=missing), np.float32)
+            return self._run(lambda module, device: module, check_X(self, X, reset=False, missing=missing), np.float32)
         X = check_X(self, X, reset=False, missing=self.codebook_.missing)
         return self._output_of_codes(self.codebook_.encode(X))
 
     def _output_of_codes(self, codes):
-        with torch.inference_mode():
-            decode = self.net_.module_.decoder()
-        return self._run(decode, codes, np.int32)
+        return self._run(JointNet.decoder, codes, np.int32)
 
-    def _run(self, function, rows, dtype):
-        step = max(1, _BATCH_FLOATS // max(rows.shape[1], self.net_.module_.row_floats()))
+    def _run(self, make_function, rows, dtype):
+        """The output for rows; ``make_function(module, device)`` gives the function for a batch of them."""
+        module, device = self.net_.module_, prediction_device(self._device_given())
+        if device.type != "cpu":
+            module = copy.deepcopy(module).to(device)  # the net itself stays on the CPU
+        step = max(1, _BATCH_FLOATS[device.type] // max(rows.shape[1], module.row_floats(device)))
 
         def batch(start):
-            return function(torch.from_numpy(rows[start : start + step].astype(dtype, order="C")))
+            return function(torch.from_numpy(rows[start : start + step].astype(dtype, order="C")).to(device))
 
         with torch.inference_mode():
+            function = make_function(module, device)
             first = batch(0)
             # One output for all: small ones that stay would part the memory that the large ones give back.
-            out = first.new_empty(len(rows), *first.shape[1:])
+            out = first.new_empty(len(rows), *first.shape[1:], device="cpu")
             out[:step] = first
             for start in range(step, len(rows), step):
                 out[start : start + step] = batch(start)

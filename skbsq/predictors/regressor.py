@@ -79,7 +79,12 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     patience : int, default=10
         See `early_stopping`.
     device : str, default="cpu"
-        Where to train: any torch device, or "auto" for a GPU if there is one. The result is on the CPU.
+        Where to train: "cuda", another torch device, or "auto" for a GPU if there is one. The result is on the CPU, but
+        `predict` runs the head on that GPU where it is there.
+    checkpoint : str, path-like or None, default=None
+        A file that `fit` keeps its state in after every epoch, and removes once it is done. A fit of the same work that
+        finds it goes on from there: on the CPU to the same result, to the last bit. Of other work it is refused. A
+        folder holds a file for each work, as a search needs. Needs ``pip install 'skbsq[save]'``.
     random_state : int, RandomState or None, default=None
         Determines the fit on the CPU. None: fresh entropy. The global generators are never touched.
     verbose : int, default=0
@@ -170,6 +175,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         early_stopping=False,
         patience=10,
         device="cpu",
+        checkpoint=None,
         random_state=None,
         verbose=0,
     ):
@@ -197,6 +203,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         self.early_stopping = early_stopping
         self.patience = patience
         self.device = device
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 

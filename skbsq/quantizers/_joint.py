@@ -5,7 +5,7 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from skbsq._targets import TASKS
 from skbsq._validation import all_or_nothing, check_n_bits, nan_features
-from skbsq.nn.randomness import own_randomness
+from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.quantizers._base import BaseQuantizer, build_codebook, owns_missing_code, regular_levels
 from skbsq.quantizers._learned import JointTraining
 from skbsq.quantizers._start import INITS, check_total, choose_init, make_init, start_thresholds
@@ -37,7 +37,9 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
         """
         with all_or_nothing(self):
             self._validate_params()
-            self._fit_rows(self._check_rows(X, y, sample_weight, self.task))
+            rows = self._check_rows(X, y, sample_weight, self.task)
+            with self._checkpointed(rows) as progress:
+                self._fit_rows(rows, progress)
         return self
 
     def __sklearn_tags__(self):
@@ -45,12 +47,13 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
         tags.target_tags.required = True
         return tags
 
-    def _fit_rows(self, rows):
+    def _fit_rows(self, rows, progress):
         n_bits = check_n_bits(self.n_bits, rows.names, rows.X.shape[1])
         parts = zip(n_bits.tolist(), constant_features(rows.X), nan_features(rows.X), strict=True)
         has_missing = np.array([owns_missing_code(self.missing, *part) for part in parts])
-        with own_randomness(self.random_state, self._device()) as seed:
-            trained, thresholds, freeze = self._train_layer(rows, n_bits, has_missing, seed)
+        seed = progress.seed(draw_seed(self.random_state))
+        with own_randomness(seed, self._device()):
+            trained, thresholds, freeze = self._train_layer(rows, n_bits, has_missing, seed, progress)
         self.codebook_ = build_codebook(
             rows.X,
             rows.weights,
@@ -64,7 +67,7 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
         self.task_ = rows.task
         self._keep(trained)
 
-    def _train_layer(self, rows, n_bits, has_missing, seed):
+    def _train_layer(self, rows, n_bits, has_missing, seed, progress):
         """Train a layer and a head behind it.
 
         Parameters
@@ -73,7 +76,8 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
         n_bits : ndarray of int64 of shape (d,)
         has_missing : ndarray of bool of shape (d,)
         seed : int
-            From `own_randomness`, in whose block this is called.
+            Of `own_randomness`, in whose block this is called.
+        progress : Progress
 
         Returns
         -------
@@ -93,26 +97,32 @@ class StartsFromThresholds(LearnedQuantizer):
         "init": [StrOptions({"auto", *INITS}), HasMethods(["fit", "transform"])],
     }
 
-    def _start(self, rows, n_bits, has_missing, seed):
+    def _start(self, rows, n_bits, has_missing, seed, progress):
         """Thresholds to start from, one array per feature; sets ``init_`` and ``initial_thresholds_``."""
-        self.init_ = self.init
-        if isinstance(self.init, str) and self.init == "auto":
-            self.init_ = choose_init(rows, n_bits, self.missing, seed)
-        init = make_init(self.init_, n_bits, self.missing, rows.task, seed)
-        self.initial_thresholds_ = start_thresholds(init, rows, n_bits, has_missing)
+        start = progress.recall("start")
+        if start is None:
+            chosen = self.init
+            if isinstance(chosen, str) and chosen == "auto":
+                chosen = choose_init(rows, n_bits, self.missing, seed)
+            init = make_init(chosen, n_bits, self.missing, rows.task, seed)
+            thresholds = start_thresholds(init, rows, n_bits, has_missing)
+            start = {"init": chosen if isinstance(chosen, str) else None, "thresholds": thresholds}
+            progress.keep("start", start)
+        self.init_ = start["init"] or self.init
+        self.initial_thresholds_ = start["thresholds"]
         return self.initial_thresholds_
 
 
 class ValueQuantizer(LearnedQuantizer):
     """One whose head reads a value per feature: a subclass makes the layer in `_make_layer`."""
 
-    def _train_layer(self, rows, n_bits, has_missing, seed):
-        layer = self._make_layer(rows, n_bits, has_missing, seed)
-        trained = self._train(rows, layer, has_missing.size + np.count_nonzero(has_missing), seed)
+    def _train_layer(self, rows, n_bits, has_missing, seed, progress):
+        layer = self._make_layer(rows, n_bits, has_missing, seed, progress)
+        trained = self._train(rows, layer, has_missing.size + np.count_nonzero(has_missing), seed, progress)
         thresholds, values = layer.fold()
         return trained, thresholds, lambda codebook: trained.net.module_.freeze_values(codebook, values)
 
-    def _make_layer(self, rows, n_bits, has_missing, seed):
+    def _make_layer(self, rows, n_bits, has_missing, seed, progress):
         raise NotImplementedError
 
 

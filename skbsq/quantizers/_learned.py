@@ -1,6 +1,7 @@
 """Fitting a net on checked rows: shared by the learned quantizers and the predictors."""
 
 import copy
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
@@ -17,10 +18,13 @@ from skorch.callbacks import LRScheduler
 from torch import nn
 
 from skbsq import nn as sq
+from skbsq._checkpoint import checkpointed
 from skbsq._state import plain_state, restore
 from skbsq._targets import check_target
 from skbsq._validation import check_weights, check_X
+from skbsq._work import work_of
 from skbsq.nn.batches import TensorBatches, TensorRows
+from skbsq.nn.device import training_device
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
 from skbsq.nn.training import default_net
@@ -100,6 +104,7 @@ class JointTraining(BaseEstimator):
         "patience": [Interval(Integral, 1, None, closed="left")],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "device": [str, torch.device],
+        "checkpoint": [None, str, os.PathLike],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -161,7 +166,11 @@ class JointTraining(BaseEstimator):
                 raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two.")
         return Rows(X, y, weights, task, getattr(self, "feature_names_in_", None), classes)
 
-    def _train(self, rows, quantization, n_inputs, seed, column_map=None, levels=None):
+    def _checkpointed(self, rows):
+        """The progress of a fit, for a with block."""
+        return checkpointed(self.checkpoint, lambda: work_of(self, rows, self._device()))
+
+    def _train(self, rows, quantization, n_inputs, seed, progress, column_map=None, levels=None):
         """Train a head behind a quantization layer, and the layer with it where it has parameters.
 
         Parameters
@@ -171,7 +180,8 @@ class JointTraining(BaseEstimator):
         n_inputs : int
             Columns the head reads.
         seed : int
-            From `own_randomness`, in whose block this is called.
+            Of `own_randomness`, in whose block this is called.
+        progress : Progress
         column_map : ndarray of int64 of shape (n_inputs,), default=None
             See `skbsq.nn.JointNet`.
         levels : tuple, default=None
@@ -210,12 +220,13 @@ class JointTraining(BaseEstimator):
             patience=self.patience if self.early_stopping else None,
             verbose=self.verbose,
             any_order=not isinstance(self.head, NeuralNet),
+            progress=progress,
         )
         if reads_levels:
             net.module_.head[0] = net.module_.head[0].folded()
         return Trained(net, best_epoch, mean, scale)
 
-    def _train_on_bits(self, rows, quantization, thresholds, columns, n_bits, seed):
+    def _train_on_bits(self, rows, quantization, thresholds, columns, n_bits, seed, progress):
         """Train a head on the bits of a layer.
 
         Parameters
@@ -227,7 +238,7 @@ class JointTraining(BaseEstimator):
         columns : tuple
             Of its thresholds and missing bits, as `head_inputs` takes them.
         n_bits : ndarray of int64 of shape (d,)
-        seed : int
+        seed, progress
             See `_train`.
 
         Returns
@@ -237,7 +248,7 @@ class JointTraining(BaseEstimator):
         """
         column_map = head_inputs(*columns, n_bits)
         levels = levels_of_inputs(rows, thresholds, columns[0], column_map) if self.level_inputs else None
-        return self._train(rows, quantization, column_map.size, seed, column_map, levels), column_map
+        return self._train(rows, quantization, column_map.size, seed, progress, column_map, levels), column_map
 
     def _keep(self, trained):
         self.net_ = trained.net
@@ -246,16 +257,11 @@ class JointTraining(BaseEstimator):
         self.target_scale_ = trained.target_scale
 
     def _device(self):
-        device = self.head.device if isinstance(self.head, NeuralNet) else self.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        try:
-            found = torch.device(device or "cpu")
-        except RuntimeError as error:
-            raise ValueError(f"device {device!r} is not one torch knows: {error}") from None
-        if found.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError(f'device {device!r} asks for a GPU, and torch finds none: use "cpu" or "auto".')
-        return found
+        """Where to train."""
+        return training_device(self._device_given())
+
+    def _device_given(self):
+        return self.head.device if isinstance(self.head, NeuralNet) else self.device
 
     def _build_head(self, n_inputs, n_outputs):
         if isinstance(self.head, NeuralNet):

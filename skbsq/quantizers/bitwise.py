@@ -1,14 +1,15 @@
 """Thresholds learned together with the model."""
 
+from itertools import count
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbsq import nn as sq
 from skbsq._validation import check_n_bits
 from skbsq.nn.layers import FORWARDS
+from skbsq.nn.randomness import draw_seed
 from skbsq.quantizers._allocation import split_budget, warm_start
 from skbsq.quantizers._joint import StartsFromThresholds
 from skbsq.quantizers.threshold import ThresholdQuantizer
@@ -92,7 +93,11 @@ class BitwiseQuantizer(StartsFromThresholds):
     class_weight : dict label -> float, "balanced" or None, default=None
         Multiplies the row weights: in the loss, for the initial thresholds, and in the levels. Classification only.
     device : str, default="cpu"
-        Where to train: any torch device, or "auto" for a GPU if there is one. The result is on the CPU.
+        Where to train: "cuda", another torch device, or "auto" for a GPU if there is one. The result is on the CPU.
+    checkpoint : str, path-like or None, default=None
+        A file that `fit` keeps its state in after every epoch, and removes once it is done. A fit of the same work that
+        finds it goes on from there: on the CPU to the same result, to the last bit. Of other work it is refused. A
+        folder holds a file for each work, as a search needs. Needs ``pip install 'skbsq[save]'``.
     random_state : int, RandomState or None, default=None
         Determines the fit on the CPU. None: fresh entropy. The global generators are never touched.
     verbose : int, default=0
@@ -193,6 +198,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         patience=10,
         class_weight=None,
         device="cpu",
+        checkpoint=None,
         random_state=None,
         verbose=0,
     ):
@@ -222,23 +228,25 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.patience = patience
         self.class_weight = class_weight
         self.device = device
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_rows(self, rows):
+    def _fit_rows(self, rows, progress):
         vars(self).pop("allocation_", None)
         if self.bit_budget is None:
-            super()._fit_rows(rows)
+            super()._fit_rows(rows, progress)
             return
         own = {**self.get_params(deep=False), "bit_budget": None, "task": rows.task}
-        own["random_state"] = int(check_random_state(self.random_state).randint(2**31 - 1))
+        own["random_state"] = progress.seed(draw_seed(self.random_state))
+        rounds = count()
 
         def train(part, n_bits, thresholds, head, max_epochs):
             given = {**own, "n_bits": n_bits, "head": head, "max_epochs": max_epochs, "early_stopping": False}
             if thresholds is not None:
                 given |= warm_start(thresholds, self.temperature_start)
             quantizer = BitwiseQuantizer(**{**given, "verbose": 0})
-            quantizer._fit_rows(part)
+            quantizer._fit_rows(part, progress.part(f"round {next(rounds)}"))
             return quantizer
 
         caps = check_n_bits(CAP_WITH_BUDGET if self.n_bits is None else self.n_bits, rows.names, rows.X.shape[1])
@@ -247,17 +255,17 @@ class BitwiseQuantizer(StartsFromThresholds):
         if self.init == "auto":
             own["init"] = ThresholdQuantizer(allocation.thresholds)
         fitted = BitwiseQuantizer(**own)
-        fitted._fit_rows(rows)
+        fitted._fit_rows(rows, progress.part("whole"))
         vars(self).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
         self.allocation_ = allocation.report
 
-    def _train_layer(self, rows, n_bits, has_missing, seed):
-        starts = self._start(rows, n_bits, has_missing, seed)
+    def _train_layer(self, rows, n_bits, has_missing, seed, progress):
+        starts = self._start(rows, n_bits, has_missing, seed, progress)
         layer = sq.BitwiseQuantization(
             starts, space=rows.space(self.space), has_missing=has_missing, forward=self.forward
         )
         layout = _layer_columns(starts, has_missing)
-        trained, column_map = self._train_on_bits(rows, layer, starts, layout, n_bits, seed)
+        trained, column_map = self._train_on_bits(rows, layer, starts, layout, n_bits, seed, progress)
         thresholds, columns = layer.fold()
         columns = np.append(columns, -1)[column_map]  # -1 stays -1
         return trained, thresholds, lambda codebook: trained.net.module_.freeze(codebook, columns)

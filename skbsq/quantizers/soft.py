@@ -69,7 +69,11 @@ class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
     class_weight : dict label -> float, "balanced" or None, default=None
         Multiplies the row weights: in the loss, for the initial thresholds, and in the levels. Classification only.
     device : str, default="cpu"
-        Where to train: any torch device, or "auto" for a GPU if there is one. The result is on the CPU.
+        Where to train: "cuda", another torch device, or "auto" for a GPU if there is one. The result is on the CPU.
+    checkpoint : str, path-like or None, default=None
+        A file that `fit` keeps its state in after every epoch, and removes once it is done. A fit of the same work that
+        finds it goes on from there: on the CPU to the same result, to the last bit. Of other work it is refused. A
+        folder holds a file for each work, as a search needs. Needs ``pip install 'skbsq[save]'``.
     random_state : int, RandomState or None, default=None
         Determines the fit on the CPU. None: fresh entropy. The global generators are never touched.
     verbose : int, default=0
@@ -154,6 +158,7 @@ class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
         patience=10,
         class_weight=None,
         device="cpu",
+        checkpoint=None,
         random_state=None,
         verbose=0,
     ):
@@ -180,11 +185,12 @@ class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
         self.patience = patience
         self.class_weight = class_weight
         self.device = device
+        self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
 
-    def _make_layer(self, rows, n_bits, has_missing, seed):
-        starts = self._start(rows, n_bits, has_missing, seed)
+    def _make_layer(self, rows, n_bits, has_missing, seed, progress):
+        starts = self._start(rows, n_bits, has_missing, seed, progress)
         mean, scale = rows.moments()
         return sq.SoftQuantization(
             starts, mean=mean, scale=scale, has_missing=has_missing, learn_values=self.learn_values

@@ -119,7 +119,7 @@ def test_gradients_add_up_until_the_optimizer_forgets_them(rng):
 def test_no_mean_of_the_optimizer_gets_denormal():
     parameter = nn.Parameter(torch.ones(2))
     optimizer = torch.optim.AdamW([parameter])
-    training._keep_from_denormal(optimizer)
+    training.KeepFromDenormal(optimizer)
     mask = torch.tensor([1.0, 0.0])
     for step in range(1100):
         optimizer.zero_grad()

@@ -218,3 +218,13 @@ def test_budget_is_checked(friedman):
         BitwiseQuantizer(bit_budget=-1, **QUICK).fit(*friedman)
     with pytest.raises(ValueError, match="bit_budget"):
         BitwiseRegressor(bit_budget=2.5, **QUICK).fit(*friedman)
+
+
+def test_a_budget_without_a_random_state_leaves_the_global_generator_alone(friedman):
+    """It drew its seed from there."""
+    X, y = friedman
+    before = np.random.get_state()  # noqa: NPY002
+    BitwiseQuantizer(bit_budget=12, **QUICK | {"max_epochs": 1, "random_state": None}).fit(X, y)
+    after = np.random.get_state()  # noqa: NPY002
+    assert after[2] == before[2]
+    np.testing.assert_array_equal(after[1], before[1])

@@ -1,0 +1,232 @@
+"""What a long fit has reached, in a file: another fit of the same work goes on from there.
+
+A file holds arrays and plain values, in the safetensors format, and a digest of them. It says of which work it is: the
+rows, the parameters, and the versions of the packages that the result depends on.
+"""
+
+import hashlib
+import json
+import os
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from skbsq._files import read_arrays, safetensors_for, write_whole
+from skbsq._json import check_keys, read
+from skbsq._plain import NotPlain, from_document, to_document
+from skbsq._work import ROWS, digest
+
+FORMAT = "skbsq-checkpoint"
+VERSION = 1
+
+_ANEW = "Delete it to begin anew, or name another file"
+
+
+class Progress:
+    """What parts of a fit have come to, by name; kept in a file where there is a checkpoint.
+
+    Parameters
+    ----------
+    file : _File, default=None
+        None: nothing is kept, and nothing is known.
+    prefix : str, default=""
+        Of the names.
+    """
+
+    def __init__(self, file=None, prefix=""):
+        self._file = file
+        self._prefix = prefix
+
+    def __bool__(self):
+        return self._file is not None
+
+    def recall(self, name):
+        """What was kept under a name; None if nothing was."""
+        return None if self._file is None else self._file.recall(self._prefix + name)
+
+    def keep(self, name, value, *, write=True):
+        """Keep a value in place of what the name had.
+
+        Parameters
+        ----------
+        name : str
+        value : object
+            Of plain values, arrays and tensors.
+        write : bool, default=True
+            At once; else whenever something is written next.
+        """
+        if self._file is not None:
+            self._file.keep(self._prefix + name, value)
+            if write:
+                self._file.write()
+
+    def seed(self, drawn):
+        """The seed of the fit: the one drawn now, or where the fit began before, the one drawn then."""
+        known = self.recall("seed")
+        if known is None:
+            self.keep("seed", drawn, write=False)
+            return drawn
+        return known
+
+    def part(self, name):
+        """The progress of a fit within this one."""
+        return Progress(self._file, f"{self._prefix}{name}.")
+
+
+@contextmanager
+def checkpointed(path, work):
+    """The progress of a fit; the file is gone once the block has ended well.
+
+    Parameters
+    ----------
+    path : None, str or path-like
+        Of the file, or of a folder in which it gets a name of its own.
+    work : callable
+        Gives what the result depends on, as `skbsq._work.work_of` does; not called without a path.
+
+    Yields
+    ------
+    Progress
+
+    Raises
+    ------
+    ValueError
+        If there is a file that is no checkpoint, a corrupt one, or one of other work.
+    """
+    if path is None:
+        yield Progress()
+        return
+    file = _File(Path(path), work())
+    yield Progress(file)
+    file.remove()
+
+
+class _File:
+    """A checkpoint on its way: the names and their values, as a document and arrays each."""
+
+    def __init__(self, path, work):
+        self._safetensors = safetensors_for("checkpoint needs")
+        name = hashlib.sha256(json.dumps(work).encode()).hexdigest()[:16]
+        self._path = path / f"{work['estimator']}-{name}.safetensors" if path.is_dir() else path
+        self._work = work
+        self._kept = {}
+        self._seen = _identity(self._path)
+        if self._seen is None:
+            self.write()  # a place that cannot be written to shows now, not after an epoch
+            return
+        try:
+            self._read()
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"checkpoint {self._path} is refused: {error} {_ANEW}.") from None
+
+    def recall(self, name):
+        if name not in self._kept:
+            return None
+        document, arrays = self._kept[name]
+        try:
+            return from_document(document, dict(arrays), _nested_from)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"checkpoint {self._path} is refused: {error} {_ANEW}.") from None
+
+    def keep(self, name, value):
+        arrays: dict[str, np.ndarray] = {}
+        self._kept[name] = to_document(value, name, arrays, _nested_document), arrays
+
+    def write(self):
+        if _identity(self._path) not in (None, self._seen):
+            raise ValueError(
+                f"checkpoint {self._path} was written by another fit while this one ran: give each a file of its own, "
+                "or a folder, in which files are named after the work."
+            )
+        arrays = {name: array for _, own in self._kept.values() for name, array in own.items()}
+        content = {"work": self._work, "kept": {name: document for name, (document, _) in self._kept.items()}}
+        document = {"format": FORMAT, "version": VERSION, "digest": _digest_of(content, arrays), "content": content}
+        text = json.dumps(document, allow_nan=False)
+        write_whole(self._path, self._safetensors.numpy.save(arrays, metadata={FORMAT: text}))
+        self._seen = _identity(self._path)
+
+    def remove(self):
+        if _identity(self._path) == self._seen:
+            with suppress(FileNotFoundError):
+                self._path.unlink()
+
+    def _read(self):
+        text, arrays = read_arrays(self._safetensors, self._path, FORMAT, "a checkpoint")
+        document = read(text, "a checkpoint")
+        check_keys(document, {"format", "version", "digest", "content"}, "the checkpoint")
+        if document["format"] != FORMAT or document["version"] != VERSION:
+            raise ValueError(f"it is of version {document['version']!r}; this skbsq reads {VERSION}.")
+        content = document["content"]
+        if document["digest"] != _digest_of(content, arrays):
+            raise ValueError("it is corrupt: its content is not what was written.")
+        check_keys(content, {"work", "kept"}, "the checkpoint")
+        then, now = content["work"], self._work
+        if not isinstance(then, dict) or not isinstance(content["kept"], dict):
+            raise ValueError("its fields are none that fit writes.")
+        for name in {**now, **then}:
+            if then.get(name) != now.get(name):
+                values = "" if name in ROWS else f" (it was {_short(then.get(name))}, and is {_short(now.get(name))})"
+                raise ValueError(f"it is of other work: with another {name}{values}.")
+        for name, own in content["kept"].items():
+            self._kept[name] = own, {key: array for key, array in arrays.items() if _stands_at(key, name)}
+
+
+def _stands_at(key, name):
+    return key == name or key.startswith(f"{name}.")
+
+
+def _identity(path):
+    """What tells a file from one written later; None where there is none."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _short(text):
+    text = str(text)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def is_plain(value):
+    """Whether `Progress.keep` takes a value."""
+    try:
+        to_document(value, "", {}, _nested_document)
+    except NotPlain:
+        return False
+    return True
+
+
+def _nested_document(value, path, arrays):
+    if isinstance(value, dict):  # an OrderedDict or the like
+        return to_document(dict(value), path, arrays, _nested_document)
+    if isinstance(value, set):
+        return {"set": to_document(list(value), path, arrays, _nested_document)}
+    if isinstance(value, torch.Tensor):
+        try:
+            array = value.detach().cpu().numpy()
+        except TypeError as error:
+            raise NotPlain(f"{path} is a tensor that NumPy does not know: {error}") from None
+        return {"tensor": to_document(array, path, arrays)}
+    raise NotPlain(f"{path} is of type {type(value).__name__}, which a checkpoint cannot hold.")
+
+
+def _nested_from(document, arrays):
+    [(kind, content)] = document.items()
+    value = from_document(content, arrays, _nested_from)
+    if kind == "set" and type(value) is list:
+        return set(value)
+    if kind == "tensor" and isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())  # training writes to it
+    raise ValueError(f"it holds a {kind!r}, which is nothing that is known here.")
+
+
+def _digest_of(content, arrays):
+    """Of all that a checkpoint holds."""
+    found = hashlib.sha256(json.dumps(content).encode())
+    for name in sorted(arrays):
+        found.update(f"{name} {digest(arrays[name])}".encode())
+    return found.hexdigest()

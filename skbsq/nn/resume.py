@@ -1,0 +1,118 @@
+"""Training that goes on where it was interrupted: all of its state after an epoch, and the way back."""
+
+import torch
+from skorch.history import History
+
+from skbsq._checkpoint import is_plain
+from skbsq._work import structure_of
+from skbsq.nn.randomness import random_states, set_random_states
+
+
+def training_state(net, generator, rounding, *, finished=False):
+    """What training goes on from.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        After a whole epoch.
+    generator : torch.Generator
+        That draws the order of the rows.
+    rounding : KeepFromDenormal
+    finished : bool, default=False
+        Leave out what only further epochs need.
+
+    Returns
+    -------
+    dict
+        Of plain values, arrays and tensors.
+
+    Raises
+    ------
+    ValueError
+        If a callback has a state that cannot be written down.
+    """
+    state = {
+        "structure": structure_of(net.module_),
+        "modules": {name: own.state_dict() for name, own in _modules(net).items()},
+        "trainable": [name for name, parameter in net.module_.named_parameters() if parameter.requires_grad],
+        "history": [{name: value for name, value in row.items() if name != "batches"} for row in net.history],
+        "callbacks": {name: _callback_state(name, callback) for name, callback in _with_state(net)},
+        "further": None,
+    }
+    if not finished:
+        state["further"] = {
+            "optimizers": {name: getattr(net, f"{name}_").state_dict() for name in net._optimizers},
+            "random": random_states(torch.device(net.device)),
+            "order": generator.get_state(),
+            "steps": rounding.steps,
+        }
+    return state
+
+
+def restore_training(state, net, generator, rounding):
+    """Bring a net that is about to train to where `training_state` was called.
+
+    Parameters
+    ----------
+    state : dict
+    net : skorch.NeuralNet
+        As it was before its first epoch. Changed in place, like the others.
+    generator : torch.Generator
+    rounding : KeepFromDenormal
+
+    Raises
+    ------
+    ValueError
+        If the state is that of another net.
+    """
+    try:
+        if state["structure"] != structure_of(net.module_):
+            raise ValueError("it holds another net than head makes now.")
+        for name, own in _modules(net).items():
+            own.load_state_dict(state["modules"][name])
+        trainable = set(state["trainable"])
+        for name, parameter in net.module_.named_parameters():
+            parameter.requires_grad_(name in trainable)
+        for name, callback in _with_state(net):
+            _restore_callback(state["callbacks"][name], callback)
+        if (further := state["further"]) is not None:
+            for name in net._optimizers:
+                getattr(net, f"{name}_").load_state_dict(further["optimizers"][name])
+            generator.set_state(further["order"])
+            set_random_states(further["random"], torch.device(net.device))
+            rounding.steps = further["steps"]
+        net.history = History({**row, "batches": []} for row in state["history"])
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"The checkpoint does not fit, delete it to begin anew: {error}") from error
+
+
+def _modules(net):
+    return {name: getattr(net, f"{name}_") for name in [*net._modules, *net._criteria]}
+
+
+def _with_state(net):
+    """Callbacks whose state matters to what is learned."""
+    return [(name, callback) for name, callback in net.callbacks_ if not getattr(callback, "only_shows", False)]
+
+
+def _callback_state(name, callback):
+    """What a callback remembers: values, and the states of what has one, such as a schedule."""
+    values, states = {}, {}
+    for key, value in vars(callback).items():
+        if hasattr(value, "state_dict") and not isinstance(value, type):
+            states[key] = value.state_dict()
+        elif is_plain(value):
+            values[key] = value
+        elif not callable(value) and key not in callback.get_params(deep=False):
+            raise ValueError(
+                f"A checkpoint cannot hold {key!r} of the callback {name!r}, of type {type(value).__name__}: leave the "
+                "callback out, or set checkpoint=None."
+            )
+    return {"values": values, "states": states}
+
+
+def _restore_callback(state, callback):
+    for key, value in state["values"].items():
+        setattr(callback, key, value)
+    for key, value in state["states"].items():
+        getattr(callback, key).load_state_dict(value)

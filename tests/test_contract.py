@@ -243,6 +243,7 @@ ALTERNATIVES = {
     "levels": "midpoint",
     "ties": "merge",
     "quantile_method": "linear",
+    "sketch_size": 100,
     "task": "regression",
     "min_share": 0.9,
     "thresholds": [0.5],

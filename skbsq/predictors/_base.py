@@ -13,6 +13,7 @@ from skbsq.nn.randomness import own_randomness
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
 from skbsq.quantizers._learned import JointTraining
+from skbsq.quantizers._summary import DEFAULT_SIZE
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.
@@ -61,14 +62,45 @@ class BasePredictor(HasCodebook, JointTraining):
         """
         with all_or_nothing(self):
             self._validate_params()
-            rows = self._check_rows(X, y, sample_weight, self._task)
-            if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
-                self._fit_learned(rows)
-            elif isinstance(self.quantizer, str):
-                self._fit_passthrough(rows)
-            else:
-                self._fit_fixed(rows)
-            self._set_target(rows)
+            self._fit_rows(self._check_rows(X, y, sample_weight, self._task))
+        return self
+
+    def fit_chunks(self, chunks, *, validation=None, sketch_size=DEFAULT_SIZE):
+        """Learn thresholds and head from rows that are more than fits into memory.
+
+        Parameters
+        ----------
+        chunks : iterable, or callable that returns one
+            Of chunks (X, y) or (X, y, sample_weight), each with rows as `fit` takes them. It is gone through once for
+            what is known of the rows beforehand, once for every epoch, and once for levels and counts; and once more
+            with `class_weight`. Every time it must give the same rows. The chunks of a sequence come in a new random
+            order every epoch, others in their own; the rows of a chunk are shuffled.
+        validation : (X, y) or (X, y, sample_weight), default=None
+            Rows, in memory, whose loss is recorded every epoch, and by which `early_stopping` goes.
+        sketch_size : int, default=2048
+            Up to so many distinct values of a feature are known exactly; beyond them initial thresholds come from a
+            sketch of this size.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If datasketches is not there: ``pip install 'skbsq[sketch]'``.
+
+        Notes
+        -----
+        It is `fit` but for the order of the rows, and the start: ``init="auto"`` means "quantile", "tree" is refused,
+        and so is `bit_budget`. `validation_fraction` is not used. A single chunk whose features have up to
+        `sketch_size` distinct values gives what `fit` gives with the same `init`. The thresholds of a `quantizer`
+        that is fitted on the rows and then fixed come from the sketch, its levels and counts from all rows, in one more
+        pass.
+        """
+        with all_or_nothing(self):
+            self._validate_params()
+            self._fit_rows(self._check_chunks(chunks, validation, self._task, sketch_size))
         return self
 
     def predict_codes(self, codes):
@@ -138,6 +170,15 @@ class BasePredictor(HasCodebook, JointTraining):
         tags.input_tags.allow_nan = self._missing_rule() == "code"
         return tags
 
+    def _fit_rows(self, rows):
+        if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
+            self._fit_learned(rows)
+        elif isinstance(self.quantizer, str):
+            self._fit_passthrough(rows)
+        else:
+            self._fit_fixed(rows)
+        self._set_target(rows)
+
     def _fit_learned(self, rows):
         own = self.get_params(deep=False)
         given = own.pop("quantizer")
@@ -157,8 +198,7 @@ class BasePredictor(HasCodebook, JointTraining):
     def _fit_fixed(self, rows):
         with own_randomness(self.random_state, self._device()) as seed:
             quantizer = adapted(self.quantizer, "quantizer", missing=self._missing_rule(), task=rows.task, seed=seed)
-            quantizer.fit(rows.frame(), rows.y, sample_weight=rows.weights)
-            self.quantizer_ = quantizer
+            self.quantizer_ = rows.fit(quantizer)
             book = quantizer.codebook_
             n_bits = book.n_bits
             if hasattr(quantizer, "n_bits"):
@@ -173,7 +213,7 @@ class BasePredictor(HasCodebook, JointTraining):
         indicators = self._missing_rule() == "code"
         layer = sq.Standardization(mean=mean, scale=scale, indicators=indicators)
         with own_randomness(self.random_state, self._device()) as seed:
-            self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators), seed))
+            self._keep(self._train(rows, layer, rows.n_features * (1 + indicators), seed))
 
     def _missing_rule(self):
         return "code" if "code" in (self.missing, getattr(self.quantizer, "missing", None)) else "error"

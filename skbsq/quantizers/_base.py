@@ -191,6 +191,15 @@ class FixedQuantizer(BaseQuantizer):
             cuts, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names
         )
 
+    def _check_can_summarize(self):
+        """Refuse to be fitted on a `Summary`, where all rows are needed at once."""
+        if self.__sklearn_tags__().target_tags.required:
+            raise ValueError(
+                f"{type(self).__name__} looks at all rows with their targets, which is not possible in chunks: fit it "
+                "on some of the rows and give its thresholds_ to a ThresholdQuantizer, or take a quantizer or init "
+                "that looks at X alone, such as QuantileQuantizer."
+            )
+
     def _check_y(self, X, y):
         return None
 

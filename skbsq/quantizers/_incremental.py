@@ -101,9 +101,6 @@ class IncrementalQuantizer(FixedQuantizer):
         """Of each feature; None where thresholds and levels need no more than the extremes."""
         return self.sketch_size
 
-    def _check_can_summarize(self):
-        """Refuse parameters for which all rows are needed at once."""
-
     def _summary(self):
         """What all calls so far have seen, to be changed."""
         check_is_fitted(self)

@@ -18,6 +18,7 @@ _WEIGHT_BITS = 10
 # The serialized form of DataSketches, the same in all its languages: a header, the extremes, and pairs.
 _HEADER = struct.Struct("<BBBHBH")
 _SERIAL_VERSION, _FAMILY = 1, 20
+_PARTS = 4
 _CENTROID = np.dtype([("mean", "<f8"), ("weight", "<u8")])
 MIN_SIZE, MAX_SIZE = 10, 2**16 - 1
 
@@ -57,9 +58,9 @@ class Sketch:
             return self.values, self.mass
         values, mass = [self.values], [self.mass]
         for exponent, digest in self.digests.items():
-            means, weights = _centroids(digest.serialize())
-            values.append(means.astype(np.float32) + np.float32(0))
-            mass.append(np.ldexp(weights.astype(np.float64), exponent))
+            spread, shares = _spread(*_centroids(digest.serialize()))
+            values.append(spread.astype(np.float32) + np.float32(0))
+            mass.append(np.ldexp(shares, exponent))
         return _merged(np.concatenate(values), np.concatenate(mass))
 
     def update(self, x, weights):
@@ -187,6 +188,22 @@ def _merged(values, mass):
     values, mass = values[order], mass[order]
     starts = run_starts(values)
     return values[starts], np.add.reduceat(mass, starts) if starts.size else mass
+
+
+def _spread(means, weights):
+    """Values in the place of the rows of each centroid, and their weights: with the same sum.
+
+    A centroid stands for rows that reach half way to its neighbours. As one value it would make thresholds jump.
+    """
+    weights = weights.astype(np.float64)
+    stop = np.cumsum(weights)
+    within = (np.arange(_PARTS) + 0.5) / _PARTS
+    ranks = (stop - weights)[:, None] + weights[:, None] * within
+    values = np.interp(ranks, stop - weights / 2, means)
+    values += (means - values.mean(axis=1))[:, None]
+    lone = weights == 1
+    values[lone] = means[lone, None]
+    return np.clip(values, means[0], means[-1]).ravel(), np.repeat(weights / _PARTS, _PARTS)
 
 
 def _centroids(data):

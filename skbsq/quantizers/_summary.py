@@ -146,7 +146,7 @@ class Summary:
                 mass = np.bincount(code, weights=feature.weights, minlength=t.size + 1)
                 total = np.bincount(code, weights=feature.weights * feature.x, minlength=t.size + 1)
             all_levels.append(level_means(t, self.low[j], self.high[j], mass, total, mean=levels == "mean"))
-            counts = np.rint(mass).astype(np.int64)
+            counts = np.diff(np.rint(np.cumsum(mass)).astype(np.int64), prepend=0)  # whole rows, and none is lost
             if has_missing[j]:
                 counts = np.append(counts, self.n_missing[j])
             else:

@@ -72,11 +72,11 @@ def test_rank_error_beyond_it(rng, kind, order):
     x = {"normal": x, "lognormal": np.exp(3 * x), "integers": np.rint(1e4 * x), "mostly zero": np.maximum(x, 0)}[kind]
     x = ORDERS[order](x).astype(np.float32)
     sketch = sketch_of(np.array_split(x, 7), size=1000)
-    assert rank_error(sketch, x) < 0.01
+    assert rank_error(sketch, x) < (0.01 if order == "from the ends" else 0.003)
     values, mass = sketch.cells
     assert (values[0], values[-1]) == (x.min(), x.max())
     assert mass.sum() == x.size
-    assert values.size < 6000
+    assert values.size < 10_000
     if kind == "mostly zero":
         assert mass[values == 0] == (x == 0).sum()  # to the row
 

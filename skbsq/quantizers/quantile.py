@@ -110,7 +110,7 @@ class QuantileQuantizer(IncrementalQuantizer):
                 )
             cuts = np.quantile(feature.x.astype(np.float64), shares)
         else:
-            cuts = _averaged_inverted_cdf(values, mass, shares)
+            cuts = averaged_inverted_cdf(values, mass, shares)
         if self.ties == "refill":
             cuts = _refill(values, mass, cuts, n_levels)
         return cuts
@@ -120,7 +120,7 @@ class QuantileQuantizer(IncrementalQuantizer):
             raise ValueError('quantile_method="linear" needs all rows at once: use "averaged_inverted_cdf" for chunks.')
 
 
-def _averaged_inverted_cdf(values, mass, shares):
+def averaged_inverted_cdf(values, mass, shares):
     """Quantiles of weighted values; where the distribution function is flat, the middle of the step."""
     total = np.cumsum(mass)
     wanted = shares * total[-1]

@@ -139,12 +139,12 @@ def test_levels_and_counts_are_exact_beyond_the_sketch(rng):
 def test_chunks_teach_as_much(estimator, data):
     X, y = data
     y = target_for(estimator, y)
-    estimator = clone(estimator).set_params(max_epochs=30, lr=0.01)
+    estimator = clone(estimator).set_params(max_epochs=30, lr=0.01, hidden_sizes=(64,))
     loss, loss_of_fit = (
         fitted.history_["train_loss"].iloc[-1]
         for fitted in (clone(estimator).fit_chunks(in_chunks(4, X, y)), clone(estimator).fit(X, y))
     )
-    assert loss == pytest.approx(loss_of_fit, rel=0.5)
+    assert loss < loss_of_fit + 0.2 < 0.8  # of a target of variance 1, or a coin of entropy 0.7
 
 
 @each

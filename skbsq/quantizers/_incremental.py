@@ -77,7 +77,7 @@ class IncrementalQuantizer(FixedQuantizer):
         """Take in what other quantizers have seen, as if `partial_fit` had got their rows as well.
 
         So each gateway of a fleet fits on its own rows and sends what it has fitted, by `skbsq.persistence.save` or
-        another way, and no row leaves it.
+        another way. No row is in it, but the extremes, moments and some values of each feature are.
 
         Parameters
         ----------
@@ -129,8 +129,7 @@ class IncrementalQuantizer(FixedQuantizer):
         check_is_fitted(other)
         ours, theirs = self.get_params(deep=False), other.get_params(deep=False)
         for name in ours.keys() - {"encode"}:
-            # Arrays and dicts of n_bits have no other comparison in common.
-            if repr(ours[name]) != repr(theirs[name]):
+            if not np.array_equal(ours[name], theirs[name]):  # of numbers, strings, arrays and dicts alike
                 raise ValueError(f"{name} is {theirs[name]!r} in a quantizer to merge, and {ours[name]!r} in this one.")
         mine, its = (getattr(q, "feature_names_in_", np.arange(q.n_features_in_)) for q in (self, other))
         if not np.array_equal(mine, its):

@@ -221,6 +221,17 @@ def test_merging_what_does_not_go_together(X, other, message):
     assert quantizer.codebook_ is before
 
 
+def test_widths_of_many_features_are_compared():
+    X, widths = np.arange(4000.0).reshape(2, 2000), np.full(2000, 2)
+    other = widths.copy()
+    other[1000] = 3
+    quantizer = QuantileQuantizer(n_bits=widths).partial_fit(X)
+    with pytest.raises(ValueError, match="n_bits is"):
+        quantizer.merge(QuantileQuantizer(n_bits=other).partial_fit(X))
+    merged = quantizer.merge(QuantileQuantizer(n_bits=widths.tolist()).partial_fit(X))
+    assert merged.summary_["n_rows"] == 4
+
+
 def test_merging_other_features(X):
     quantizer = QuantileQuantizer().partial_fit(pd.DataFrame(X[:, :2], columns=["a", "b"]))
     for other in (X[:, :2], pd.DataFrame(X[:, :2], columns=["b", "a"]), X[:, :3]):

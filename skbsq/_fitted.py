@@ -5,7 +5,9 @@ from sklearn.base import BaseEstimator
 
 from skbsq._checks import check_names
 from skbsq._codebook import Codebook
+from skbsq._json import check_keys
 from skbsq._state import checked
+from skbsq.quantizers._sketch import MAX_SIZE, MIN_SIZE
 
 _INITS = ("quantile", "kmeans", "tree", "uniform")
 _OUTPUTS = ("default", "pandas", "polars")
@@ -34,6 +36,8 @@ def attribute_names(estimator):
         return required, optional
     required |= {"codebook_"}
     optional |= {"_sklearn_output_config"}
+    if has("sketch_size"):
+        optional |= {"summary_"}
     if has("task"):
         required |= {"task_"}
     if has("max_epochs"):
@@ -164,6 +168,45 @@ def _described(value, known):
     return value
 
 
+def _summary(value, known):
+    """All but the bytes of the digests, which are read where they are used."""
+    d = known["n_features_in_"]
+    check_keys(
+        value, {"size", "n_rows", "weights_are_ones", "low", "high", "n_missing", "sums", "sketches"}, "summary_"
+    )
+    size, n_rows, sketches = value["size"], value["n_rows"], value["sketches"]
+    if type(n_rows) is not int or n_rows < 1 or type(value["weights_are_ones"]) is not bool:
+        _refuse("summary_", value)
+    if size is not None and (type(size) is not int or not MIN_SIZE <= size <= MAX_SIZE):
+        _refuse("summary_", size)
+    low, high = (checked(value[name], "f4", (d,), f"{name} of summary_", finite=False) for name in ("low", "high"))
+    n_missing, sums = checked(value["n_missing"], "i8", (d,), "n_missing"), checked(value["sums"], "f8", (3, d), "sums")
+    never_seen = np.isnan(low) & np.isnan(high) & (n_missing == n_rows)
+    seen = (np.abs([low, high]) < np.inf).all(axis=0) & (low <= high) & (n_missing >= 0) & (n_missing < n_rows)
+    if not (never_seen | seen).all() or (sums[[0, 2]] < 0).any():
+        _refuse("summary_", value)
+    if (sketches is None) != (size is None) or (
+        size is not None and (type(sketches) is not list or len(sketches) != d)
+    ):
+        _refuse("summary_", sketches)
+    arrays = {"low": low, "high": high, "n_missing": n_missing, "sums": sums}
+    return {**value, **arrays, "sketches": sketches and [_sketch(own, size) for own in sketches]}
+
+
+def _sketch(value, size):
+    check_keys(value, {"values", "mass", "digests"}, "a sketch")
+    values = checked(value["values"], "f4", (None,), "values of a sketch")
+    mass = checked(value["mass"], "f8", values.shape, "mass of a sketch")
+    if values.size > size or (np.diff(values) <= 0).any() or (mass <= 0).any() or type(value["digests"]) is not dict:
+        _refuse("summary_", value)
+    digests = {}
+    for exponent, data in value["digests"].items():
+        if type(exponent) is not int or abs(exponent) > 1100:
+            _refuse("summary_", exponent)
+        digests[exponent] = checked(data, "u1", (None,), "digest of a sketch")
+    return {"values": values, "mass": mass, "digests": digests}
+
+
 def _quantizer(value, known):
     if value is None:
         if "net_" not in known:
@@ -182,6 +225,7 @@ _CHECKS = {
     "n_features_in_": _n_features,
     "feature_names_in_": _feature_names,
     "codebook_": _codebook,
+    "summary_": _summary,
     "target_mean_": _target_mean,
     "target_scale_": _target_scale,
     "target_ndim_": _target_ndim,

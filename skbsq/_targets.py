@@ -50,6 +50,27 @@ def resolve_task(y, task="auto"):
     raise ValueError(f"y has dtype {y.dtype}, of which neither a regression nor a classification can be made.")
 
 
+def check_class_weight(class_weight, task):
+    """Refuse class weights that make no sense.
+
+    Parameters
+    ----------
+    class_weight : dict or "balanced"
+    task : {"regression", "classification"}
+
+    Raises
+    ------
+    ValueError
+        For a regression, and for a weight that is negative or not finite.
+    """
+    if task != "classification":
+        raise ValueError(f"class_weight={class_weight!r} makes no sense for a regression target.")
+    if isinstance(class_weight, dict):
+        for name, value in class_weight.items():
+            if not 0 <= value < np.inf:
+                raise ValueError(f"class_weight must be finite and not negative, got {value} for {name!r}.")
+
+
 def check_target(y, X, task, estimator):
     """Validate the target.
 

@@ -14,6 +14,7 @@ from skbsq.exceptions import PrecisionWarning
 DEFAULT_BITS = 4
 # A feature is worth a warning once the cast to float32 leaves it fewer than this share of its values.
 _KEPT_SHARE = 0.9
+_MAX_CHUNK_WEIGHT = 1e30
 
 
 @contextmanager
@@ -112,7 +113,7 @@ def nan_features(X):
 
 
 def check_weights(sample_weight, X):
-    """Validate row weights.
+    """Validate row weights, and scale them: only their ratios count.
 
     Parameters
     ----------
@@ -128,17 +129,53 @@ def check_weights(sample_weight, X):
     ValueError
         For a negative weight, or where none is positive.
     """
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
-    if (weights < 0).any():
-        raise ValueError(f"sample_weight must not be negative, got {weights.min()} in row {int(np.argmin(weights))}.")
+    weights = _checked_weights(sample_weight, X)
     if not (weights > 0).any():
         raise ValueError("sample_weight is zero for every row: there is nothing to fit.")
-    # Only their ratios count. Scaled by a power of two, which is exact, sums neither overflow nor vanish; weights
-    # that are all alike become ones, whose sums are exact.
+    # Scaled by a power of two, which is exact, sums neither overflow nor vanish; weights that are all alike become
+    # ones, whose sums are exact.
     positive = weights[weights > 0]
     if (positive == positive[0]).all():
         return (weights > 0).astype(np.float64)
     return np.ldexp(weights, -np.frexp(positive.max())[1])
+
+
+def check_chunk_weights(sample_weight, X):
+    """Validate the weights of some of the rows, which count beside those of other chunks as they are.
+
+    Parameters
+    ----------
+    sample_weight : None, number or array-like of shape (n,)
+    X : ndarray of shape (n, d)
+
+    Returns
+    -------
+    ndarray of float64 of shape (n,)
+        Not negative; all may be zero.
+
+    Raises
+    ------
+    ValueError
+        For a negative weight, or one whose sums might overflow or vanish.
+    """
+    given = np.asarray(sample_weight)
+    if given.shape == (len(X),) and given.dtype.kind in "biuf" and not given.any():
+        return np.zeros(len(X))  # scikit-learn refuses them, for a fit on all rows
+    weights = _checked_weights(sample_weight, X)
+    odd = (weights > 0) & ((weights < 1 / _MAX_CHUNK_WEIGHT) | (weights > _MAX_CHUNK_WEIGHT))
+    if odd.any():
+        raise ValueError(
+            f"sample_weight of chunks must be 0 or from {1 / _MAX_CHUNK_WEIGHT:g} to {_MAX_CHUNK_WEIGHT:g}, got "
+            f"{weights[odd][0]}: scale the weights of all chunks alike."
+        )
+    return weights
+
+
+def _checked_weights(sample_weight, X):
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must not be negative, got {weights.min()} in row {int(np.argmin(weights))}.")
+    return weights
 
 
 def in_feature_order(by_name, names, what, hint=""):

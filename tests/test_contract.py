@@ -187,6 +187,24 @@ def test_fit_needs_less_memory_than_another_X(estimator, rng):
 
 
 @each
+def test_fit_of_a_memory_map_copies_no_more_than_its_share(estimator, rng, tmp_path):
+    np.save(tmp_path / "X.npy", rng.normal(size=(25_000, 64)).astype(np.float32))
+    X = np.load(tmp_path / "X.npy", mmap_mode="r")
+    given = {"n_bits": 2, "init": "quantile", "batch_size": 2500, "max_epochs": 1}
+    estimator = clone(estimator).set_params(**{key: given[key] for key in given.keys() & estimator.get_params().keys()})
+    y = np.asarray(X[:, 0])
+    fit(estimator, X[:100], y[:100])
+    tracemalloc.start()
+    try:
+        fitted = fit(estimator, X, y)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes
+    assert_equal(fitted, fit(estimator, np.array(X), y), X[:500])
+
+
+@each
 def test_frames_equal_arrays(estimator, data):
     X, y = data
     frame = pd.DataFrame(X, columns=["a", "b", "c"], index=np.arange(90)[::-1])
@@ -245,6 +263,7 @@ ALTERNATIVES = {
     "levels": "midpoint",
     "ties": "merge",
     "quantile_method": "linear",
+    "sketch_size": 100,
     "task": "regression",
     "min_share": 0.9,
     "thresholds": [0.5],

@@ -28,6 +28,7 @@ def test_readme_and_guides_have_blocks():
     assert with_blocks >= {
         "README.md",
         "bytes.md",
+        "chunks.md",
         "device.md",
         "gpu.md",
         "index.md",

@@ -1,4 +1,4 @@
-"""Rows in memory, and batches that are slices of them.
+"""Rows in memory or in chunks, and batches that are slices of them.
 
 A DataLoader fetches row by row and glues the rows together; here a batch is one index operation.
 """
@@ -39,22 +39,78 @@ class TensorRows(Dataset):
             return self.x[rows], self.y[rows]
         return self.x[rows], (self.y[rows], self.weights[rows])
 
+    def take(self, rows):
+        """Some of the rows, as `TensorRows`."""
+        return TensorRows(self.x[rows], self.y[rows], None if self.weights is None else self.weights[rows])
+
+    def followed_by(self, other):
+        """These rows and then others, as `TensorRows`."""
+        weights = None if self.weights is None else torch.cat([self.weights, other.weights])
+        return TensorRows(torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), weights)
+
     def to(self, device):
         """The same rows on a device."""
         weights = None if self.weights is None else self.weights.to(device)
         return TensorRows(self.x.to(device), self.y.to(device), weights)
 
+    def parts(self, generator=None):
+        """All rows at once, as `TensorBatches` asks for them."""
+        yield self
 
-class TensorBatches:
-    """Batches of `TensorRows`; takes the place of a DataLoader in a skorch net.
+
+class TensorStream(Dataset):
+    """Rows that come in chunks, anew in every pass, so that no more than one chunk is in memory.
 
     Parameters
     ----------
-    dataset : TensorRows
+    read : callable
+        ``read(generator)`` yields the chunks as `TensorRows`, on the CPU; the generator, or None, is there to draw
+        their order from.
+    n_rows : int
+        Of all chunks.
+    device : torch.device or str, default="cpu"
+        Where each chunk goes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn.batches import TensorBatches, TensorRows, TensorStream
+    >>> def read(generator):
+    ...     for start in (0, 4):
+    ...         yield TensorRows(torch.arange(start, start + 4.0)[:, None], torch.zeros(4))
+    >>> [x.flatten().tolist() for x, y in TensorBatches(TensorStream(read, 8), batch_size=3)]
+    [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0], [6.0, 7.0]]
+    """
+
+    def __init__(self, read, n_rows, device="cpu"):
+        self.read = read
+        self.n_rows = n_rows
+        self.device = device
+
+    def __len__(self):
+        return self.n_rows
+
+    def to(self, device):
+        """The same rows, each chunk brought to a device."""
+        return TensorStream(self.read, self.n_rows, device)
+
+    def parts(self, generator=None):
+        """Yield the chunks, on the device."""
+        for rows in self.read(generator):
+            yield rows.to(self.device)
+
+
+class TensorBatches:
+    """Batches of `TensorRows` or of a `TensorStream`; takes the place of a DataLoader in a skorch net.
+
+    Parameters
+    ----------
+    dataset : TensorRows or TensorStream
     batch_size : int
-        A last batch of a single row joins the one before it: batch normalization could not train on it.
+        What is left of a chunk begins the first batch of the next one. A last batch of a single row joins the one
+        before it: batch normalization could not train on it.
     generator : torch.Generator, default=None
-        Where given, every pass goes over the rows in a new random order drawn from it.
+        Where given, every pass goes over the rows (of a chunk) in a new random order drawn from it.
 
     Examples
     --------
@@ -75,11 +131,23 @@ class TensorBatches:
         return max(1, -(-n // self.batch_size) - (n % self.batch_size == 1 and self.batch_size > 1))
 
     def __iter__(self):
-        order = None
-        if self.generator is not None:
-            order = torch.randperm(len(self.dataset), generator=self.generator).to(self.dataset.x.device)
-        last = len(self) - 1
-        for batch in range(last + 1):
-            start = batch * self.batch_size
-            rows = slice(start, None if batch == last else start + self.batch_size)
-            yield self.dataset[rows if order is None else order[rows]]
+        # So many rows may be the last batch, and have to wait for what follows.
+        waiting = self.batch_size + (self.batch_size > 1)
+        left = None
+        for part in self.dataset.parts(self.generator):
+            rows, order = part, None
+            if self.generator is not None:
+                order = torch.randperm(len(part), generator=self.generator).to(part.x.device)
+            if left is not None:
+                rows = left.followed_by(part)
+                if order is not None:
+                    order = torch.cat([torch.arange(len(left), device=order.device), order + len(left)])
+            start = 0
+            while len(rows) - start > waiting:
+                batch = slice(start, start + self.batch_size)
+                yield rows[batch if order is None else order[batch]]
+                start += self.batch_size
+            batch = slice(start, None)
+            left = rows.take(batch if order is None else order[batch])
+        if left is not None:
+            yield left[:]

@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq import nn as sq
+from skbsq._checkpoint import checkpointed
 from skbsq._checks import MISSING_RULES
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.codec import RowCodec, read_messages
@@ -17,6 +18,7 @@ from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.quantizers._base import HasCodebook, adapted
 from skbsq.quantizers._joint import LearnedQuantizer
 from skbsq.quantizers._learned import JointTraining
+from skbsq.quantizers._summary import DEFAULT_SIZE
 from skbsq.quantizers.bitwise import BitwiseQuantizer
 
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.
@@ -68,13 +70,47 @@ class BasePredictor(HasCodebook, JointTraining):
             self._validate_params()
             rows = self._check_rows(X, y, sample_weight, self._task)
             with self._checkpointed(rows) as progress:
-                if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
-                    self._fit_learned(rows, progress)
-                elif isinstance(self.quantizer, str):
-                    self._fit_passthrough(rows, progress)
-                else:
-                    self._fit_fixed(rows, progress)
-                self._set_target(rows)
+                self._fit_rows(rows, progress)
+        return self
+
+    def fit_chunks(self, chunks, *, validation=None, sketch_size=DEFAULT_SIZE):
+        """Learn thresholds and head from rows that are more than fits into memory.
+
+        Parameters
+        ----------
+        chunks : iterable, or callable that returns one
+            Of chunks (X, y) or (X, y, sample_weight), each with rows as `fit` takes them. It is gone through once for
+            what is known of the rows beforehand, once for every epoch, and once for levels and counts; and once more
+            with `class_weight`. Every time it must give the same rows. The chunks of a sequence come in a new random
+            order every epoch, others in their own; the rows of a chunk are shuffled.
+        validation : (X, y) or (X, y, sample_weight), default=None
+            Rows, in memory, whose loss is recorded every epoch, and by which `early_stopping` goes.
+        sketch_size : int, default=2048
+            Up to so many distinct values of a feature are known exactly; beyond them initial thresholds come from a
+            sketch of this size.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If datasketches is not there: ``pip install 'skbsq[sketch]'``.
+
+        Notes
+        -----
+        It is `fit` but for the order of the rows, and the start: ``init="auto"`` means "quantile", "tree" is refused,
+        and so is `bit_budget`. `validation_fraction` is not used. A single chunk whose features have up to
+        `sketch_size` distinct values gives what `fit` gives with the same `init`. The thresholds of a `quantizer`
+        that is fitted on the rows and then fixed come from the sketch, its levels and counts from all rows, in one more
+        pass.
+        """
+        with all_or_nothing(self):
+            self._validate_params()
+            rows = self._check_chunks(chunks, validation, self._task, sketch_size)
+            with checkpointed(None, None) as progress:
+                self._fit_rows(rows, progress)
         return self
 
     def predict_codes(self, codes):
@@ -156,6 +192,15 @@ class BasePredictor(HasCodebook, JointTraining):
         tags.input_tags.allow_nan = self._missing_rule() == "code"
         return tags
 
+    def _fit_rows(self, rows, progress):
+        if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
+            self._fit_learned(rows, progress)
+        elif isinstance(self.quantizer, str):
+            self._fit_passthrough(rows, progress)
+        else:
+            self._fit_fixed(rows, progress)
+        self._set_target(rows)
+
     def _fit_learned(self, rows, progress):
         own = self.get_params(deep=False)
         given = own.pop("quantizer")
@@ -176,8 +221,7 @@ class BasePredictor(HasCodebook, JointTraining):
         seed = progress.seed(draw_seed(self.random_state))
         with own_randomness(seed, self._device()):
             quantizer = adapted(self.quantizer, "quantizer", missing=self._missing_rule(), task=rows.task, seed=seed)
-            quantizer.fit(rows.frame(), rows.y, sample_weight=rows.weights)
-            self.quantizer_ = quantizer
+            self.quantizer_ = rows.fit(quantizer)
             book = quantizer.codebook_
             n_bits = book.n_bits
             if hasattr(quantizer, "n_bits"):
@@ -193,7 +237,7 @@ class BasePredictor(HasCodebook, JointTraining):
         layer = sq.Standardization(mean=mean, scale=scale, indicators=indicators)
         seed = progress.seed(draw_seed(self.random_state))
         with own_randomness(seed, self._device()):
-            self._keep(self._train(rows, layer, rows.X.shape[1] * (1 + indicators), seed, progress))
+            self._keep(self._train(rows, layer, rows.n_features * (1 + indicators), seed, progress))
 
     def _missing_rule(self):
         return "code" if "code" in (self.missing, getattr(self.quantizer, "missing", None)) else "error"

@@ -208,7 +208,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         self.verbose = verbose
 
     def _set_target(self, rows):
-        self.target_ndim_ = rows.y.ndim
+        self.target_ndim_ = rows.target_ndim
 
     def _from_output(self, output):
         y = (output.double().numpy() * self.target_scale_ + self.target_mean_).astype(np.float32)

@@ -142,6 +142,7 @@ class FixedQuantizer(BaseQuantizer):
         Parameters
         ----------
         X : array-like of shape (n, d)
+            It may be a memory map.
         y : array-like, default=None
             Ignored, unless the quantizer is a supervised one.
         sample_weight : array-like of shape (n,), default=None
@@ -153,6 +154,7 @@ class FixedQuantizer(BaseQuantizer):
         """
         with all_or_nothing(self):
             self._validate_params()
+            vars(self).pop("summary_", None)  # what `partial_fit` has seen
             X = check_X(self, X, reset=True, missing=self.missing)
             weights = check_weights(sample_weight, X)
             y = self._check_y(X, y)
@@ -166,6 +168,22 @@ class FixedQuantizer(BaseQuantizer):
                 X, weights, cuts, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names
             )
         return self
+
+    def _fit_summary(self, summary, names):
+        """Find thresholds and levels from a `Summary` of the rows."""
+        has_missing, cuts = self._cut_all(summary.features(), names, summary.n_missing > 0)
+        self.codebook_ = summary.codebook(
+            cuts, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names
+        )
+
+    def _check_can_summarize(self):
+        """Refuse to be fitted on a `Summary`, where all rows are needed at once."""
+        if self.__sklearn_tags__().target_tags.required:
+            raise ValueError(
+                f"{type(self).__name__} looks at all rows with their targets, which is not possible in chunks: fit it "
+                "on some of the rows and give its thresholds_ to a ThresholdQuantizer, or take a quantizer or init "
+                "that looks at X alone, such as QuantileQuantizer."
+            )
 
     def _check_y(self, X, y):
         return None
@@ -240,33 +258,85 @@ def build_codebook(X, weights, thresholds, *, missing, has_missing, levels, name
     -------
     Codebook
     """
-    book = Codebook.from_thresholds(thresholds, missing=missing, has_missing=has_missing, feature_names=names)
-    codes = book.encode(X)
-    all_levels, all_counts = [], []
-    for j, t in enumerate(book.thresholds):
-        # Copies of a column: several passes are made over each, and bincount wants intp.
-        x, code = np.ascontiguousarray(X[:, j]), codes[:, j].astype(np.intp)
-        all_counts.append(np.bincount(code, minlength=int(book.n_levels[j])))
-        all_levels.append(_levels(x, code, weights, t, mean=levels == "mean" or t.size == 0))
-    return Codebook.from_thresholds(
-        book.thresholds,
-        levels=all_levels,
-        counts=all_counts,
-        missing=missing,
-        has_missing=has_missing,
-        feature_names=names,
-    )
+    filling = CodebookFilling(thresholds, missing=missing, has_missing=has_missing, names=names)
+    filling.add(X, weights)
+    return filling.codebook(levels)
 
 
-def _levels(x, code, weights, thresholds, *, mean):
-    """Levels of a feature's regular codes: where `mean`, the weighted mean of the rows of each that has some."""
-    seen = ~np.isnan(x)
-    if not seen.all():
-        x, code, weights = x[seen], code[seen], weights[seen]
-    span = float(x.max()) - float(x.min()) if x.size else 0.0
+class CodebookFilling:
+    """A codebook of given thresholds whose levels and counts come from rows, in one chunk or in several.
+
+    Parameters
+    ----------
+    thresholds, missing, has_missing, names
+        See `build_codebook`.
+    """
+
+    def __init__(self, thresholds, *, missing, has_missing, names):
+        self.given = {"missing": missing, "has_missing": has_missing, "feature_names": names}
+        self.book = Codebook.from_thresholds(thresholds, **self.given)
+        self.counts = [np.zeros(n, dtype=np.int64) for n in self.book.n_levels.tolist()]
+        self.mass = [np.zeros(t.size + 1) for t in self.book.thresholds]
+        self.total = [np.zeros(t.size + 1) for t in self.book.thresholds]
+        self.low = np.full(self.book.n_features, np.nan)
+        self.high = np.full(self.book.n_features, np.nan)
+
+    def add(self, X, weights):
+        """Count rows in.
+
+        Parameters
+        ----------
+        X : ndarray of float32 of shape (n, d)
+        weights : ndarray of float64 of shape (n,)
+            Positive.
+        """
+        codes = self.book.encode(X)
+        self.low, self.high = np.fmin(self.low, np.fmin.reduce(X)), np.fmax(self.high, np.fmax.reduce(X))
+        for j, n_levels in enumerate(self.book.n_levels.tolist()):
+            # Copies of a column: several passes are made over each, and bincount wants intp.
+            x, code, w = np.ascontiguousarray(X[:, j]), codes[:, j].astype(np.intp), weights
+            self.counts[j] += np.bincount(code, minlength=n_levels)
+            seen = ~np.isnan(x)
+            if not seen.all():
+                x, code, w = x[seen], code[seen], w[seen]
+            self.mass[j] += np.bincount(code, weights=w, minlength=self.mass[j].size)
+            self.total[j] += np.bincount(code, weights=w * x, minlength=self.mass[j].size)
+
+    def codebook(self, levels):
+        """The codebook with what was counted.
+
+        Parameters
+        ----------
+        levels : {"mean", "midpoint"}
+
+        Returns
+        -------
+        Codebook
+        """
+        sums = zip(self.book.thresholds, self.low, self.high, self.mass, self.total, strict=True)
+        all_levels = [level_means(*own, mean=levels == "mean") for own in sums]
+        return Codebook.from_thresholds(self.book.thresholds, levels=all_levels, counts=self.counts, **self.given)
+
+
+def level_means(thresholds, low, high, mass, total, *, mean):
+    """Levels of a feature's regular codes.
+
+    Parameters
+    ----------
+    thresholds : ndarray of float32
+    low, high : float
+        Extremes of the rows; NaN without any.
+    mass, total : ndarray of float64, one more than thresholds
+        Weight of the rows of each code, and weighted sum of their values.
+    mean : bool
+        The mean of a code's rows where it has some; else the midpoint, unless there is but one code.
+
+    Returns
+    -------
+    ndarray of float64
+    """
+    span = 0.0 if np.isnan(low) else float(high) - float(low)
     level = midpoint_levels(thresholds, lone_gap=span or None).astype(np.float64)
-    if mean:
-        mass = np.bincount(code, weights=weights, minlength=level.size)
-        total = np.bincount(code, weights=weights * x, minlength=level.size)
+    if mean or thresholds.size == 0:
         np.divide(total, mass, out=level, where=mass > 0)
     return level

@@ -40,18 +40,51 @@ class Feature:
         return x[starts], np.add.reduceat(self.weights[rows], starts)
 
     @property
+    def sums(self):
+        """Weight in all, weighted mean and variance."""
+        if self.x.size == 0:
+            return 0.0, 0.0, 0.0
+        x, mass = self.x.astype(np.float64), self.weights.sum()
+        # A weighted mean of equal values may miss them by a rounding, and the variance with it.
+        if x.min() == x.max():
+            return mass, x[0], 0.0
+        mean = (self.weights * x).sum() / mass
+        return mass, mean, (self.weights * (x - mean) ** 2).sum() / mass
+
+    @property
     def moments(self):
         """Weighted mean and standard deviation; 1 for a deviation of 0."""
-        if self.x.size == 0:
-            return 0.0, 1.0
-        x = self.x.astype(np.float64)
-        # A weighted mean of equal values may miss them by a rounding, and the deviation with it.
-        if x.min() == x.max():
-            return x[0], 1.0
-        mass = self.weights.sum()
-        mean = (self.weights * x).sum() / mass
-        deviation = float(np.sqrt((self.weights * (x - mean) ** 2).sum() / mass))
+        _, mean, variance = self.sums
+        deviation = float(np.sqrt(variance))
         return mean, deviation if deviation > 0 else 1.0
+
+
+def joined_sums(one, other):
+    """What `Feature.sums` are of the rows of both.
+
+    Parameters
+    ----------
+    one, other : (mass, mean, variance)
+        Numbers, or arrays of one shape.
+
+    Returns
+    -------
+    (mass, mean, variance)
+
+    Examples
+    --------
+    >>> from skbsq.quantizers._cells import joined_sums
+    >>> [float(part) for part in joined_sums((1.0, 0.0, 0.0), (1.0, 2.0, 0.0))]
+    [2.0, 1.0, 1.0]
+    """
+    (mass, mean, variance), (more, mean_of_more, variance_of_more) = one, other
+    total = mass + more
+    share = np.divide(more, total, out=np.zeros(np.shape(total)), where=np.greater(total, 0))
+    apart = mean_of_more - mean
+    # The first of several has no weight so far: its sums come out to the last bit.
+    joined_mean = np.where(np.equal(mass, 0), mean_of_more, mean + apart * share)
+    joined = variance * (1 - share) + variance_of_more * share + apart**2 * share * (1 - share)
+    return total, joined_mean, joined
 
 
 def features_of(X, weights, y=None):

@@ -3,12 +3,14 @@
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, StrOptions
 
+from skbsq._checkpoint import checkpointed
 from skbsq._targets import TASKS
-from skbsq._validation import all_or_nothing, check_n_bits, nan_features
+from skbsq._validation import all_or_nothing, check_n_bits
 from skbsq.nn.randomness import draw_seed, own_randomness
-from skbsq.quantizers._base import BaseQuantizer, build_codebook, owns_missing_code, regular_levels
+from skbsq.quantizers._base import BaseQuantizer, owns_missing_code, regular_levels
 from skbsq.quantizers._learned import JointTraining
 from skbsq.quantizers._start import INITS, check_total, choose_init, make_init, start_thresholds
+from skbsq.quantizers._summary import DEFAULT_SIZE
 
 
 class LearnedQuantizer(JointTraining, BaseQuantizer):
@@ -42,27 +44,59 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
                 self._fit_rows(rows, progress)
         return self
 
+    def fit_chunks(self, chunks, *, validation=None, sketch_size=DEFAULT_SIZE):
+        """Learn the thresholds from rows that are more than fits into memory.
+
+        Parameters
+        ----------
+        chunks : iterable, or callable that returns one
+            Of chunks (X, y) or (X, y, sample_weight), each with rows as `fit` takes them. It is gone through once for
+            what is known of the rows beforehand, once for every epoch, and once for levels and counts; and once more
+            for an integer y with ``task="auto"``, or with `class_weight`. Every time it must give the same rows. The
+            chunks of a sequence come in a new random order every epoch, others in their own; the rows of a chunk are
+            shuffled.
+        validation : (X, y) or (X, y, sample_weight), default=None
+            Rows, in memory, whose loss is recorded every epoch, and by which `early_stopping` goes.
+        sketch_size : int, default=2048
+            Up to so many distinct values of a feature are known exactly; beyond them initial thresholds come from a
+            sketch of this size.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ImportError
+            If datasketches is not there: ``pip install 'skbsq[sketch]'``.
+
+        Notes
+        -----
+        It is `fit` but for the order of the rows, and the start: ``init="auto"`` means "quantile", "tree" is refused,
+        and so is `bit_budget`. `validation_fraction` is not used. A single chunk whose features have up to
+        `sketch_size` distinct values gives what `fit` gives with the same `init`; but for LLTQuantizer, which draws
+        values to start from.
+        """
+        with all_or_nothing(self):
+            self._validate_params()
+            rows = self._check_chunks(chunks, validation, self.task, sketch_size)
+            with checkpointed(None, None) as progress:
+                self._fit_rows(rows, progress)
+        return self
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
 
     def _fit_rows(self, rows, progress):
-        n_bits = check_n_bits(self.n_bits, rows.names, rows.X.shape[1])
-        parts = zip(n_bits.tolist(), constant_features(rows.X), nan_features(rows.X), strict=True)
+        n_bits = check_n_bits(self.n_bits, rows.names, rows.n_features)
+        parts = zip(n_bits.tolist(), rows.constant, rows.nan_seen, strict=True)
         has_missing = np.array([owns_missing_code(self.missing, *part) for part in parts])
         seed = progress.seed(draw_seed(self.random_state))
         with own_randomness(seed, self._device()):
             trained, thresholds, freeze = self._train_layer(rows, n_bits, has_missing, seed, progress)
-        self.codebook_ = build_codebook(
-            rows.X,
-            rows.weights,
-            thresholds,
-            missing=self.missing,
-            has_missing=has_missing,
-            levels="mean",
-            names=rows.names,
-        )
+        self.codebook_ = rows.codebook(thresholds, missing=self.missing, has_missing=has_missing, levels="mean")
         freeze(self.codebook_)
         self.task_ = rows.task
         self._keep(trained)
@@ -126,15 +160,9 @@ class ValueQuantizer(LearnedQuantizer):
         raise NotImplementedError
 
 
-def constant_features(X):
-    """Which features hold one value, or none: bool array of shape (d,)."""
-    low, high = np.fmin.reduce(X), np.fmax.reduce(X)
-    return (low == high) | np.isnan(low)
-
-
 def value_levels(rows, n_bits, has_missing):
     """Levels that numbers have at a width: one alone where the feature is constant."""
     levels = np.array([regular_levels(int(b), m) for b, m in zip(n_bits, has_missing, strict=True)])
-    levels = np.where(constant_features(rows.X), 1, levels)
+    levels = np.where(rows.constant, 1, levels)
     check_total(int((levels - 1).sum()))
     return levels

@@ -3,7 +3,6 @@
 import copy
 import os
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Integral, Real
 
 import numpy as np
@@ -20,57 +19,21 @@ from torch import nn
 from skbsq import nn as sq
 from skbsq._checkpoint import checkpointed
 from skbsq._state import plain_state, restore
-from skbsq._targets import check_target
+from skbsq._targets import check_class_weight, check_target
 from skbsq._validation import check_weights, check_X
 from skbsq._work import work_of
-from skbsq.nn.batches import TensorBatches, TensorRows
+from skbsq.nn.batches import TensorBatches
 from skbsq.nn.device import training_device
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
 from skbsq.nn.training import default_net
-from skbsq.quantizers._cells import features_of
-from skbsq.quantizers._ranks import levels_of_inputs, rank_knots
+from skbsq.quantizers._base import FixedQuantizer
+from skbsq.quantizers._chunks import ChunkedRows, read_chunks
+from skbsq.quantizers._ranks import levels_of_inputs
+from skbsq.quantizers._rows import Rows
+from skbsq.quantizers._start import INITS
 
 MAX_INPUTS = 2**20
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Training rows, checked, without those of zero weight."""
-
-    X: np.ndarray  # float32 (n, d)
-    y: np.ndarray  # float64 (n,) or (n, k), or labels (n,)
-    weights: np.ndarray  # float64 (n,), positive, class weights included
-    task: str
-    names: np.ndarray | None
-    classes: np.ndarray | None  # sorted labels, for classification
-
-    @property
-    def n_outputs(self):
-        if self.task == "classification":
-            return len(self.classes)
-        return 1 if self.y.ndim == 1 else self.y.shape[1]
-
-    def frame(self):
-        """X, with the names of its features where it has some."""
-        return self.X if self.names is None else pd.DataFrame(self.X, columns=self.names, copy=False)
-
-    def moments(self):
-        """Weighted mean and standard deviation per feature, NaN left out; 1 for a deviation of 0."""
-        mean, scale = zip(*(feature.moments for feature in features_of(self.X, self.weights)), strict=True)
-        return np.array(mean), np.array(scale)
-
-    def space(self, kind):
-        """The scaled space of each feature: "standard", or "rank" for ranks blended with standardized values."""
-        if kind == "standard":
-            mean, scale = self.moments()
-            return sq.StandardSpace(mean=mean, scale=scale)
-        return sq.RankSpace(*zip(*self.rank_knots, strict=True))
-
-    @cached_property
-    def rank_knots(self):
-        """Of each feature, see `skbsq.quantizers._ranks.rank_knots`."""
-        return [rank_knots(feature) for feature in features_of(self.X, self.weights)]
 
 
 @dataclass(frozen=True)
@@ -142,12 +105,7 @@ class JointTraining(BaseEstimator):
         y, task = check_target(y, X, task, self)
         class_weight = getattr(self, "class_weight", None)
         if class_weight is not None:
-            if task != "classification":
-                raise ValueError(f"class_weight={class_weight!r} makes no sense for a regression target.")
-            if isinstance(class_weight, dict):
-                for name, value in class_weight.items():
-                    if not 0 <= value < np.inf:
-                        raise ValueError(f"class_weight must be finite and not negative, got {value} for {name!r}.")
+            check_class_weight(class_weight, task)
             kept = weights > 0
             by_class = np.ones_like(weights)
             by_class[kept] = compute_sample_weight(class_weight, y[kept])
@@ -157,8 +115,7 @@ class JointTraining(BaseEstimator):
             raise ValueError(f"At least 2 rows of positive weight are needed to learn thresholds, got {kept.sum()}.")
         if not kept.all():
             X, y, weights = X[kept], y[kept], weights[kept]
-        # As torch wants it, which may be the caller's own array: nothing writes to it.
-        X = np.require(X, requirements=["C", "W"])
+        X = np.ascontiguousarray(X)
         classes = None
         if task == "classification":
             classes = np.unique(y)
@@ -169,6 +126,36 @@ class JointTraining(BaseEstimator):
     def _checkpointed(self, rows):
         """The progress of a fit, for a with block."""
         return checkpointed(self.checkpoint, lambda: work_of(self, rows, self._device()))
+
+    def _check_chunks(self, chunks, validation, task, sketch_size):
+        """Validate what `fit_chunks` was given; sets ``n_features_in_`` and ``feature_names_in_``."""
+        if self.checkpoint is not None:
+            raise ValueError("checkpoint is for fit: what fit_chunks has done of its work is not kept. Set it to None.")
+        for own in (self, getattr(self, "quantizer", None)):
+            if getattr(own, "bit_budget", None) is not None:
+                raise ValueError(
+                    "bit_budget needs all rows in memory: fit on some of the rows with it, and give the n_bits_ found "
+                    "as n_bits to fit_chunks."
+                )
+            # Rather now than after a pass over the chunks.
+            init = getattr(own, "init", None)
+            for quantizer in (own, INITS[init]() if isinstance(init, str) and init in INITS else init):
+                if isinstance(quantizer, FixedQuantizer):
+                    quantizer._check_can_summarize()
+        if self.early_stopping and validation is None:
+            raise ValueError(
+                "early_stopping of fit_chunks needs validation=(X, y) or (X, y, sample_weight), rows in memory that "
+                "are not among the chunks: none are held out of these."
+            )
+        return read_chunks(
+            self,
+            chunks,
+            validation,
+            task=task,
+            missing=self._missing_rule(),
+            class_weight=getattr(self, "class_weight", None),
+            sketch_size=sketch_size,
+        )
 
     def _train(self, rows, quantization, n_inputs, seed, progress, column_map=None, levels=None):
         """Train a head behind a quantization layer, and the layer with it where it has parameters.
@@ -197,20 +184,19 @@ class JointTraining(BaseEstimator):
             head[0] = sq.LevelLinear(head[0], *levels)
         module = sq.JointNet(quantization, head, column_map=column_map)
         net = self._build_net(module, rows.task, rows.n_outputs, self._device())
-        mean, scale = _target_moments(rows, net)
+        mean, scale = np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
         if rows.task == "classification":
             check_class_criterion(net)
-            y = torch.from_numpy(np.searchsorted(rows.classes, rows.y))
-        else:
-            y = torch.from_numpy(((rows.y.reshape(len(rows.y), -1) - mean) / scale).astype(np.float32))
-        weights = None
-        if np.ptp(rows.weights) > 0:
-            weights = torch.from_numpy((rows.weights / rows.weights.mean()).astype(np.float32))
+        elif standardizes_target(net):
+            mean, scale = rows.target_moments()
+        if rows.weighted:
             weigh_rows(net)
             if isinstance(net, NeuralNetClassifier) and getattr(net, "callbacks__valid_acc", "on") is not None:
                 net.set_params(callbacks__valid_acc=None)  # it cannot read the weights beside the labels
-        data = TensorRows(torch.from_numpy(np.ascontiguousarray(rows.X)), y, weights)
-        training, validation = self._split(data, rows, seed)
+        if isinstance(rows, ChunkedRows):
+            training, validation = rows.tensors(mean, scale), rows.validation_tensors(mean, scale)
+        else:
+            training, validation = self._split(rows.tensors(mean, scale), rows, seed)
         self._add_schedules(net, quantization, TensorBatches(training, net.batch_size))
         best_epoch = sq.train(
             net,
@@ -349,7 +335,7 @@ class JointTraining(BaseEstimator):
                 f"validation_fraction={self.validation_fraction!r} leaves {len(kept)} rows to train on and "
                 f"{len(held_out)} to validate on: both are needed."
             )
-        return tuple(TensorRows(*_take(data, torch.from_numpy(np.asarray(part)))) for part in (kept, held_out))
+        return tuple(data.take(torch.from_numpy(np.asarray(part))) for part in (kept, held_out))
 
 
 def head_inputs(thresholds, missing, n_bits):
@@ -390,23 +376,6 @@ def head_inputs(thresholds, missing, n_bits):
         if missing_column >= 0:
             inputs[start - 1] = missing_column
     return inputs
-
-
-def _take(data, index):
-    return data.x[index], data.y[index], None if data.weights is None else data.weights[index]
-
-
-def _nonzero(scale):
-    return np.where(scale > 0, scale, 1.0)
-
-
-def _target_moments(rows, net):
-    """What the target is standardized with: nothing, unless the loss is one of differences."""
-    if rows.task == "classification" or not standardizes_target(net):
-        return np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
-    y = rows.y.reshape(len(rows.y), -1)
-    mean = np.average(y, axis=0, weights=rows.weights)
-    return mean, _nonzero(np.sqrt(np.average((y - mean) ** 2, axis=0, weights=rows.weights)))
 
 
 def _check_sizes(hidden_sizes):

@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 
-from skbsq.quantizers._cells import features_of
-
 # Knots per feature, and the part that is not rank.
 MAX_KNOTS = 129
 STANDARD_SHARE = 1 / 3
@@ -64,7 +62,7 @@ def levels_of_inputs(rows, thresholds, columns, column_map):
     n_columns = int(column_map.max(initial=-1)) + 2  # one more, for inputs of no column
     of_column, rise = np.zeros(n_columns, dtype=np.int64), np.zeros(n_columns)
     lowest = np.zeros(len(thresholds))
-    for j, feature in enumerate(features_of(rows.X, rows.weights)):
+    for j, feature in enumerate(rows.features()):
         levels = _level_means(feature, thresholds[j], rows.rank_knots[j][0])
         lowest[j] = levels[0]
         of_column[columns[j]], rise[columns[j]] = j, np.diff(levels)

@@ -5,6 +5,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from skbsq.quantizers._base import adapted, regular_levels
 from skbsq.quantizers._cells import between, gap_of
+from skbsq.quantizers._rows import Rows
 from skbsq.quantizers.kmeans import KMeansQuantizer
 from skbsq.quantizers.quantile import QuantileQuantizer
 from skbsq.quantizers.tree import TreeQuantizer
@@ -46,8 +47,10 @@ def choose_init(rows, n_bits, missing, seed):
     Returns
     -------
     str
-        A key of `INITS`; "quantile" where there are too few rows to tell.
+        A key of `INITS`; "quantile" where there are too few rows to tell, or they come in chunks.
     """
+    if not isinstance(rows, Rows):
+        return "quantile"
     n = len(rows.X)
     if n < _MIN_PILOT_ROWS or not n_bits.any():
         return "quantile"
@@ -94,11 +97,9 @@ def start_thresholds(quantizer, rows, n_bits, has_missing):
     ValueError
         If there are more than the widths have room for, or more than 2^17 in all.
     """
-    quantizer.fit(rows.frame(), rows.y, sample_weight=rows.weights)
     starts = []
-    for j, found in enumerate(quantizer.thresholds_):
-        values = np.unique(rows.X[:, j])
-        starts.append(start_in_gaps(found, values[~np.isnan(values)]))
+    for j, (found, values) in enumerate(zip(rows.cut(quantizer), rows.distinct(), strict=True)):
+        starts.append(start_in_gaps(found, values))
         room = max(regular_levels(int(n_bits[j]), has_missing[j]) - 1, 0)
         if starts[-1].size > room:
             raise ValueError(

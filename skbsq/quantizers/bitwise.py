@@ -249,7 +249,7 @@ class BitwiseQuantizer(StartsFromThresholds):
             quantizer._fit_rows(part, progress.part(f"round {next(rounds)}"))
             return quantizer
 
-        caps = check_n_bits(CAP_WITH_BUDGET if self.n_bits is None else self.n_bits, rows.names, rows.X.shape[1])
+        caps = check_n_bits(CAP_WITH_BUDGET if self.n_bits is None else self.n_bits, rows.names, rows.n_features)
         allocation = split_budget(train, rows, caps, self.bit_budget, self.max_epochs, own["random_state"])
         own["n_bits"] = allocation.n_bits
         if self.init == "auto":

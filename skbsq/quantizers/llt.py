@@ -1,13 +1,12 @@
 """Learnable lookup tables (LLT) as a quantizer of features."""
 
-from dataclasses import replace
 from numbers import Integral
 
 import numpy as np
 from sklearn.utils._param_validation import Interval
 
 from skbsq import nn as sq
-from skbsq.quantizers._joint import ValueQuantizer, constant_features, value_levels
+from skbsq.quantizers._joint import ValueQuantizer, value_levels
 
 __all__ = ["LLTQuantizer"]
 
@@ -202,6 +201,6 @@ class LLTQuantizer(ValueQuantizer):
 
     def _batch_deviation(self, rows, scale, seed):
         """Standard deviations within a batch; those of all rows where a feature is constant there."""
-        drawn = np.random.RandomState(seed).permutation(len(rows.X))[: self.batch_size]
-        batch = replace(rows, X=rows.X[drawn], weights=rows.weights[drawn])
-        return np.where(constant_features(batch.X), scale, batch.moments()[1])
+        drawn = rows.drawn(self.batch_size, seed)
+        constant = [own.x.size == 0 or own.x.min() == own.x.max() for own in drawn]
+        return np.where(constant, scale, [own.moments[1] for own in drawn])

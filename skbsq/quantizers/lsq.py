@@ -4,7 +4,6 @@ import numpy as np
 
 from skbsq import nn as sq
 from skbsq._checks import label
-from skbsq.quantizers._cells import features_of
 from skbsq.quantizers._joint import ValueQuantizer, value_levels
 
 __all__ = ["LSQQuantizer"]
@@ -176,7 +175,7 @@ class LSQQuantizer(ValueQuantizer):
         size = np.array(
             [
                 np.average(np.abs(own.x - mean[j]) / scale[j], weights=own.weights) if own.x.size else 0.0
-                for j, own in enumerate(features_of(rows.X, rows.weights))
+                for j, own in enumerate(rows.features())
             ]
         )
         step = 2 * size / np.sqrt(np.maximum((n_levels - 1) // 2, 1))

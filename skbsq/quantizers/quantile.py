@@ -6,13 +6,14 @@ from itertools import pairwise
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
 
-from skbsq.quantizers._base import FixedQuantizer
 from skbsq.quantizers._cells import between, gap_of
+from skbsq.quantizers._incremental import IncrementalQuantizer
+from skbsq.quantizers._summary import DEFAULT_SIZE
 
 __all__ = ["QuantileQuantizer"]
 
 
-class QuantileQuantizer(FixedQuantizer):
+class QuantileQuantizer(IncrementalQuantizer):
     """Thresholds at the training quantiles of each feature, so that codes are about equally frequent.
 
     With L levels the thresholds are the quantiles at k / L for k = 1 to L - 1.
@@ -33,6 +34,9 @@ class QuantileQuantizer(FixedQuantizer):
         them out, as the paper does.
     quantile_method : {"averaged_inverted_cdf", "linear"}, default="averaged_inverted_cdf"
         The first is the same rule with and without weights. "linear" is the paper's, without weights only.
+    sketch_size : int, default=2048
+        Of `partial_fit`: so many distinct values of a feature are kept exactly, and beyond them their distribution by a
+        sketch of this size (at most 65535).
 
     Attributes
     ----------
@@ -45,11 +49,19 @@ class QuantileQuantizer(FixedQuantizer):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only where X has string column names.
+    summary_ : dict
+        After `partial_fit`: what it goes on from.
 
     See Also
     --------
     UniformQuantizer : Equal distances.
     BitwiseQuantizer : Thresholds learned with the model.
+
+    Notes
+    -----
+    After `partial_fit` thresholds, levels and counts are those of `fit` on all rows where a feature has up to
+    `sketch_size` distinct values. Beyond them they are estimates from a t-digest, which depends on the rows and their
+    order alone. It has no proven bound; what its error in ranks is in practice is in the guide to fitting on chunks.
 
     References
     ----------
@@ -64,7 +76,7 @@ class QuantileQuantizer(FixedQuantizer):
     """
 
     _parameter_constraints: dict = {
-        **FixedQuantizer._parameter_constraints,
+        **IncrementalQuantizer._parameter_constraints,
         "ties": [StrOptions({"refill", "merge"})],
         "quantile_method": [StrOptions({"averaged_inverted_cdf", "linear"})],
     }
@@ -78,6 +90,7 @@ class QuantileQuantizer(FixedQuantizer):
         levels="mean",
         ties="refill",
         quantile_method="averaged_inverted_cdf",
+        sketch_size=DEFAULT_SIZE,
     ):
         self.n_bits = n_bits
         self.encode = encode
@@ -85,6 +98,7 @@ class QuantileQuantizer(FixedQuantizer):
         self.levels = levels
         self.ties = ties
         self.quantile_method = quantile_method
+        self.sketch_size = sketch_size
 
     def _cut(self, feature, n_levels):
         values, mass = feature.cells
@@ -96,13 +110,17 @@ class QuantileQuantizer(FixedQuantizer):
                 )
             cuts = np.quantile(feature.x.astype(np.float64), shares)
         else:
-            cuts = _averaged_inverted_cdf(values, mass, shares)
+            cuts = averaged_inverted_cdf(values, mass, shares)
         if self.ties == "refill":
             cuts = _refill(values, mass, cuts, n_levels)
         return cuts
 
+    def _check_can_summarize(self):
+        if self.quantile_method == "linear":
+            raise ValueError('quantile_method="linear" needs all rows at once: use "averaged_inverted_cdf" for chunks.')
 
-def _averaged_inverted_cdf(values, mass, shares):
+
+def averaged_inverted_cdf(values, mass, shares):
     """Quantiles of weighted values; where the distribution function is flat, the middle of the step."""
     total = np.cumsum(mass)
     wanted = shares * total[-1]

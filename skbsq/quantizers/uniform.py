@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from skbsq.quantizers._base import FixedQuantizer
+from skbsq.quantizers._incremental import IncrementalQuantizer
+from skbsq.quantizers._summary import DEFAULT_SIZE
 
 __all__ = ["UniformQuantizer"]
 
 
-class UniformQuantizer(FixedQuantizer):
+class UniformQuantizer(IncrementalQuantizer):
     """Thresholds at equal distances over the training range of each feature.
 
     With K thresholds, lo and hi the training range and s = (hi - lo) / K, they lie at
@@ -23,6 +24,9 @@ class UniformQuantizer(FixedQuantizer):
         "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
+    sketch_size : int, default=2048
+        Of `partial_fit`: so many distinct values of a feature are kept exactly, and beyond them their distribution by a
+        sketch of this size (at most 65535). It is used for ``levels="mean"`` only.
 
     Attributes
     ----------
@@ -35,11 +39,19 @@ class UniformQuantizer(FixedQuantizer):
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only where X has string column names.
+    summary_ : dict
+        After `partial_fit`: what it goes on from.
 
     See Also
     --------
     QuantileQuantizer : Equal shares of the rows.
     BitwiseQuantizer : Thresholds learned with the model.
+
+    Notes
+    -----
+    `partial_fit` gives the thresholds of `fit` on all rows exactly, and with ``levels="midpoint"`` the levels too. With
+    ``levels="mean"`` bins move as more rows come, so levels and counts are those of a sketch of the values: exact up to
+    `sketch_size` distinct values of a feature, otherwise estimates that lie in their bins.
 
     References
     ----------
@@ -56,13 +68,17 @@ class UniformQuantizer(FixedQuantizer):
     array([0, 0, 2, 3], dtype=uint8)
     """
 
-    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean"):
+    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean", sketch_size=DEFAULT_SIZE):
         self.n_bits = n_bits
         self.encode = encode
         self.missing = missing
         self.levels = levels
+        self.sketch_size = sketch_size
 
     def _cut(self, feature, n_levels):
         low, high = float(feature.x.min()), float(feature.x.max())
         step = (high - low) / (n_levels - 1)
         return low + step * (np.arange(n_levels - 1) + 0.5)
+
+    def _size_of_sketch(self):
+        return self.sketch_size if self.levels == "mean" else None

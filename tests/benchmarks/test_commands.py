@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
     "name",
     [
         "budget",
+        "chunks",
         "compare",
         "cost",
         "demo",

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skbsq.nn.batches import TensorBatches, TensorRows
+from skbsq.nn.batches import TensorBatches, TensorRows, TensorStream
 
 
 def rows_of(n, weights=False):
@@ -33,3 +33,50 @@ def test_every_pass_has_every_row_once_in_a_new_order():
         passes.append(x.ravel().tolist())
     assert sorted(passes[0]) == sorted(passes[1]) == list(range(50))
     assert passes[0] != passes[1]
+
+
+def stream_of(sizes, weights=False):
+    rows = rows_of(sum(sizes), weights)
+
+    def read(generator):
+        start = 0
+        for size in sizes:
+            yield rows.take(slice(start, start + size))
+            start += size
+
+    return TensorStream(read, sum(sizes))
+
+
+@pytest.mark.parametrize("weights", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("sizes", [[7], [3, 4], [1] * 7, [6, 1], [1, 6], [2, 3, 4, 5], [3, 3], [1]])
+def test_batches_of_chunks_are_those_of_all_rows(sizes, batch_size, weights):
+    by_chunk, at_once = (
+        [torch.column_stack([x, *(y if weights else [y])]).tolist() for x, y in TensorBatches(rows, batch_size)]
+        for rows in (stream_of(sizes, weights), rows_of(sum(sizes), weights))
+    )
+    assert by_chunk == at_once
+    assert len(TensorBatches(stream_of(sizes), batch_size)) == len(by_chunk)
+
+
+def test_rows_of_a_chunk_stay_together_in_a_new_order():
+    generator = torch.Generator().manual_seed(0)
+    batches = TensorBatches(stream_of([20, 30]), 7, generator)
+    first, second = (torch.cat([x for x, _ in batches]).ravel().tolist() for _ in range(2))
+    for rows in (first, second):
+        assert set(rows[:20]) == set(range(20))
+        assert set(rows[20:]) == set(range(20, 50))
+    assert first != second
+
+
+def test_one_chunk_is_in_the_order_of_all_rows():
+    orders = [
+        torch.cat([x for x, _ in TensorBatches(rows, 8, torch.Generator().manual_seed(3))]).ravel().tolist()
+        for rows in (stream_of([50]), rows_of(50))
+    ]
+    assert orders[0] == orders[1] != sorted(orders[0])
+
+
+def test_chunks_are_brought_to_a_device():
+    part = next(stream_of([3], weights=True).to("meta").parts())
+    assert {part.x.device.type, part.y.device.type, part.weights.device.type} == {"meta"}

@@ -1,5 +1,8 @@
 """Rows as the learned quantizers and the predictors train on them."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -47,11 +50,26 @@ def test_rows_are_copied_only_if_some_are_dropped():
     assert not np.shares_memory(checked(X, np.arange(10.0)).X, X)
 
 
-def test_rows_that_torch_cannot_use_are_copied():
+def test_rows_that_are_read_only_are_not_copied_for_torch():
     X = np.random.default_rng(0).normal(size=(10, 2)).astype(np.float32)
     X.flags.writeable = False
     for form in (X, np.asfortranarray(X)):
-        rows = checked(form)
-        np.testing.assert_array_equal(rows.X, X)
-        assert rows.X.flags.c_contiguous
-        assert rows.X.flags.writeable
+        tensor = checked(form).tensors(np.zeros(1), np.ones(1)).x
+        np.testing.assert_array_equal(tensor.numpy(), X)
+        assert tensor.is_contiguous()
+        assert (tensor.data_ptr() == X.ctypes.data) == (form is X)
+    assert not X.flags.writeable
+
+
+def test_rows_live_as_long_as_their_tensor():
+    X = np.ones((1000, 300), dtype=np.float32)
+    X.flags.writeable = False
+    gone = weakref.ref(X)
+    tensor = checked(X).tensors(np.zeros(1), np.ones(1)).x
+    del X
+    gc.collect()
+    assert gone() is not None
+    assert tensor.sum() == 300_000
+    del tensor
+    gc.collect()
+    assert gone() is None

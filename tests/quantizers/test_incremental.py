@@ -1,0 +1,403 @@
+"""Chunk by chunk and merged: equal to a fit on all rows where that is promised, near it elsewhere."""
+
+import copy
+import pickle
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import skops.io
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.base import clone
+
+from skbsq import BitwiseQuantizer, QuantileQuantizer, UniformQuantizer
+from skbsq.persistence import load, save
+from tests.strategies import finite32
+
+pytest.importorskip("datasketches")
+
+NAN = float("nan")
+QUANTIZERS = [
+    UniformQuantizer(n_bits=3, levels="midpoint"),
+    UniformQuantizer(n_bits=3),
+    QuantileQuantizer(n_bits=3),
+    QuantileQuantizer(n_bits=2, levels="midpoint", ties="merge"),
+]
+each = pytest.mark.parametrize("quantizer", QUANTIZERS, ids=str)
+each_rule = pytest.mark.parametrize("missing", ["error", "code"])
+
+
+@pytest.fixture
+def X(rng):
+    X = rng.normal(size=(300, 4))
+    X[:, 1] = np.exp(2 * X[:, 1])
+    X[:, 2] = rng.integers(-3, 4, size=300)
+    X[:, 3] = 7.1
+    return X
+
+
+def on_chunks(quantizer, X, n_chunks=5, weights=None):
+    quantizer = clone(quantizer)
+    parts = np.array_split(np.arange(len(X)), n_chunks)
+    for rows in parts:
+        part = X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
+        assert quantizer.partial_fit(part, sample_weight=None if weights is None else weights[rows]) is quantizer
+    return quantizer
+
+
+def assert_like_fit(quantizer, fitted, *, counts=True):
+    """Thresholds to the bit; levels, which are sums in another order, but for their last bit."""
+    assert len(quantizer.thresholds_) == len(fitted.thresholds_)
+    for one, other in zip(quantizer.thresholds_, fitted.thresholds_, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(quantizer.codebook_.levels, fitted.codebook_.levels, strict=True):
+        np.testing.assert_allclose(one, other, rtol=3e-7, atol=1e-7)
+    if counts and quantizer.codebook_.counts is not None:
+        for one, other in zip(quantizer.codebook_.counts, fitted.codebook_.counts, strict=True):
+            assert one.tolist() == other.tolist()
+    assert quantizer.codebook_.missing == fitted.codebook_.missing
+    assert quantizer.codebook_.has_missing.tolist() == fitted.codebook_.has_missing.tolist()
+    assert quantizer.codebook_.feature_names == fitted.codebook_.feature_names
+
+
+@each
+@each_rule
+@pytest.mark.parametrize("n_chunks", [1, 5, 300])
+def test_few_values_are_exact(quantizer, X, missing, n_chunks):
+    if missing == "code":
+        X[::7, 1] = NAN
+    quantizer = clone(quantizer).set_params(missing=missing)
+    assert_like_fit(on_chunks(quantizer, X, n_chunks), clone(quantizer).fit(X))
+
+
+@each
+def test_rows_per_code(quantizer, X):
+    counts = on_chunks(quantizer, X).codebook_.counts
+    if quantizer.levels == "midpoint" and isinstance(quantizer, UniformQuantizer):
+        assert counts is None  # nothing is kept that they could come from
+    else:
+        assert [own.sum() for own in counts] == [300] * 4
+
+
+@pytest.mark.parametrize("quantizer", QUANTIZERS[:2], ids=str)
+def test_uniform_thresholds_are_exact_on_any_rows(quantizer, rng):
+    X = np.exp(3 * rng.normal(size=(30_000, 2)))
+    quantizer = clone(quantizer).set_params(sketch_size=50)
+    found, fitted = on_chunks(quantizer, X), clone(quantizer).fit(X)
+    if quantizer.levels == "midpoint":
+        assert_like_fit(found, fitted)
+        return
+    for one, other in zip(found.thresholds_, fitted.thresholds_, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for levels, t in zip(found.codebook_.levels, found.thresholds_, strict=True):
+        assert np.searchsorted(t, levels).tolist() == list(range(levels.size))  # each in its bin
+
+
+def test_many_values_are_near(rng):
+    X = rng.normal(size=(40_000, 2))
+    X[:, 1] = np.exp(2 * X[:, 1])
+    found = on_chunks(QuantileQuantizer(n_bits=4), X)
+    for j, (t, counts, levels) in enumerate(
+        zip(found.thresholds_, found.codebook_.counts, found.codebook_.levels, strict=True)
+    ):
+        shares = np.searchsorted(np.sort(X[:, j]).astype(np.float32), t, side="right") / len(X)
+        np.testing.assert_allclose(shares, np.arange(1, 16) / 16, atol=0.002)
+        assert counts.sum() == len(X)
+        np.testing.assert_allclose(np.bincount(found.transform(X)[:, j]), counts, atol=0.003 * len(X))
+        assert np.searchsorted(t, levels).tolist() == list(range(16))
+
+
+@each
+@each_rule
+def test_weights(quantizer, X, rng, missing):
+    if missing == "code":
+        X[::7, 0] = NAN
+    quantizer = clone(quantizer).set_params(missing=missing)
+    weights = rng.integers(0, 4, size=300) / 4
+    found, fitted = on_chunks(quantizer, X, weights=weights), clone(quantizer).fit(X, sample_weight=weights)
+    assert_like_fit(found, fitted)
+    assert found.codebook_.counts is None
+
+
+@each
+def test_zero_weight_is_a_removed_row(quantizer, X, rng):
+    kept = rng.random(300) < 0.5
+    kept[0], kept[60:120] = True, False  # one whole chunk of five
+    found = on_chunks(quantizer, X, weights=kept.astype(float))
+    assert_like_fit(found, clone(quantizer).fit(X[kept]))
+    assert found.summary_["n_rows"] == kept.sum()
+
+
+def test_weights_count_across_calls():
+    quantizer = QuantileQuantizer(n_bits=1)
+    quantizer.partial_fit([[0.0], [1.0]]).partial_fit([[2.0], [3.0]], sample_weight=[5, 5])
+    assert quantizer.thresholds_[0].tolist() == [2.5 - 0.5]
+    assert_like_fit(
+        quantizer, QuantileQuantizer(n_bits=1).fit([[0.0], [1.0], [2.0], [3.0]], sample_weight=[1, 1, 5, 5])
+    )
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [([-1.0, 1], "not be negative, got -1.0 in row 0"), ([1e-40, 1], "got 1e-40"), ([0, 0], "zero for every row")],
+)
+def test_weights_that_are_refused(weights, message):
+    quantizer = QuantileQuantizer()
+    with pytest.raises(ValueError, match=message):
+        quantizer.partial_fit([[0.0], [1.0]], sample_weight=weights)
+    assert not hasattr(quantizer, "n_features_in_")
+
+
+columns = hnp.arrays(np.float32, st.tuples(st.integers(2, 15), st.just(2)), elements=finite32 | st.just(NAN))
+
+
+@pytest.mark.parametrize("quantizer", QUANTIZERS[1:3], ids=str)
+@given(X=columns, first=st.integers(1, 14))
+def test_any_values(quantizer, X, first):
+    """Merged, and one chunk after the other: the same."""
+    first = min(first, len(X) - 1)
+    quantizer = clone(quantizer).set_params(missing="code")
+    fitted = clone(quantizer).fit(X)
+    one, other = clone(quantizer).partial_fit(X[:first]), clone(quantizer).partial_fit(X[first:])
+    merged = copy.deepcopy(one).merge(other)
+    one.partial_fit(X[first:])
+    for found in (one, merged):
+        np.testing.assert_array_equal(found.transform(X), fitted.transform(X))
+        assert [t.tolist() for t in found.thresholds_] == [t.tolist() for t in fitted.thresholds_]
+
+
+# -- merging ---------------------------------------------------------------------------------------------------------
+
+
+@each
+def test_a_fleet_sees_what_one_would(quantizer, X):
+    fleet = [on_chunks(quantizer, part, 2) for part in np.array_split(X, 4)]
+    others = [pickle.dumps(other) for other in fleet[1:]]
+    merged = fleet[0].merge(*fleet[1:])
+    assert merged is fleet[0]
+    assert_like_fit(merged, clone(quantizer).fit(X))
+    assert [pickle.dumps(other) for other in fleet[1:]] == others
+
+
+def test_a_fleet_of_many_values(rng):
+    X = np.sort(rng.normal(size=(40_000, 1)), axis=0)  # each has seen other values
+    merged, *others = (on_chunks(QuantileQuantizer(n_bits=3), part, 3) for part in np.array_split(X, 5))
+    merged.merge(*others)
+    shares = np.searchsorted(X[:, 0].astype(np.float32), merged.thresholds_[0], side="right") / len(X)
+    np.testing.assert_allclose(shares, np.arange(1, 8) / 8, atol=0.003)
+
+
+def test_merged_goes_on(X):
+    merged = on_chunks(QUANTIZERS[2], X[:100]).merge(on_chunks(QUANTIZERS[2], X[100:200]))
+    assert_like_fit(merged.partial_fit(X[200:]), clone(QUANTIZERS[2]).fit(X))
+
+
+@each_rule
+def test_a_gateway_that_has_missing_values_and_one_that_has_none(missing):
+    quantizer = QuantileQuantizer(n_bits=2, missing="code")
+    one, other = clone(quantizer).partial_fit([[1.0], [2.0]]), clone(quantizer).partial_fit([[NAN], [NAN]])
+    fitted = clone(quantizer).fit([[1.0], [2.0], [NAN], [NAN]])
+    first, second = (one, other) if missing == "code" else (other, one)
+    assert_like_fit(first.merge(second), fitted)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (UniformQuantizer(), "A QuantileQuantizer merges with others of its class, got UniformQuantizer"),
+        (QuantileQuantizer(n_bits=2), "n_bits is 2 in a quantizer to merge, and 4 in this one"),
+        (QuantileQuantizer(sketch_size=64), "sketch_size is 64"),
+        (3.0, r"of its class, got 3\.0"),
+    ],
+)
+def test_merging_what_does_not_go_together(X, other, message):
+    quantizer = on_chunks(QuantileQuantizer(), X)
+    before = quantizer.codebook_
+    with pytest.raises(ValueError, match=message):
+        quantizer.merge(other if isinstance(other, float) else other.partial_fit(X))
+    assert quantizer.codebook_ is before
+
+
+def test_widths_of_many_features_are_compared():
+    X, widths = np.arange(4000.0).reshape(2, 2000), np.full(2000, 2)
+    other = widths.copy()
+    other[1000] = 3
+    quantizer = QuantileQuantizer(n_bits=widths).partial_fit(X)
+    with pytest.raises(ValueError, match="n_bits is"):
+        quantizer.merge(QuantileQuantizer(n_bits=other).partial_fit(X))
+    merged = quantizer.merge(QuantileQuantizer(n_bits=widths.tolist()).partial_fit(X))
+    assert merged.summary_["n_rows"] == 4
+
+
+def test_merging_other_features(X):
+    quantizer = QuantileQuantizer().partial_fit(pd.DataFrame(X[:, :2], columns=["a", "b"]))
+    for other in (X[:, :2], pd.DataFrame(X[:, :2], columns=["b", "a"]), X[:, :3]):
+        with pytest.raises(ValueError, match=r"The features of a quantizer to merge are .* of this one \['a', 'b'\]"):
+            quantizer.merge(QuantileQuantizer().partial_fit(other))
+
+
+def test_merging_what_fit_has_left(X):
+    with pytest.raises(ValueError, match="fit it by partial_fit to merge"):
+        QuantileQuantizer().partial_fit(X).merge(QuantileQuantizer().fit(X))
+    with pytest.raises(ValueError, match="fit it by partial_fit to merge"):
+        QuantileQuantizer().fit(X).merge(QuantileQuantizer().partial_fit(X))
+
+
+# -- between calls -----------------------------------------------------------------------------------------------------
+
+
+@each
+def test_names(quantizer, X):
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    found = on_chunks(quantizer, frame)
+    assert_like_fit(found, clone(quantizer).fit(frame))
+    with pytest.raises(ValueError, match="feature names"):
+        found.partial_fit(frame.rename(columns={"a": "z"}))
+    with pytest.raises(ValueError, match="4 features"):
+        on_chunks(quantizer, X).partial_fit(X[:, :3])
+
+
+@each
+def test_a_failed_call_changes_nothing(quantizer, X):
+    found = on_chunks(quantizer, X)
+    before = pickle.dumps(found)
+    bad = X.copy()
+    bad[3, 1] = NAN
+    with pytest.raises(ValueError, match="NaN in feature 1"):
+        found.partial_fit(bad)
+    assert pickle.dumps(found) == before
+
+
+@each
+def test_fit_forgets(quantizer, X):
+    found = on_chunks(quantizer, X + 5).fit(X)
+    assert vars(found).keys() == vars(clone(quantizer).fit(X)).keys()
+    with pytest.warns(UserWarning, match="partial_fit begins anew") as caught:
+        found.partial_fit(X[:50])
+    assert caught[0].filename == __file__
+    assert_like_fit(found, clone(quantizer).fit(X[:50]))
+
+
+def test_parameters_may_change_between_calls(X):
+    found = on_chunks(QuantileQuantizer(n_bits=4), X[:200]).set_params(n_bits=2, levels="midpoint").partial_fit(X[200:])
+    assert_like_fit(found, QuantileQuantizer(n_bits=2, levels="midpoint").fit(X))
+
+
+def test_parameters_that_may_not(X):
+    found = on_chunks(UniformQuantizer(levels="midpoint"), X)
+    with pytest.raises(ValueError, match="seen with no sketch, and it takes a sketch of size 2048 now"):
+        found.set_params(levels="mean").partial_fit(X)
+    X[0, 0] = NAN
+    found = QuantileQuantizer(missing="code").partial_fit(X)
+    with pytest.raises(ValueError, match='missing="error" was set after'):
+        found.set_params(missing="error").partial_fit(X[1:])
+    with pytest.raises(ValueError, match="sketch of size 2048, and it takes a sketch of size 77 now"):
+        found.set_params(missing="code", sketch_size=77).partial_fit(X)
+
+
+def test_linear_quantiles_need_all_rows(X):
+    with pytest.raises(ValueError, match='quantile_method="linear" needs all rows at once'):
+        QuantileQuantizer(quantile_method="linear").partial_fit(X)
+
+
+def test_learned_quantizers_have_none():
+    assert not hasattr(BitwiseQuantizer(), "partial_fit")
+
+
+def test_without_the_library(monkeypatch, X):
+    monkeypatch.setitem(sys.modules, "datasketches", None)
+    for quantizer in QUANTIZERS[1:3]:
+        with pytest.raises(ImportError, match=r"pip install 'skbsq\[sketch\]'"):
+            clone(quantizer).partial_fit(X)
+        clone(quantizer).fit(X)
+    on_chunks(QUANTIZERS[0], X)  # extremes need no sketch
+
+
+# -- copies ------------------------------------------------------------------------------------------------------------
+
+
+def by_pickle(fitted, folder):
+    return pickle.loads(pickle.dumps(fitted))
+
+
+def by_skops(fitted, folder):
+    written = skops.io.dumps(fitted)
+    types = skops.io.get_untrusted_types(data=written)
+    assert {name.partition(".")[0] for name in types} == {"skbsq"}
+    return skops.io.loads(written, trusted=types)
+
+
+def by_file(fitted, folder):
+    save(fitted, folder / "fitted.safetensors")
+    return load(folder / "fitted.safetensors")
+
+
+@pytest.mark.parametrize("copy_of", [by_pickle, by_skops, by_file, lambda fitted, _: copy.deepcopy(fitted)])
+@each
+def test_a_copy_goes_on_to_the_same(quantizer, rng, tmp_path, copy_of):
+    X = rng.normal(size=(900, 2))
+    X[::9, 1] = NAN
+    quantizer = clone(quantizer).set_params(missing="code", sketch_size=50)
+    found = on_chunks(quantizer, X[:600], 2)
+    copied = copy_of(found, tmp_path)
+    assert vars(copied).keys() == vars(found).keys()
+    assert copied.codebook_ == found.codebook_
+    other = on_chunks(quantizer, X[300:], 2)
+    for one in (found, copied):
+        one.partial_fit(X[600:]).merge(other)
+    assert copied.codebook_ == found.codebook_
+
+
+def test_a_file_needs_the_library_only_to_go_on(monkeypatch, rng, tmp_path):
+    found = on_chunks(QuantileQuantizer(sketch_size=50), rng.normal(size=(900, 2)))
+    save(found, tmp_path / "fitted.safetensors")
+    monkeypatch.setitem(sys.modules, "datasketches", None)
+    loaded = load(tmp_path / "fitted.safetensors")
+    assert loaded.codebook_ == found.codebook_
+    with pytest.raises(ImportError, match="datasketches"):
+        loaded.partial_fit(np.zeros((3, 2)))
+
+
+def odd_summaries(summary):
+    values = summary["sketches"][0]["values"]
+    yield {**summary, "size": 5}
+    yield {**summary, "size": None}
+    yield {**summary, "n_rows": 0}
+    yield {**summary, "weights_are_ones": 1}
+    yield {**summary, "low": summary["high"] + 1}
+    yield {**summary, "low": np.float32([-np.inf, 0])}
+    yield {**summary, "high": summary["high"][:1]}
+    yield {**summary, "n_missing": np.array([-1, 0])}
+    yield {**summary, "sums": -summary["sums"]}
+    yield {**summary, "more": 0}
+    yield {**summary, "sketches": summary["sketches"][:1]}
+    for odd in (
+        {"values": values[::-1].copy()},
+        {"values": np.arange(500, dtype=np.float32), "mass": np.ones(500)},
+        {"mass": np.zeros_like(values, dtype=np.float64)},
+        {"digests": {"0": np.zeros(8, dtype=np.uint8)}},
+        {"digests": {0: np.zeros(8)}},
+        {"digests": {99999: np.zeros(8, dtype=np.uint8)}},
+    ):
+        yield {**summary, "sketches": [{**summary["sketches"][0], **odd}, summary["sketches"][1]]}
+
+
+def test_files_with_odd_summaries_are_refused(rng, tmp_path):
+    found = on_chunks(QuantileQuantizer(sketch_size=50), rng.normal(size=(900, 2)))
+    for odd in odd_summaries(found.summary_):
+        other = copy.copy(found)
+        other.summary_ = odd
+        save(other, tmp_path / "odd.safetensors")
+        with pytest.raises(ValueError, match="is refused"):
+            load(tmp_path / "odd.safetensors")
+
+
+def test_bytes_that_are_no_sketch_are_refused_where_they_are_used(rng, tmp_path):
+    found = on_chunks(QuantileQuantizer(sketch_size=50), rng.normal(size=(900, 2)))
+    found.summary_["sketches"][0]["digests"][0][:4] = 77
+    save(found, tmp_path / "odd.safetensors")
+    with pytest.raises(ValueError, match="no t-digest"):
+        load(tmp_path / "odd.safetensors").partial_fit(np.zeros((3, 2)))

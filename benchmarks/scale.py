@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from joblib import parallel_config
 from sklearn.datasets import make_friedman1
 from sklearn.model_selection import GridSearchCV
@@ -202,6 +203,7 @@ def encode_on_cluster(source, target, d):
 
 def search_on_cluster(rows, epochs):
     """Search over bits and budgets; the checksum is the sum of the scores."""
+    torch.set_num_threads(1)  # with one worker joblib does the work here, which is to take one thread as well
     X, y = make_friedman1(rows, random_state=0)
     model = BitwiseRegressor(max_epochs=epochs, init="quantile", random_state=0)
     search = GridSearchCV(model, {"n_bits": [2, 3, 4], "bit_budget": [None, 15]}, cv=4, refit=False)

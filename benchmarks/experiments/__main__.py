@@ -9,8 +9,9 @@ import pandas as pd
 
 from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
 from benchmarks.datasets import Dataset, load
+from benchmarks.experiments.changes import measure_changed
 from benchmarks.experiments.plans import PLANS
-from benchmarks.methods import measure, split
+from benchmarks.methods import split
 from benchmarks.paper import VERSIONS, as_text
 
 KEY = ["dataset", "bits", "variant", "seed", "training", "data_sha256"]
@@ -48,7 +49,9 @@ def explore(plan, data, output, *, n_jobs=1):
             row = {"dataset": dataset.name, "bits": bits, "variant": name, "seed": seed, "training": as_text(own)}
             row |= {"data_sha256": dataset.sha256, "versions": VERSIONS}
             cell = {"data": training_rows(dataset, seed), "method": "bitwise", "bits": bits, "seed": seed}
-            of_seed.append((row, measure, {**cell, "test_size": 0.2, **own}))
+            if plan.budget:
+                cell |= {"bits": None, "bit_budget": bits * dataset.X.shape[1]}
+            of_seed.append((row, measure_changed, {**cell, "test_size": 0.2, **own}))
         jobs += shuffled(of_seed)
     return collect(jobs, KEY, COLUMNS, output, dtype={"data_sha256": str}, n_jobs=n_jobs, description="experiment")
 

@@ -9,7 +9,7 @@ MAX_KNOTS = 129
 STANDARD_SHARE = 1 / 3
 
 
-def rank_knots(feature):
+def rank_knots(feature, standard_share=STANDARD_SHARE):
     """Knots of a feature's ranks blended with its standardized values, and the slope beyond them.
 
     Both have mean 0 and variance 1, and are the same thing where the values are uniform. Ranks keep thresholds among
@@ -18,6 +18,8 @@ def rank_knots(feature):
     Parameters
     ----------
     feature : Feature
+    standard_share : float
+        The part that is not rank.
 
     Returns
     -------
@@ -26,14 +28,14 @@ def rank_knots(feature):
     slope : float
     """
     mean, scale = feature.moments
-    slope = STANDARD_SHARE / scale
+    slope = standard_share / scale
     if feature.x.size == 0:
         return ([mean], [0.0]), slope
     values, mass = feature.cells
     share = (np.cumsum(mass) - mass / 2) / mass.sum()
     kept = np.unique(np.searchsorted(share, np.linspace(share[0], share[-1], MAX_KNOTS)))
     x = values[kept].astype(np.float64)
-    z = (1 - STANDARD_SHARE) * math.sqrt(12) * (share[kept] - 0.5) + slope * (x - mean)
+    z = (1 - standard_share) * math.sqrt(12) * (share[kept] - 0.5) + slope * (x - mean)
     return (x, z), slope
 
 

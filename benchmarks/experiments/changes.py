@@ -1,0 +1,285 @@
+"""Changes to the recipe that no parameter makes: each replaces a part of the package while a fit runs."""
+
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, clone
+from skorch.callbacks import Callback
+
+from benchmarks import methods
+from skbsq.nn.layers import BitwiseQuantization
+from skbsq.nn.levels import LevelLinear, _WithLevels
+from skbsq.nn.training import default_net
+from skbsq.quantizers import _allocation, _learned, _ranks, bitwise
+from skbsq.quantizers._allocation import WideModel, warm_start
+from skbsq.quantizers._base import FixedQuantizer
+from skbsq.quantizers._ranks import rank_knots
+
+
+def measure_changed(change=None, **cell):
+    """`benchmarks.methods.measure` of a cell, with a change of `CHANGES` made to the package; None: without."""
+    with CHANGES[change]() if change else nullcontext():
+        return methods.measure(**cell)
+
+
+# -- where thresholds start
+
+
+class BlendQuantizer(FixedQuantizer):
+    """Equal shares of rows and range together: some thresholds where the rows are, some wherever there is a value.
+
+    Parameters
+    ----------
+    n_bits, encode, missing, levels
+        See `skbsq.QuantileQuantizer`.
+    """
+
+    RANGE_SHARE = 0.3
+
+    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean"):
+        self.n_bits = n_bits
+        self.encode = encode
+        self.missing = missing
+        self.levels = levels
+
+    def _cut(self, feature, n_levels):
+        values, mass = feature.cells
+        values = values.astype(np.float64)
+        x = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2, values[-1:]])
+        rows, extent = np.append(0, np.cumsum(mass)) / mass.sum(), (x - x[0]) / (x[-1] - x[0])
+        share = (1 - self.RANGE_SHARE) * rows + self.RANGE_SHARE * extent
+        return np.unique(np.interp(np.arange(1, n_levels) / n_levels, share, x).astype(np.float32))
+
+
+@contextmanager
+def _blended_start():
+    def with_start(method, bits, task, **given):
+        return build(method, bits, task, **{**given, "init": BlendQuantizer()})
+
+    build = methods.build
+    with patch.object(methods, "build", with_start):
+        yield
+
+
+# -- the first layer
+
+
+def _own_share(share):
+    return patch.object(LevelLinear, "_OWN_SHARE", share)
+
+
+@contextmanager
+def _bits_scaled_by_rise():
+    """A bit is as large as the root of what it adds to the level, so that many small ones learn no faster together."""
+    build = LevelLinear.__init__
+
+    def with_size(layer, linear, feature, rises, lowest):
+        build(layer, linear, feature, rises, lowest)
+        size = np.where(rises > 0, np.sqrt(np.maximum(rises, 1e-4)), 1.0)
+        layer.register_buffer("size", torch.from_numpy(size.astype(np.float32)), persistent=False)
+
+    def weight(layer):
+        return _WithLevels.apply(layer.own.weight * layer.size, layer.level_weight, layer.feature, layer.rises)
+
+    with patch.object(LevelLinear, "__init__", with_size), patch.object(LevelLinear, "weight", property(weight)):
+        yield
+
+
+@contextmanager
+def _levels_in_space(standard_share):
+    """Levels in a space of ranks of its own; 1 stands for standardized values."""
+    means = _ranks._level_means
+
+    def in_space(feature, thresholds, _):
+        knots, _ = rank_knots(feature, standard_share)
+        return means(feature, thresholds, knots)
+
+    with patch.object(_ranks, "_level_means", in_space):
+        yield
+
+
+# -- bits in training
+
+
+@contextmanager
+def _other_bits(training_bits):
+    """All bits are made from their distances to the thresholds, in temperatures, by a function, in training."""
+    hard = BitwiseQuantization.forward
+
+    def forward(layer, x):
+        if not layer.training:
+            return hard(layer, x)
+        z, theta = layer.outputs.spread(layer.scaled(x)), layer.outputs.pick(layer.theta, torch.inf)
+        return training_bits(layer, z - theta).flatten(1)  # the sets have no missing values
+
+    def soft_build(method, bits, task, **given):
+        return build(method, bits, task, **{**given, "forward": "soft"})
+
+    build = methods.build
+    with patch.object(BitwiseQuantization, "forward", forward), patch.object(methods, "build", soft_build):
+        yield
+
+
+def _random_bits(layer, distance):
+    """On as often as the sigmoid says, by one draw for all bits of a feature; the gradient is the sigmoid's."""
+    soft = torch.sigmoid(distance / layer.temperature)
+    if not layer.outputs.block:
+        raise ValueError("These bits need as many thresholds in every feature.")
+    bits = (soft > torch.rand(*soft.shape[:2], 1)).float()
+    return soft + (bits - soft).detach()
+
+
+def _bits_as_wide_as_gaps(layer, distance):
+    """A sigmoid as wide as its threshold is apart from its neighbours, beside the mean of all."""
+    theta = layer.outputs.pick(layer.theta, torch.inf).detach()
+    if not layer.outputs.block:
+        raise ValueError("These bits need as many thresholds in every feature.")
+    ordered, order = theta.sort(dim=1)
+    gaps = ordered.diff(dim=1).nan_to_num(nan=torch.inf)  # an input that no threshold feeds has none
+    around = torch.cat([gaps[:, :1], (gaps[:, 1:] + gaps[:, :-1]) / 2, gaps[:, -1:]], dim=1)
+    width = torch.empty_like(theta).scatter_(1, order, around / around[around.isfinite()].mean())
+    width = torch.where(width.isfinite(), width, 1.0)
+    return torch.sigmoid(distance / (layer.temperature * width.clamp(min=0.1)))
+
+
+# -- the optimizer
+
+
+class _Averaging(Callback):
+    """Weights at the end are a running mean of those of the last part of the steps."""
+
+    def __init__(self, decay=0.99, last=0.5):
+        self.decay = decay
+        self.last = last
+
+    def on_train_begin(self, net, **kwargs):
+        self.means_ = None
+
+    def on_batch_end(self, net, training, **kwargs):
+        if not training or len(net.history) <= (1 - self.last) * net.max_epochs:
+            return
+        now = [p.detach() for p in net.module_.parameters()]
+        if self.means_ is None:
+            self.means_ = [p.clone() for p in now]
+        for mean, weight in zip(self.means_, now, strict=True):
+            mean.lerp_(weight, 1 - self.decay)
+
+    def on_train_end(self, net, **kwargs):
+        for mean, weight in zip(self.means_, net.module_.parameters(), strict=True):
+            weight.data.copy_(mean)
+
+
+def _with_net(**parameters):
+    """Parameters of the skorch net; its callbacks made anew for every fit."""
+
+    def changed(*args, **kwargs):
+        given = {key: value() if callable(value) else value for key, value in parameters.items()}
+        return default_net(*args, **kwargs).set_params(**given)
+
+    return patch.object(_learned, "default_net", changed)
+
+
+# -- after training
+
+
+class FineTuned(BaseEstimator):
+    """A predictor whose head is trained on behind its final thresholds.
+
+    Parameters
+    ----------
+    model : BitwiseRegressor
+    epochs : int
+    """
+
+    def __init__(self, model, epochs=5):
+        self.model = model
+        self.epochs = epochs
+
+    def fit(self, X, y):
+        """Fit, and train on."""
+        first = clone(self.model).fit(X, y)
+        wide = WideModel(first.quantizer_, first._check_rows(X, y, None, "regression"))
+        thresholds, head = wide.narrowed(wide.n_bits)  # as they are
+        given = {**warm_start(thresholds, 1.0), "n_bits": wide.n_bits, "head": head, "forward": "hard"}
+        given |= {"threshold_lr_ratio": 0.0, "max_epochs": self.epochs, "lr": self.model.lr / 10}
+        self.model_ = clone(self.model).set_params(**given).fit(X, y)
+        self.codebook_ = self.model_.codebook_
+        return self
+
+    def predict(self, X):
+        """Predict with the head that was trained on."""
+        return self.model_.predict(X)
+
+
+@contextmanager
+def _fine_tuned():
+    def tuned(*args, **given):
+        return FineTuned(build(*args, **given))
+
+    build = methods.build
+    with patch.object(methods, "build", tuned):
+        yield
+
+
+# -- how a budget is split
+
+
+def _split_at_once(train, rows, caps, budget, max_epochs, seed):
+    """Without rounds: what each feature would cost on its own decides."""
+    with patch.object(_allocation, "_KEPT", 0.0):
+        return _allocation.split_budget(train, rows, caps, budget, max_epochs, seed)
+
+
+class _Shrinking(Callback):
+    """After every step thresholds come nearer to saying nothing: group sparsity over their weights in the first layer.
+
+    A proximal step, that shortens the weight vector of each threshold by a length that grows over the epochs.
+    """
+
+    def __init__(self, strength=1.0):
+        self.strength = strength
+
+    def on_batch_end(self, net, training, **kwargs):
+        weight = net.module_.head[0].weight
+        length = self.strength * net.optimizer_.param_groups[-1]["lr"] * len(net.history) / net.max_epochs
+        with torch.no_grad():
+            norms = weight.norm(dim=0, keepdim=True)
+            weight.mul_((1 - length / norms.clamp(min=1e-12)).clamp(min=0.0))
+
+
+def _split_by_shrinking(train, rows, caps, budget, max_epochs, seed):
+    """The wide model is trained with group sparsity, and narrowed at once."""
+
+    def shrinking_at_first(part, n_bits, thresholds, head, epochs):
+        if thresholds is not None:
+            return train(part, n_bits, thresholds, head, epochs)
+        # A level would let all bits of a feature live on one weight.
+        no_levels = patch.object(_learned, "levels_of_inputs", lambda *_: None)
+        with no_levels, _with_net(callbacks=lambda: [("shrinking", _Shrinking())]):
+            return train(part, n_bits, thresholds, head, epochs)
+
+    return _split_at_once(shrinking_at_first, rows, caps, budget, max_epochs, seed)
+
+
+def _split(function):
+    return patch.object(bitwise, "split_budget", function)
+
+
+CHANGES = {
+    "blended start": _blended_start,
+    "own share 0": partial(_own_share, 0.0),
+    "own share 1": partial(_own_share, 1.0),
+    "bits scaled by rise": _bits_scaled_by_rise,
+    "levels standardized": partial(_levels_in_space, 1.0),
+    "levels ranked": partial(_levels_in_space, 0.0),
+    "random bits": partial(_other_bits, _random_bits),
+    "bits as wide as gaps": partial(_other_bits, _bits_as_wide_as_gaps),
+    "averaged weights": partial(_with_net, callbacks=lambda: [("averaging", _Averaging())]),
+    "shorter memory": partial(_with_net, optimizer__betas=(0.9, 0.99)),
+    "fine-tuned head": _fine_tuned,
+    "split at once": partial(_split, _split_at_once),
+    "split by shrinking": partial(_split, _split_by_shrinking),
+}

@@ -96,7 +96,8 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     plan = PLANS[arguments.plan]
     with plain_errors():
-        data = [load(n, arguments.data_dir, n_samples=arguments.n_samples) for n in arguments.dataset or plan.datasets]
+        given = {"fried": {"n_samples": arguments.n_samples}}
+        data = [load(n, arguments.data_dir, **given.get(n, {})) for n in arguments.dataset or plan.datasets]
         rows = explore(plan, data, arguments.output_dir / f"{arguments.plan}.csv", n_jobs=arguments.n_jobs)
     print(plan.question)
     print(f"Validation error as a multiple of that of {next(iter(plan.variants))!r}, means over seeds")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skbsq._files import read_arrays, safetensors_for, write_whole
+from skbsq._files import read_arrays, replacing, safetensors_for
 from skbsq._json import check_keys, read
 from skbsq._plain import NotPlain, from_document, to_document
 from skbsq._work import ROWS, digest
@@ -144,7 +144,8 @@ class _File:
         content = {"work": self._work, "kept": {name: document for name, (document, _) in self._kept.items()}}
         document = {"format": FORMAT, "version": VERSION, "digest": _digest_of(content, arrays), "content": content}
         text = json.dumps(document, allow_nan=False)
-        write_whole(self._path, self._safetensors.numpy.save(arrays, metadata={FORMAT: text}))
+        with replacing(self._path) as part:
+            part.write_bytes(self._safetensors.numpy.save(arrays, metadata={FORMAT: text}))
         self._seen = _identity(self._path)
 
     def remove(self):

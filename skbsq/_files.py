@@ -1,8 +1,9 @@
-"""Files of arrays and JSON text, in the safetensors format: nothing in them is executed."""
+"""Files that appear whole or not at all; arrays and JSON text in the safetensors format, nothing of it executed."""
 
 import os
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 
 def safetensors_for(what):
@@ -51,19 +52,23 @@ def read_arrays(safetensors, path, key, what):
     return metadata[key], arrays
 
 
-def write_whole(path, data):
-    """Write a file that appears whole or not at all.
+@contextmanager
+def replacing(path):
+    """Give the path of a new file beside `path`, which takes its place if the block ends well, and else goes.
 
     Parameters
     ----------
-    path : pathlib.Path
-    data : bytes
+    path : str or path-like
+
+    Yields
+    ------
+    Path
     """
+    path = Path(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(part, "xb") as file:
-            file.write(data)
-            file.flush()
+        yield part
+        with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:

@@ -4,13 +4,12 @@ import json
 import os
 import warnings
 from inspect import signature
-from pathlib import Path
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import skbsq
-from skbsq._files import read_arrays, safetensors_for, write_whole
+from skbsq._files import read_arrays, replacing, safetensors_for
 from skbsq._fitted import attribute_names, check_attributes
 from skbsq._json import check_keys, read
 from skbsq._plain import NotPlain, from_document, to_document
@@ -96,7 +95,8 @@ def save(estimator, path):
             stacklevel=2,
         )
     text = json.dumps({"format": FORMAT, "version": VERSION, "estimator": document}, allow_nan=False)
-    write_whole(Path(path), safetensors.numpy.save(arrays, metadata={FORMAT: text}))
+    with replacing(path) as part:
+        part.write_bytes(safetensors.numpy.save(arrays, metadata={FORMAT: text}))
 
 
 def load(path, *, head=None, **parameters):

@@ -1,38 +1,11 @@
 """Where results go: files that appear whole or not at all."""
 
-import os
-import secrets
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
+from skbsq._files import replacing
 from skbsq.outofcore import _arrow
-
-
-@contextmanager
-def replacing(path):
-    """Give the path of a new file beside `path`, which takes its place if the block ends well, and else goes.
-
-    Parameters
-    ----------
-    path : str or path-like
-
-    Yields
-    ------
-    Path
-    """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        yield part
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            part.unlink()
-        raise
 
 
 def check_output(path):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from skbsq._files import replacing
 from skbsq.outofcore import transform
-from skbsq.outofcore._outputs import replacing
 
 
 @pytest.mark.parametrize("end", ["npy", "parquet"])

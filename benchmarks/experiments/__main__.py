@@ -1,6 +1,7 @@
 """Run one experiment on the recipe: every variant on validation rows, none of which is a test row."""
 
 import argparse
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -84,6 +85,8 @@ def main(argv=None):
     parser.add_argument("plan", choices=PLANS, help="of %(choices)s", metavar="PLAN")
     add_data_dir(parser)
     parser.add_argument("--dataset", nargs="+", metavar="NAME", help="default: those of the plan")
+    parser.add_argument("--bits", type=positive, nargs="+", metavar="B", help="default: those of the plan")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="default: those of the plan")
     parser.add_argument("--n-samples", type=positive, metavar="N", help="rows of fried; the other sets come whole")
     parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
     parser.add_argument(
@@ -94,10 +97,11 @@ def main(argv=None):
         help="where PLAN.csv is kept; a rerun skips the rows it finds (default: %(default)s)",
     )
     arguments = parser.parse_args(argv)
-    plan = PLANS[arguments.plan]
+    given = {name: tuple(getattr(arguments, name) or ()) for name in ("bits", "seeds")}
+    plan = replace(PLANS[arguments.plan], **{name: values for name, values in given.items() if values})
     with plain_errors():
-        given = {"fried": {"n_samples": arguments.n_samples}}
-        data = [load(n, arguments.data_dir, **given.get(n, {})) for n in arguments.dataset or plan.datasets]
+        options = {"fried": {"n_samples": arguments.n_samples}}
+        data = [load(n, arguments.data_dir, **options.get(n, {})) for n in arguments.dataset or plan.datasets]
         rows = explore(plan, data, arguments.output_dir / f"{arguments.plan}.csv", n_jobs=arguments.n_jobs)
     print(plan.question)
     print(f"Validation error as a multiple of that of {next(iter(plan.variants))!r}, means over seeds")

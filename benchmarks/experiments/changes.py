@@ -264,6 +264,26 @@ def _split_by_shrinking(train, rows, caps, budget, max_epochs, seed):
     return _split_at_once(shrinking_at_first, rows, caps, budget, max_epochs, seed)
 
 
+@contextmanager
+def _costs_by_distortion():
+    """What narrowing costs is how far it moves the predictions, in place of what it adds to the loss."""
+
+    def costs(model):
+        def output(hidden):
+            for module in list(model.head)[1:]:
+                hidden = module(hidden)
+            return hidden
+
+        with torch.inference_mode():
+            wide = output(model.hidden)
+            distortion = lambda hidden: ((output(hidden) - wide).square().mean(1) * model.weights).mean()  # noqa: E731
+            with patch.object(model, "_loss", distortion):
+                return [model._costs_of(j, 0.0) for j in range(len(model.tables))]
+
+    with patch.object(WideModel, "costs", costs):
+        yield
+
+
 def _split(function):
     return patch.object(bitwise, "split_budget", function)
 
@@ -282,4 +302,5 @@ CHANGES = {
     "fine-tuned head": _fine_tuned,
     "split at once": partial(_split, _split_at_once),
     "split by shrinking": partial(_split, _split_by_shrinking),
+    "split by distortion": _costs_by_distortion,
 }

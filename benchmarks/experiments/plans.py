@@ -93,8 +93,10 @@ PLANS = {
             "in rounds": {},
             "at once": {"change": "split at once"},
             "by group sparsity": {"change": "split by shrinking"},
+            "by distortion": {"change": "split by distortion"},
         },
         bits=(1, 2),
+        seeds=(42, 43, 44, 45),
         budget=True,
     ),
 }

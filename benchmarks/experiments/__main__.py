@@ -58,7 +58,7 @@ def explore(plan, data, output, *, n_jobs=1):
 
 
 def relative(rows, variants):
-    """Mean errors, as multiples of those of the first variant.
+    """Errors as multiples of that of the first variant on the same split, geometric means over splits.
 
     Parameters
     ----------
@@ -69,15 +69,18 @@ def relative(rows, variants):
     Returns
     -------
     DataFrame
-        A row per variant: a column per data set and width, and their geometric mean and worst.
+        A row per variant: a column per data set and width; the geometric mean of all, its standard error as a share,
+        and the worst of the columns.
     """
     names = rows["dataset"].unique()
-    table = rows.pivot_table(index=["dataset", "bits"], columns="variant", values="error")[list(variants)]
-    table = table.div(table[variants[0]], axis=0).T
+    errors = rows.pivot_table(index=["dataset", "bits", "seed"], columns="variant", values="error")[list(variants)]
+    logs = np.log(errors.div(errors[variants[0]], axis=0))
+    table = np.exp(logs.groupby(["dataset", "bits"]).mean()).T
     table = table.reindex(columns=[c for c in product(names, sorted(rows["bits"].unique())) if c in table])
-    mean, worst = np.exp(np.log(table).mean(axis=1)), table.max(axis=1)
+    worst = table.max(axis=1)
     table.columns = [f"{name} {bits}" for name, bits in table]
-    return table.assign(mean=mean, worst=worst).rename_axis("variant").reset_index()
+    table = table.assign(mean=np.exp(logs.mean()), sem=logs.sem(), worst=worst)
+    return table.rename_axis("variant").reset_index()
 
 
 def main(argv=None):
@@ -104,7 +107,7 @@ def main(argv=None):
         data = [load(n, arguments.data_dir, **options.get(n, {})) for n in arguments.dataset or plan.datasets]
         rows = explore(plan, data, arguments.output_dir / f"{arguments.plan}.csv", n_jobs=arguments.n_jobs)
     print(plan.question)
-    print(f"Validation error as a multiple of that of {next(iter(plan.variants))!r}, means over seeds")
+    print(f"Validation error as a multiple of that of {next(iter(plan.variants))!r} on the same split, geometric means")
     print_table(relative(pd.DataFrame(rows), list(plan.variants)))
 
 

@@ -63,6 +63,16 @@ PLANS = {
             "head trained on at the end": {"change": "fine-tuned head"},
         },
     ),
+    "threshold-rate": Plan(
+        "How fast should thresholds learn, beside the head?",
+        {
+            "10": {},
+            "3": {"threshold_lr_ratio": 3.0},
+            "1": {"threshold_lr_ratio": 1.0},
+            "0.3": {"threshold_lr_ratio": 0.3},
+        },
+        bits=(3, 4, 6),
+    ),
     "first-layer": Plan(
         "How should the first layer begin?",
         {

@@ -38,7 +38,7 @@ def test_runs_resumes_and_compares(plan, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "Which?" in printed
     header = printed.splitlines()[2].split()
-    assert header == ["variant", "fried", "1", "fried", "2", "mean", "worst"]
+    assert header == ["variant", "fried", "1", "fried", "2", "mean", "sem", "worst"]
     before = (tmp_path / "small.csv").read_bytes()
     command.main(arguments)
     assert (tmp_path / "small.csv").read_bytes() == before
@@ -51,14 +51,19 @@ def test_no_test_row_is_seen():
     assert not set(own.X.index) & set(split(data, 42)[1].index)
 
 
-def test_relative_to_the_first():
+def test_relative_to_the_first_on_the_same_split():
     rows = pd.DataFrame(
-        [("x", 1, "a", 2.0), ("x", 1, "b", 1.0), ("x", 2, "a", 1.0), ("x", 2, "b", 2.0)],
-        columns=["dataset", "bits", "variant", "error"],
+        [
+            *[("x", 1, 0, "a", 2.0), ("x", 1, 0, "b", 1.0), ("x", 1, 1, "a", 8.0), ("x", 1, 1, "b", 16.0)],
+            *[("x", 2, 0, "a", 1.0), ("x", 2, 0, "b", 4.0), ("x", 2, 1, "a", 1.0), ("x", 2, 1, "b", 1.0)],
+        ],
+        columns=["dataset", "bits", "seed", "variant", "error"],
     )
     table = command.relative(rows, ["a", "b"]).set_index("variant")
-    assert table.loc["a"].tolist() == [1, 1, 1, 1]
-    assert table.loc["b"].tolist() == [0.5, 2, 1, 2]
+    assert table.loc["a"].tolist() == [1, 1, 1, 0, 1]
+    # The ratios are 1/2 and 2, 4 and 1: logarithms of -1, 1, 2 and 0 to base 2.
+    sem = np.log(2) * np.std([-1, 1, 2, 0], ddof=1) / 2
+    np.testing.assert_allclose(table.loc["b"], [1, 2, np.sqrt(2), sem, 2])
 
 
 @pytest.mark.parametrize("name", PLANS)

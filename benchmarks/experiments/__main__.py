@@ -103,8 +103,9 @@ def main(argv=None):
     given = {name: tuple(getattr(arguments, name) or ()) for name in ("bits", "seeds")}
     plan = replace(PLANS[arguments.plan], **{name: values for name, values in given.items() if values})
     with plain_errors():
-        options = {"fried": {"n_samples": arguments.n_samples}}
-        data = [load(n, arguments.data_dir, **options.get(n, {})) for n in arguments.dataset or plan.datasets]
+        n_samples = {"fried": arguments.n_samples}
+        names = arguments.dataset or plan.datasets
+        data = [load(name, arguments.data_dir, n_samples=n_samples.get(name)) for name in names]
         rows = explore(plan, data, arguments.output_dir / f"{arguments.plan}.csv", n_jobs=arguments.n_jobs)
     print(plan.question)
     print(f"Validation error as a multiple of that of {next(iter(plan.variants))!r} on the same split, geometric means")

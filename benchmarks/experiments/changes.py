@@ -10,12 +10,12 @@ from sklearn.base import BaseEstimator, clone
 from skorch.callbacks import Callback
 
 from benchmarks import methods
+from skbsq import QuantileQuantizer
 from skbsq.nn.layers import BitwiseQuantization
 from skbsq.nn.levels import LevelLinear, _WithLevels
 from skbsq.nn.training import default_net
 from skbsq.quantizers import _allocation, _learned, _ranks, bitwise
-from skbsq.quantizers._allocation import WideModel, warm_start
-from skbsq.quantizers._base import FixedQuantizer
+from skbsq.quantizers._allocation import WideModel, go_on_narrower
 from skbsq.quantizers._ranks import rank_knots
 
 
@@ -25,42 +25,31 @@ def measure_changed(change=None, **cell):
         return methods.measure(**cell)
 
 
+def _with_parameters(**parameters):
+    """Parameters of the predictor, whatever the plan says."""
+    build = methods.build
+    return patch.object(methods, "build", lambda *args, **given: build(*args, **{**given, **parameters}))
+
+
 # -- where thresholds start
 
 
-class BlendQuantizer(FixedQuantizer):
-    """Equal shares of rows and range together: some thresholds where the rows are, some wherever there is a value.
+_RANGE_SHARE = 0.3
 
-    Parameters
-    ----------
-    n_bits, encode, missing, levels
-        See `skbsq.QuantileQuantizer`.
-    """
 
-    RANGE_SHARE = 0.3
-
-    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean"):
-        self.n_bits = n_bits
-        self.encode = encode
-        self.missing = missing
-        self.levels = levels
-
-    def _cut(self, feature, n_levels):
-        values, mass = feature.cells
-        values = values.astype(np.float64)
-        x = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2, values[-1:]])
-        rows, extent = np.append(0, np.cumsum(mass)) / mass.sum(), (x - x[0]) / (x[-1] - x[0])
-        share = (1 - self.RANGE_SHARE) * rows + self.RANGE_SHARE * extent
-        return np.unique(np.interp(np.arange(1, n_levels) / n_levels, share, x).astype(np.float32))
+def _cut_by_rows_and_range(quantizer, feature, n_levels):
+    """Equal shares of rows and range together: some thresholds where the rows are, some wherever there is a value."""
+    values, mass = feature.cells
+    values = values.astype(np.float64)
+    x = np.concatenate([values[:1], (values[1:] + values[:-1]) / 2, values[-1:]])
+    rows, extent = np.append(0, np.cumsum(mass)) / mass.sum(), (x - x[0]) / (x[-1] - x[0])
+    share = (1 - _RANGE_SHARE) * rows + _RANGE_SHARE * extent
+    return np.unique(np.interp(np.arange(1, n_levels) / n_levels, share, x).astype(np.float32))
 
 
 @contextmanager
 def _blended_start():
-    def with_start(method, bits, task, **given):
-        return build(method, bits, task, **{**given, "init": BlendQuantizer()})
-
-    build = methods.build
-    with patch.object(methods, "build", with_start):
+    with patch.object(QuantileQuantizer, "_cut", _cut_by_rows_and_range), _with_parameters(init="quantile"):
         yield
 
 
@@ -106,28 +95,24 @@ def _levels_in_space(standard_share):
 
 @contextmanager
 def _other_bits(training_bits):
-    """All bits are made from their distances to the thresholds, in temperatures, by a function, in training."""
+    """In training all bits are made by a function, from their distances to the thresholds."""
     hard = BitwiseQuantization.forward
 
     def forward(layer, x):
         if not layer.training:
             return hard(layer, x)
+        if not layer.outputs.block:
+            raise ValueError("These bits need as many thresholds in every feature.")
         z, theta = layer.outputs.spread(layer.scaled(x)), layer.outputs.pick(layer.theta, torch.inf)
         return training_bits(layer, z - theta).flatten(1)  # the sets have no missing values
 
-    def soft_build(method, bits, task, **given):
-        return build(method, bits, task, **{**given, "forward": "soft"})
-
-    build = methods.build
-    with patch.object(BitwiseQuantization, "forward", forward), patch.object(methods, "build", soft_build):
+    with patch.object(BitwiseQuantization, "forward", forward), _with_parameters(forward="soft"):
         yield
 
 
 def _random_bits(layer, distance):
     """On as often as the sigmoid says, by one draw for all bits of a feature; the gradient is the sigmoid's."""
     soft = torch.sigmoid(distance / layer.temperature)
-    if not layer.outputs.block:
-        raise ValueError("These bits need as many thresholds in every feature.")
     bits = (soft > torch.rand(*soft.shape[:2], 1)).float()
     return soft + (bits - soft).detach()
 
@@ -135,8 +120,6 @@ def _random_bits(layer, distance):
 def _bits_as_wide_as_gaps(layer, distance):
     """A sigmoid as wide as its threshold is apart from its neighbours, beside the mean of all."""
     theta = layer.outputs.pick(layer.theta, torch.inf).detach()
-    if not layer.outputs.block:
-        raise ValueError("These bits need as many thresholds in every feature.")
     ordered, order = theta.sort(dim=1)
     gaps = ordered.diff(dim=1).nan_to_num(nan=torch.inf)  # an input that no threshold feeds has none
     around = torch.cat([gaps[:, :1], (gaps[:, 1:] + gaps[:, :-1]) / 2, gaps[:, -1:]], dim=1)
@@ -191,21 +174,19 @@ class FineTuned(BaseEstimator):
     Parameters
     ----------
     model : BitwiseRegressor
-    epochs : int
+    share : float
+        Of its epochs that are trained once more.
     """
 
-    def __init__(self, model, epochs=5):
+    def __init__(self, model, share=1 / 6):
         self.model = model
-        self.epochs = epochs
+        self.share = share
 
     def fit(self, X, y):
         """Fit, and train on."""
         first = clone(self.model).fit(X, y)
-        wide = WideModel(first.quantizer_, first._check_rows(X, y, None, "regression"))
-        thresholds, head = wide.narrowed(wide.n_bits)  # as they are
-        given = {**warm_start(thresholds, 1.0), "n_bits": wide.n_bits, "head": head, "forward": "hard"}
-        given |= {"threshold_lr_ratio": 0.0, "max_epochs": self.epochs, "lr": self.model.lr / 10}
-        self.model_ = clone(self.model).set_params(**given).fit(X, y)
+        first.set_params(forward="hard", threshold_lr_ratio=0.0, lr=self.model.lr / 10)
+        self.model_ = go_on_narrower(first, X, y, first.n_bits, self.share)  # as wide as it is
         self.codebook_ = self.model_.codebook_
         return self
 
@@ -269,14 +250,11 @@ def _costs_by_distortion():
     """What narrowing costs is how far it moves the predictions, in place of what it adds to the loss."""
 
     def costs(model):
-        def output(hidden):
-            for module in list(model.head)[1:]:
-                hidden = module(hidden)
-            return hidden
+        def distortion(hidden):
+            return ((model._output(hidden) - wide).square().mean(1) * model.weights).mean()
 
         with torch.inference_mode():
-            wide = output(model.hidden)
-            distortion = lambda hidden: ((output(hidden) - wide).square().mean(1) * model.weights).mean()  # noqa: E731
+            wide = model._output(model.hidden)
             with patch.object(model, "_loss", distortion):
                 return [model._costs_of(j, 0.0) for j in range(len(model.tables))]
 

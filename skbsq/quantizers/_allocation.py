@@ -227,13 +227,17 @@ class WideModel:
         (gradient,) = torch.autograd.grad(self._loss(hidden) * len(hidden), hidden)
         return gradient.double().square().mean(0).sqrt()
 
-    def _loss(self, hidden):
+    def _output(self, hidden):
         for module in list(self.head)[1:]:
             hidden = module(hidden)
+        return hidden
+
+    def _loss(self, hidden):
+        output = self._output(hidden)
         if self.target.dtype == torch.int64:
-            loss = nn.functional.cross_entropy(hidden, self.target, reduction="none")
+            loss = nn.functional.cross_entropy(output, self.target, reduction="none")
         else:
-            loss = (hidden - self.target).square().mean(1)
+            loss = (output - self.target).square().mean(1)
         return (loss * self.weights).mean()
 
 

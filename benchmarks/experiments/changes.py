@@ -10,13 +10,15 @@ from sklearn.base import BaseEstimator, clone
 from skorch.callbacks import Callback
 
 from benchmarks import methods
-from skbsq import QuantileQuantizer
+from skbsq import BitwiseQuantizer, QuantileQuantizer
+from skbsq._checkpoint import checkpointed
 from skbsq.nn.layers import BitwiseQuantization
 from skbsq.nn.levels import LevelLinear, _WithLevels
 from skbsq.nn.training import default_net
 from skbsq.quantizers import _allocation, _learned, _ranks, bitwise
 from skbsq.quantizers._allocation import WideModel, go_on_narrower
 from skbsq.quantizers._ranks import rank_knots
+from skbsq.quantizers._start import start_in_gaps
 
 
 def measure_changed(change=None, **cell):
@@ -50,6 +52,33 @@ def _cut_by_rows_and_range(quantizer, feature, n_levels):
 @contextmanager
 def _blended_start():
     with patch.object(QuantileQuantizer, "_cut", _cut_by_rows_and_range), _with_parameters(init="quantile"):
+        yield
+
+
+@contextmanager
+def _start_from_pilot(width=5, share=0.5):
+    """Thresholds of a wider model, trained for part of the epochs and narrowed as for a budget."""
+    plain, waiting = BitwiseQuantizer._start, True
+
+    def start(quantizer, rows, n_bits, has_missing, seed, progress):
+        nonlocal waiting
+        if not waiting:  # the pilot itself
+            return plain(quantizer, rows, n_bits, has_missing, seed, progress)
+        waiting = False
+        epochs = max(1, round(share * quantizer.max_epochs))
+        pilot = clone(quantizer).set_params(n_bits=width, max_epochs=epochs, task=rows.task, random_state=seed)
+        with checkpointed(None, None) as own_progress:
+            pilot._fit_rows(rows, own_progress)
+        wide = WideModel(pilot, rows)
+        thresholds, _ = wide.narrowed(np.minimum(wide.n_bits, n_bits))
+        waiting = True
+        quantizer.init_, quantizer.initial_thresholds_ = (
+            "pilot",
+            [start_in_gaps(t, values) for t, values in zip(thresholds, rows.distinct(), strict=True)],
+        )
+        return quantizer.initial_thresholds_
+
+    with patch.object(BitwiseQuantizer, "_start", start):
         yield
 
 
@@ -268,6 +297,7 @@ def _split(function):
 
 CHANGES = {
     "blended start": _blended_start,
+    "pilot": _start_from_pilot,
     "own share 0": partial(_own_share, 0.0),
     "own share 1": partial(_own_share, 1.0),
     "bits scaled by rise": _bits_scaled_by_rise,

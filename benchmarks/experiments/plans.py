@@ -50,6 +50,7 @@ PLANS = {
             "tree": {"init": "tree"},
             "uniform": {"init": "uniform"},
             "rows and range": {"change": "blended start"},
+            "pilot": {"change": "pilot"},
         },
     ),
     "surrogate": Plan(

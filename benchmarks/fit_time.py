@@ -25,15 +25,15 @@ TARGETS = {"dataloader": 0.85, "slices": 1.2}
 COMPARABLE = 1.1
 
 
-def fit_skbsq(task, seed):
-    """Train a `BitwiseRegressor` of the same model; returns its ``predict``."""
+def fit_skbsq(task, seed, recipe=RECIPE):
+    """Train a `BitwiseRegressor`, by default of the same model; returns its ``predict``."""
     model = BitwiseRegressor(
         task.n_bits,
         hidden_sizes=task.hidden_sizes,
         batch_size=task.batch_size,
         max_epochs=task.max_epochs,
         random_state=seed,
-        **RECIPE,
+        **recipe,
     )
     return model.fit(task.x, task.y.ravel()).predict
 

@@ -2,7 +2,8 @@
 
 Every contest lets the two take turns, takes the best time of each, and prints a checksum beside each time: less work
 must not look faster. Parts: encode, decode, pack, predict, train (against the same model in plain PyTorch, on real
-data), start (initial thresholds and the overhead of a whole fit), gateway (a process from its start to a row of codes).
+data), recipe (the default recipe against plain hard bits), start (initial thresholds and the overhead of a whole fit),
+gateway (a process from its start to a row of codes).
 """
 
 import argparse
@@ -289,6 +290,22 @@ def train(data_dir=None, epochs=10, names=("california", "superconduct")):
                 )
 
 
+def recipe(data_dir=None, epochs=10, names=("california", "superconduct")):
+    """What levels, ranks and sigmoids cost: whole fits of the default recipe, per epoch, against one without them."""
+    for name in names:
+        x, y = _standardized(load(name, data_dir))
+        for bits in (2, 4, 8):
+            task = Task(x, y, bits, [256] * 3, 256, epochs)
+            yield Contest(
+                "recipe",
+                f"{name}, {bits} bits, batches of {task.batch_size}",
+                partial(_training_error, partial(fit_skbsq, recipe={"init": "quantile"}), task),
+                partial(_training_error, fit_skbsq, task),
+                "hard bits in a standardized space, read alone",
+                repeats=2,
+            )
+
+
 def _standardized(data):
     x, y = data.X.to_numpy(), data.y.to_numpy()[:, None]
     return [((z - z.mean(axis=0)) / z.std(axis=0)).astype(np.float32) for z in (x, y)]
@@ -362,7 +379,7 @@ def _in_a_process(code, given):
     return float(done.stdout)
 
 
-PARTS = {part.__name__: part for part in (encode, decode, pack, predict, train, start, gateway)}
+PARTS = {part.__name__: part for part in (encode, decode, pack, predict, train, recipe, start, gateway)}
 
 
 # -- the command -----------------------------------------------------------------------------------------------------
@@ -383,7 +400,7 @@ def draw(table):
     table = table[table["ratio"].notna()].iloc[::-1].reset_index(drop=True)
     figure = Figure(figsize=(9, 0.8 + 0.24 * len(table)), layout="constrained")
     ax = figure.subplots()
-    hues = ("#0072B2", "#56B4E9", "#F0E442", "#009E73", "#D55E00", "#CC79A7", "#E69F00")
+    hues = ("#0072B2", "#56B4E9", "#F0E442", "#009E73", "#D55E00", "#999999", "#CC79A7", "#E69F00")
     colors = dict(zip(PARTS, hues, strict=True))
     ax.barh(table.index, table["ratio"] - 1, left=1, color=table["part"].map(colors), height=0.7)
     ax.scatter(table["target"], table.index, marker="|", s=120, color="black", zorder=3, label="target")
@@ -404,7 +421,7 @@ def parse(argv):
     )
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, metavar="PART", help="of %(choices)s")
     add_data_dir(parser)
-    parser.add_argument("--epochs", type=positive, default=10, metavar="N", help="of a fit in train (default: 10)")
+    parser.add_argument("--epochs", type=positive, default=10, metavar="N", help="of train and recipe (default: 10)")
     parser.add_argument("--threads", type=positive, metavar="N", help="threads of torch (default: its own choice)")
     parser.add_argument(
         "--output-dir",
@@ -423,8 +440,9 @@ def main(argv=None):
     rows = []
     with plain_errors():
         for name in arguments.parts:
-            options = {"data_dir": arguments.data_dir, "epochs": arguments.epochs} if name == "train" else {}
-            for contest in tqdm(PARTS[name](**options), desc=name, unit="contest"):
+            on_data = {"data_dir": arguments.data_dir, "epochs": arguments.epochs}
+            contests = PARTS[name](**on_data if name in ("train", "recipe") else {})
+            for contest in tqdm(contests, desc=name, unit="contest"):
                 rows.append(run(contest))
     table = pd.DataFrame(rows)
     arguments.output_dir.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,12 @@ class _WithLevels(torch.autograd.Function):
     def forward(ctx, own, level_weight, feature, rises):
         ctx.save_for_backward(feature, rises)
         ctx.d = level_weight.shape[1]
-        # Input by input, as training by table has them in memory.
-        return torch.addcmul(own.T, level_weight.T.index_select(0, feature), rises[:, None]).T
+        # Input by input, as training by table has them in memory; each is a bag of one level.
+        every = torch.arange(len(feature), device=feature.device)
+        shares = nn.functional.embedding_bag(
+            feature, level_weight.T.contiguous(), every, mode="sum", per_sample_weights=rises
+        )
+        return shares.add_(own.T).T
 
     @staticmethod
     @once_differentiable

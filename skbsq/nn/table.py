@@ -236,8 +236,8 @@ class _TableLinear(torch.autograd.Function):
         out = sum_rows(fill_table(layout, parts, weight, bias), index, layout.bias_row)
         soft_weight = None
         if sigmoids is not None:
-            soft_weight = weight.index_select(1, layout.soft_inputs)
-            out.addmm_(sigmoids, soft_weight.T)
+            soft_weight = weight.T.index_select(0, layout.soft_inputs)  # along the inputs, as they may lie in memory
+            out.addmm_(sigmoids, soft_weight)
         ctx.save_for_backward(theta, z, index, sigmoids, soft_weight)
         ctx.parts, ctx.layout, ctx.temperature = parts, layout, temperature
         return out
@@ -258,7 +258,7 @@ class _TableLinear(torch.autograd.Function):
         grad_weight = sums.index_select(0, row_of_input[:-1]).T if ctx.needs_input_grad[1] else None
         grad_sigmoids = None
         if sigmoids is not None:
-            grad_sigmoids = grad @ soft_weight
+            grad_sigmoids = grad @ soft_weight.T
             if grad_weight is not None:
                 grad_weight.T[layout.soft_inputs] = sigmoids.T @ grad
         grad_bias = grad.sum(0) if ctx.needs_input_grad[2] else None

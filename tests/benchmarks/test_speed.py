@@ -72,11 +72,11 @@ def test_both_processes_encode_the_same():
 def test_main(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(speed, "load", lambda name, data_dir: load("fried", n_samples=200))
     monkeypatch.setitem(speed.PARTS, "decode", lambda: speed.decode(n=500, d=2))
-    speed.main(["--parts", "train", "decode", "--epochs", "1", "--output-dir", str(tmp_path)])
+    speed.main(["--parts", "train", "recipe", "decode", "--epochs", "1", "--output-dir", str(tmp_path)])
     table = pd.read_csv(tmp_path / "speed.csv")
-    assert set(table["part"]) == {"train", "decode"}
+    assert set(table["part"]) == {"train", "recipe", "decode"}
     assert (table["seconds"] > 0).all()
-    trained = table[table["part"] == "train"]
+    trained = table[table["part"].isin(["train", "recipe"])]
     np.testing.assert_allclose(trained["checksum"], trained["rival_checksum"], rtol=0.5)
     assert (tmp_path / "speed.png").stat().st_size > 0
     assert "picture" in capsys.readouterr().out

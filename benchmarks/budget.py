@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
-from benchmarks.datasets import NAMES, load
+from benchmarks.datasets import NAMES, load_several
 from benchmarks.methods import FLOAT_BITS, measure
 from benchmarks.paper import DATASETS, TEXTS, VERSIONS, as_text
 from benchmarks.ranking import MARGIN, smallest_without_loss
@@ -136,7 +136,7 @@ def main(argv=None):
         training["max_epochs"] = arguments.max_epochs
     with plain_errors():
         rows = compare(
-            [load(name, arguments.data_dir, n_samples=arguments.n_samples) for name in arguments.dataset],
+            load_several(arguments.dataset, arguments.data_dir, n_samples=arguments.n_samples),
             arguments.bits,
             arguments.budgets,
             arguments.seeds,

@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table
-from benchmarks.datasets import NAMES, load
+from benchmarks.datasets import NAMES, load_several
 from benchmarks.methods import ALL_METHODS, METHODS, cells, measure
 from benchmarks.results import COLUMNS, KEY, TEXTS, summarize
 
@@ -61,7 +61,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     with plain_errors():
         results = compare(
-            [load(name, arguments.data_dir, n_samples=arguments.n_samples) for name in arguments.dataset],
+            load_several(arguments.dataset, arguments.data_dir, n_samples=arguments.n_samples),
             arguments.bits,
             arguments.methods,
             arguments.seeds,

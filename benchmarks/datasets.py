@@ -116,6 +116,28 @@ def load(name, data_dir=None, *, n_samples=None):
     return Dataset(name, X.astype(float), y.astype(float if task == "regression" else int), task)
 
 
+def load_several(names, data_dir=None, *, n_samples=None):
+    """Load data sets by name, with some rows of fried only; the others come whole.
+
+    Parameters
+    ----------
+    names : list of str
+    data_dir, n_samples
+        As for `load`.
+
+    Returns
+    -------
+    list of Dataset
+
+    Raises
+    ------
+    DatasetError
+        As `load`; and for a number of rows where fried is not among the sets.
+    """
+    of_fried = {"fried": n_samples} if "fried" in names else dict.fromkeys(names, n_samples)
+    return [load(name, data_dir, n_samples=of_fried.get(name)) for name in names]
+
+
 def _fried(n_samples):
     X, y = make_friedman1(n_samples, n_features=10, noise=1.0, random_state=0)
     return Dataset("fried", pd.DataFrame(X, columns=[f"x{j}" for j in range(10)]), pd.Series(y, name="y"), "regression")

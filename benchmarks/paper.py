@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.model_selection import KFold, ParameterSampler, train_test_split
 
 from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
-from benchmarks.datasets import NAMES, load
+from benchmarks.datasets import NAMES, load_several
 from benchmarks.methods import (
     ALL_METHODS,
     BOOSTED_METHODS,
@@ -290,7 +290,7 @@ def main(argv=None):
     training = {**profile.training, **{name: value for name, value in given.items() if value is not None}}
     shared = {"training": training, "n_jobs": arguments.n_jobs}
     with plain_errors():
-        data = [load(name, arguments.data_dir, n_samples=arguments.n_samples) for name in arguments.dataset]
+        data = load_several(arguments.dataset, arguments.data_dir, n_samples=arguments.n_samples)
         configs = {}
         if n_configs:
             tried = arguments.output.with_name(f"{arguments.output.stem}-search.csv")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
-from benchmarks.datasets import Dataset, load
+from benchmarks.datasets import Dataset, load_several
 from benchmarks.experiments.changes import measure_changed
 from benchmarks.experiments.plans import PLANS
 from benchmarks.methods import split
@@ -103,9 +103,7 @@ def main(argv=None):
     given = {name: tuple(getattr(arguments, name) or ()) for name in ("bits", "seeds")}
     plan = replace(PLANS[arguments.plan], **{name: values for name, values in given.items() if values})
     with plain_errors():
-        n_samples = {"fried": arguments.n_samples}
-        names = arguments.dataset or plan.datasets
-        data = [load(name, arguments.data_dir, n_samples=n_samples.get(name)) for name in names]
+        data = load_several(arguments.dataset or plan.datasets, arguments.data_dir, n_samples=arguments.n_samples)
         rows = explore(plan, data, arguments.output_dir / f"{arguments.plan}.csv", n_jobs=arguments.n_jobs)
     print(plan.question)
     print(f"Validation error as a multiple of that of {next(iter(plan.variants))!r} on the same split, geometric means")

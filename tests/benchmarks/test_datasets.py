@@ -8,7 +8,7 @@ import pytest
 from sklearn.utils import Bunch
 
 from benchmarks import datasets
-from benchmarks.datasets import NAMES, DatasetError, load
+from benchmarks.datasets import NAMES, DatasetError, load, load_several
 
 SHAPES = {
     "california": (20640, 8),
@@ -87,6 +87,14 @@ def test_number_of_rows_is_for_fried():
     with pytest.raises(DatasetError, match="Only fried") as caught:
         load("digits", n_samples=10)
     assert_one_sentence(caught.value)
+
+
+def test_several_sets_with_some_rows_of_fried():
+    fried, digits = load_several(["fried", "digits"], n_samples=50)
+    assert len(fried.X) == 50
+    assert len(digits.X) == 1797
+    with pytest.raises(DatasetError, match="Only fried"):
+        load_several(["digits"], n_samples=50)
 
 
 @pytest.mark.parametrize("name", ["air_quality", "occupancy"])

@@ -275,10 +275,15 @@ def _split_by_shrinking(train, rows, caps, budget, max_epochs, seed):
 
 
 @contextmanager
-def _costs_by_distortion():
-    """What narrowing costs is how far it moves the predictions, in place of what it adds to the loss."""
+def _costs_by_distortion(share=1.0):
+    """What narrowing costs is how far it moves the predictions, in place of a share of what it adds to the loss."""
+    plain = WideModel.costs
 
     def costs(model):
+        own, distortions = plain(model), moved(model)
+        return [(1 - share) * one + share * other for one, other in zip(own, distortions, strict=True)]
+
+    def moved(model):
         def distortion(hidden):
             return ((model._output(hidden) - wide).square().mean(1) * model.weights).mean()
 
@@ -311,4 +316,5 @@ CHANGES = {
     "split at once": partial(_split, _split_at_once),
     "split by shrinking": partial(_split, _split_by_shrinking),
     "split by distortion": _costs_by_distortion,
+    "split by half distortion": partial(_costs_by_distortion, 0.5),
 }

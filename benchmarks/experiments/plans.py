@@ -105,6 +105,7 @@ PLANS = {
             "at once": {"change": "split at once"},
             "by group sparsity": {"change": "split by shrinking"},
             "by distortion": {"change": "split by distortion"},
+            "by half distortion": {"change": "split by half distortion"},
         },
         bits=(1, 2),
         seeds=(42, 43, 44, 45),

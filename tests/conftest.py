@@ -1,6 +1,8 @@
 """Fixtures for all tests."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +50,22 @@ def data_dir():
     if not folder:
         pytest.skip("SKBSQ_DATA_DIR is not set")
     return Path(folder)
+
+
+@pytest.fixture
+def ctrl_c_after():
+    """Function that sends Ctrl-C once, after so many seconds.
+
+    A process that a script starts in the background ignores it from birth, hence the handler.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timers = []
+
+    def send(seconds):
+        timers.append(threading.Timer(seconds, signal.raise_signal, [signal.SIGINT]))
+        timers[-1].start()
+
+    yield send
+    for timer in timers:
+        timer.join()
+    signal.signal(signal.SIGINT, before)

@@ -134,8 +134,8 @@ def load_several(names, data_dir=None, *, n_samples=None):
     DatasetError
         As `load`; and for a number of rows where fried is not among the sets.
     """
-    of_fried = {"fried": n_samples} if "fried" in names else dict.fromkeys(names, n_samples)
-    return [load(name, data_dir, n_samples=of_fried.get(name)) for name in names]
+    of_others = None if "fried" in names else n_samples  # `load` refuses it
+    return [load(name, data_dir, n_samples=n_samples if name == "fried" else of_others) for name in names]
 
 
 def _fried(n_samples):

@@ -439,8 +439,8 @@ def main(argv=None):
         torch.set_num_threads(arguments.threads)
     rows = []
     with plain_errors():
+        on_data = {"data_dir": arguments.data_dir, "epochs": arguments.epochs}
         for name in arguments.parts:
-            on_data = {"data_dir": arguments.data_dir, "epochs": arguments.epochs}
             contests = PARTS[name](**on_data if name in ("train", "recipe") else {})
             for contest in tqdm(contests, desc=name, unit="contest"):
                 rows.append(run(contest))

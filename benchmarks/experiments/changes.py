@@ -58,25 +58,18 @@ def _blended_start():
 @contextmanager
 def _start_from_pilot(width=5, share=0.5):
     """Thresholds of a wider model, trained for part of the epochs and narrowed as for a budget."""
-    plain, waiting = BitwiseQuantizer._start, True
+    plain = BitwiseQuantizer._start
 
     def start(quantizer, rows, n_bits, has_missing, seed, progress):
-        nonlocal waiting
-        if not waiting:  # the pilot itself
-            return plain(quantizer, rows, n_bits, has_missing, seed, progress)
-        waiting = False
         epochs = max(1, round(share * quantizer.max_epochs))
         pilot = clone(quantizer).set_params(n_bits=width, max_epochs=epochs, task=rows.task, random_state=seed)
-        with checkpointed(None, None) as own_progress:
+        with patch.object(BitwiseQuantizer, "_start", plain), checkpointed(None, None) as own_progress:
             pilot._fit_rows(rows, own_progress)
         wide = WideModel(pilot, rows)
         thresholds, _ = wide.narrowed(np.minimum(wide.n_bits, n_bits))
-        waiting = True
-        quantizer.init_, quantizer.initial_thresholds_ = (
-            "pilot",
-            [start_in_gaps(t, values) for t, values in zip(thresholds, rows.distinct(), strict=True)],
-        )
-        return quantizer.initial_thresholds_
+        found = [start_in_gaps(t, values) for t, values in zip(thresholds, rows.distinct(), strict=True)]
+        quantizer.init_, quantizer.initial_thresholds_ = "pilot", found
+        return found
 
     with patch.object(BitwiseQuantizer, "_start", start):
         yield
@@ -280,17 +273,16 @@ def _costs_by_distortion(share=1.0):
     plain = WideModel.costs
 
     def costs(model):
-        own, distortions = plain(model), moved(model)
-        return [(1 - share) * one + share * other for one, other in zip(own, distortions, strict=True)]
+        loss = model._loss
 
-    def moved(model):
-        def distortion(hidden):
-            return ((model._output(hidden) - wide).square().mean(1) * model.weights).mean()
+        def mixed(hidden):
+            moved = ((model._output(hidden) - wide).square().mean(1) * model.weights).mean()
+            return (1 - share) * loss(hidden) + share * moved
 
         with torch.inference_mode():
             wide = model._output(model.hidden)
-            with patch.object(model, "_loss", distortion):
-                return [model._costs_of(j, 0.0) for j in range(len(model.tables))]
+        with patch.object(model, "_loss", mixed):
+            return plain(model)
 
     with patch.object(WideModel, "costs", costs):
         yield

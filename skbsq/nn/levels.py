@@ -14,9 +14,8 @@ class _WithLevels(torch.autograd.Function):
         ctx.save_for_backward(feature, rises)
         ctx.d = level_weight.shape[1]
         # Input by input, as training by table has them in memory; each is a bag of one level.
-        every = torch.arange(len(feature), device=feature.device)
         shares = nn.functional.embedding_bag(
-            feature, level_weight.T.contiguous(), every, mode="sum", per_sample_weights=rises
+            feature[:, None], level_weight.T.contiguous(), mode="sum", per_sample_weights=rises[:, None]
         )
         return shares.add_(own.T).T
 

@@ -90,18 +90,78 @@ def label(names, j):
     return f"feature {j}" if names is None else f"feature {names[j]!r}"
 
 
-def as_matrix(X, what):
-    X = np.asarray(X)
-    if X.dtype.kind == "O":
-        try:
-            X = X.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{what} must hold numbers: {error}") from None
-    if X.dtype.kind not in "fiub":
+def as_matrix(X, what, names=None):
+    """Numbers as a matrix, missing values as NaN.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+        A data frame may hold missing values of pandas, an array may be masked.
+    what : str
+        What X is, for the message.
+    names : sequence of str, default=None
+        Those of the features, which the columns of a data frame must have.
+
+    Returns
+    -------
+    ndarray of shape (n, d)
+
+    Raises
+    ------
+    ValueError
+        For what is no matrix of real numbers, or of other columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq._checks import as_matrix
+    >>> as_matrix(np.ma.masked_equal([[1.0, 2.0]], 2.0), "X")
+    array([[ 1., nan]])
+    """
+    columns = getattr(X, "column_names", getattr(X, "columns", None))
+    X = np.asarray(unmasked(X))
+    if X.dtype.kind not in "fiubO":
         raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
     if X.ndim != 2:
         raise ValueError(f"{what} must be 2-d, one row per reading, got shape {X.shape}.")
-    return X
+    if names is not None and columns is not None:
+        _check_columns(list(columns), list(names), what)
+    return _from_objects(X, what, names) if X.dtype.kind == "O" else X
+
+
+def unmasked(X):
+    """An array with NaN where it is masked, which NumPy forgets on the way; anything else as it is."""
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    data, mask = np.ma.getdata(X), np.ma.getmaskarray(X)
+    if not mask.any():
+        return data
+    data = as_float32(data) if data.dtype.kind in "iub" else data
+    return np.where(mask, data.dtype.type(np.nan), data) if data.dtype.kind == "f" else X
+
+
+def _check_columns(columns, names, what):
+    """As scikit-learn, which compares names where all of them are strings."""
+    if len(columns) == len(names) and all(isinstance(name, str) for name in columns) and columns != names:
+        j = next(j for j, name in enumerate(names) if columns[j] != name)
+        raise ValueError(
+            f"Column {j} of {what} is {columns[j]!r}, but feature {j} of this codebook is {names[j]!r}: select columns "
+            "in the order of feature_names, or give an array where names do not matter."
+        )
+
+
+def _from_objects(X, what, names):
+    try:
+        return X.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    out = np.empty(X.shape)
+    for j, column in enumerate(X.T):
+        try:
+            out[:, j] = [np.nan if type(value).__name__ == "NAType" else value for value in column]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{what} must hold numbers in {label(names, j)}: {error}") from None
+    return out
 
 
 def check_finite(X, cast, names):

@@ -369,7 +369,8 @@ class Codebook:
         Raises
         ------
         ValueError
-            For NaN under ``missing="error"``, a wrong number of features, or values that are no numbers.
+            For NaN under ``missing="error"``, a wrong number of features, columns of a data frame that are not those
+            of `feature_names` in their order, or values that are no numbers.
 
         Examples
         --------
@@ -526,7 +527,7 @@ class Codebook:
         return codes
 
     def _check_rows(self, X, what):
-        X = as_matrix(X, what)
+        X = as_matrix(X, what, self._names)
         if X.shape[1] != self.n_features:
             raise ValueError(f"{what} has {X.shape[1]} features, but this codebook has {self.n_features}.")
         return X

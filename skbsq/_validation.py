@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
-from skbsq._checks import MAX_BITS, check_finite, label
+from skbsq._checks import MAX_BITS, check_finite, label, unmasked
 from skbsq._encode import as_float32
 from skbsq.exceptions import PrecisionWarning
 
@@ -54,6 +54,7 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     ValueError
         Naming the feature that holds an infinity, a value beyond float32, or NaN where it is refused.
     """
+    X = unmasked(X)
     X = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=min_rows)
     if X.dtype.kind not in "fiub":
         raise ValueError(f"Input X must hold numbers, got dtype {X.dtype}: encode such features first.")

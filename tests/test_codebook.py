@@ -5,6 +5,8 @@ import pickle
 import struct
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -419,3 +421,54 @@ def test_decimal_text_is_not_read_as_hexadecimal():
     text = Codebook.from_thresholds([[10.5]]).to_json().replace((10.5).hex(), "10.5")
     with pytest.raises(ValueError, match="not all hexadecimal"):
         Codebook.from_json(text)
+
+
+# -- what comes in ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [["b", "a"], ["a", "c"]])
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_columns_of_a_frame_are_those_of_the_features(make, columns):
+    """Read in their order, other columns would be other features without a word."""
+    book = Codebook.from_thresholds([[0], [10]], feature_names=["a", "b"])
+    frame = make({name: [0, 1] for name in columns})
+    k = next(k for k, (name, right) in enumerate(zip(columns, "ab", strict=True)) if name != right)
+    with pytest.raises(ValueError, match=f"Column {k} of X is '{columns[k]}', but feature {k} .* is '{'ab'[k]}'"):
+        book.encode(frame)
+    with pytest.raises(ValueError, match=f"Column {k} of codes is '{columns[k]}'"):
+        book.decode(frame)
+    np.testing.assert_array_equal(book.encode(make({"a": [0, 1], "b": [20, 0]})), [[0, 1], [1, 0]])
+    np.testing.assert_array_equal(Codebook.from_thresholds([[0], [10]]).encode(frame), [[0, 0], [1, 0]])
+
+
+def test_columns_that_are_no_names_are_read_in_order():
+    book = Codebook.from_thresholds([[0], [10]], feature_names=["a", "b"])
+    np.testing.assert_array_equal(book.encode(pd.DataFrame([[1, 20]])), [[1, 1]])
+    with pytest.raises(ValueError, match="X has 1 features"):
+        book.encode(pd.DataFrame({"b": [1]}))
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.ma.masked_array([[1, 5], [7, 2]], [[True, False], [False, True]]),
+        np.ma.masked_array([[1.0, 5.0], [7.0, 2.0]], [[True, False], [False, True]]),
+        pd.DataFrame({"a": [None, 7], "b": [5, None]}, dtype="Int64"),
+        pd.DataFrame({"a": [None, 7.0], "b": [True, pd.NA]}, dtype=object),
+        [[None, 5], [7, None]],
+    ],
+)
+def test_missing_values_of_any_kind(X):
+    book = Codebook.from_thresholds([[3], [0]], missing="code")
+    np.testing.assert_array_equal(book.encode(X), [[2, 1], [1, 2]])
+
+
+def test_a_mask_over_nothing():
+    X = np.ma.masked_array([[2**24 + 1]], [[False]])
+    np.testing.assert_array_equal(Codebook.from_thresholds([[0]]).encode(X), [[1]])
+
+
+def test_what_is_no_number_is_named():
+    book = Codebook.from_thresholds([[0], [10]], feature_names=["a", "b"])
+    with pytest.raises(ValueError, match=r"X must hold numbers in feature 'b': .*'warm'"):
+        book.encode(pd.DataFrame({"a": [1, 2], "b": ["warm", 3]}))

@@ -395,6 +395,20 @@ def test_all_missing_column(estimator, data, missing):
         assert fitted.codebook_.encode(X)[:, 1].tolist() == [fitted.n_levels_[1] - 1] * 90
 
 
+@each
+def test_masked_values_are_missing(estimator, data):
+    """NumPy forgets a mask wherever an array is asked for."""
+    X, y = data
+    mask = np.zeros(X.shape, dtype=bool)
+    mask[::7, 0] = True
+    estimator = clone(estimator).set_params(missing="code")
+    masked, holes = np.ma.masked_array(X, mask), np.where(mask, NAN, X)
+    one, other = fit(estimator, masked, y), fit(clone(estimator), holes, y)
+    np.testing.assert_array_equal(output(one, masked), output(other, holes))
+    with pytest.raises(ValueError, match="NaN in feature 0"):
+        fit(clone(estimator).set_params(missing="error"), masked, y)
+
+
 @pytest.mark.parametrize(
     "estimator", [e for e in ESTIMATORS if "n_bits" in e.get_params() and not e.get_params().get("quantizer")], ids=str
 )

@@ -14,12 +14,14 @@ def dump(book):
     """JSON text of a codebook."""
     names = book.feature_names or [None] * book.n_features
     counts = book.counts or [None] * book.n_features
+    # Taken once: to cut them out of the flat array takes as long as there are features.
+    thresholds, has_missing = book.thresholds, book.has_missing
     features = [
         {
             "name": names[j],
-            "thresholds": _to_hex(book.thresholds[j]),
-            "levels": _to_hex(levels[:-1] if book.has_missing[j] else levels),
-            "has_missing": bool(book.has_missing[j]),
+            "thresholds": _to_hex(thresholds[j]),
+            "levels": _to_hex(levels[:-1] if has_missing[j] else levels),
+            "has_missing": bool(has_missing[j]),
             "counts": None if counts[j] is None else counts[j].tolist(),
         }
         for j, levels in enumerate(book.levels)

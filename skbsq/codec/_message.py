@@ -138,7 +138,7 @@ def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=
     codebook : Codebook
     codes : array-like of int of shape (n, d)
     rows : int, default=65536
-        Rows per message; the last may have fewer.
+        Rows per message; the last may have fewer, and so may all where a message holds no more, see `dumps`.
     pad_rows, entropy : bool
         As in `dumps`.
 
@@ -162,7 +162,10 @@ def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=
     """
     if isinstance(rows, bool) or not isinstance(rows, Integral) or rows < 1:
         raise ValueError(f"rows must be an integer of at least 1, got {rows!r}.")
-    codes = RowCodec(codebook).codebook.check_codes(codes)
+    codec = RowCodec(codebook)
+    codes = codebook.check_codes(codes)
+    if entropy or codec.row_bits == 0:
+        rows = min(rows, max(1, MAX_UNBOUND // codebook.n_features))
     messages = (
         dumps(codebook, codes[start : start + rows], pad_rows=pad_rows, entropy=entropy)
         for start in range(0, len(codes), rows)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -304,9 +305,9 @@ def _identifiers(names):
     ['wind', 't_C_1', 't_C_2', 't_C_1_3', '4']
     """
     plain = [re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") for name in names]
-    unique: dict = {}
+    times, unique = Counter(plain), {}
     for j, identifier in enumerate(plain):
-        if not identifier or plain.count(identifier) > 1:
+        if not identifier or times[identifier] > 1:
             identifier = f"{identifier}_{j}".strip("_")
         while identifier in unique:
             identifier += f"_{j}"

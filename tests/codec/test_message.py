@@ -268,6 +268,14 @@ def test_stream(rng, options, kind):
     np.testing.assert_array_equal(np.concatenate(found), codes)
 
 
+def test_stream_of_rows_whose_length_says_nothing():
+    """Messages hold 2^24 codes of those, which are fewer rows than the default."""
+    book = Codebook.from_thresholds([[]] * 300)
+    file = io.BytesIO()
+    write_messages(file, book, np.zeros((60_000, 300), dtype=np.uint8))
+    assert [len(part) for part in read_messages(file.getvalue(), book)] == [2**24 // 300, 60_000 - 2**24 // 300]
+
+
 def test_stream_of_nothing():
     file = io.BytesIO()
     assert write_messages(file, BOOK, np.empty((0, 3), dtype=int)) == 0

@@ -49,8 +49,8 @@ def save(estimator, path):
     Raises
     ------
     ValueError
-        For an estimator of another package, labels of classes that are neither numbers, bools nor strings, or a head
-        without weights.
+        For an estimator of another package, labels of classes that are neither numbers, bools nor strings, a head
+        without weights, or more thresholds than the text of a file holds, some 1.5 million.
     ImportError
         Without safetensors: ``pip install 'skbsq[save]'``.
 
@@ -95,8 +95,15 @@ def save(estimator, path):
             stacklevel=2,
         )
     text = json.dumps({"format": FORMAT, "version": VERSION, "estimator": document}, allow_nan=False)
+    try:
+        content = safetensors.numpy.save(arrays, metadata={FORMAT: text})
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"This {name} takes {len(text)} bytes of text, more than a safetensors file holds ({error}): lower n_bits, "
+            "or keep its codebook alone, codebook_.to_json()."
+        ) from error
     with replacing(path) as part:
-        part.write_bytes(safetensors.numpy.save(arrays, metadata={FORMAT: text}))
+        part.write_bytes(content)
 
 
 def load(path, *, head=None, **parameters):
@@ -255,9 +262,10 @@ def _estimator_from(document, arrays, classes, given, *, fitted):
             for key, value in attributes.items()
         }
         check_attributes(estimator, attributes)
+        estimator.__setstate__({**vars(estimator), **attributes})
+        # Only now is the number of features that of arrays, and no mere claim.
         if "n_bits" in document["parameters"]:
             check_n_bits(estimator.n_bits, attributes.get("feature_names_in_"), attributes["n_features_in_"])
-        estimator.__setstate__({**vars(estimator), **attributes})
     return estimator
 
 

@@ -790,6 +790,21 @@ def load_and_use(path, name):
     save(loaded, path)
 
 
+def test_features_are_not_claimed(saved, path):
+    """Before an array shows how many there are, nothing of that size is made."""
+    document, arrays = taken_apart(saved["floats"])
+    for claimed in (3, 10**12, 2**70):
+        document["estimator"]["fitted"]["n_features_in_"] = claimed
+        refuse(path, put_together(document, arrays), "mean of the features")
+
+
+def test_more_text_than_a_file_holds(path):
+    quantizer = UniformQuantizer(1).fit(pd.DataFrame({"a" * 51_000_000: [0.0, 1.0]}))
+    with pytest.raises(ValueError, match=r"UniformQuantizer takes 10.* bytes of text, more than a safetensors file"):
+        save(quantizer, path)
+    assert not path.exists()
+
+
 KINDS = st.sampled_from(["bits", "budget", "fixed", "values", "floats", "own", "quantizer"])
 fuzzed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 FLIPS = st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 7)), min_size=1, max_size=3)

@@ -16,14 +16,50 @@ def pyarrow_for(what):
     return pyarrow
 
 
-def dataset(path):
-    """The pyarrow data set of a path: a file or folder of Parquet, or a file of CSV and the like, as its name says."""
-    pyarrow_for("A path that is no .npy")
+def dataset(path, keep=()):
+    """The pyarrow data set of a path: a file or folder of Parquet, or a file of CSV and the like, as its name says.
+
+    Parameters
+    ----------
+    path : str or path-like
+    keep : sequence of str, default=()
+        Columns that need not hold numbers.
+
+    Returns
+    -------
+    pyarrow.dataset.Dataset
+        With floats for what begins as whole numbers, or empty, and may go on otherwise: in CSV, and from file to file.
+    """
+    pa = pyarrow_for("A path that is no .npy")
     from pyarrow.dataset import dataset as open_dataset
 
     path = str(path)
     known = [kind for end, kind in _FORMATS.items() if path.removesuffix(".gz").endswith(end)]
-    return open_dataset(path, format=known[0] if known else "parquet")
+    found = open_dataset(path, format=known[0] if known else "parquet")
+    if known == ["csv"]:
+        return open_dataset(path, format=_csv_format(found.schema, keep))
+    schemas = [fragment.physical_schema for fragment in found.get_fragments()]
+    if all(schema.equals(schemas[0]) for schema in schemas):
+        return found
+    try:
+        joint = pa.unify_schemas([found.schema, *schemas], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise ValueError(f"The files of {path} have other columns each: give them as a list. ({error})") from error
+    return open_dataset(path, schema=joint, format=found.format)
+
+
+def _csv_format(schema, keep):
+    """CSV whose types are not left to the first rows of a file."""
+    import pyarrow as pa
+    from pyarrow import csv, dataset, types
+
+    kinds = {}
+    for field in schema:
+        if field.name in keep:
+            kinds |= {field.name: pa.string()} if types.is_null(field.type) else {}
+        elif types.is_null(field.type) or types.is_integer(field.type):
+            kinds[field.name] = pa.float64()
+    return dataset.CsvFileFormat(convert_options=csv.ConvertOptions(column_types=kinds))
 
 
 def is_dataset(source):
@@ -65,7 +101,9 @@ def _scan_options(fragment):
 
 def read_stream(source, rows, columns):
     """The same of an object of the Arrow stream protocol, such as a table, a reader or a data frame."""
-    reader = pyarrow_for("Arrow data").RecordBatchReader.from_stream(source)
+    reader_type = pyarrow_for("Arrow data").RecordBatchReader
+    # What polars makes itself has no types that Parquet does not know.
+    reader = reader_type.from_stream(source.to_arrow() if hasattr(source, "to_arrow") else source)
     check_columns(reader.schema, columns)
     if columns is None:
         return _tables(reader, reader.schema, rows)
@@ -80,6 +118,12 @@ def check_columns(schema, columns):
         if found != 1:
             there = "no column" if not found else f"{found} columns"
             raise ValueError(f"The source has {there} {name!r}: its columns are {schema.names}.")
+
+
+def data_columns(schema):
+    """Names of the columns of a schema, without those that pandas wrote its row labels to."""
+    labels = (schema.pandas_metadata or {}).get("index_columns", ())
+    return [name for name in schema.names if name not in labels]
 
 
 def matrix(table, columns):

@@ -66,7 +66,7 @@ def _apply_to_frame(work, shared, frame, features, keep):
         )
     # Nothing else is read.
     frame = frame[list(dict.fromkeys([*keep, *features]))]
-    names = work.names(features)
+    names = work.names(features, work.empty())
     _arrow.check_kept(keep, names)
     arguments = {"features": list(features), "names": names, "keep": keep}
     meta = _result_frame(frame._meta.iloc[:0], work.empty(), names, keep)

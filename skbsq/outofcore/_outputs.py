@@ -7,6 +7,9 @@ import numpy as np
 from skbsq._files import replacing
 from skbsq.outofcore import _arrow
 
+# Bytes of a text among the metadata of a Parquet file: readers refuse more than 100 MB of them, which are there twice.
+_MAX_METADATA = 2**24
+
 
 def check_output(path):
     """Refuse a file of another kind before anything is read."""
@@ -14,6 +17,8 @@ def check_output(path):
         raise ValueError(f"output must end with .npy or .parquet, got {str(path)!r}.")
     if not Path(path).parent.is_dir():
         raise ValueError(f"There is no folder {str(Path(path).parent)!r} for the output.")
+    if Path(path).is_dir():
+        raise ValueError(f"output {str(path)!r} is a folder: give the name of a file.")
 
 
 def write(path, results, work):
@@ -72,9 +77,24 @@ def _write_parquet(path, results, work):
         for out, names, kept in results:
             table = _arrow.to_table(out, names, work.packed, kept)
             if writer is None:
-                schema = table.schema.with_metadata(work.metadata)
+                metadata = {key: text for key, text in work.metadata.items() if len(text) <= _MAX_METADATA}
+                schema = table.schema.with_metadata(metadata)
                 writer = parquet.ParquetWriter(path, schema)
-            writer.write_table(table.cast(schema))
+            writer.write_table(_as_the_first(table, schema))
     finally:
         if writer is not None:
             writer.close()
+
+
+def _as_the_first(table, schema):
+    """A table with the types of the first, which are those of the file."""
+    import pyarrow as pa
+
+    try:
+        return table.cast(schema)
+    except pa.ArrowException as error:
+        changed = next(field for field in table.schema if field.type != schema.field(field.name).type)
+        raise ValueError(
+            f"The column {changed.name!r} is {changed.type} in a chunk, and {schema.field(changed.name).type} in the "
+            f"first: cast it before. ({error})"
+        ) from error

@@ -35,7 +35,8 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
         Columns of the source to keep in front of the results, such as a key: from columns to Parquet or a dask data
         frame.
     batch_size : int, default=None
-        Rows a chunk; None: so many that a chunk has 2 to 4 million values. Partitions of dask are its chunks.
+        Rows a chunk; None: so many that a chunk has 2 to 4 million values, or what becomes of it where that is more.
+        Partitions of dask are its chunks.
 
     Returns
     -------
@@ -60,8 +61,9 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
 
     Notes
     -----
-    The codebook of a Parquet file stands in its metadata, under ``skbsq-codebook``. To dask workers it is sent as JSON:
-    they need NumPy, and import neither torch nor scikit-learn.
+    The codebook of a Parquet file stands in its metadata, under ``skbsq-codebook``, unless its text is of more than
+    16 MB, some 300,000 thresholds. To dask workers it is sent as JSON: they need NumPy, and import neither torch nor
+    scikit-learn.
 
     Examples
     --------
@@ -157,6 +159,9 @@ def _apply(work, source, output, columns, keep, batch_size):
     if isinstance(columns, str) or isinstance(keep, str):
         raise ValueError(f"columns and keep are sequences of names, got {columns!r} and {keep!r}.")
     keep = list(keep)
+    for what, names in (("columns", columns or ()), ("keep", keep)):
+        if twice := [name for name in names if list(names).count(name) > 1]:
+            raise ValueError(f"{what} names {twice[0]!r} twice.")
     features = work.features if columns is None else list(columns)
     if features is not None and len(features) != work.n_features:
         raise ValueError(f"columns names {len(features)} columns for {work.n_features} features.")
@@ -168,7 +173,7 @@ def _apply(work, source, output, columns, keep, batch_size):
         return _dask.apply(work, source, features, keep)
     if batch_size is None:
         # A power of two: it suits the kernels.
-        batch_size = 1 << (max(1, _CHUNK_VALUES // work.n_features).bit_length() - 1)
+        batch_size = 1 << (max(1, _CHUNK_VALUES // work.width).bit_length() - 1)
     elif batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     if output is not None:
@@ -176,31 +181,34 @@ def _apply(work, source, output, columns, keep, batch_size):
     if keep and not str(output).endswith(".parquet"):
         raise ValueError("keep wants a .parquet output, or a dask data frame, to keep columns in.")
     wanted = None if features is None else list(dict.fromkeys([*keep, *features]))
-    chunks = _sources.read(source, batch_size, wanted)
+    chunks = _sources.read(source, batch_size, wanted, keep)
     results = _results(work, chunks, features, keep)
     return (out for out, *_ in results) if output is None else _outputs.write(output, results, work)
 
 
 def _results(work, chunks, features, keep):
     """Results, the names of their columns, and the columns that are kept; for no chunks those of no rows."""
-    at, chunk = 0, None
+    at, out = 0, None
     for chunk in chunks:
         X, names = _rows_of(chunk, work, features, keep)
+        if hasattr(chunk, "column_names"):
+            features = names  # the first part says which columns, and the others may have them in another order
         try:
-            out = work(X)
+            out = work(X) if len(X) or out is None else out[:0]
         except ValueError as error:
             raise ValueError(f"In the chunk of rows {at} to {at + len(X) - 1}: {error}") from error
         at += len(X)
-        yield out, work.names(names), chunk.select(keep) if keep else None
-    if chunk is None:
-        yield work.empty(), work.names(features or _numbered(work)), None
+        yield out, work.names(names, out), chunk.select(keep) if keep else None
+    if out is None:
+        out = work.empty()
+        yield out, work.names(features or _numbered(work), out), None
 
 
 def _rows_of(chunk, work, features, keep):
     """A chunk as a matrix, and the names of its columns."""
     if hasattr(chunk, "column_names"):
-        _arrow.check_columns(chunk.schema, keep)
-        names = features or [name for name in chunk.column_names if name not in keep]
+        names = features or [name for name in _arrow.data_columns(chunk.schema) if name not in keep]
+        _arrow.check_columns(chunk.schema, [*keep, *names])
         X = _arrow.matrix(chunk, names)
     elif keep:
         raise ValueError(f"The source is an array, which has no column {keep[0]!r} to keep.")

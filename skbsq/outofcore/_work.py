@@ -50,6 +50,11 @@ class Encode:
         return self.book.n_features
 
     @property
+    def width(self):
+        """Values of a row, before or after, whichever are more."""
+        return max(self.n_features, self.empty().shape[1])
+
+    @property
     def features(self):
         """Names of the columns to read, or None."""
         return self.book.feature_names
@@ -69,8 +74,8 @@ class Encode:
         codes = np.empty((0, self.n_features), dtype=self.book.dtype)
         return encoded(self.book, codes, self.encode)
 
-    def names(self, features):
-        """Names of the columns of the result, from those of the features."""
+    def names(self, features, out):
+        """Names of the columns of a result, from those of the features."""
         return encoded_names(self.book, features, self.encode)
 
     def __call__(self, X):
@@ -108,6 +113,11 @@ class Call:
         return int(self.estimator.n_features_in_)
 
     @property
+    def width(self):
+        """Values of a row that are known of."""
+        return self.n_features
+
+    @property
     def features(self):
         """Names of the columns to read, or None."""
         names = getattr(self.estimator, "feature_names_in_", None)
@@ -119,22 +129,26 @@ class Call:
         return {}
 
     @cached_property
-    def _sample(self):
-        # What comes out is known once something did.
-        return self(np.zeros((1, self.n_features), dtype=np.float32))
+    def _empty(self):
+        try:
+            return self(np.zeros((1, self.n_features), dtype=np.float32))[:0]
+        except Exception as error:
+            raise ValueError(
+                f"What {type(self.estimator).__name__}.{self.method} gives for no rows is asked of it with a row of "
+                f"zeros, at which it failed: {error}"
+            ) from error
 
     def empty(self):
         """The result for no rows."""
-        return self._sample[:0]
+        return self._empty
 
-    def names(self, features):
-        """Names of the columns of the result; one that is not a table has one."""
+    def names(self, features, out):
+        """Names of the columns of a result; one that is not a table has one."""
         name = _NAMES.get(self.method, self.method)
-        if self._sample.ndim == 1:
+        if out.ndim == 1:
             return [name]
-        n_columns = self._sample.shape[1]
         labels = getattr(self.estimator, "classes_", ())
-        return [f"{name}_{label}" for label in (labels if len(labels) == n_columns else range(n_columns))]
+        return [f"{name}_{label}" for label in (labels if len(labels) == out.shape[1] else range(out.shape[1]))]
 
     def __call__(self, X):
         if not len(X):

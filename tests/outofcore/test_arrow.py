@@ -3,11 +3,13 @@
 import builtins
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from skbsq.outofcore import _arrow
 
 pa = pytest.importorskip("pyarrow")
+import pyarrow.parquet as pq  # noqa: E402
 
 
 def test_nulls_are_nan():
@@ -103,10 +105,9 @@ def test_partitions_and_filters(tmp_path):
 
 
 def test_a_row_group_at_a_time(tmp_path):
-    from pyarrow import parquet
 
     path, n = tmp_path / "rows.parquet", 2**21
-    parquet.write_table(pa.table({"a": np.random.default_rng(0).normal(size=n)}), path, row_group_size=n // 16)
+    pq.write_table(pa.table({"a": np.random.default_rng(0).normal(size=n)}), path, row_group_size=n // 16)
     before = pa.total_allocated_bytes()
     held = [pa.total_allocated_bytes() - before for _ in _arrow.read_dataset(_arrow.dataset(path), n // 16, ["a"])]
     assert len(held) == 16
@@ -129,3 +130,29 @@ def test_without_pyarrow(monkeypatch):
 def test_row_without_bytes():
     with pytest.raises(ValueError, match="A row of this codebook has no bytes"):
         _arrow.to_table(np.empty((3, 0), np.uint8), [], True, None)
+
+
+@pytest.mark.parametrize("first", ["1", ""])
+def test_csv_that_goes_on_otherwise(first, tmp_path):
+    """pyarrow takes types from the first rows."""
+    (tmp_path / "rows.csv").write_text("on,a,key\ntrue," + f"{first},\ntrue," * 400_000 + "0.25,last\n")
+    *_, table = _arrow.read_dataset(_arrow.dataset(tmp_path / "rows.csv", keep=["key"]), 2**20, None)
+    np.testing.assert_array_equal(_arrow.matrix(table, ["on", "a"])[-1], [1, 0.25])
+    assert table["key"][-1].as_py() == "last"
+
+
+def test_files_of_other_types(tmp_path):
+    pq.write_table(pa.table({"a": pa.array([1, 2], pa.int32())}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"a": [0.25]}), tmp_path / "2.parquet")
+    tables = _arrow.read_dataset(_arrow.dataset(tmp_path), 9, None)
+    found = [_arrow.matrix(table, ["a"]).ravel() for table in tables]
+    np.testing.assert_array_equal(np.concatenate(found), [1, 2, 0.25])
+    pq.write_table(pa.table({"a": ["x"]}), tmp_path / "3.parquet")
+    with pytest.raises(ValueError, match="have other columns each: give them as a list"):
+        _arrow.dataset(tmp_path)
+
+
+def test_labels_of_rows_are_no_column():
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}, index=pd.Index([7, 9], name="id"))
+    assert _arrow.data_columns(pa.table(frame).schema) == ["a", "b"]
+    assert _arrow.data_columns(pa.table({"id": [1]}).schema) == ["id"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from skbsq import UniformQuantizer
 from skbsq._files import replacing
 from skbsq.outofcore import transform
 
@@ -55,3 +56,17 @@ def test_chunks_of_different_types(tmp_path):
     with pytest.raises(ValueError, match="A chunk gave int64"):
         write(tmp_path / "x.npy", results, None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_no_output(book, X, tmp_path):
+    (tmp_path / "codes.parquet").mkdir()
+    with pytest.raises(ValueError, match=r"codes\.parquet' is a folder: give the name of a file"):
+        transform(book, X, tmp_path / "codes.parquet")
+
+
+def test_a_text_that_readers_refuse_is_left_out(tmp_path):
+    """Parquet readers take 100 MB of metadata, which hold the text twice."""
+    huge = UniformQuantizer(16).fit(np.float32([[0] * 6, [1] * 6]))
+    found = transform(huge, np.zeros((3, 6)), tmp_path / "codes.parquet")
+    assert found.count_rows() == 3
+    assert not found.schema.metadata

@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skbsq import BitwiseRegressor, Codebook, UniformQuantizer
 from skbsq._encodings import ENCODINGS
@@ -24,6 +26,8 @@ from tests.test_packaging import NUMPY_ALONE, ROOT
 
 pa = pytest.importorskip("pyarrow")
 from pyarrow import dataset, parquet  # noqa: E402
+
+EARLY_POLARS = pytest.mark.skipif(not hasattr(pl.DataFrame, "__arrow_c_stream__"), reason="an early polars")
 
 
 def together(chunks):
@@ -310,3 +314,67 @@ def test_data_set_of_many_files(quantizer, frame, tmp_path):
     whole = quantizer.transform(frame[["a", "b"]])
     for source in (folder, dataset.dataset(folder), sorted(folder.iterdir())):
         np.testing.assert_array_equal(together(transform(quantizer, source, batch_size=30)), whole)
+
+
+# -- parts that differ ------------------------------------------------------------------------------------------------
+
+
+def test_row_labels_of_a_frame_are_no_feature(book, frame, X, tmp_path):
+    rows = frame[["a", "b"]][frame["a"] > 0]
+    expected = book.encode(X[X[:, 0] > 0])
+    np.testing.assert_array_equal(together(transform(book, rows)), expected)
+    rows.to_parquet(tmp_path / "rows.parquet")
+    np.testing.assert_array_equal(transform(book, tmp_path / "rows.parquet", tmp_path / "o.npy"), expected)
+
+
+def test_parts_may_have_their_columns_in_another_order(book, frame, X):
+    parts = [frame[["a", "b"]][:40], frame[["b", "a"]][40:]]
+    np.testing.assert_array_equal(together(transform(book, parts)), book.encode(X))
+    with pytest.raises(ValueError, match="no column 'a'"):
+        list(transform(book, [frame[["a", "b"]], frame[["b", "key"]]]))
+
+
+def test_a_part_without_rows(regressor, frame):
+    rows = frame[["a", "b"]]
+    chunks = list(predict(regressor, [rows[:10], rows[:0], rows[10:]]))
+    assert [len(chunk) for chunk in chunks] == [10, 0, 90]
+
+
+def test_predict_asks_no_rows_of_its_own():
+    """A row of zeros is not in the domain of every model."""
+    X = np.random.default_rng(0).uniform(1, 2, (20, 2))
+    model = make_pipeline(FunctionTransformer(np.log), LinearRegression()).fit(X, X[:, 0])
+    np.testing.assert_array_equal(together(predict(model, X, batch_size=20)), model.predict(X))
+    with (
+        np.errstate(divide="ignore"),
+        pytest.raises(ValueError, match=r"gives for no rows is asked of it with a row of zeros.*infinity"),
+    ):
+        list(predict(model, X[:0]))
+
+
+def test_a_column_that_changes_its_type(book, frame, tmp_path):
+    parts = [frame[["a", "b"]].assign(key=None), frame[["a", "b"]].assign(key="noon")]
+    with pytest.raises(ValueError, match=r"The column 'key' is \w*string in a chunk, and null in the first: cast it"):
+        transform(book, parts, tmp_path / "o.parquet", columns=["a", "b"], keep=["key"])
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["category", pytest.param("polars", marks=EARLY_POLARS)])
+def test_categories_are_kept(kind, book, frame, tmp_path):
+    rows = frame.assign(when=frame["when"].astype("category"))
+    rows = pl.from_pandas(rows) if kind == "polars" else rows
+    kept = transform(book, [rows, rows], tmp_path / "o.parquet", columns=["a", "b"], keep=["when"])
+    assert kept.to_table()["when"].to_pylist() == ["noon"] * 200
+
+
+def test_many_thermometer_bits_come_in_small_chunks():
+    book = Codebook.from_thresholds([np.arange(2**12 - 1)])
+    first = next(transform(book, np.zeros((2**14, 1)), encode="thermometer"))
+    assert 2**20 < first.size <= 2**22
+
+
+@pytest.mark.parametrize("option", ["keep", "columns"])
+def test_a_name_given_twice(option, book, frame, tmp_path):
+    given = {"columns": ["a", "b"], "keep": ["key"], option: ["a", "a"]}
+    with pytest.raises(ValueError, match=f"{option} names 'a' twice"):
+        transform(book, frame, tmp_path / "o.parquet", **given)

@@ -1,5 +1,7 @@
 """What rows are read from."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -63,10 +65,41 @@ def test_mapped_file(mode, order, tmp_path):
     np.testing.assert_array_equal(rows_of(mapped[:, ::-1]), mapped[:, ::-1])
 
 
-def test_pages_of_a_mapped_file_are_let_go(tmp_path):
+def resident(path):
+    """Bytes of a mapped file that count as memory of this process."""
+    maps = Path("/proc/self/smaps").read_text().splitlines()
+    at = [i for i, line in enumerate(maps) if line.endswith(str(path))]
+    sizes = [next(line for line in maps[i:] if line.startswith("Rss:")) for i in at]
+    return sum(int(size.split()[1]) for size in sizes) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="says what is in memory")
+@pytest.mark.parametrize("by_path", [True, False])
+def test_pages_of_a_mapped_file_are_let_go(by_path, tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.ones((2**20, 2)))
+    mapped = np.load(path, mmap_mode="r")
+    seen = []
+    for chunk in read(path if by_path else mapped, 2**16, None):
+        assert chunk.sum() == chunk.size
+        seen.append(resident(path))
+    assert 2**20 <= max(seen) < 2**23  # of 2^24
+    assert resident(path) < 2**20
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+def test_a_file_that_is_replaced_meanwhile(by_path, tmp_path):
+    """A mapping is of the file that it was made of, whatever has its name by now."""
     np.save(tmp_path / "x.npy", X)
-    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    assert not any(np.shares_memory(mapped, chunk) for chunk in read(mapped, 3, None))
+    source = tmp_path / "x.npy" if by_path else np.load(tmp_path / "x.npy", mmap_mode="r")
+    chunks = read(source, 3, None)
+    found = [next(chunks)]
+    np.save(tmp_path / "y.npy", -X)
+    (tmp_path / "y.npy").replace(tmp_path / "x.npy")
+    np.testing.assert_array_equal(np.concatenate([*found, *chunks]), X)
+    if not by_path:
+        (tmp_path / "x.npy").unlink()
+        np.testing.assert_array_equal(rows_of(source), X)
 
 
 def test_raw_file(tmp_path):

@@ -177,6 +177,34 @@ class _Averaging(Callback):
             weight.data.copy_(mean)
 
 
+class _MeanOfEpochs(Callback):
+    """Weights at the end are the mean of those after each of the last epochs."""
+
+    def __init__(self, share):
+        self.share = share
+
+    def on_train_begin(self, net, **kwargs):
+        self.n_epochs_ = 0
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) <= (1 - self.share) * net.max_epochs:
+            return
+        now = [p.detach() for p in net.module_.parameters()]
+        self.n_epochs_ += 1
+        if self.n_epochs_ == 1:
+            self.means_ = [p.clone() for p in now]
+        for mean, weight in zip(self.means_, now, strict=True):
+            mean.lerp_(weight, 1 / self.n_epochs_)
+
+    def on_train_end(self, net, **kwargs):
+        for mean, weight in zip(self.means_, net.module_.parameters(), strict=True):
+            weight.data.copy_(mean)
+
+
+def _mean_over(share):
+    return _with_net(callbacks=lambda: [("mean", _MeanOfEpochs(share))])
+
+
 def _with_net(**parameters):
     """Parameters of the skorch net; its callbacks made anew for every fit."""
 
@@ -303,6 +331,9 @@ CHANGES = {
     "random bits": partial(_other_bits, _random_bits),
     "bits as wide as gaps": partial(_other_bits, _bits_as_wide_as_gaps),
     "averaged weights": partial(_with_net, callbacks=lambda: [("averaging", _Averaging())]),
+    "mean over the last quarter": partial(_mean_over, 0.25),
+    "mean over the last half": partial(_mean_over, 0.5),
+    "mean over the last three quarters": partial(_mean_over, 0.75),
     "shorter memory": partial(_with_net, optimizer__betas=(0.9, 0.99)),
     "fine-tuned head": _fine_tuned,
     "split at once": partial(_split, _split_at_once),

@@ -98,6 +98,16 @@ PLANS = {
             "60 epochs, dropout of 0.1": {"max_epochs": 60, "dropout": 0.1},
         },
     ),
+    "averaging": Plan(
+        "Which weights should training end with?",
+        {
+            "recipe": {},
+            "last quarter": {"change": "mean over the last quarter"},
+            "last half": {"change": "mean over the last half"},
+            "last three quarters": {"change": "mean over the last three quarters"},
+        },
+        bits=(2, 3, 4),
+    ),
     "budget": Plan(
         "How should a budget be split?",
         {

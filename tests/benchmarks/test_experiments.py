@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.datasets import load
 from benchmarks.experiments import __main__ as command
-from benchmarks.experiments.changes import CHANGES, _Averaging, _Shrinking, measure_changed
+from benchmarks.experiments.changes import CHANGES, _Averaging, _MeanOfEpochs, _Shrinking, measure_changed
 from benchmarks.experiments.plans import PLANS, Plan
 from benchmarks.methods import build, split
 from skbsq import QuantileQuantizer
@@ -75,7 +75,7 @@ def test_variants_are_parameters_and_changes(name):
         build("bitwise", 2, "regression", **given)
 
 
-SMALL = {"method": "bitwise", "seed": 0, "hidden_sizes": [8], "max_epochs": 4, "lr": 0.02}
+SMALL = {"method": "bitwise", "seed": 0, "hidden_sizes": [8], "max_epochs": 8, "lr": 0.02}
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +122,18 @@ def test_averaging_is_a_running_mean():
         averaging.on_batch_end(net, training=True)
     averaging.on_train_end(net)
     assert net.module_.weight.item() == 0.75 * (0.75 * 1 + 0.25 * 2) + 0.25 * 4
+
+
+def test_mean_of_epochs():
+    net = SimpleNamespace(max_epochs=4, history=[], module_=torch.nn.Linear(1, 1, bias=False))
+    averaging = _MeanOfEpochs(0.5)
+    averaging.on_train_begin(net)
+    for weight in (1.0, 2.0, 4.0, 8.0):
+        net.history.append({})
+        torch.nn.init.constant_(net.module_.weight, weight)
+        averaging.on_epoch_end(net)
+    averaging.on_train_end(net)
+    assert net.module_.weight.item() == 6.0
 
 
 def test_shrinking_shortens_vectors_and_stops_at_zero():

@@ -109,7 +109,8 @@ class _File:
     def __init__(self, path, work):
         self._safetensors = safetensors_for("checkpoint needs")
         name = hashlib.sha256(json.dumps(work).encode()).hexdigest()[:16]
-        self._path = path / f"{work['estimator']}-{name}.safetensors" if path.is_dir() else path
+        self._in_folder = path.is_dir()
+        self._path = path / f"{work['estimator']}-{name}.safetensors" if self._in_folder else path
         self._work = work
         self._kept = {}
         self._seen = _identity(self._path)
@@ -136,6 +137,8 @@ class _File:
 
     def write(self):
         if _identity(self._path) not in (None, self._seen):
+            if self._in_folder:
+                return  # another fit does the same work, as those of a search may: it keeps what both come to
             raise ValueError(
                 f"checkpoint {self._path} was written by another fit while this one ran: give each a file of its own, "
                 "or a folder, in which files are named after the work."

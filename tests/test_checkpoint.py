@@ -46,11 +46,25 @@ ROOT = Path(__file__).parent.parent
 TRAINING = dict(n_bits=2, max_epochs=5, hidden_sizes=(8,), batch_size=32, random_state=0)
 
 
+class Centred(nn.Module):
+    """Keeps a mean where no state dict has it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(8), persistent=False)
+
+    def forward(self, x):
+        if self.training:
+            self.mean.lerp_(x.detach().mean(0), 0.1)
+        return x - self.mean
+
+
 class Head(nn.Sequential):
     """Draws random numbers in training, and has more state than weights."""
 
     def __init__(self, n_inputs, n_outputs):
-        super().__init__(nn.Linear(n_inputs, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, n_outputs))
+        layers = nn.Linear(n_inputs, 8), nn.BatchNorm1d(8), nn.ReLU(), Centred(), nn.Dropout(0.3)
+        super().__init__(*layers, nn.Linear(8, n_outputs))
 
 
 def net(kind=NeuralNet, *, criterion=nn.MSELoss, **given):
@@ -534,6 +548,25 @@ def test_two_fits_with_one_file(data, path):
     with pytest.raises(ValueError, match="was written by another fit while this one ran: give each a file of its own"):
         BitwiseRegressor(**TRAINING, head=net(callbacks=[FitsAnother()]), checkpoint=path).fit(*data)
     assert path.exists()  # of the other
+
+
+def test_fits_of_the_same_work_may_share_a_folder(data, tmp_path):
+    """As those of a search, which differ in what comes after them."""
+
+    class FitsTheSame(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if len(net.history) == 2 and not here:
+                here.append(True)
+                (file,) = tmp_path.iterdir()
+                file.unlink()  # as if both had begun at the same time
+                fitted.append(clone(estimator).fit(*data))
+
+    here, fitted = [], []
+    estimator = BitwiseRegressor(**TRAINING, head=net(callbacks=[FitsTheSame()]), checkpoint=tmp_path)
+    whole = clone(estimator).set_params(checkpoint=None, head=net()).fit(*data)
+    np.testing.assert_array_equal(estimator.fit(*data).predict(data[0]), whole.predict(data[0]))
+    np.testing.assert_array_equal(fitted[0].predict(data[0]), whole.predict(data[0]))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_has_a_file_for_each_work(data, tmp_path, interrupt):

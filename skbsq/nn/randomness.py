@@ -21,20 +21,30 @@ def draw_seed(random_state):
 
 @contextmanager
 def own_randomness(seed, device):
-    """Seed torch for the block, and give its generators back as they were.
+    """Seed torch for the block, and give its generators back as they were; its default type is float32 meanwhile.
 
     Whatever scikit-learn does within runs in this thread: sent to a cluster, it could wait behind fits that wait for
     this one.
     """
     on_gpu = device.type == "cuda"
     forked = torch.random.fork_rng(devices=[device] if on_gpu else [])
-    with _GLOBAL_GENERATOR, parallel_config(backend="sequential"), forked:
+    with _GLOBAL_GENERATOR, parallel_config(backend="sequential"), forked, _default_float32():
         # Not torch.manual_seed: it would seed every GPU, those that are not given back included.
         torch.default_generator.manual_seed(seed)
         if on_gpu:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _default_float32():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 def random_states(device):

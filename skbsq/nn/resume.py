@@ -33,7 +33,7 @@ def training_state(net, generator, rounding, *, finished=False):
     """
     state = {
         "structure": structure_of(net.module_),
-        "modules": {name: own.state_dict() for name, own in _modules(net).items()},
+        "modules": {name: copied_state(own) for name, own in _modules(net).items()},
         "trainable": [name for name, parameter in net.module_.named_parameters() if parameter.requires_grad],
         "history": [{name: value for name, value in row.items() if name != "batches"} for row in net.history],
         "callbacks": {name: _callback_state(name, callback) for name, callback in _with_state(net)},
@@ -69,7 +69,7 @@ def restore_training(state, net, generator, rounding):
         if state["structure"] != structure_of(net.module_):
             raise ValueError("it holds another net than head makes now.")
         for name, own in _modules(net).items():
-            own.load_state_dict(state["modules"][name])
+            put_state(own, state["modules"][name])
         trainable = set(state["trainable"])
         for name, parameter in net.module_.named_parameters():
             parameter.requires_grad_(name in trainable)
@@ -84,6 +84,31 @@ def restore_training(state, net, generator, rounding):
         net.history = History({**row, "batches": []} for row in state["history"])
     except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"The checkpoint does not fit, delete it to begin anew: {error}") from error
+
+
+def copied_state(module):
+    """Copies of all that training may change: the state dict, and the buffers that are not in it.
+
+    Parameters
+    ----------
+    module : nn.Module
+
+    Returns
+    -------
+    dict
+        Of two dicts of tensors by name.
+    """
+    state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    buffers = {name: value.detach().clone() for name, value in module.named_buffers() if name not in state}
+    return {"state": state, "buffers": buffers}
+
+
+def put_state(module, state):
+    """Put back what `copied_state` gave, in place."""
+    module.load_state_dict(state["state"])
+    for name, value in module.named_buffers():
+        if name in state["buffers"] and not value.equal(kept := state["buffers"][name].to(value.device)):
+            value.copy_(kept)
 
 
 def _modules(net):

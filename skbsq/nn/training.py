@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from skbsq.nn.batches import TensorBatches
 from skbsq.nn.joint import JointNet
-from skbsq.nn.resume import restore_training, training_state
+from skbsq.nn.resume import copied_state, put_state, restore_training, training_state
 
 # Adam's mean of gradients falls to a thousandth in so many steps.
 _STEPS_TO_ROUND = 64
@@ -59,7 +59,7 @@ class BestEpoch(Callback):
         epoch, loss = len(net.history), net.history[-1, "valid_loss"]
         if loss < self.best_loss_:
             # Copies: a state dict refers to the live weights.
-            self.state_ = [_copy_state(net.module_), _copy_state(net.criterion_)]
+            self.state_ = [copied_state(net.module_), copied_state(net.criterion_)]
             self.best_epoch_, self.best_loss_ = epoch, loss
         elif epoch - self.best_epoch_ >= self.patience:
             raise _EndOfTraining
@@ -73,8 +73,8 @@ class BestEpoch(Callback):
             Changed in place.
         """
         if self.state_ is not None:
-            net.module_.load_state_dict(self.state_[0])
-            net.criterion_.load_state_dict(self.state_[1])
+            put_state(net.module_, self.state_[0])
+            put_state(net.criterion_, self.state_[1])
         self.state_ = None
 
 
@@ -294,6 +294,7 @@ class KeepFromDenormal:
             for state in optimizer.state.values():
                 for mean in (state.get("exp_avg"), state.get("momentum_buffer")):
                     if mean is not None:
+                        mean = torch.view_as_real(mean) if mean.is_complex() else mean
                         mean.copy_(nn.functional.hardshrink(mean, _NO_EFFECT))
 
 
@@ -350,7 +351,3 @@ def _settle(net):
     net.criterion_.to("cpu")
     net.device = "cpu"
     net.module_.eval()
-
-
-def _copy_state(module):
-    return {key: value.detach().clone() for key, value in module.state_dict().items()}

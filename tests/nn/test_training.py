@@ -116,6 +116,17 @@ def test_gradients_add_up_until_the_optimizer_forgets_them(rng):
         torch.testing.assert_close(weight.grad, once)
 
 
+def test_means_of_complex_weights_are_rounded_too():
+    weight = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
+    optimizer = torch.optim.Adam([weight])
+    weight.grad = torch.tensor([1e-32 + 1e-3j, 1e-3 + 0j])
+    training.KeepFromDenormal(optimizer)
+    for _ in range(64):
+        optimizer.step()
+    assert optimizer.state[weight]["exp_avg"][0].real == 0
+    assert optimizer.state[weight]["exp_avg"][0].imag > 0
+
+
 def test_no_mean_of_the_optimizer_gets_denormal():
     parameter = nn.Parameter(torch.ones(2))
     optimizer = torch.optim.AdamW([parameter])

@@ -73,7 +73,8 @@ def _quantized_bits(estimator):
     if isinstance(estimator, FeatureUnion):
         steps = [step for _, step in estimator.transformer_list if step != "drop"]
     elif isinstance(estimator, ColumnTransformer):
-        steps = [step for _, step, _ in estimator.transformers_ if step != "drop"]
+        # One that was given no columns is not fitted.
+        steps = [step for _, step, columns in estimator.transformers_ if step != "drop" and _is_any(columns)]
     else:
         held = next((getattr(estimator, name) for name in _HOLDERS if hasattr(estimator, name)), None)
         return None if held is None else _quantized_bits(held)
@@ -83,6 +84,12 @@ def _quantized_bits(estimator):
     # Beside a quantizer, what another step reads is sent as it is.
     floats = [getattr(step, "n_features_in_", estimator.n_features_in_) for step in steps]
     return sum(FLOAT_BITS * n if bits is None else bits for bits, n in zip(found, floats, strict=True))
+
+
+def _is_any(columns):
+    """Whether columns, as a ColumnTransformer holds them, are any."""
+    columns = np.asarray(columns)
+    return columns.any() if columns.dtype == bool else columns.size > 0
 
 
 def fewest_bits(tolerance="1se", *, score=None):

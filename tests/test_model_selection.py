@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
 from sklearn.datasets import make_classification, make_friedman1
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -17,7 +17,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skbsq import BitwiseClassifier, BitwiseRegressor, KMeansQuantizer, QuantileQuantizer, UniformQuantizer
 from skbsq.model_selection import bits_path, dask_backend, fewest_bits, rate_distortion, row_bits
@@ -78,6 +78,13 @@ def test_row_bits_adds_up_columns(frame, data):
     assert row_bits(make_pipeline(floats, Ridge()).fit(frame, y)) == 320
     both = FeatureUnion([("a", QuantileQuantizer(1)), ("b", KMeansQuantizer(2, encode="value"))])
     assert row_bits(make_pipeline(both, Ridge()).fit(frame, y)) == 10 + 20
+
+
+def test_row_bits_of_a_step_without_columns(frame):
+    quantizer = ("numbers", QuantileQuantizer(2), make_column_selector(dtype_include="number"))
+    for nothing in (make_column_selector(dtype_include="category"), [], [False] * frame.shape[1]):
+        columns = ColumnTransformer([quantizer, ("nothing", OneHotEncoder(), nothing)]).fit(frame)
+        assert row_bits(columns) == 2 * frame.shape[1]
 
 
 def test_row_bits_are_those_of_the_fit(data):

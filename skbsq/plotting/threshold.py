@@ -77,7 +77,12 @@ class ThresholdDisplay:
         """
         part = fitted_part(estimator, "codebook_")
         names = names_of(part)
-        X = X.to_numpy(dtype=float) if isinstance(X, pd.DataFrame) else np.asarray(X, dtype=float)
+        if isinstance(X, pd.DataFrame):
+            known = list(getattr(part, "feature_names_in_", X.columns))
+            if absent := [name for name in known if name not in X.columns]:
+                raise ValueError(f"X has no column of the feature {absent[0]!r}, but {list(X.columns)}.")
+            X = X[known].to_numpy(dtype=float)
+        X = np.asarray(X, dtype=float)
         if X.ndim != 2 or X.shape[1] != names.size:
             raise ValueError(f"X must have {names.size} columns, as in fit, got shape {X.shape}.")
         thresholds = part.codebook_.thresholds
@@ -162,5 +167,5 @@ def _window(values, thresholds):
     """What is worth showing: nearly all values, and all thresholds; far outliers would squeeze the rest."""
     ends = np.concatenate([np.quantile(values, [0.005, 0.995]) if values.size else [0.0, 1.0], thresholds])
     low, high = float(ends.min()), float(ends.max())
-    margin = 0.05 * (high - low) or 0.5
+    margin = 0.05 * (high - low) or max(0.5, 1e-6 * abs(low))
     return low - margin, high + margin

@@ -180,7 +180,21 @@ def test_thresholds_refuse(regressor, data, given, message):
 
 def test_thresholds_refuse_other_data(regressor, data):
     with pytest.raises(ValueError, match=r"X must have 10 columns, as in fit, got shape \(150, 9\)"):
+        ThresholdDisplay.from_estimator(regressor, data[0].to_numpy()[:, :9])
+    with pytest.raises(ValueError, match="X has no column of the feature 'a9', but "):
         ThresholdDisplay.from_estimator(regressor, data[0].iloc[:, :9])
+
+
+def test_columns_of_a_frame_are_taken_by_name(regressor, data):
+    """In another order they would be the values of one feature under the thresholds of another."""
+    display = ThresholdDisplay.from_estimator(regressor, data[0].iloc[:, ::-1], features=["a3"])
+    np.testing.assert_array_equal(display.values[0], data[0]["a3"])
+
+
+def test_a_large_constant():
+    X = np.full((50, 1), 1.7e18)
+    display = ThresholdDisplay.from_estimator(QuantileQuantizer(1).fit(X), X)
+    assert display.axes_[0].get_xlim()[0] < 1.7e18 < display.axes_[0].get_xlim()[1]
 
 
 def test_found_in_pipelines_and_searches(data, search):

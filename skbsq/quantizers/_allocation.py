@@ -16,6 +16,7 @@ from torch import nn
 
 from skbsq.budget import allocate_bits
 from skbsq.quantizers._base import regular_levels
+from skbsq.quantizers._cells import group_starts
 from skbsq.quantizers.threshold import ThresholdQuantizer
 
 # Where narrowing starts, unless the budget has room for more.
@@ -27,6 +28,8 @@ _EPOCHS_OF_PILOT = 0.5
 _HELD_OUT = 0.2
 _MAX_HELD_OUT = 4096
 _WARM_TEMPERATURE = 0.2
+# Levels of a feature that are parted as well as can be.
+_MOST_POINTS = 512
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,14 @@ class Allocation:
     Attributes
     ----------
     n_bits : ndarray of int64 of shape (d,)
-    thresholds : list of d ndarrays of float32, or None
-        What is left of those of the wide model; None if it was not narrowed.
+    thresholds : list of d ndarrays of float32
+        What is left of those of the wide model.
     report : DataFrame
         See ``allocation_`` of `BitwiseQuantizer`.
     """
 
     n_bits: np.ndarray
-    thresholds: list | None
+    thresholds: list
     report: pd.DataFrame
 
 
@@ -221,6 +224,7 @@ class WideModel:
         mass = torch.from_numpy(self.mass[j][:n_regular]) + 1e-12
         return best_partition(rows.numpy(), mass.numpy(), regular_levels(b, bool(self.book.has_missing[j])))
 
+    @torch.enable_grad()
     def _importance(self):
         """Root mean square gradient of each unit: how much it matters to the loss what it is given."""
         hidden = self.hidden.clone().requires_grad_()
@@ -279,6 +283,12 @@ def best_partition(points, mass, most):
     m = len(points)
     if most >= m:
         return list(range(m))
+    if m > _MOST_POINTS:
+        # The exact answer takes m^2 steps a group. So many levels are close to each other: neighbours go first.
+        starts = group_starts(mass, _MOST_POINTS if 2 * most <= _MOST_POINTS else most)
+        joint = np.add.reduceat(mass, starts)
+        means = np.add.reduceat(mass[:, None] * points, starts, axis=0) / joint[:, None]
+        return [int(starts[first]) for first in best_partition(means, joint, most)]
     total = np.concatenate([[0.0], np.cumsum(mass)])
     first = np.vstack([np.zeros(points.shape[1]), np.cumsum(mass[:, None] * points, axis=0)])
     second = np.concatenate([[0.0], np.cumsum(mass * (points**2).sum(axis=1))])

@@ -12,6 +12,7 @@ from sklearn.datasets import make_friedman1
 
 from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, Codebook, ThresholdQuantizer
 from skbsq.nn import JointNet, Thermometer
+from skbsq.quantizers import _allocation
 from skbsq.quantizers._allocation import WideModel, best_partition
 from skbsq.quantizers._learned import Rows, head_inputs
 from skbsq.quantizers.bitwise import _layer_columns
@@ -47,6 +48,22 @@ def test_no_partition_is_better(seed, m, most):
     assert len(found) <= most
     others = ([0, *cuts] for size in range(min(most, m)) for cuts in combinations(range(1, m), size))
     assert distortion(points, mass, found) <= min(distortion(points, mass, g) for g in others) + 1e-9
+
+
+@pytest.mark.parametrize(("most", "share"), [(4, 1.01), (200, 1.5), (1500, None)])
+def test_many_levels_are_parted_nearly_as_well(most, share):
+    """In a time that does not grow with the cube of their number."""
+    rng = np.random.default_rng(0)
+    points, mass = np.cumsum(rng.normal(size=(2048, 2)), axis=0), rng.uniform(0.1, 1, 2048)
+    found = best_partition(points, mass, most)
+    assert found[0] == 0
+    assert sorted(set(found)) == found
+    assert most // 2 < len(found) <= most
+    if share is not None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(_allocation, "_MOST_POINTS", 2048)
+            best = best_partition(points, mass, most)
+        assert distortion(points, mass, found) <= share * distortion(points, mass, best)
 
 
 # -- a wide model as tables --------------------------------------------------------------------------
@@ -170,6 +187,16 @@ def test_correlated_features_share(rng):
     n_bits = quantizer.codebook_.n_bits
     assert n_bits[2] >= 1
     assert n_bits[:2].max() >= 2
+
+
+def test_thresholds_given_are_those_that_are_left(friedman):
+    """Given for the widest, they are too many for what a feature got."""
+    X, y = friedman
+    start = ThresholdQuantizer([np.quantile(column, [0.25, 0.5, 0.75]) for column in X.T])
+    fitted = BitwiseQuantizer(2, bit_budget=5, **{**QUICK, "init": start}, threshold_lr_ratio=0.0).fit(X, y)
+    assert fitted.codebook_.row_bits <= 5
+    for own, known in zip(fitted.initial_thresholds_, start.thresholds, strict=True):
+        assert np.isin(own.astype(np.float32), np.float32(known)).all()
 
 
 def test_caps_hold(friedman):

@@ -11,7 +11,7 @@ TASKS = ("auto", "regression", "classification")
 MAX_INTEGER_CLASSES = 20
 
 
-def resolve_task(y, task="auto"):
+def resolve_task(y, task="auto", weights=None):
     """Which task a target asks for.
 
     Parameters
@@ -20,6 +20,8 @@ def resolve_task(y, task="auto"):
     task : {"auto", "regression", "classification"}, default="auto"
         "auto": floating y is regression, even if integral; bool, string and category are classification;
         integer y is classification up to 20 classes, else regression.
+    weights : ndarray of shape (n,), default=None
+        Rows of weight zero count as absent.
 
     Returns
     -------
@@ -40,10 +42,13 @@ def resolve_task(y, task="auto"):
     y = np.asarray(y)
     if y.dtype.kind == "O":
         # Numbers in an object array keep their own type; whatever else is there is a label.
-        y = np.asarray(y.ravel().tolist())
+        typed = np.asarray(y.ravel().tolist())
+        y = typed.reshape(y.shape) if typed.size == y.size else typed
     if y.dtype.kind == "f":
         return "regression"
     if y.dtype.kind in "iu":
+        if weights is not None and len(weights) == len(y):
+            y = y[weights > 0]
         return "classification" if np.unique(y).size <= MAX_INTEGER_CLASSES and y.size == len(y) else "regression"
     if y.dtype.kind in "bUSO":
         return "classification"
@@ -71,7 +76,7 @@ def check_class_weight(class_weight, task):
                 raise ValueError(f"class_weight must be finite and not negative, got {value} for {name!r}.")
 
 
-def check_target(y, X, task, estimator):
+def check_target(y, X, task, estimator, weights=None):
     """Validate the target.
 
     Parameters
@@ -81,6 +86,8 @@ def check_target(y, X, task, estimator):
     task : {"auto", "regression", "classification"}
     estimator : BaseEstimator
         For the message.
+    weights : ndarray of shape (n,), default=None
+        See `resolve_task`.
 
     Returns
     -------
@@ -100,7 +107,7 @@ def check_target(y, X, task, estimator):
         )
     if issparse(y):
         raise ValueError("y must be dense, got a sparse matrix: use y.toarray().")
-    task = resolve_task(y, task)
+    task = resolve_task(y, task, weights)
     if task == "classification":
         y = _check_y(y, estimator=estimator)
         check_classification_targets(y)

@@ -4,7 +4,7 @@ __all__ = ["PrecisionWarning"]
 
 
 class PrecisionWarning(UserWarning):
-    """The cast to float32 merges many distinct values of a feature (timestamps, GPS positions).
+    """The cast to float32 merges many distinct values of a feature, or of a target (timestamps, GPS positions).
 
     Subtract an offset, or split the feature, before the quantizer sees it.
     """

@@ -193,6 +193,11 @@ class BasePredictor(HasCodebook, JointTraining):
         return tags
 
     def _fit_rows(self, rows, progress):
+        if self.bit_budget is not None and self.quantizer is not None:
+            raise ValueError(
+                f"bit_budget={self.bit_budget} is for bits learned with the head, and quantizer={self.quantizer!r} has "
+                "its own: leave one of them out."
+            )
         if self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
             self._fit_learned(rows, progress)
         elif isinstance(self.quantizer, str):

@@ -21,6 +21,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     bit_budget : int, default=None
         Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
         A feature may get none: then it need not even be measured. See ``allocation_``. Takes two to four times as long.
+        Not with `quantizer`.
     quantizer : None, quantizer or "passthrough", default=None
         None learns the thresholds with the head. A quantizer is copied, fitted on the rows and then fixed: the same
         head reads its thermometer bits, and `n_bits` is its own. One that learns with a head itself (`SoftQuantizer`,

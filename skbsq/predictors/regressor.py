@@ -1,9 +1,13 @@
 """Regression from a few bits per feature."""
 
+import warnings
+
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from skbsq.exceptions import PrecisionWarning
 from skbsq.predictors._base import BasePredictor
+from skbsq.quantizers._rows import Rows
 
 __all__ = ["BitwiseRegressor"]
 
@@ -21,6 +25,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     bit_budget : int, default=None
         Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
         A feature may get none: then it need not even be measured. See ``allocation_``. Takes two to four times as long.
+        Not with `quantizer`.
     quantizer : None, quantizer or "passthrough", default=None
         None learns the thresholds with the head. A quantizer is copied, fitted on the rows and then fixed: the same
         head reads its thermometer bits, and `n_bits` is its own. One that learns with a head itself (`SoftQuantizer`,
@@ -209,7 +214,24 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
 
     def _set_target(self, rows):
         self.target_ndim_ = rows.target_ndim
+        if isinstance(rows, Rows):
+            _warn_if_coarse(rows.y)
 
     def _from_output(self, output):
         y = (output.double().numpy() * self.target_scale_ + self.target_mean_).astype(np.float32)
         return y.ravel() if self.target_ndim_ == 1 else y
+
+
+def _warn_if_coarse(y):
+    """Predictions are float32; their rounding should be small beside the spread of the target."""
+    y = y.reshape(len(y), -1)
+    step, spread = np.spacing(np.abs(y).max(axis=0).astype(np.float32)), y.std(axis=0)
+    coarse = (step > spread / 4) & (spread > 0)
+    if coarse.any():
+        k = int(np.argmax(coarse))
+        warnings.warn(
+            f"Predictions are float32, in steps of {step[k]:g} at these values of y, whose standard deviation is "
+            f"{spread[k]:.3g}: subtract an offset from y before, and add it to the predictions in float64.",
+            PrecisionWarning,
+            stacklevel=5,
+        )

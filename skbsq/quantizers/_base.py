@@ -157,7 +157,7 @@ class FixedQuantizer(BaseQuantizer):
             vars(self).pop("summary_", None)  # what `partial_fit` has seen
             X = check_X(self, X, reset=True, missing=self.missing)
             weights = check_weights(sample_weight, X)
-            y = self._check_y(X, y)
+            y = self._check_y(X, y, weights)
             kept = weights > 0
             if not kept.all():
                 X, weights = X[kept], weights[kept]
@@ -185,7 +185,7 @@ class FixedQuantizer(BaseQuantizer):
                 "that looks at X alone, such as QuantileQuantizer."
             )
 
-    def _check_y(self, X, y):
+    def _check_y(self, X, y, weights):
         return None
 
     def _cut_all(self, features, names, nan_seen):

@@ -268,12 +268,13 @@ def _resolve_task(reader):
     first = next(reader.pass_over(), None)
     if first is None:
         raise ValueError("The chunks hold no rows.")
-    task = resolve_task(first[1])
-    if task == "regression" or np.asarray(first[1]).dtype.kind not in "iu":
-        return task
+    target = np.asarray(first[1])
+    if target.dtype.kind not in "iu" or target.size > len(target):
+        return resolve_task(first[1])
     labels = np.empty(0, dtype=np.int64)
-    for _, y, *_ in reader.pass_over():
-        labels = np.union1d(labels, np.asarray(y))
+    for X, y, *given in reader.pass_over():
+        kept = check_chunk_weights(given[0] if given else None, X) > 0
+        labels = np.union1d(labels, np.asarray(y)[kept] if len(y) == len(kept) else y)
         if labels.size > MAX_INTEGER_CLASSES:
             return "regression"
     return "classification"

@@ -102,7 +102,7 @@ class JointTraining(BaseEstimator):
         """Validate what fit was given; sets ``n_features_in_`` and ``feature_names_in_``."""
         X = check_X(self, X, reset=True, missing=self._missing_rule(), min_rows=2, stacklevel=5)
         weights = check_weights(sample_weight, X)
-        y, task = check_target(y, X, task, self)
+        y, task = check_target(y, X, task, self, weights)
         class_weight = getattr(self, "class_weight", None)
         if class_weight is not None:
             check_class_weight(class_weight, task)
@@ -298,13 +298,15 @@ class JointTraining(BaseEstimator):
                     self.temperature_schedule, start=self.temperature_start, end=self.temperature_end
                 )
             )
-        if not isinstance(self.head, NeuralNet) and self.lr_schedule == "one-cycle":
+        n_steps = int(net.max_epochs * len(batches))
+        # The only step of a cycle of one would be at its least rate.
+        if not isinstance(self.head, NeuralNet) and self.lr_schedule == "one-cycle" and n_steps > 1:
             peaks = [group.get("lr", self.lr) for _, group in net.get_params_for("optimizer").get("param_groups", [])]
             callbacks.append(
                 LRScheduler(
                     torch.optim.lr_scheduler.OneCycleLR,
                     max_lr=[*peaks, self.lr],
-                    total_steps=net.max_epochs * len(batches),
+                    total_steps=n_steps,
                     step_every="batch",
                 )
             )

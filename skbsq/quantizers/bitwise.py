@@ -252,7 +252,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         caps = check_n_bits(CAP_WITH_BUDGET if self.n_bits is None else self.n_bits, rows.names, rows.n_features)
         allocation = split_budget(train, rows, caps, self.bit_budget, self.max_epochs, own["random_state"])
         own["n_bits"] = allocation.n_bits
-        if self.init == "auto":
+        if self.init == "auto" or isinstance(self.init, ThresholdQuantizer):  # thresholds given are as many as n_bits
             own["init"] = ThresholdQuantizer(allocation.thresholds)
         fitted = BitwiseQuantizer(**own)
         fitted._fit_rows(rows, progress.part("whole"))

@@ -94,8 +94,8 @@ class TreeQuantizer(FixedQuantizer):
         self.task = task
         self.min_share = min_share
 
-    def _check_y(self, X, y):
-        y, self.task_ = check_target(y, X, self.task, self)
+    def _check_y(self, X, y, weights):
+        y, self.task_ = check_target(y, X, self.task, self, weights)
         # Of labels it only matters which are equal, and integers compare fast.
         return np.unique(y, return_inverse=True)[1] if self.task_ == "classification" else y
 

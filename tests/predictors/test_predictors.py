@@ -25,6 +25,7 @@ from skbsq import (
     UniformQuantizer,
 )
 from skbsq.codec import RowCodec, dumps
+from skbsq.exceptions import PrecisionWarning
 from skbsq.export import to_codebook
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
@@ -138,6 +139,20 @@ def test_target_far_from_zero(data):
     X, y = data
     regressor = BitwiseRegressor(4, **LEARN).fit(X, y + 1e6)
     assert r2_score(y + 1e6, regressor.predict(X)) > 0.9
+
+
+def test_target_that_float32_does_not_tell_apart(data):
+    X, y = data
+    with pytest.warns(PrecisionWarning, match="Predictions are float32, in steps of 64 at these") as found:
+        BitwiseRegressor(2, **QUICK).fit(X, y + 1e9)
+    assert found[0].filename == __file__
+
+
+@pytest.mark.parametrize("quantizer", [QuantileQuantizer(2), SoftQuantizer(2), "passthrough"])
+def test_a_budget_is_for_bits_of_our_own(data, quantizer):
+    """It was ignored once."""
+    with pytest.raises(ValueError, match=r"bit_budget=10 is for bits learned with the head, and quantizer=.* has"):
+        BitwiseRegressor(bit_budget=10, quantizer=quantizer, **QUICK).fit(*data)
 
 
 def test_constant_target(data):

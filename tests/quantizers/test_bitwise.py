@@ -18,7 +18,7 @@ from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
-from skbsq import BitwiseQuantizer, QuantileQuantizer, ThresholdQuantizer
+from skbsq import BitwiseQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
 from skbsq.nn import temperature_at
 from skbsq.quantizers import bitwise as bitwise_module
 from skbsq.quantizers._learned import head_inputs
@@ -503,6 +503,37 @@ def test_task(y, task, n_outputs):
     quantizer = BitwiseQuantizer(1, **QUICK).fit(FRAME, y)
     assert quantizer.task_ == task
     assert quantizer.head_[-1].out_features == n_outputs
+
+
+def test_rows_of_no_weight_say_nothing_of_the_task(rng):
+    X, y = rng.normal(size=(90, 2)), np.arange(90) % 4
+    y[:30] = np.arange(30) + 100
+    weights = np.repeat([0.0, 1.0], [30, 60])
+    for estimator in (TreeQuantizer(1), BitwiseQuantizer(1, **QUICK)):
+        assert clone(estimator).fit(X, y).task_ == "regression"
+        assert clone(estimator).fit(X, y, sample_weight=weights).task_ == "classification"
+    assert BitwiseQuantizer(1, **QUICK).fit_chunks([(X, y, weights)]).task_ == "classification"
+
+
+def test_two_columns_of_integers_in_objects_are_a_regression(data):
+    X, y = data
+    target = pd.DataFrame({"u": np.arange(len(y)), "v": np.arange(len(y))}).astype("Int64")
+    assert BitwiseQuantizer(1, **QUICK).fit(X, target).task_ == "regression"
+
+
+def test_epochs_may_be_an_integer_of_numpy(data):
+    X, y = data
+    one, other = (BitwiseQuantizer(2, **{**QUICK, "max_epochs": kind(2)}).fit(X, y) for kind in (int, np.int64))
+    assert one.codebook_ == other.codebook_
+
+
+def test_a_single_step_learns(data):
+    """On one cycle of one step it would be taken at the least rate."""
+    X, y = data
+    given = {**QUICK, "max_epochs": 1, "batch_size": len(X), "lr": 0.02}
+    nets = [BitwiseQuantizer(2, **given, lr_schedule=schedule).fit(X, y).net_ for schedule in ("one-cycle", "constant")]
+    one, other = (net.module_.head[-1].weight for net in nets)
+    torch.testing.assert_close(one, other)
 
 
 def test_many_integers_are_a_regression(rng):

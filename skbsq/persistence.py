@@ -21,6 +21,9 @@ __all__ = ["load", "save"]
 FORMAT = "skbsq-estimator"
 VERSION = 1
 
+# Readers refuse a header, in which the text stands beside the names of the arrays, of more than 100 MB.
+_MAX_TEXT = 99_000_000
+
 _NEEDS = "save and load need"
 
 _QUANTIZERS = (
@@ -95,15 +98,13 @@ def save(estimator, path):
             stacklevel=2,
         )
     text = json.dumps({"format": FORMAT, "version": VERSION, "estimator": document}, allow_nan=False)
-    try:
-        content = safetensors.numpy.save(arrays, metadata={FORMAT: text})
-    except safetensors.SafetensorError as error:
+    if (size := len(json.dumps(text))) > _MAX_TEXT:
         raise ValueError(
-            f"This {name} takes {len(text)} bytes of text, more than a safetensors file holds ({error}): lower n_bits, "
-            "or keep its codebook alone, codebook_.to_json()."
-        ) from error
+            f"This {name} takes {size} bytes of text, and a safetensors file holds {_MAX_TEXT}: lower n_bits, or keep "
+            "its codebook alone, codebook_.to_json()."
+        )
     with replacing(path) as part:
-        part.write_bytes(content)
+        part.write_bytes(safetensors.numpy.save(arrays, metadata={FORMAT: text}))
 
 
 def load(path, *, head=None, **parameters):

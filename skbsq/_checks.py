@@ -136,8 +136,8 @@ def unmasked(X):
     data, mask = np.ma.getdata(X), np.ma.getmaskarray(X)
     if not mask.any():
         return data
-    data = as_float32(data) if data.dtype.kind in "iub" else data
-    return np.where(mask, data.dtype.type(np.nan), data) if data.dtype.kind == "f" else X
+    data = data.astype(np.float64) if data.dtype.kind in "iub" else data
+    return np.where(mask, data.dtype.type(np.nan) if data.dtype.kind == "f" else np.nan, data)
 
 
 def _check_columns(columns, names, what):

@@ -110,6 +110,8 @@ def check_target(y, X, task, estimator, weights=None):
     task = resolve_task(y, task, weights)
     if task == "classification":
         y = _check_y(y, estimator=estimator)
+        if y.dtype.kind == "O" and (typed := np.asarray(y.tolist())).dtype.kind in "iub":
+            y = typed
         check_classification_targets(y)
     else:
         if np.iscomplexobj(np.asarray(y)):

@@ -73,7 +73,7 @@ def _quantized_bits(estimator):
     if isinstance(estimator, FeatureUnion):
         steps = [step for _, step in estimator.transformer_list if step != "drop"]
     elif isinstance(estimator, ColumnTransformer):
-        steps = [step for _, step, columns in estimator.transformers_ if step != "drop" and _is_used(step, columns)]
+        steps = [step for _, step, columns in estimator.transformers_ if step != "drop" and _is_any(columns)]
     else:
         held = next((getattr(estimator, name) for name in _HOLDERS if hasattr(estimator, name)), None)
         return None if held is None else _quantized_bits(held)
@@ -85,11 +85,11 @@ def _quantized_bits(estimator):
     return sum(FLOAT_BITS * n if bits is None else bits for bits, n in zip(found, floats, strict=True))
 
 
-def _is_used(step, columns):
-    """Whether a step of a ColumnTransformer was given any columns; else it was not fitted."""
-    if isinstance(step, str) or hasattr(step, "n_features_in_"):
-        return True
-    columns = np.asarray(columns)
+def _is_any(columns):
+    """Whether columns, as a ColumnTransformer holds them, are any: else its step is as it was before."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of scikit-learn 1.6, that they will be held otherwise
+        columns = np.asarray(columns)
     return columns.any() if columns.dtype == bool else columns.size > 0
 
 

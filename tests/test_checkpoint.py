@@ -47,16 +47,26 @@ TRAINING = dict(n_bits=2, max_epochs=5, hidden_sizes=(8,), batch_size=32, random
 
 
 class Centred(nn.Module):
-    """Keeps a mean where no state dict has it."""
+    """Keeps a mean where no state dict has it, a buffer whose shape changes, and a number that is no tensor."""
 
     def __init__(self):
         super().__init__()
         self.register_buffer("mean", torch.zeros(8), persistent=False)
+        self.register_buffer("ones", torch.ones(1, 1), persistent=False)
+        self.calls = 0
 
     def forward(self, x):
         if self.training:
-            self.mean.lerp_(x.detach().mean(0), 0.1)
+            self.calls += 1
+            self.ones = torch.ones(len(x), 1)
+            self.mean.lerp_(x.detach().mean(0), 1 / (10 + self.calls))
         return x - self.mean
+
+    def get_extra_state(self):
+        return {"calls": self.calls}
+
+    def set_extra_state(self, state):
+        self.calls = state["calls"]
 
 
 class Head(nn.Sequential):
@@ -156,14 +166,19 @@ def fit_in_pieces(estimator, X, y, interrupt, epochs):
     return clone(estimator).fit(X, y)
 
 
+def to_bytes(value):
+    return value.numpy().tobytes() if isinstance(value, torch.Tensor) else repr(value)
+
+
 def everything(estimator):
     """All that is learned, in bytes."""
     book = getattr(estimator, "codebook_", None) if getattr(estimator, "quantizer_", "") is not None else None
     history = estimator.history_.drop(columns="dur")
     module = estimator.net_.module_
+    state = {**dict(module.named_buffers()), **module.state_dict()}
     return {
         "codebook": book and book.to_json(),
-        "weights": {name: tensor.numpy().tobytes() for name, tensor in module.state_dict().items()},
+        "weights": {name: to_bytes(value) for name, value in state.items()},
         "history": {name: history[name].to_numpy().tobytes() for name in history},
         "best": estimator.best_epoch_,
         "moments": (estimator.target_mean_.tobytes(), estimator.target_scale_.tobytes()),

@@ -455,6 +455,7 @@ def test_columns_that_are_no_names_are_read_in_order():
         np.ma.masked_array([[1.0, 5.0], [7.0, 2.0]], [[True, False], [False, True]]),
         pd.DataFrame({"a": [None, 7], "b": [5, None]}, dtype="Int64"),
         pd.DataFrame({"a": [None, 7.0], "b": [True, pd.NA]}, dtype=object),
+        np.ma.masked_array(np.array([[1, 5], [7, 2]], dtype=object), [[True, False], [False, True]]),
         [[None, 5], [7, None]],
     ],
 )

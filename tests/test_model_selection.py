@@ -83,8 +83,9 @@ def test_row_bits_adds_up_columns(frame, data):
 def test_row_bits_of_a_step_without_columns(frame):
     quantizer = ("numbers", QuantileQuantizer(2), make_column_selector(dtype_include="number"))
     for nothing in (make_column_selector(dtype_include="category"), [], [False] * frame.shape[1]):
-        columns = ColumnTransformer([quantizer, ("nothing", OneHotEncoder(), nothing)]).fit(frame)
-        assert row_bits(columns) == 2 * frame.shape[1]
+        for step in (OneHotEncoder(), "passthrough", QuantileQuantizer(3).fit(frame)):
+            columns = ColumnTransformer([quantizer, ("nothing", step, nothing)]).fit(frame)
+            assert row_bits(columns) == 2 * frame.shape[1]
 
 
 def test_row_bits_are_those_of_the_fit(data):

@@ -258,10 +258,10 @@ def _fine_tuned():
 # -- how a budget is split
 
 
-def _split_at_once(train, rows, caps, budget, max_epochs, seed):
+def _split_at_once(train, rows, caps, budget, max_epochs, seed, **options):
     """Without rounds: what each feature would cost on its own decides."""
     with patch.object(_allocation, "_KEPT", 0.0):
-        return _allocation.split_budget(train, rows, caps, budget, max_epochs, seed)
+        return _allocation.split_budget(train, rows, caps, budget, max_epochs, seed, **options)
 
 
 class _Shrinking(Callback):
@@ -281,7 +281,7 @@ class _Shrinking(Callback):
             weight.mul_((1 - length / norms.clamp(min=1e-12)).clamp(min=0.0))
 
 
-def _split_by_shrinking(train, rows, caps, budget, max_epochs, seed):
+def _split_by_shrinking(train, rows, caps, budget, max_epochs, seed, **options):
     """The wide model is trained with group sparsity, and narrowed at once."""
 
     def shrinking_at_first(part, n_bits, thresholds, head, epochs):
@@ -292,7 +292,7 @@ def _split_by_shrinking(train, rows, caps, budget, max_epochs, seed):
         with no_levels, _with_net(callbacks=lambda: [("shrinking", _Shrinking())]):
             return train(part, n_bits, thresholds, head, epochs)
 
-    return _split_at_once(shrinking_at_first, rows, caps, budget, max_epochs, seed)
+    return _split_at_once(shrinking_at_first, rows, caps, budget, max_epochs, seed, **options)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Training that goes on where it was interrupted: all of its state after an epoch, and the way back."""
 
+import copy
+
 import torch
 from skorch.history import History
 
@@ -98,7 +100,10 @@ def copied_state(module):
     dict
         Of two dicts of tensors by name.
     """
-    state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    state = {
+        name: value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
+        for name, value in module.state_dict().items()  # in which a module may have put anything
+    }
     buffers = {name: value.detach().clone() for name, value in module.named_buffers() if name not in state}
     return {"state": state, "buffers": buffers}
 
@@ -106,9 +111,9 @@ def copied_state(module):
 def put_state(module, state):
     """Put back what `copied_state` gave, in place."""
     module.load_state_dict(state["state"])
-    for name, value in module.named_buffers():
-        if name in state["buffers"] and not value.equal(kept := state["buffers"][name].to(value.device)):
-            value.copy_(kept)
+    for name, kept in state["buffers"].items():
+        owner, _, own = name.rpartition(".")
+        setattr(module.get_submodule(owner), own, kept.to(module.get_buffer(name).device))
 
 
 def _modules(net):

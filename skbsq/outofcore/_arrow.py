@@ -41,11 +41,18 @@ def dataset(path, keep=()):
     schemas = [fragment.physical_schema for fragment in found.get_fragments()]
     if all(schema.equals(schemas[0]) for schema in schemas):
         return found
+    return open_dataset(path, schema=pa.schema([_joint(field, schemas) for field in found.schema]), format=found.format)
+
+
+def _joint(field, schemas):
+    """A field of the type that holds those of all schemas; as it is where there is none, or they do not have it."""
+    import pyarrow as pa
+
+    found = [pa.schema([schema.field(field.name)]) for schema in schemas if field.name in schema.names]
     try:
-        joint = pa.unify_schemas([found.schema, *schemas], promote_options="permissive")
-    except pa.ArrowException as error:
-        raise ValueError(f"The files of {path} have other columns each: give them as a list. ({error})") from error
-    return open_dataset(path, schema=joint, format=found.format)
+        return pa.unify_schemas(found, promote_options="permissive").field(0) if found else field
+    except pa.ArrowException:
+        return field
 
 
 def _csv_format(schema, keep):
@@ -74,7 +81,17 @@ def read_dataset(source, rows, columns):
     """Tables of about `rows` rows, with the named columns alone where they are given."""
     check_columns(source.schema, columns)
     schema = source.schema if columns is None else _projected(source.schema, columns)
-    return _tables(_batches(source, columns=columns, batch_size=min(rows, _BATCH_ROWS)), schema, rows)
+    return _tables(_readable(_batches(source, columns=columns, batch_size=min(rows, _BATCH_ROWS))), schema, rows)
+
+
+def _readable(batches):
+    """Batches, and what to do where a column has another type than it began with."""
+    import pyarrow as pa
+
+    try:
+        yield from batches
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"{error}: a column has another type than it began with. Give chunks of one type.") from error
 
 
 def _batches(source, **options):

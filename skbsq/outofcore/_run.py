@@ -181,7 +181,7 @@ def _apply(work, source, output, columns, keep, batch_size):
     if keep and not str(output).endswith(".parquet"):
         raise ValueError("keep wants a .parquet output, or a dask data frame, to keep columns in.")
     wanted = None if features is None else list(dict.fromkeys([*keep, *features]))
-    chunks = _sources.read(source, batch_size, wanted, keep)
+    chunks = _sources.read(source, batch_size, wanted, [name for name in keep if name not in (features or ())])
     results = _results(work, chunks, features, keep)
     return (out for out, *_ in results) if output is None else _outputs.write(output, results, work)
 

@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-import pandas as pd
 
+from skbsq._checks import as_matrix
 from skbsq.plotting._axes import BLUE, ORANGE, fitted_part, names_of, pyplot, tidy
 
 MOST_PANELS = 12
@@ -77,13 +77,13 @@ class ThresholdDisplay:
         """
         part = fitted_part(estimator, "codebook_")
         names = names_of(part)
-        if isinstance(X, pd.DataFrame):
+        if hasattr(X, "columns"):
             known = list(getattr(part, "feature_names_in_", X.columns))
             if absent := [name for name in known if name not in X.columns]:
                 raise ValueError(f"X has no column of the feature {absent[0]!r}, but {list(X.columns)}.")
-            X = X[known].to_numpy(dtype=float)
-        X = np.asarray(X, dtype=float)
-        if X.ndim != 2 or X.shape[1] != names.size:
+            X = X[known]
+        X = as_matrix(X, "X").astype(float)
+        if X.shape[1] != names.size:
             raise ValueError(f"X must have {names.size} columns, as in fit, got shape {X.shape}.")
         thresholds = part.codebook_.thresholds
         if features is None:
@@ -91,6 +91,8 @@ class ThresholdDisplay:
             shown = sorted(most.tolist())
         else:
             shown = [_index_of(feature, names) for feature in features]
+        if not shown:
+            raise ValueError("features names none: there is nothing to show.")
         starts = getattr(getattr(part, "quantizer_", part), "initial_thresholds_", None)
         columns = [X[:, j] for j in shown]
         return cls(

@@ -7,7 +7,6 @@ from sklearn.base import RegressorMixin
 
 from skbsq.exceptions import PrecisionWarning
 from skbsq.predictors._base import BasePredictor
-from skbsq.quantizers._rows import Rows
 
 __all__ = ["BitwiseRegressor"]
 
@@ -214,18 +213,17 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
 
     def _set_target(self, rows):
         self.target_ndim_ = rows.target_ndim
-        if isinstance(rows, Rows):
-            _warn_if_coarse(rows.y)
+        _, mean, variance = rows.target_sums()
+        _warn_if_coarse(mean, np.sqrt(variance))
 
     def _from_output(self, output):
         y = (output.double().numpy() * self.target_scale_ + self.target_mean_).astype(np.float32)
         return y.ravel() if self.target_ndim_ == 1 else y
 
 
-def _warn_if_coarse(y):
+def _warn_if_coarse(mean, spread):
     """Predictions are float32; their rounding should be small beside the spread of the target."""
-    y = y.reshape(len(y), -1)
-    step, spread = np.spacing(np.abs(y).max(axis=0).astype(np.float32)), y.std(axis=0)
+    step = np.spacing(np.abs(mean).astype(np.float32))
     coarse = (step > spread / 4) & (spread > 0)
     if coarse.any():
         k = int(np.argmax(coarse))

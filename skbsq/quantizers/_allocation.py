@@ -50,7 +50,7 @@ class Allocation:
     report: pd.DataFrame
 
 
-def split_budget(train, rows, caps, budget, max_epochs, seed):
+def split_budget(train, rows, caps, budget, max_epochs, seed, *, from_caps=False):
     """Split a budget of bits per row over features.
 
     Parameters
@@ -65,6 +65,8 @@ def split_budget(train, rows, caps, budget, max_epochs, seed):
     max_epochs : int
         Of a whole training.
     seed : int
+    from_caps : bool, default=False
+        Begin with all that features may have, as thresholds that are given need.
 
     Returns
     -------
@@ -74,7 +76,7 @@ def split_budget(train, rows, caps, budget, max_epochs, seed):
     order = np.random.RandomState(seed).permutation(n)
     n_held_out = min(_MAX_HELD_OUT, max(1, int(_HELD_OUT * n)))
     held_out, kept = (_some(rows, part) for part in np.split(order, [n_held_out]))
-    wide = np.minimum(caps, max(_PILOT_BITS, -(-3 * budget // (2 * max(d, 1)))))
+    wide = caps if from_caps else np.minimum(caps, max(_PILOT_BITS, -(-3 * budget // (2 * max(d, 1)))))
     pilot = train(kept, wide, None, None, max(1, round(_EPOCHS_OF_PILOT * max_epochs)))
     model = WideModel(pilot, held_out)
     while model.n_bits.sum() > budget:
@@ -284,8 +286,11 @@ def best_partition(points, mass, most):
     if most >= m:
         return list(range(m))
     if m > _MOST_POINTS:
-        # The exact answer takes m^2 steps a group. So many levels are close to each other: neighbours go first.
-        starts = group_starts(mass, _MOST_POINTS if 2 * most <= _MOST_POINTS else most)
+        # The exact answer takes m^2 steps a group. So many levels are close to each other: neighbours go first, but not
+        # all of them where one has nearly all the mass.
+        by_number = group_starts(np.ones(m), max(most, _MOST_POINTS // 2))
+        by_mass = group_starts(mass, _MOST_POINTS // 2) if most < len(by_number) else by_number
+        starts = np.union1d(by_number, by_mass)
         joint = np.add.reduceat(mass, starts)
         means = np.add.reduceat(mass[:, None] * points, starts, axis=0) / joint[:, None]
         return [int(starts[first]) for first in best_partition(means, joint, most)]

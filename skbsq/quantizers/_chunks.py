@@ -71,8 +71,11 @@ class ChunkedRows(BaseRows):
             drawn.append(Feature(x, np.ones(x.size)))
         return drawn
 
+    def target_sums(self):
+        return self.target.sums
+
     def target_moments(self):
-        _, mean, variance = self.target.sums
+        _, mean, variance = self.target_sums()
         return mean, nonzero(np.sqrt(variance))
 
     def cut(self, quantizer):

@@ -89,9 +89,13 @@ class Rows(BaseRows):
         drawn = np.random.RandomState(seed).permutation(len(self.X))[:n]
         return list(features_of(self.X[drawn], self.weights[drawn]))
 
+    def target_sums(self):
+        """Weight of the rows, weighted mean and variance of each target."""
+        return target_sums(self.y, self.weights)
+
     def target_moments(self):
         """Weighted mean and standard deviation of each target; 1 for a deviation of 0."""
-        _, mean, variance = target_sums(self.y, self.weights)
+        _, mean, variance = self.target_sums()
         return mean, nonzero(np.sqrt(variance))
 
     def fit(self, quantizer):

@@ -250,9 +250,12 @@ class BitwiseQuantizer(StartsFromThresholds):
             return quantizer
 
         caps = check_n_bits(CAP_WITH_BUDGET if self.n_bits is None else self.n_bits, rows.names, rows.n_features)
-        allocation = split_budget(train, rows, caps, self.bit_budget, self.max_epochs, own["random_state"])
+        starts_given = isinstance(self.init, ThresholdQuantizer)
+        allocation = split_budget(
+            train, rows, caps, self.bit_budget, self.max_epochs, own["random_state"], from_caps=starts_given
+        )
         own["n_bits"] = allocation.n_bits
-        if self.init == "auto" or isinstance(self.init, ThresholdQuantizer):  # thresholds given are as many as n_bits
+        if starts_given or self.init == "auto":  # thresholds that are given are too many for what features got
             own["init"] = ThresholdQuantizer(allocation.thresholds)
         fitted = BitwiseQuantizer(**own)
         fitted._fit_rows(rows, progress.part("whole"))

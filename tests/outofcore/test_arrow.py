@@ -147,12 +147,22 @@ def test_files_of_other_types(tmp_path):
     tables = _arrow.read_dataset(_arrow.dataset(tmp_path), 9, None)
     found = [_arrow.matrix(table, ["a"]).ravel() for table in tables]
     np.testing.assert_array_equal(np.concatenate(found), [1, 2, 0.25])
-    pq.write_table(pa.table({"a": ["x"]}), tmp_path / "3.parquet")
-    with pytest.raises(ValueError, match="have other columns each: give them as a list"):
-        _arrow.dataset(tmp_path)
 
 
 def test_labels_of_rows_are_no_column():
     frame = pd.DataFrame({"a": [1.0, 2.0], "b": [3.0, 4.0]}, index=pd.Index([7, 9], name="id"))
     assert _arrow.data_columns(pa.table(frame).schema) == ["a", "b"]
     assert _arrow.data_columns(pa.table({"id": [1]}).schema) == ["id"]
+
+
+def test_columns_that_are_not_read_may_be_of_any_type(tmp_path):
+    pq.write_table(pa.table({"a": [1, 2], "note": ["x", "y"]}), tmp_path / "1.parquet")
+    pq.write_table(pa.table({"a": [0.25], "note": [3]}), tmp_path / "2.parquet")
+    tables = _arrow.read_dataset(_arrow.dataset(tmp_path), 9, ["a"])
+    np.testing.assert_array_equal(np.concatenate([_arrow.matrix(t, ["a"]).ravel() for t in tables]), [1, 2, 0.25])
+
+
+def test_a_kept_column_that_goes_on_otherwise_is_named(tmp_path):
+    (tmp_path / "rows.csv").write_text("key\n" + "1\n" * 800_000 + "last\n")
+    with pytest.raises(ValueError, match="'last': a column has another type than it began with"):
+        list(_arrow.read_dataset(_arrow.dataset(tmp_path / "rows.csv", keep=["key"]), 2**20, None))

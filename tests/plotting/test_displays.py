@@ -6,6 +6,7 @@ import sys
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from matplotlib.figure import Figure
 from sklearn.datasets import make_friedman1
@@ -189,6 +190,13 @@ def test_columns_of_a_frame_are_taken_by_name(regressor, data):
     """In another order they would be the values of one feature under the thresholds of another."""
     display = ThresholdDisplay.from_estimator(regressor, data[0].iloc[:, ::-1], features=["a3"])
     np.testing.assert_array_equal(display.values[0], data[0]["a3"])
+    display = ThresholdDisplay.from_estimator(regressor, pl.from_pandas(data[0].iloc[:, ::-1]), features=["a3"])
+    np.testing.assert_array_equal(display.values[0], data[0]["a3"])
+
+
+def test_no_features_to_show(regressor, data):
+    with pytest.raises(ValueError, match="features names none: there is nothing to show"):
+        ThresholdDisplay.from_estimator(regressor, data[0], features=[])
 
 
 def test_a_large_constant():

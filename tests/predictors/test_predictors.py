@@ -146,6 +146,9 @@ def test_target_that_float32_does_not_tell_apart(data):
     with pytest.warns(PrecisionWarning, match="Predictions are float32, in steps of 64 at these") as found:
         BitwiseRegressor(2, **QUICK).fit(X, y + 1e9)
     assert found[0].filename == __file__
+    with pytest.warns(PrecisionWarning, match="in steps of 64") as found:
+        BitwiseRegressor(2, **QUICK).fit_chunks([(X, y + 1e9)])
+    assert found[0].filename == __file__
 
 
 @pytest.mark.parametrize("quantizer", [QuantileQuantizer(2), SoftQuantizer(2), "passthrough"])

@@ -66,6 +66,13 @@ def test_many_levels_are_parted_nearly_as_well(most, share):
         assert distortion(points, mass, found) <= share * distortion(points, mass, best)
 
 
+@pytest.mark.parametrize("most", [4, 255, 300, 511, 1000])
+def test_a_heavy_level_leaves_groups_to_the_others(most):
+    rng, mass = np.random.default_rng(0), np.full(1023, 0.01 / 1023)
+    mass[300] += 0.99
+    assert len(best_partition(rng.normal(size=(1023, 4)).cumsum(0), mass, most)) == most
+
+
 # -- a wide model as tables --------------------------------------------------------------------------
 
 
@@ -197,6 +204,13 @@ def test_thresholds_given_are_those_that_are_left(friedman):
     assert fitted.codebook_.row_bits <= 5
     for own, known in zip(fitted.initial_thresholds_, start.thresholds, strict=True):
         assert np.isin(own.astype(np.float32), np.float32(known)).all()
+
+
+def test_more_thresholds_given_than_the_wide_model_would_have(friedman):
+    X, y = friedman
+    start = ThresholdQuantizer([np.quantile(column, np.linspace(0.01, 0.99, 63)) for column in X.T])
+    fitted = BitwiseQuantizer(6, bit_budget=8, **{**QUICK, "init": start}).fit(X, y)
+    assert fitted.codebook_.row_bits <= 8
 
 
 def test_caps_hold(friedman):

@@ -1,6 +1,7 @@
 """What the commands share: arguments, errors in one sentence, work with a progress bar, tables."""
 
 import argparse
+import io
 import sys
 from contextlib import contextmanager
 
@@ -88,18 +89,28 @@ def read_rows(path, columns, *, dtype=None):
     CommandError
         If the file holds something else.
     """
-    if not path.exists() or path.stat().st_size == 0:
+    text = path.read_text() if path.exists() else ""
+    if not text:
         return pd.DataFrame(columns=columns)
-    with path.open() as file:
-        header = file.readline().rstrip("\n")
-    if header != ",".join(columns):
+    if text.partition("\n")[0] != ",".join(columns):
         raise CommandError(f"{path} holds no results of this command: choose another output.")
-    return pd.read_csv(path, dtype=dtype)
+    return pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1]), dtype=dtype)  # the last row may be cut off
+
+
+def _drop_cut_row(path):
+    """Take away a last row that was not written to its end, by a run that was killed or had no room."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
 
 
 def append_row(path, columns, row):
     """Append a row to a CSV file, below a header if it is the first."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _drop_cut_row(path)
     first = not path.exists() or path.stat().st_size == 0
     pd.DataFrame([row], columns=columns).to_csv(path, mode="a", header=first, index=False)
 
@@ -140,9 +151,13 @@ def collect(jobs, key, columns, output, *, dtype=None, n_jobs=1, description=Non
     stored = stored[stored["error"].notna()]
     finished = dict(zip(stored[key].itertuples(index=False, name=None), stored.to_dict("records"), strict=True))
     rows, waiting = [], []
+    asked = set()
     for row, function, arguments in jobs:
-        known = finished.get(tuple(row[name] for name in key))
-        if known:
+        cell = tuple(row[name] for name in key)
+        if cell in asked:
+            continue
+        asked.add(cell)
+        if known := finished.get(cell):
             rows.append(known)
         else:
             waiting.append({"row": row, "function": function, "arguments": arguments})

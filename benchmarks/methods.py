@@ -240,7 +240,7 @@ def measure(data, method, bits, seed, *, test_size=0.1, **training):
     """
     parts = split(data, seed, test_size)
     scores = evaluate(data.task, parts, method, bits, random_state=seed, **training)
-    compression = FLOAT_BITS * data.X.shape[1] / scores["row_bits"]
+    compression = FLOAT_BITS * data.X.shape[1] / scores["row_bits"] if scores["row_bits"] else float("inf")
     return {
         **{"dataset": data.name, "bits": bits, "method": method, "seed": seed},
         **{**scores, "compression": compression},

@@ -300,7 +300,7 @@ def main(argv=None):
     if len(failed):
         print_table(failed[[*KEY, "failure"]])
     print(f"{len(results) - len(failed)} of {len(results)} cells measured, in {arguments.output}.")
-    print("The tables and plots: python -m benchmarks.report")
+    print(f"The tables and plots: python -m benchmarks.report {arguments.output}")
 
 
 if __name__ == "__main__":

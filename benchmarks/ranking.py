@@ -36,7 +36,8 @@ def read_measured(path, seeds=None):
     Raises
     ------
     CommandError
-        If there are none, or if rows of one data set were measured on different data.
+        If there are none, or if rows of one data set were measured on different data, or those of a cell with different
+        training.
     """
     rows = read_rows(path, COLUMNS, dtype=TEXTS)
     rows = rows[rows["error"].notna()].drop_duplicates(KEY, keep="last")
@@ -48,6 +49,12 @@ def read_measured(path, seeds=None):
         if of_set["data_sha256"].nunique() > 1:
             raise CommandError(
                 f"{path} holds rows of {name} from different data: {', '.join(of_set['data_sha256'].unique())}."
+            )
+    for cell, of_cell in rows.groupby([*CELL]):
+        if of_cell["training"].nunique() > 1:
+            raise CommandError(
+                f"{path} holds rows of {', '.join(map(str, cell))} from different training: "
+                f"{' and '.join(of_cell['training'].unique())}. Keep each in a file of its own."
             )
     return _ordered(rows)
 
@@ -76,15 +83,16 @@ def summarize(measured):
     Returns
     -------
     DataFrame
-        dataset, bits, method, seeds, error (mean), std, sem, row_bits (mean), best, tied. `best` has the lowest mean
-        among the quantized methods of a data set and width; `tied` are those that on the same splits are worse by no
-        more than one standard error of the difference, and the best itself.
+        dataset, bits, method, seeds, error (mean), std, sem, accuracy (mean; NaN for a regression), row_bits (mean),
+        best, tied. `best` has the lowest mean among the quantized methods of a data set and width; `tied` are those
+        that on the same splits are worse by no more than one standard error of the difference, and the best itself.
     """
     cells = measured.groupby(CELL, observed=True, as_index=False).agg(
         seeds=("seed", "nunique"),
         error=("error", "mean"),
         std=("error", "std"),
         sem=("error", "sem"),
+        accuracy=("accuracy", "mean"),
         row_bits=("row_bits", "mean"),
     )
     cells["best"] = cells["tied"] = False
@@ -194,7 +202,7 @@ def smallest_without_loss(paired, groups, width, margin):
         float_bits over the mean row_bits of the width, 1 where none is without loss.
     """
     cells = paired.groupby([*groups, width], observed=True)
-    found = cells.agg(ratio=("ratio", "mean"), sem=("ratio", "sem"), n=("ratio", "size"))
+    found = cells.agg(ratio=("ratio", "mean"), sem=("ratio", "sem"), n=("ratio", "count"))
     upper = found["ratio"] + stats.t.ppf(0.975, (found["n"] - 1).clip(lower=1)) * found["sem"]
     # One split alone has no interval, and shows nothing.
     compression = (cells["float_bits"].mean() / cells["row_bits"].mean()).where(upper <= margin, 1.0)

@@ -10,8 +10,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchmarks.budget import BUDGET, UNIFORM
-from benchmarks.command import CommandError, plain_errors, print_table
+from benchmarks.budget import COLUMNS as BUDGET_COLUMNS
+from benchmarks.command import CommandError, plain_errors, print_table, read_rows
+from benchmarks.paper import TEXTS
 from benchmarks.plots import draw_rate_error
+from benchmarks.ranking import read_measured
 from benchmarks.report import ERROR
 
 METHODS = ("FP", "Bw-QQ", "Bw-SQ")
@@ -46,7 +49,7 @@ def curves(paper, budget, dataset, seeds):
     Raises
     ------
     CommandError
-        If a method was not measured on every split.
+        If a method was not measured on every split, or on other data than another.
     """
     rows = pd.concat(
         [
@@ -56,6 +59,8 @@ def curves(paper, budget, dataset, seeds):
     )
     rows = rows[(rows["dataset"] == dataset) & rows["seed"].isin(seeds) & rows["error"].notna()]
     rows = rows.drop_duplicates(["method", "asked", "seed"], keep="last")
+    if rows["data_sha256"].nunique() > 1:
+        raise CommandError(f"The rows of {dataset} are from different data: {', '.join(rows['data_sha256'].unique())}.")
     grouped = rows.groupby(["method", "asked"])
     summary = pd.DataFrame(
         {
@@ -106,8 +111,9 @@ def main(argv=None):
     parser.add_argument("--output", type=Path, default=Path("rate.png"), metavar="PNG", help="default: %(default)s")
     arguments = parser.parse_args(argv)
     with plain_errors():
-        tables = [pd.read_csv(path) for path in (arguments.paper, arguments.budget)]
-        summary = curves(*tables, arguments.dataset, arguments.seeds)
+        paper = read_measured(arguments.paper)
+        split = read_rows(arguments.budget, BUDGET_COLUMNS, dtype=TEXTS)
+        summary = curves(paper, split, arguments.dataset, arguments.seeds)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     draw(summary, arguments.dataset, arguments.most_bits).savefig(arguments.output, dpi=150)
     print_table(summary)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks.command import plain_errors
+from benchmarks.command import CommandError, plain_errors
 from benchmarks.methods import ALL_METHODS, BOOSTED_METHODS
 from benchmarks.plots import COLORS, LINES, UNQUANTIZED, add_legend, draw_rate_error, tidy
 from benchmarks.ranking import (
@@ -24,7 +24,7 @@ from benchmarks.ranking import (
     summarize,
 )
 
-ERROR = "mean squared error, standardized target"
+ERROR, LOSS = "mean squared error, standardized target", "log loss"
 # Two pictures: sixteen methods in one cannot be told apart.
 FIXED_RULES = ("Po-MQ", "Pr-MQ", "Bw-MQ", "Po-QQ", "Pr-QQ", "Bw-QQ", "bitwise", FLOATS)
 LEARNED = ("SQ", "SQ+", "Bw-SQ", "LSQ", "LLT-9", "LLT-4", "bitwise", *BOOSTED_METHODS, FLOATS)
@@ -44,6 +44,12 @@ class Table(NamedTuple):
     header: list
     rows: list
     note: str
+
+
+def _kinds(rows):
+    """What the errors of rows are: those of classes come with an accuracy."""
+    classes = rows["accuracy"].notna()
+    return " or ".join([name for name, some in ((ERROR, not classes.all()), (LOSS, classes.any())) if some])
 
 
 def error_tables(cells):
@@ -78,9 +84,9 @@ def error_tables(cells):
             rows.append(row)
         seeds = sorted(of_set["seeds"].unique())
         note = (
-            f"Test error ({ERROR}), mean ± standard deviation over {' or '.join(map(str, seeds))} splits. Bold: lowest "
-            "mean among the quantized methods. Italic (underlined in LaTeX): on the same splits worse by no more than "
-            f"one standard error of the difference. {FLOATS} is not quantized."
+            f"Test error ({_kinds(of_set)}), mean ± standard deviation over {' or '.join(map(str, seeds))} splits. "
+            "Bold: lowest mean among the quantized methods. Italic (underlined in LaTeX): on the same splits worse by "
+            f"no more than one standard error of the difference. {FLOATS} is not quantized."
         )
         tables.append(Table(str(name), ["method", *(f"{b} bits" for b in bits)], rows, note))
     return tables
@@ -234,7 +240,7 @@ def draw_errors(cells, methods):
     for ax in axes[len(names) :]:
         ax.set_visible(False)
     add_legend(figure, axes[0])
-    figure.suptitle(f"Test error ({ERROR}); bars: standard errors; thin and faint: as published", fontsize=11)
+    figure.suptitle(f"Test error ({_kinds(cells)}); bars: standard errors; thin and faint: as published", fontsize=11)
     return figure
 
 
@@ -280,7 +286,7 @@ def draw_spread(measured):
             ax.set_xticks(range(len(methods)), methods, rotation=90)
             if name == names[0]:
                 ax.set_title(f"{b} bits")
-    figure.suptitle(f"Test error of each split ({ERROR})", fontsize=11)
+    figure.suptitle(f"Test error of each split ({_kinds(measured)})", fontsize=11)
     return figure
 
 
@@ -299,6 +305,8 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     with plain_errors():
         measured = read_measured(arguments.results, arguments.seeds)
+        if measured["method"].eq(FLOATS).all():
+            raise CommandError(f"{arguments.results} holds rows of {FLOATS} alone: there is nothing to compare.")
     folder = arguments.output_dir or arguments.results.parent
     folder.mkdir(parents=True, exist_ok=True)
     cells = summarize(measured)

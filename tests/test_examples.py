@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,32 @@ def test_round_trip(trip, model, compiler, damage):
     np.testing.assert_array_equal(predicted, model.predict(rows))
     n_frames = -(-len(rows) // 32)
     assert n_refused == (-(-n_frames // damage) if damage else 0)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
+def test_lines_that_are_no_rows_are_left_out_alone(trip, model, tmp_path):
+    """A word, a value too few or too many, commas, nothing, NaN: the rows around them arrive as they are."""
+    rows = make_friedman1(60, random_state=1)[0].astype(np.float32)
+    lines = [" ".join(map(str, row)) for row in rows.tolist()]
+    good = lines[0]
+    bad = [
+        "abc " * 10,
+        good.rpartition(" ")[0],
+        f"{good} 1",
+        good.replace(" ", ","),
+        "",
+        good.replace(good[:6], "nan", 1),
+    ]
+    for k, line in enumerate(bad):
+        lines.insert(7 * (k + 1), line)
+    server = trip.Server(model.codebook_)
+    server.start()
+    device = trip.build(model.codebook_, tmp_path, "gcc")
+    text = "\n".join([*lines, good[:9]])  # cut off at the end
+    command = [str(device), str(server.port)]
+    done = subprocess.run(command, input=text, text=True, check=True, timeout=60, capture_output=True)
+    np.testing.assert_array_equal(server.stop(), model.codebook_.encode(rows))
+    assert [int(line.split()[1]) for line in done.stderr.splitlines()] == [*(7 * (k + 1) + 1 for k in range(6)), 67]
 
 
 def test_server_refuses_any_damage(trip, model):

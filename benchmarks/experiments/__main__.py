@@ -54,7 +54,8 @@ def explore(plan, data, output, *, n_jobs=1):
                 cell |= {"bits": None, "bit_budget": bits * dataset.X.shape[1]}
             of_seed.append((row, measure_changed, {**cell, "test_size": 0.2, **own}))
         jobs += shuffled(of_seed)
-    return collect(jobs, KEY, COLUMNS, output, dtype={"data_sha256": str}, n_jobs=n_jobs, description="experiment")
+    texts = {"data_sha256": str, "variant": str}
+    return collect(jobs, KEY, COLUMNS, output, dtype=texts, n_jobs=n_jobs, description="experiment")
 
 
 def relative(rows, variants):
@@ -73,7 +74,8 @@ def relative(rows, variants):
         and the worst of the columns.
     """
     names = rows["dataset"].unique()
-    errors = rows.pivot_table(index=["dataset", "bits", "seed"], columns="variant", values="error")[list(variants)]
+    errors = rows.pivot_table(index=["dataset", "bits", "seed"], columns="variant", values="error")
+    errors = errors.reindex(columns=list(variants))
     logs = np.log(errors.div(errors[variants[0]], axis=0))
     table = np.exp(logs.groupby(["dataset", "bits"]).mean()).T
     table = table.reindex(columns=[c for c in product(names, sorted(rows["bits"].unique())) if c in table])
@@ -105,6 +107,9 @@ def main(argv=None):
     with plain_errors():
         data = load_several(arguments.dataset or plan.datasets, arguments.data_dir, n_samples=arguments.n_samples)
         rows = explore(plan, data, arguments.output_dir / f"{arguments.plan}.csv", n_jobs=arguments.n_jobs)
+    failed = rows[rows["error"].isna()]
+    if len(failed):
+        print_table(failed[["dataset", "bits", "variant", "seed", "failure"]])
     print(plan.question)
     print(f"Validation error as a multiple of that of {next(iter(plan.variants))!r} on the same split, geometric means")
     print_table(relative(pd.DataFrame(rows), list(plan.variants)))

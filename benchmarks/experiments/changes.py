@@ -7,6 +7,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
+from sklearn.model_selection import KFold, cross_val_predict
 from skorch.callbacks import Callback
 
 from benchmarks import methods
@@ -245,14 +246,43 @@ class FineTuned(BaseEstimator):
         return self.model_.predict(X)
 
 
-@contextmanager
-def _fine_tuned():
-    def tuned(*args, **given):
-        return FineTuned(build(*args, **given))
+# -- what is learned
 
+
+class Taught(BaseEstimator):
+    """A predictor of targets that are in part what a teacher of more bits says of rows that it was not fitted on.
+
+    Parameters
+    ----------
+    model : BitwiseRegressor
+    share : float
+        The teacher's, of the target.
+    n_bits : int
+        The teacher's.
+    """
+
+    def __init__(self, model, share=0.5, n_bits=6):
+        self.model = model
+        self.share = share
+        self.n_bits = n_bits
+
+    def fit(self, X, y):
+        """Fit the teacher on folds, and the model on what it says."""
+        folds = KFold(5, shuffle=True, random_state=self.model.random_state)
+        said = cross_val_predict(clone(self.model).set_params(n_bits=self.n_bits), X, y, cv=folds)
+        self.model_ = clone(self.model).fit(X, (1 - self.share) * np.asarray(y) + self.share * said)
+        self.codebook_ = self.model_.codebook_
+        return self
+
+    def predict(self, X):
+        """Predict as the model does."""
+        return self.model_.predict(X)
+
+
+def _wrapped(wrapper, **parameters):
+    """The predictor within an estimator around it."""
     build = methods.build
-    with patch.object(methods, "build", tuned):
-        yield
+    return patch.object(methods, "build", lambda *args, **given: wrapper(build(*args, **given), **parameters))
 
 
 # -- how a budget is split
@@ -335,7 +365,9 @@ CHANGES = {
     "mean over the last half": partial(_mean_over, 0.5),
     "mean over the last three quarters": partial(_mean_over, 0.75),
     "shorter memory": partial(_with_net, optimizer__betas=(0.9, 0.99)),
-    "fine-tuned head": _fine_tuned,
+    "fine-tuned head": partial(_wrapped, FineTuned),
+    "taught by half": partial(_wrapped, Taught),
+    "taught": partial(_wrapped, Taught, share=0.8),
     "split at once": partial(_split, _split_at_once),
     "split by shrinking": partial(_split, _split_by_shrinking),
     "split by distortion": _costs_by_distortion,

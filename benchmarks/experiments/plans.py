@@ -108,6 +108,11 @@ PLANS = {
         },
         bits=(2, 3, 4),
     ),
+    "teacher": Plan(
+        "Should targets be in part what a teacher of 6 bits says?",
+        {"recipe": {}, "half": {"change": "taught by half"}, "four fifths": {"change": "taught"}},
+        bits=(1, 2, 3),
+    ),
     "budget": Plan(
         "How should a budget be split?",
         {

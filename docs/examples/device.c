@@ -48,18 +48,32 @@ static int deliver(int link, uint32_t number, size_t size, int damage)
     return -1;
 }
 
-/* Reads up to ROWS rows of numbers into a message. Returns how many. */
+/* Takes the numbers from a line, which holds nothing else. Returns 0, or -1. */
+static int parse(const char *line, float *x)
+{
+    uint32_t feature;
+    for (feature = 0; feature < SENSOR_FEATURES; ++feature) {
+        char *end;
+        x[feature] = strtof(line, &end);
+        if (end == line)
+            return -1;
+        line = end;
+    }
+    return line[strspn(line, " \t\r\n")] == '\0' ? 0 : -1;
+}
+
+/* Reads up to ROWS rows, a line each, into a message. Returns how many; a line that is no row is left out, and said. */
 static uint32_t read_rows(uint8_t *message)
 {
+    static unsigned long number = 0;
     uint8_t *row = message + sensor_message_begin(message, 0);
-    uint32_t n = 0, feature;
+    uint32_t n = 0;
     float x[SENSOR_FEATURES];
-    while (n < ROWS) {
-        for (feature = 0; feature < SENSOR_FEATURES; ++feature)
-            if (scanf("%f", &x[feature]) != 1)
-                return n;
-        if (sensor_encode(x, row) != 0) {
-            fprintf(stderr, "row %u holds NaN and is left out\n", (unsigned)n);
+    char line[64 * SENSOR_FEATURES];
+    while (n < ROWS && fgets(line, sizeof line, stdin)) {
+        ++number;
+        if (parse(line, x) != 0 || sensor_encode(x, row) != 0) {
+            fprintf(stderr, "line %lu is left out: it is not %d numbers\n", number, (int)SENSOR_FEATURES);
             continue;
         }
         row += SENSOR_ROW_BYTES;

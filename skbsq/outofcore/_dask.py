@@ -75,7 +75,8 @@ def _apply_to_frame(work, shared, frame, features, keep):
 
 def _call_on_frame(frame, work, features, names, keep):
     pyarrow = _arrow.pyarrow_for("A dask data frame")
-    table = pyarrow.Table.from_pandas(frame[features], preserve_index=False)
+    rows = frame[features].set_axis(range(len(features)), axis="columns")  # as strings names may be alike
+    table = pyarrow.Table.from_pandas(rows, preserve_index=False)
     return _result_frame(frame, work(_arrow.matrix(table, table.column_names)), names, keep)
 
 

@@ -54,6 +54,11 @@ def test_compression_without_loss():
     table = fewest_bits_without_loss(rows(ERRORS)).set_index("dataset")
     assert table.loc["a"].tolist() == [16.0, 32.0, 2.0]
     assert table.loc["geometric mean", "ratio"] == pytest.approx(2)
+    # A fit that failed is none: it makes no interval narrower.
+    failed = rows(ERRORS)
+    failed.loc[failed["method"].eq(BUDGET) & failed["seed"].gt(43), "error"] = np.nan
+    few = fewest_bits_without_loss(failed.dropna(subset="error"))
+    pd.testing.assert_frame_equal(fewest_bits_without_loss(failed), few)
     # Nothing within the margin: floats are sent.
     worse = {key: (np.multiply(e, 2) if key[0] != FLOATS else e) for key, e in ERRORS.items()}
     assert fewest_bits_without_loss(rows(worse)).set_index("dataset").loc["a"].tolist() == [1.0, 1.0, 1.0]

@@ -52,6 +52,9 @@ def test_no_test_row_is_seen():
     assert not set(own.X.index) & set(split(data, 42)[1].index)
 
 
+TINY = {"hidden_sizes": [4], "max_epochs": 1}
+
+
 def test_relative_to_the_first_on_the_same_split():
     rows = pd.DataFrame(
         [
@@ -65,6 +68,26 @@ def test_relative_to_the_first_on_the_same_split():
     # The ratios are 1/2 and 2, 4 and 1: logarithms of -1, 1, 2 and 0 to base 2.
     sem = np.log(2) * np.std([-1, 1, 2, 0], ddof=1) / 2
     np.testing.assert_allclose(table.loc["b"], [1, 2, np.sqrt(2), sem, 2])
+
+
+def test_variants_that_are_named_by_numbers_are_resumed(tmp_path, capsys):
+    given = ["threshold-rate", "--dataset", "fried", "--n-samples", "120", "--bits", "1", "--seeds", "42"]
+    plan = Plan("Which?", {"10": {**TINY, "lr": 0.01}, "0.3": TINY}, bits=(1,), seeds=(42,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(command.PLANS, "threshold-rate", plan)
+        for _ in range(2):
+            command.main([*given, "--output-dir", str(tmp_path)])
+    assert len((tmp_path / "threshold-rate.csv").read_text().splitlines()) == 3
+
+
+def test_fits_that_fail_are_printed(tmp_path, capsys):
+    plan = Plan("Which?", {"good": TINY, "bad": {**TINY, "lr": -1.0}}, bits=(1,), seeds=(42,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(command.PLANS, "start", plan)
+        command.main(["start", "--dataset", "fried", "--n-samples", "120", "--output-dir", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "InvalidParameterError" in printed
+    assert printed.splitlines()[-1].split()[:2] == ["bad", "-"]
 
 
 @pytest.mark.parametrize("name", PLANS)

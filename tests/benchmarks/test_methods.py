@@ -51,6 +51,12 @@ def test_measure_regression(method, fried):
     assert row["fit_seconds"] > 0
 
 
+def test_nothing_sent_is_measured_too(fried):
+    row = measure(fried, "bitwise", 0, 0, **TINY)
+    assert (row["row_bits"], row["compression"]) == (0, float("inf"))
+    assert np.isfinite(row["error"])
+
+
 @pytest.mark.parametrize("method", ["tree", "Po-QQ", "Pr-MQ", "SQ+", "LLT-4", "bitwise+boosting"])
 def test_measure_classification(method, fried):
     data = Dataset("two", fried.X, (fried.y > fried.y.median()).astype(int), "classification")

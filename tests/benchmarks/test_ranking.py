@@ -152,6 +152,14 @@ def test_rows_of_different_data_are_refused(write):
         read_measured(write(table))
 
 
+def test_rows_of_different_training_are_refused(write):
+    """Splits of one head and of another have no mean."""
+    table = rows().assign(training="a")
+    table.loc[(table["method"] == "SQ") & (table["seed"] == 42), "training"] = "b"
+    with pytest.raises(CommandError, match=r"rows of sulfur, 2, SQ from different training: b and a\. Keep each"):
+        read_measured(write(table))
+
+
 def test_no_rows_are_refused(tmp_path):
     with pytest.raises(CommandError, match=r"holds no results: run python -m benchmarks\.paper"):
         read_measured(tmp_path / "none.csv")

@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from benchmarks import rate
-from benchmarks.budget import BUDGET, UNIFORM
+from benchmarks.budget import BUDGET, COLUMNS, UNIFORM
 from benchmarks.command import CommandError
+from benchmarks.paper import COLUMNS as PAPER_COLUMNS
 
 
 def paper_rows(**changed):
@@ -17,12 +18,13 @@ def paper_rows(**changed):
             "row_bits": 8 * bits,
             "seed": seed,
             "error": bits + seed,
+            "data_sha256": "00e1",
         }
         for method in ("FP", "Bw-QQ", "Bw-SQ", "LSQ")
         for bits in ((32,) if method == "FP" else (2, 4))
         for seed in (42, 43)
     ]
-    return pd.DataFrame(rows).assign(**changed)
+    return pd.DataFrame(rows, columns=PAPER_COLUMNS).assign(**changed)
 
 
 def budget_rows():
@@ -34,12 +36,13 @@ def budget_rows():
             "row_bits": asked - 1,
             "seed": seed,
             "error": 1.0 / asked,
+            "data_sha256": "00e1",
         }
         for method in (UNIFORM, BUDGET)
         for asked in (8, 16)
         for seed in (42, 43)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def test_means_over_the_same_splits():
@@ -58,6 +61,20 @@ def test_a_method_that_lacks_a_split():
     rows = paper_rows()
     with pytest.raises(CommandError, match=r"Bw-SQ was not measured on california with all of the seeds \[42, 43\]"):
         rate.curves(rows[(rows["method"] != "Bw-SQ") | (rows["seed"] == 42)], budget_rows(), "california", [42, 43])
+
+
+def test_rows_of_other_data():
+    with pytest.raises(CommandError, match="The rows of california are from different data: ff, 00e1"):
+        rate.curves(paper_rows(data_sha256="ff"), budget_rows(), "california", [42, 43])
+
+
+def test_other_files_are_refused(tmp_path, capsys):
+    path = tmp_path / "paper.csv"
+    for text in ("a,b\n1,2\n", None):
+        path.write_text(text) if text else path.unlink()
+        with pytest.raises(SystemExit):
+            rate.main(["--paper", str(path), "--budget", str(path)])
+        assert "holds no results" in capsys.readouterr().err
 
 
 def test_picture_has_a_curve_per_method():

@@ -106,6 +106,22 @@ def test_boxes_of_every_cell(measured):
     assert (left.get_title(), right.get_title()) == ("2 bits", "4 bits")
 
 
+def test_errors_of_classes_are_called_what_they_are(tmp_path, capsys):
+    table = rows()
+    table["accuracy"] = 0.9
+    table.to_csv(tmp_path / "paper.csv", index=False)
+    report.main([str(tmp_path / "paper.csv")])
+    assert "Test error (log loss), mean" in capsys.readouterr().out
+
+
+def test_floats_alone_exit_with_2(tmp_path, capsys):
+    table = rows()
+    table[table["method"] == "FP"].to_csv(tmp_path / "paper.csv", index=False)
+    with pytest.raises(SystemExit):
+        report.main([str(tmp_path / "paper.csv")])
+    assert "rows of FP alone: there is nothing to compare" in capsys.readouterr().err
+
+
 def test_nothing_to_report_exits_with_2(tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         report.main([str(tmp_path / "none.csv")])

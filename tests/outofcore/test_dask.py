@@ -89,6 +89,12 @@ def test_nullable_integers(book):
     assert transform(book, dd.from_pandas(frame, npartitions=1)).compute().to_numpy().tolist() == [[3, 1], [4, 2]]
 
 
+def test_names_that_are_alike_as_strings(book):
+    frame = pd.DataFrame({1: [0.0, 2.0], "1": [1.0, 0.0]})
+    found = transform(book, dd.from_pandas(frame, npartitions=1)).compute()
+    np.testing.assert_array_equal(found, book.encode(frame))
+
+
 def test_predictions_of_a_frame(regressor, classifier, frame, lazy_frame):
     predicted = predict(regressor, lazy_frame)
     assert (predicted.name, predicted.dtype) == ("prediction", np.float32)

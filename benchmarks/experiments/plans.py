@@ -111,7 +111,7 @@ PLANS = {
     "teacher": Plan(
         "Should targets be in part what a teacher of 6 bits says?",
         {"recipe": {}, "half": {"change": "taught by half"}, "four fifths": {"change": "taught"}},
-        bits=(1, 2, 3),
+        bits=(2,),
     ),
     "budget": Plan(
         "How should a budget be split?",

@@ -94,6 +94,8 @@ def read_rows(path, columns, *, dtype=None):
         return pd.DataFrame(columns=columns)
     if text.partition("\n")[0] != ",".join(columns):
         raise CommandError(f"{path} holds no results of this command: choose another output.")
+    if "\n" not in text:
+        return pd.DataFrame(columns=columns)
     return pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1]), dtype=dtype)  # the last row may be cut off
 
 

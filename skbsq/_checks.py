@@ -136,6 +136,8 @@ def unmasked(X):
     data, mask = np.ma.getdata(X), np.ma.getmaskarray(X)
     if not mask.any():
         return data
+    if data.dtype.kind not in "fiubO":
+        return data  # no numbers, as whoever asked will say
     data = data.astype(np.float64) if data.dtype.kind in "iub" else data
     return np.where(mask, data.dtype.type(np.nan) if data.dtype.kind == "f" else np.nan, data)
 

@@ -110,8 +110,8 @@ def check_target(y, X, task, estimator, weights=None):
     task = resolve_task(y, task, weights)
     if task == "classification":
         y = _check_y(y, estimator=estimator)
-        if y.dtype.kind == "O" and (typed := np.asarray(y.tolist())).dtype.kind in "iub":
-            y = typed
+        if y.dtype.kind == "O" and (kind := np.asarray(y.tolist()).dtype).kind in "iub":
+            raise ValueError(f"Unknown label type: {kind} in an array of objects, which scores refuse. Cast y first.")
         check_classification_targets(y)
     else:
         if np.iscomplexobj(np.asarray(y)):

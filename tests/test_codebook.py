@@ -464,6 +464,11 @@ def test_missing_values_of_any_kind(X):
     np.testing.assert_array_equal(book.encode(X), [[2, 1], [1, 2]])
 
 
+def test_masked_times_are_no_numbers():
+    with pytest.raises(ValueError, match="X must hold real numbers, got dtype datetime64"):
+        Codebook.from_thresholds([[0]]).encode(np.ma.masked_array(np.zeros((1, 1), "datetime64[s]"), [[True]]))
+
+
 def test_a_mask_over_nothing():
     X = np.ma.masked_array([[2**24 + 1]], [[False]])
     np.testing.assert_array_equal(Codebook.from_thresholds([[0]]).encode(X), [[1]])

@@ -57,6 +57,7 @@ def test_lines_that_are_no_rows_are_left_out_alone(trip, model, tmp_path):
         good.replace(" ", ","),
         "",
         good.replace(good[:6], "nan", 1),
+        good + " " * (640 - len(good) - 1) + "12",  # longer than the buffer, which cuts it into a row and a 2
     ]
     for k, line in enumerate(bad):
         lines.insert(7 * (k + 1), line)
@@ -67,7 +68,7 @@ def test_lines_that_are_no_rows_are_left_out_alone(trip, model, tmp_path):
     command = [str(device), str(server.port)]
     done = subprocess.run(command, input=text, text=True, check=True, timeout=60, capture_output=True)
     np.testing.assert_array_equal(server.stop(), model.codebook_.encode(rows))
-    assert [int(line.split()[1]) for line in done.stderr.splitlines()] == [*(7 * (k + 1) + 1 for k in range(6)), 67]
+    assert [int(line.split()[1]) for line in done.stderr.splitlines()] == [*(7 * (k + 1) + 1 for k in range(7)), 68]
 
 
 def test_server_refuses_any_damage(trip, model):

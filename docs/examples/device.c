@@ -71,8 +71,12 @@ static uint32_t read_rows(uint8_t *message)
     float x[SENSOR_FEATURES];
     char line[64 * SENSOR_FEATURES];
     while (n < ROWS && fgets(line, sizeof line, stdin)) {
+        int cut = 0, c = 0;
         ++number;
-        if (parse(line, x) != 0 || sensor_encode(x, row) != 0) {
+        if (!strchr(line, '\n'))
+            while ((c = getchar()) != EOF && c != '\n')
+                cut = 1; /* longer than any row */
+        if (cut || parse(line, x) != 0 || sensor_encode(x, row) != 0) {
             fprintf(stderr, "line %lu is left out: it is not %d numbers\n", number, (int)SENSOR_FEATURES);
             continue;
         }

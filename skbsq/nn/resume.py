@@ -112,8 +112,10 @@ def put_state(module, state):
     """Put back what `copied_state` gave, in place."""
     module.load_state_dict(state["state"])
     for name, kept in state["buffers"].items():
-        owner, _, own = name.rpartition(".")
-        setattr(module.get_submodule(owner), own, kept.to(module.get_buffer(name).device))
+        path, _, own = name.rpartition(".")
+        owner = module.get_submodule(path)
+        now = getattr(owner, own)  # None where training has made it
+        setattr(owner, own, kept if now is None else kept.to(now.device))
 
 
 def _modules(net):

@@ -41,7 +41,8 @@ def dataset(path, keep=()):
     schemas = [fragment.physical_schema for fragment in found.get_fragments()]
     if all(schema.equals(schemas[0]) for schema in schemas):
         return found
-    return open_dataset(path, schema=pa.schema([_joint(field, schemas) for field in found.schema]), format=found.format)
+    joint = pa.schema([_joint(field, schemas) for field in found.schema], metadata=found.schema.metadata)
+    return open_dataset(path, schema=joint, format=found.format)
 
 
 def _joint(field, schemas):

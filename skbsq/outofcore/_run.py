@@ -188,20 +188,28 @@ def _apply(work, source, output, columns, keep, batch_size):
 
 def _results(work, chunks, features, keep):
     """Results, the names of their columns, and the columns that are kept; for no chunks those of no rows."""
-    at, out = 0, None
+    at, out, waiting = 0, None, []
     for chunk in chunks:
         X, names = _rows_of(chunk, work, features, keep)
+        kept = chunk.select(keep) if keep else None
         if hasattr(chunk, "column_names"):
             features = names  # the first part says which columns, and the others may have them in another order
+        if not len(X) and out is None:
+            waiting.append(kept)  # until there is a result: only then it is known what none looks like
+            continue
         try:
-            out = work(X) if len(X) or out is None else out[:0]
+            out = work(X) if len(X) else out[:0]
         except ValueError as error:
             raise ValueError(f"In the chunk of rows {at} to {at + len(X) - 1}: {error}") from error
         at += len(X)
-        yield out, work.names(names, out), chunk.select(keep) if keep else None
+        for empty in waiting:
+            yield out[:0], work.names(names, out), empty
+        waiting = []
+        yield out, work.names(names, out), kept
     if out is None:
         out = work.empty()
-        yield out, work.names(features or _numbered(work), out), None
+        for empty in waiting or [None]:
+            yield out, work.names(features or _numbered(work), out), empty
 
 
 def _rows_of(chunk, work, features, keep):

@@ -77,11 +77,12 @@ class ThresholdDisplay:
         """
         part = fitted_part(estimator, "codebook_")
         names = names_of(part)
-        if hasattr(X, "columns"):
-            known = list(getattr(part, "feature_names_in_", X.columns))
-            if absent := [name for name in known if name not in X.columns]:
-                raise ValueError(f"X has no column of the feature {absent[0]!r}, but {list(X.columns)}.")
-            X = X[known]
+        columns = getattr(X, "column_names", getattr(X, "columns", None))
+        if columns is not None and hasattr(part, "feature_names_in_"):
+            known, columns = list(part.feature_names_in_), list(columns)
+            if absent := [name for name in known if name not in columns]:
+                raise ValueError(f"X has no column of the feature {absent[0]!r}, but {columns}.")
+            X = X.select(known) if hasattr(X, "column_names") else X[known]
         X = as_matrix(X, "X").astype(float)
         if X.shape[1] != names.size:
             raise ValueError(f"X must have {names.size} columns, as in fit, got shape {X.shape}.")

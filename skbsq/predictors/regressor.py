@@ -224,7 +224,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
 def _warn_if_coarse(mean, spread):
     """Predictions are float32; their rounding should be small beside the spread of the target."""
     step = np.spacing(np.abs(mean).astype(np.float32))
-    coarse = (step > spread / 4) & (spread > 0)
+    coarse = (step > spread / 4) & (spread > 1e-12 * np.abs(mean))  # the variance of a constant is rounding
     if coarse.any():
         k = int(np.argmax(coarse))
         warnings.warn(

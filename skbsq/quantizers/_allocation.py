@@ -286,10 +286,10 @@ def best_partition(points, mass, most):
     if most >= m:
         return list(range(m))
     if m > _MOST_POINTS:
-        # The exact answer takes m^2 steps a group. So many levels are close to each other: neighbours go first, but not
-        # all of them where one has nearly all the mass.
+        # The exact answer takes m^2 steps a group. So many levels are close to each other: neighbours go first, by mass
+        # and by number, because one may have nearly all the mass; for many groups by number alone.
         by_number = group_starts(np.ones(m), max(most, _MOST_POINTS // 2))
-        by_mass = group_starts(mass, _MOST_POINTS // 2) if most < len(by_number) else by_number
+        by_mass = group_starts(mass, _MOST_POINTS // 2) if most <= _MOST_POINTS // 2 else by_number
         starts = np.union1d(by_number, by_mass)
         joint = np.add.reduceat(mass, starts)
         means = np.add.reduceat(mass[:, None] * points, starts, axis=0) / joint[:, None]

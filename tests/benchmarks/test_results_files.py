@@ -28,6 +28,8 @@ def test_a_row_that_was_cut_off_is_measured_again(cut, tmp_path):
 
 def test_a_header_that_was_cut_off(tmp_path):
     path = tmp_path / "rows.csv"
+    path.write_text("name,seed,error")
+    assert read_rows(path, COLUMNS).empty
     path.write_text("name,se")
     append_row(path, COLUMNS, {"name": "one", "seed": 1, "error": 0.5})
     assert path.read_text() == "name,seed,error\none,1,0.5\n"

@@ -166,3 +166,9 @@ def test_a_kept_column_that_goes_on_otherwise_is_named(tmp_path):
     (tmp_path / "rows.csv").write_text("key\n" + "1\n" * 800_000 + "last\n")
     with pytest.raises(ValueError, match="'last': a column has another type than it began with"):
         list(_arrow.read_dataset(_arrow.dataset(tmp_path / "rows.csv", keep=["key"]), 2**20, None))
+
+
+def test_labels_of_rows_in_files_of_other_types(tmp_path):
+    pd.DataFrame({"a": [1, 2]}, index=[7, 9]).to_parquet(tmp_path / "1.parquet")
+    pd.DataFrame({"a": [0.5, 2]}, index=[7, 9]).to_parquet(tmp_path / "2.parquet")
+    assert _arrow.data_columns(_arrow.dataset(tmp_path).schema) == ["a"]

@@ -344,6 +344,8 @@ def test_predict_asks_no_rows_of_its_own():
     """A row of zeros is not in the domain of every model."""
     X = np.random.default_rng(0).uniform(1, 2, (20, 2))
     model = make_pipeline(FunctionTransformer(np.log), LinearRegression()).fit(X, X[:, 0])
+    parts = list(predict(model, [X[:0], X[:0], X, X[:0]]))
+    assert [part.shape for part in parts] == [(0,), (0,), (20,), (0,)]
     np.testing.assert_array_equal(together(predict(model, X, batch_size=20)), model.predict(X))
     with (
         np.errstate(divide="ignore"),

@@ -194,6 +194,15 @@ def test_columns_of_a_frame_are_taken_by_name(regressor, data):
     np.testing.assert_array_equal(display.values[0], data[0]["a3"])
 
 
+def test_tables_of_arrow(regressor, data):
+    pa = pytest.importorskip("pyarrow")
+    display = ThresholdDisplay.from_estimator(regressor, pa.table(data[0].iloc[:, ::-1]), features=["a3"])
+    np.testing.assert_array_equal(display.values[0], data[0]["a3"])
+    unnamed = QuantileQuantizer(1).fit(data[0].to_numpy())
+    display = ThresholdDisplay.from_estimator(unnamed, pa.table(data[0]), features=[3])
+    np.testing.assert_array_equal(display.values[0], data[0]["a3"])
+
+
 def test_no_features_to_show(regressor, data):
     with pytest.raises(ValueError, match="features names none: there is nothing to show"):
         ThresholdDisplay.from_estimator(regressor, data[0], features=[])

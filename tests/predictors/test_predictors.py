@@ -162,6 +162,8 @@ def test_constant_target(data):
     X, _ = data
     regressor = BitwiseRegressor(2, **{**LEARN, "max_epochs": 20}).fit(X, np.full(400, 7.0))
     np.testing.assert_allclose(regressor.predict(X), 7, atol=0.2)
+    for constant in (0.1, 1e9 + 0.3):  # whose variance is not zero to rounding
+        BitwiseRegressor(2, **QUICK).fit(X, np.full(400, constant))
 
 
 def test_weights_reach_the_loss(rng):

@@ -66,6 +66,14 @@ def test_many_levels_are_parted_nearly_as_well(most, share):
         assert distortion(points, mass, found) <= share * distortion(points, mass, best)
 
 
+@pytest.mark.parametrize("most", [255, 256])
+def test_heavy_levels_stay_apart(most):
+    rng, mass = np.random.default_rng(0), np.full(1024, 1e-9)
+    mass[rng.choice(1024, 10, replace=False)] = 1.0
+    points = rng.normal(size=(1024, 2)).cumsum(0)
+    assert distortion(points, mass, best_partition(points, mass, most)) < 1e-5
+
+
 @pytest.mark.parametrize("most", [4, 255, 300, 511, 1000])
 def test_a_heavy_level_leaves_groups_to_the_others(most):
     rng, mass = np.random.default_rng(0), np.full(1023, 0.01 / 1023)

@@ -90,29 +90,29 @@ def read_rows(path, columns, *, dtype=None):
         If the file holds something else.
     """
     text = path.read_text() if path.exists() else ""
-    if not text:
-        return pd.DataFrame(columns=columns)
-    if text.partition("\n")[0] != ",".join(columns):
+    header, _, rows = text.partition("\n")
+    if text and header != ",".join(columns):
         raise CommandError(f"{path} holds no results of this command: choose another output.")
-    if "\n" not in text:
-        return pd.DataFrame(columns=columns)
-    return pd.read_csv(io.StringIO(text[: text.rfind("\n") + 1]), dtype=dtype)  # the last row may be cut off
+    whole = rows[: rows.rfind("\n") + 1]  # the last row may be cut off
+    return pd.read_csv(io.StringIO(f"{header}\n{whole}"), dtype=dtype) if whole else pd.DataFrame(columns=columns)
 
 
 def _drop_cut_row(path):
     """Take away a last row that was not written to its end, by a run that was killed or had no room."""
-    if not path.exists():
-        return
     with path.open("rb+") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)
+        if not file.seek(0, io.SEEK_END):
+            return
+        file.seek(-1, io.SEEK_END)
+        if file.read() != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def append_row(path, columns, row):
     """Append a row to a CSV file, below a header if it is the first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _drop_cut_row(path)
+    if path.exists():
+        _drop_cut_row(path)
     first = not path.exists() or path.stat().st_size == 0
     pd.DataFrame([row], columns=columns).to_csv(path, mode="a", header=first, index=False)
 

@@ -118,15 +118,21 @@ def as_matrix(X, what, names=None):
     >>> as_matrix(np.ma.masked_equal([[1.0, 2.0]], 2.0), "X")
     array([[ 1., nan]])
     """
-    columns = getattr(X, "column_names", getattr(X, "columns", None))
+    columns = columns_of(X)
     X = np.asarray(unmasked(X))
     if X.dtype.kind not in "fiubO":
         raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
     if X.ndim != 2:
         raise ValueError(f"{what} must be 2-d, one row per reading, got shape {X.shape}.")
     if names is not None and columns is not None:
-        _check_columns(list(columns), list(names), what)
+        _check_columns(columns, list(names), what)
     return _from_objects(X, what, names) if X.dtype.kind == "O" else X
+
+
+def columns_of(X):
+    """Names of the columns of a data frame or an Arrow table; None for anything else."""
+    columns = getattr(X, "column_names", getattr(X, "columns", None))
+    return None if columns is None else list(columns)
 
 
 def unmasked(X):

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from skbsq._checks import as_matrix
+from skbsq._checks import as_matrix, columns_of
 from skbsq.plotting._axes import BLUE, ORANGE, fitted_part, names_of, pyplot, tidy
 
 MOST_PANELS = 12
@@ -77,9 +77,9 @@ class ThresholdDisplay:
         """
         part = fitted_part(estimator, "codebook_")
         names = names_of(part)
-        columns = getattr(X, "column_names", getattr(X, "columns", None))
+        columns = columns_of(X)
         if columns is not None and hasattr(part, "feature_names_in_"):
-            known, columns = list(part.feature_names_in_), list(columns)
+            known = list(part.feature_names_in_)
             if absent := [name for name in known if name not in columns]:
                 raise ValueError(f"X has no column of the feature {absent[0]!r}, but {columns}.")
             X = X.select(known) if hasattr(X, "column_names") else X[known]

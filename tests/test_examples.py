@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +9,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_friedman1
 
+from tests.export import tools
+
+# What docs/examples/round_trip.py gives the compiler.
+FLAGS = ("-std=c99", "-O2", "-D_POSIX_C_SOURCE=200809L")
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 PAGE = EXAMPLES.parent / "radio.md"
 
@@ -31,12 +34,11 @@ def model(trip):
     return trip.train()
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("compiler", tools.C_COMPILERS)
 @pytest.mark.parametrize("damage", [0, 7])
 def test_round_trip(trip, model, compiler, damage):
     """10,000 rows: none is lost, what arrives damaged is refused, and predictions are equal to the last bit."""
-    if shutil.which(compiler) is None:
-        pytest.skip(f"there is no {compiler}")
+    tools.need(compiler, *FLAGS)
     rows = make_friedman1(10_000, random_state=1)[0].astype(np.float32)
     predicted, n_refused = trip.round_trip(model, rows, damage=damage, compiler=compiler)
     np.testing.assert_array_equal(predicted, model.predict(rows))
@@ -44,9 +46,9 @@ def test_round_trip(trip, model, compiler, damage):
     assert n_refused == (-(-n_frames // damage) if damage else 0)
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="there is no gcc")
 def test_lines_that_are_no_rows_are_left_out_alone(trip, model, tmp_path):
     """A word, a value too few or too many, commas, nothing, NaN: the rows around them arrive as they are."""
+    compiler, *_ = tools.need_c(*FLAGS)
     rows = make_friedman1(60, random_state=1)[0].astype(np.float32)
     lines = [" ".join(map(str, row)) for row in rows.tolist()]
     good = lines[0]
@@ -63,7 +65,7 @@ def test_lines_that_are_no_rows_are_left_out_alone(trip, model, tmp_path):
         lines.insert(7 * (k + 1), line)
     server = trip.Server(model.codebook_)
     server.start()
-    device = trip.build(model.codebook_, tmp_path, "gcc")
+    device = trip.build(model.codebook_, tmp_path, compiler)
     text = "\n".join([*lines, good[:9]])  # cut off at the end
     command = [str(device), str(server.port)]
     done = subprocess.run(command, input=text, text=True, check=True, timeout=60, capture_output=True)

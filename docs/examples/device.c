@@ -62,7 +62,8 @@ static int parse(const char *line, float *x)
     return line[strspn(line, " \t\r\n")] == '\0' ? 0 : -1;
 }
 
-/* Reads up to ROWS rows, a line each, into a message. Returns how many; a line that is no row is left out, and said. */
+/* Reads up to ROWS rows, a line each, into a message. Returns their number. A line that is no row, or holds a NaN, is
+   reported and left out. The server would take the zeros of a refused row for readings: the next row replaces them. */
 static uint32_t read_rows(uint8_t *message)
 {
     static unsigned long number = 0;
@@ -77,7 +78,7 @@ static uint32_t read_rows(uint8_t *message)
             while ((c = getchar()) != EOF && c != '\n')
                 cut = 1; /* longer than any row */
         if (cut || parse(line, x) != 0 || sensor_encode(x, row) != 0) {
-            fprintf(stderr, "line %lu is left out: it is not %d numbers\n", number, (int)SENSOR_FEATURES);
+            fprintf(stderr, "line %lu is left out: it is not a row of %d numbers\n", number, (int)SENSOR_FEATURES);
             continue;
         }
         row += SENSOR_ROW_BYTES;

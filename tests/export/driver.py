@@ -1,6 +1,5 @@
 """Compiles headers into a program that reads values and writes what the C makes of them."""
 
-import shutil
 import subprocess
 
 import numpy as np
@@ -14,7 +13,6 @@ FLAVOURS = {
     "c++11": (*CXX, "-O1"),
     "fast-math": (*STRICT, "-O3", "-ffast-math"),
 }
-COMPILERS = [compiler for compiler in ("gcc", "clang") if shutil.which(compiler)]
 
 HEAD = """\
 #include <stdio.h>
@@ -70,7 +68,8 @@ static void message_of_name(uint32_t n)
     uint32_t i;
     for (i = 0; i < n; ++i, at += NAME_ROW_BYTES) {
         get(x, NAME_FEATURES * sizeof *x);
-        name_encode(x, message + at);
+        if (name_encode(x, message + at) != 0)
+            exit(5); /* a refused row is no row of a message */
     }
     if (name_message_end(message, n) != at + 4)
         exit(6);
@@ -90,7 +89,8 @@ static void stream_of_name(uint32_t n)
     crc = name_crc(0, header, sizeof header);
     for (; n > 0; --n) {
         get(x, NAME_FEATURES * sizeof *x);
-        name_encode(x, row);
+        if (name_encode(x, row) != 0)
+            exit(5);
         crc = name_crc(crc, row, NAME_ROW_BYTES);
         put(row, NAME_ROW_BYTES);
     }

@@ -1,13 +1,12 @@
 """The same rows from an ARM build, under qemu. `make device` runs this; `make test` does not."""
 
 import os
-import shutil
 import subprocess
 
 import numpy as np
 import pytest
 
-from tests.export import driver
+from tests.export import driver, tools
 from tests.export.test_c import BOOKS, COUNT_CASES, count_rows, count_texts, count_types, expected, headers, values_for
 
 if not os.environ.get("SKBSQ_DEVICE"):
@@ -24,9 +23,9 @@ FLAVOURS = {
 
 @pytest.fixture(scope="module", params=FLAVOURS)
 def build(request, tmp_path_factory):
-    for tool, package in {COMPILER: "gcc-arm-linux-gnueabihf", QEMU[0]: "qemu-user"}.items():
-        assert shutil.which(tool), f"there is no {tool}; on Debian: apt install {package}"
     command = (COMPILER, "-static", *FLAVOURS[request.param])
+    # SKBSQ_DEVICE asks for these tests: nobody wants them skipped.
+    tools.need(*command, emulator=QEMU, required=True)
     return lambda texts, types: driver.build(tmp_path_factory.mktemp("arm"), texts, types, command)
 
 

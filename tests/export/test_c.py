@@ -13,17 +13,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import Codebook, QuantileQuantizer
+from skbsq.codec import loads
 from skbsq.export import to_c, to_codebook
 from tests import reference
-from tests.export import driver
+from tests.export import driver, tools
 from tests.strategies import neighbours
 
 NANS = np.uint32([0x7FC00000, 0xFFC00000, 0x7F800001, 0xFFFFFFFF]).view(np.float32)
 FLAVOURS = [
     pytest.param((compiler, *flags), id=f"{compiler}-{name}")
-    for compiler in driver.COMPILERS
+    for compiler in tools.C_COMPILERS
     for name, flags in driver.FLAVOURS.items()
-] or [pytest.param(None, marks=pytest.mark.skip(reason="there is neither gcc nor clang"))]
+]
 
 
 def random_floats(rng, n):
@@ -108,6 +109,7 @@ def headers():
 
 @pytest.fixture(scope="module", params=FLAVOURS)
 def program(request, tmp_path_factory):
+    tools.need(*request.param)
     return driver.build(tmp_path_factory.mktemp("c"), headers(), dict.fromkeys(BOOKS, "float"), request.param)
 
 
@@ -143,13 +145,11 @@ def test_messages_equal_the_reference(program):
             assert driver.run(program, name, "stream", X) == message
 
 
-@pytest.mark.skipif(not driver.COMPILERS, reason="there is neither gcc nor clang")
 def test_a_million_values(tmp_path):
+    command = tools.need_c(*driver.FLAVOURS["c99"])
     rng = np.random.default_rng(4)
     book = Codebook.from_thresholds([rng.standard_normal(n) for n in (1, 3, 7, 15, 63, 255, 1000, 60_000)])
-    program = driver.build(
-        tmp_path, {"big": to_c(book, "big")}, {"big": "float"}, (driver.COMPILERS[0], *driver.FLAVOURS["c99"])
-    )
+    program = driver.build(tmp_path, {"big": to_c(book, "big")}, {"big": "float"}, command)
     X = rng.standard_normal((125_000, 8), dtype=np.float32)
     encode, _ = driver.rows(program, "big", X, (book.row_bits + 7) // 8)
     assert not encode["refused"].any()
@@ -211,6 +211,7 @@ def count_rows(name):
 
 @pytest.fixture(scope="module", params=FLAVOURS[:3])
 def count_program(request, tmp_path_factory):
+    tools.need(*request.param)
     return driver.build(tmp_path_factory.mktemp("counts"), count_texts(), count_types(), request.param)
 
 
@@ -226,55 +227,138 @@ def test_all_counts_equal_the_codebook(count_program):
 
 # -- the page --------------------------------------------------------------------------------------------------------
 
+# In the units of the page's codebook; the third feature takes 0 bits and is not measured.
+READINGS = np.float32(
+    [[np.nan, 70], [20, 70], [np.nan, 1], [-10, 100], [10, np.nan], [np.nan, np.nan], [30, 50], [-20, 20]]
+)
 PAGE_MAIN = """
-#include <stdio.h>
+#include <stdlib.h>
 
-static int n_read;
+#define N_READINGS (sizeof readings / sizeof readings[0])
+
+static const float readings[][2] = {READINGS};
+static size_t n_read;
 
 int read_sensors(float *x)
 {
-    static const float rows[3][2] = {{20.0f, 70.0f}, {NAN, 1.0f}, {-10.0f, 100.0f}};
-    if (n_read == 3)
+    if (n_read == N_READINGS)
         return 0;
-    x[0] = rows[n_read][0];
-    x[1] = rows[n_read++][1];
+    x[HUT_FEATURE_temperature] = readings[n_read][0];
+    x[HUT_FEATURE_humidity] = readings[n_read][1];
+    ++n_read;
     return 1;
 }
 
 void radio_send(const uint8_t *data, size_t size) { fwrite(data, 1, size, stdout); }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    uint8_t message[HUT_MESSAGE_BYTES(24)];
-    radio_send(message, fill(message));
-    n_read = 0;
-    send_rows(3);
-    if (on_temperature(NAN) != 1 || on_temperature(30.0f) != 0 || on_temperature(-1.0f) != 0)
-        return 1;
-    radio_send(last_row, sizeof last_row);
-    return 0;
+    static uint8_t message[HUT_MESSAGE_BYTES(24)];
+    size_t i;
+    if (argc == 3)
+        return -send_rows((uint32_t)strtoul(argv[2], NULL, 10));
+    switch (*argv[1]) {
+    case 'm': /* one message */
+        radio_send(message, fill(message));
+        return 0;
+    case 'u': /* nothing was measured yet */
+        on_temperature(NAN);
+        on_humidity(NAN);
+        send_last_row();
+        return 0;
+    default: /* each sensor at its own pace */
+        for (i = 0; i < N_READINGS; ++i) {
+            on_temperature(readings[i][0]);
+            send_last_row();
+            on_humidity(readings[i][1]);
+            send_last_row();
+        }
+        return 0;
+    }
 }
 """
 
 
-@pytest.mark.skipif(not driver.COMPILERS, reason="there is neither gcc nor clang")
-def test_c_of_the_page(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[2] / "docs" / "device.md").read_text(encoding="utf-8")
-    namespace = {}
-    for block in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE):
-        exec(block, namespace)
-    blocks = re.findall(r"^```c\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    source = "#include <math.h>\n" + "".join(blocks) + PAGE_MAIN
-    (tmp_path / "page.c").write_text(source, encoding="ascii")
-    subprocess.run([driver.COMPILERS[0], *driver.STRICT, *driver.SANITIZE, "page.c", "-o", "page"], check=True)
-    done = subprocess.run(["./page"], capture_output=True, check=True)
+class Page:
+    """The C of the page in a program that reads READINGS, with the page's codebook under one rule for NaN."""
 
-    book = namespace["codebook"]
-    # Three thresholds of temperature and two of humidity lie below; the other row lies below all, and above three.
-    first, refused, second = (3, 2, 0), (0, 0, 0), (0, 3, 0)
-    whole, in_pieces = reference.message(book, [first, second]), reference.message(book, [first, refused, second])
-    assert done.stdout == whole + in_pieces + reference.pack_row((1, 0, 0), book.n_bits)
+    def __init__(self, missing, folder):
+        text = (Path(__file__).parents[2] / "docs" / "device.md").read_text(encoding="utf-8")
+        namespace = {}
+        for block in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            exec(block, namespace)
+        book = namespace["codebook"]
+        self.book = Codebook.from_thresholds(book.thresholds, missing=missing, feature_names=book.feature_names)
+        (folder / "hut.h").write_text(to_c(self.book, "hut"), encoding="ascii")
+        rows = ", ".join(f"{{{', '.join(map(repr, row))}}}" for row in READINGS.astype(float).tolist())
+        main = PAGE_MAIN.replace("READINGS}", rows.replace("nan", "NAN") + "}")
+        blocks = re.findall(r"^```c\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+        source = "#include <math.h>\n#include <stdio.h>\n" + "".join(blocks) + main
+        (folder / "page.c").write_text(source, encoding="ascii")
+        self.program = folder / "page"
+        command = tools.need_c(*driver.STRICT, *driver.SANITIZE)
+        done = subprocess.run(
+            [*command, "page.c", "-o", "page"], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+
+    def run(self, *arguments, status=0):
+        done = subprocess.run([self.program, *arguments], capture_output=True, check=False, timeout=60)
+        assert done.returncode == status, done.stderr
+        return done.stdout
+
+    def codes(self, readings):
+        """What the codebook makes of readings of the first two features."""
+        return self.book.encode(np.insert(np.reshape(readings, (-1, 2)), 2, 0, axis=1)).tolist()
+
+
+@pytest.fixture(scope="module", params=["error", "code"])
+def page(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # the blocks of the page write files
+        return Page(request.param, folder)
+
+
+@pytest.fixture
+def sent(page):
+    """The readings that the device is to send: no row with a NaN that the codebook refuses."""
+    return READINGS if page.book.missing == "code" else READINGS[~np.isnan(READINGS).any(axis=1)]
+
+
+def test_page_sends_measured_rows_in_a_message(page, sent):
+    assert loads(page.run("message"), page.book).tolist() == page.codes(sent)
+
+
+def test_page_sends_measured_rows_in_pieces(page, sent):
+    """The page once sent a row of zeros for a NaN, which reads as -7.5 degrees and has a valid check sum."""
+    for n in range(len(sent) + 1):
+        message = page.run("pieces", str(n))
+        assert loads(message, page.book).tolist() == page.codes(sent[:n])
+        assert message == reference.message(page.book, page.codes(sent[:n]))
+
+
+def test_page_sends_no_message_in_pieces_if_readings_end(page, sent):
+    message = page.run("pieces", str(len(sent) + 1), status=1)
+    with pytest.raises(ValueError, match="The message is cut off"):
+        loads(message, page.book)
+
+
+def test_page_sends_last_values_once_all_are_measured(page):
+    """A feature that was never put has code 0, and after a NaN the row still holds the value before."""
+    measured, rows = {}, []
+    for reading in READINGS:
+        for feature, value in enumerate(reading):
+            measured[feature] = value
+            if len(measured) == 2 and (page.book.missing == "code" or not np.isnan(list(measured.values())).any()):
+                rows.append([measured[0], measured[1]])
+    packed = [reference.pack_row(row, page.book.n_bits) for row in page.codes(rows)]
+    assert page.run("last") == b"".join(packed)
+
+
+def test_page_sends_missing_codes_of_what_was_never_measured(page):
+    missing = reference.pack_row((5, 4, 0), page.book.n_bits)
+    assert page.run("unmeasured") == (missing if page.book.missing == "code" else b"")
 
 
 # -- text and errors -------------------------------------------------------------------------------------------------

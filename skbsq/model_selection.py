@@ -8,34 +8,32 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 from sklearn.base import clone, is_classifier
-from sklearn.compose import ColumnTransformer
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
-from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
+from skbsq._codebook import Codebook
+from skbsq._row_bits import sent_bits
+
 __all__ = ["bits_path", "dask_backend", "fewest_bits", "rate_distortion", "row_bits"]
 
-FLOAT_BITS = 32
 # Epochs of a warm start, as a share of those of a whole training.
 _WARM_EPOCHS = 0.3
-# What holds a fitted estimator, and under which name.
-_HOLDERS = ("best_estimator_", "regressor_", "classifier_", "estimator_")
 
 
 def row_bits(estimator, X=None, y=None):
-    """Bits per row that a fitted model needs of the device: a scorer for searches.
+    """Count the bits per row that a device sends to a fitted model: a scorer for searches.
 
-    Not a score to maximize. Beside one, as in ``scoring={"score": "r2", "row_bits": row_bits}``, it lets
+    It is not a score to maximize. Put it beside one, as in ``scoring={"score": "r2", "row_bits": row_bits}``, and
     `fewest_bits` and `rate_distortion` see what each candidate costs.
 
     Parameters
     ----------
-    estimator : estimator
-        Fitted: a quantizer, a predictor of this package, or a pipeline, column transformer, feature union, search or
-        target transformer around one. What is not quantized counts as 32-bit floats.
+    estimator : estimator or Codebook
+        Fitted: a quantizer, a predictor of this package, or an estimator of scikit-learn with quantizers anywhere in
+        it. Other meta-estimators are counted if they keep their fitted members in ``estimators_`` or ``estimator_``.
     X, y : object, default=None
         Not used; scorers are called with them.
 
@@ -43,54 +41,55 @@ def row_bits(estimator, X=None, y=None):
     -------
     int
 
+    Raises
+    ------
+    ValueError
+        If an estimator holds a quantizer in a place that `row_bits` does not know. The message names the estimator.
+        Inside a search this fails the scorer: pass ``error_score="raise"`` to see the message.
+    sklearn.exceptions.NotFittedError
+        If the estimator, or a quantizer that it predicts with, is not fitted.
+
+    See Also
+    --------
+    fewest_bits : Picks the cheapest of the good candidates.
+
+    Notes
+    -----
+    The fitted members of a model are counted, never the templates in its parameters:
+
+    - A quantizer costs the ``row_bits`` of its codebook.
+    - A pipeline costs what its first step with a quantizer costs. The device does the steps before it, and the server
+      works on codes from there on.
+    - An ensemble costs the sum over its members' codebooks. Every codebook is sent as a packed row of its own, so two
+      codebooks that agree in some features only are both counted in full.
+    - Codebooks that give equal codes are counted once: equal thresholds and missing codes for the same features. The
+      preprocessing before them must be equal too. If it cannot be compared, both are counted.
+    - A selector chooses features. A quantizer inside it, which only helped to choose, sends nothing.
+    - Predictions of other members are not sent, in a chain or a stack, and neither are their codes.
+    - A member without a quantizer reads floats: 32 bits for each of its features, also beside a quantizer. A feature
+      that several such members read is counted once. `DummyRegressor` and `DummyClassifier` read nothing.
+    - A model without any quantizer costs 32 bits for each of its ``n_features_in_`` features.
+
     Examples
     --------
     >>> from sklearn.datasets import make_friedman1
+    >>> from sklearn.ensemble import VotingRegressor
     >>> from sklearn.linear_model import Ridge
     >>> from sklearn.pipeline import make_pipeline
     >>> from skbsq import QuantileQuantizer
     >>> from skbsq.model_selection import row_bits
     >>> X, y = make_friedman1(100, random_state=0)
-    >>> row_bits(make_pipeline(QuantileQuantizer(n_bits=3), Ridge()).fit(X, y))
+    >>> coarse, fine = (make_pipeline(QuantileQuantizer(n_bits=b), Ridge()) for b in (1, 3))
+    >>> row_bits(fine.fit(X, y))
     30
+    >>> row_bits(VotingRegressor([("a", coarse), ("b", fine), ("c", fine)]).fit(X, y))
+    40
     >>> row_bits(Ridge().fit(X, y))
     320
     """
-    check_is_fitted(estimator)
-    bits = _quantized_bits(estimator)
-    return FLOAT_BITS * estimator.n_features_in_ if bits is None else bits
-
-
-def _quantized_bits(estimator):
-    """Bits behind the codebooks in an estimator, None where there is none."""
-    codebook = getattr(estimator, "codebook_", None)
-    if codebook is not None:
-        return int(codebook.row_bits)
-    if isinstance(estimator, Pipeline):
-        parts = [_quantized_bits(step) for _, step in estimator.steps if step not in (None, "passthrough")]
-        # What is sent is what the first quantizer makes; what follows works on its codes.
-        return next((bits for bits in parts if bits is not None), None)
-    if isinstance(estimator, FeatureUnion):
-        steps = [step for _, step in estimator.transformer_list if step != "drop"]
-    elif isinstance(estimator, ColumnTransformer):
-        steps = [step for _, step, columns in estimator.transformers_ if step != "drop" and _is_any(columns)]
-    else:
-        held = next((getattr(estimator, name) for name in _HOLDERS if hasattr(estimator, name)), None)
-        return None if held is None else _quantized_bits(held)
-    found = [_quantized_bits(step) for step in steps]
-    if all(bits is None for bits in found):
-        return None
-    # Beside a quantizer, what another step reads is sent as it is.
-    floats = [getattr(step, "n_features_in_", estimator.n_features_in_) for step in steps]
-    return sum(FLOAT_BITS * n if bits is None else bits for bits, n in zip(found, floats, strict=True))
-
-
-def _is_any(columns):
-    """Whether columns, as a ColumnTransformer holds them, are any: else its step is as it was before."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of scikit-learn 1.6, that they will be held otherwise
-        columns = np.asarray(columns)
-    return columns.any() if columns.dtype == bool else columns.size > 0
+    if not isinstance(estimator, Codebook):
+        check_is_fitted(estimator)
+    return sent_bits(estimator)
 
 
 def fewest_bits(tolerance="1se", *, score=None):
@@ -147,12 +146,18 @@ def fewest_bits(tolerance="1se", *, score=None):
 
     def refit(cv_results):
         table = rate_distortion(cv_results, score=score)
-        if table["row_bits"].isna().all():
+        if "mean_test_row_bits" not in cv_results:
             rate = _searched_bits(cv_results)
             table["row_bits"] = rate[table["candidate"]]
-        scored = table.dropna(subset=["score", "row_bits"])
+        scored = table.dropna(subset="score")
         if scored.empty:
             raise ValueError("No candidate has a score: every fit failed or scored NaN.")
+        scored = scored.dropna(subset="row_bits")
+        if scored.empty:
+            raise ValueError(
+                "No candidate with a score has row_bits, because row_bits failed for them: search with "
+                'error_score="raise" to see why.'
+            )
         best = scored.loc[scored["score"].idxmax()]
         slack = best["sem"] if tolerance == "1se" else tolerance * abs(best["score"])
         # One split alone has no standard error.

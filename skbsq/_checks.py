@@ -1,8 +1,10 @@
-"""What a codebook is built from, checked: the one place for thresholds, levels, counts and names. NumPy alone."""
+"""Checks of what a codebook is built from: thresholds, levels, counts and names. NumPy alone."""
 
 import numpy as np
 
 from skbsq._encode import as_float32
+from skbsq._labels import in_feature_order, label
+from skbsq._matrix import refuse_mask
 
 MAX_BITS = 16
 MISSING_RULES = ("error", "code")
@@ -29,7 +31,7 @@ def check_thresholds(thresholds, label, *, strict=False):
     >>> check_thresholds([2, 1, 1, -0.0], "feature 0")
     array([0., 1., 2.], dtype=float32)
     """
-    raw = np.asarray(thresholds)
+    raw = np.asarray(refuse_mask(thresholds, f"The array of thresholds of {label}"))
     if raw.size == 0 and raw.ndim == 1:
         return np.empty(0, dtype=np.float32)
     if raw.ndim != 1 or raw.dtype.kind not in "fiub":
@@ -83,93 +85,7 @@ def midpoint_levels(thresholds, lone_gap=None):
         gaps = np.array([lone_gap if lone_gap is not None else (abs(t[0]) or 1.0)])
     middle = np.concatenate([[t[0] - gaps[0] / 2], (t[1:] + t[:-1]) / 2, [t[-1] + gaps[-1] / 2]])
     limit = np.finfo(np.float32).max
-    return np.clip(middle, -limit, limit).astype(np.float32) + np.float32(0.0)
-
-
-def label(names, j):
-    return f"feature {j}" if names is None else f"feature {names[j]!r}"
-
-
-def as_matrix(X, what, names=None):
-    """Numbers as a matrix, missing values as NaN.
-
-    Parameters
-    ----------
-    X : array-like of shape (n, d)
-        A data frame may hold missing values of pandas, an array may be masked.
-    what : str
-        What X is, for the message.
-    names : sequence of str, default=None
-        Those of the features, which the columns of a data frame must have.
-
-    Returns
-    -------
-    ndarray of shape (n, d)
-
-    Raises
-    ------
-    ValueError
-        For what is no matrix of real numbers, or of other columns.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skbsq._checks import as_matrix
-    >>> as_matrix(np.ma.masked_equal([[1.0, 2.0]], 2.0), "X")
-    array([[ 1., nan]])
-    """
-    columns = columns_of(X)
-    X = np.asarray(unmasked(X))
-    if X.dtype.kind not in "fiubO":
-        raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
-    if X.ndim != 2:
-        raise ValueError(f"{what} must be 2-d, one row per reading, got shape {X.shape}.")
-    if names is not None and columns is not None:
-        _check_columns(columns, list(names), what)
-    return _from_objects(X, what, names) if X.dtype.kind == "O" else X
-
-
-def columns_of(X):
-    """Names of the columns of a data frame or an Arrow table; None for anything else."""
-    columns = getattr(X, "column_names", getattr(X, "columns", None))
-    return None if columns is None else list(columns)
-
-
-def unmasked(X):
-    """An array with NaN where it is masked, which NumPy forgets on the way; anything else as it is."""
-    if not isinstance(X, np.ma.MaskedArray):
-        return X
-    data, mask = np.ma.getdata(X), np.ma.getmaskarray(X)
-    if not mask.any():
-        return data
-    if data.dtype.kind not in "fiubO":
-        return data  # no numbers, as whoever asked will say
-    data = data.astype(np.float64) if data.dtype.kind in "iub" else data
-    return np.where(mask, data.dtype.type(np.nan) if data.dtype.kind == "f" else np.nan, data)
-
-
-def _check_columns(columns, names, what):
-    """As scikit-learn, which compares names where all of them are strings."""
-    if len(columns) == len(names) and all(isinstance(name, str) for name in columns) and columns != names:
-        j = next(j for j, name in enumerate(names) if columns[j] != name)
-        raise ValueError(
-            f"Column {j} of {what} is {columns[j]!r}, but feature {j} of this codebook is {names[j]!r}: select columns "
-            "in the order of feature_names, or give an array where names do not matter."
-        )
-
-
-def _from_objects(X, what, names):
-    try:
-        return X.astype(np.float64)
-    except (TypeError, ValueError):
-        pass
-    out = np.empty(X.shape)
-    for j, column in enumerate(X.T):
-        try:
-            out[:, j] = [np.nan if type(value).__name__ == "NAType" else value for value in column]
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{what} must hold numbers in {label(names, j)}: {error}") from None
-    return out
+    return as_float32(np.clip(middle, -limit, limit)) + np.float32(0.0)
 
 
 def check_finite(X, cast, names):
@@ -200,9 +116,10 @@ def check_missing_rule(missing):
         raise ValueError(f"missing must be one of {list(MISSING_RULES)}, got {missing!r}.")
 
 
-def check_has_missing(has_missing, missing, cuts):
+def check_has_missing(has_missing, missing, cuts, names):
     if has_missing is None:
         return np.array([missing == "code" and t.size > 0 for t in cuts])
+    has_missing = in_feature_order(refuse_mask(has_missing, "has_missing"), names, len(cuts), "has_missing")
     has_missing = np.asarray(has_missing)
     if has_missing.shape != (len(cuts),) or has_missing.dtype != bool:
         raise ValueError(f"has_missing must be {len(cuts)} bools, one per feature, got {has_missing!r}.")
@@ -225,7 +142,7 @@ def check_names(names):
 
 
 def check_levels(levels, n, label):
-    raw = np.asarray(levels)
+    raw = np.asarray(refuse_mask(levels, f"The array of levels of {label}"))
     if raw.shape != (n,) or raw.dtype.kind not in "fiub":
         raise ValueError(
             f"The levels of {label} must be {n} numbers, one more than its thresholds (the missing level is added, "
@@ -238,13 +155,18 @@ def check_levels(levels, n, label):
 
 
 def check_counts(counts, n, label):
-    raw = np.asarray(counts)
+    raw = np.asarray(refuse_mask(counts, f"The array of counts of {label}"))
     if raw.shape != (n,) or raw.dtype.kind not in "iu" or (raw < 0).any() or (raw > np.iinfo(np.int64).max).any():
         raise ValueError(f"The counts of {label} must be {n} non-negative integers, one per code, got {counts!r}.")
     return raw.astype(np.int64)
 
 
-def check_fields(thresholds, offsets, levels, counts, has_missing, missing, names):
+def check_folded_from(folded_from):
+    if folded_from is not None and (type(folded_from) is not bytes or len(folded_from) != 8):
+        raise ValueError(f"folded_from must be a fingerprint, 8 bytes, got {folded_from!r}.")
+
+
+def check_fields(thresholds, offsets, levels, counts, has_missing, missing, names, folded_from=None):
     """Refuse what are not the fields of a codebook, flat as it holds them.
 
     Raises
@@ -272,6 +194,7 @@ def check_fields(thresholds, offsets, levels, counts, has_missing, missing, name
 
     check_missing_rule(missing)
     check_names(names)
+    check_folded_from(folded_from)
     demand(is_flat(thresholds, np.float32) and is_flat(levels, np.float32), "thresholds or levels are no float32")
     demand(is_flat(offsets, np.int64) and is_flat(has_missing, bool), "offsets or has_missing have another type")
     demand(offsets.size == has_missing.size + 1 >= 2, "features are not counted alike")

@@ -9,18 +9,19 @@ import numpy as np
 from skbsq import _json
 from skbsq._checks import (
     MAX_BITS,
-    as_matrix,
     check_counts,
     check_fields,
+    check_folded_from,
     check_has_missing,
     check_levels,
     check_missing_rule,
     check_names,
     check_thresholds,
-    label,
     midpoint_levels,
 )
 from skbsq._encode import Encoder, decode, in_range, thermometer
+from skbsq._labels import check_columns, columns_of, in_feature_order, label, labels_of
+from skbsq._matrix import as_matrix
 
 
 class Codebook:
@@ -70,6 +71,7 @@ class Codebook:
         "_has_missing",  # bool, (d,)
         "_missing",  # "error" | "code"
         "_names",  # tuple of str, or None
+        "_folded_from",  # bytes, or None
     )
 
     def __init__(self):
@@ -85,14 +87,17 @@ class Codebook:
         missing="error",
         has_missing=None,
         feature_names=None,
+        folded_from=None,
     ):
         """Build a codebook from thresholds in the units of the features.
 
         Parameters
         ----------
-        thresholds : list of 1-d array-likes, one per feature
+        thresholds : list, dict or pandas Series of d 1-d array-likes
             Finite. Cast to float32, sorted and merged where equal; -0.0 is stored as 0.0. An empty
-            array makes a feature of one level, which costs 0 bits.
+            array makes a feature of one level, which costs 0 bits. The labels of a dict or Series are names
+            of features, or their numbers. Names become `feature_names` where none are given. `levels`,
+            `counts` and `has_missing` may have labels too.
         levels : list of 1-d array-likes, default=None
             What each code decodes to: one more value than thresholds. The NaN level is added, never
             given. With levels the thresholds must already be strictly increasing in float32.
@@ -107,6 +112,8 @@ class Codebook:
             one threshold.
         feature_names : sequence of str, default=None
             Unique names.
+        folded_from : bytes of length 8, default=None
+            See `folded_from`.
 
         Returns
         -------
@@ -124,20 +131,28 @@ class Codebook:
         >>> book.thresholds, book.levels
         ([array([1., 2.], dtype=float32)], [array([0.5, 1.5, 2.5, nan], dtype=float32)])
         """
-        names = check_names(feature_names)
-        if isinstance(thresholds, str | bytes | dict) or not hasattr(thresholds, "__len__"):
+        if isinstance(thresholds, str | bytes) or not hasattr(thresholds, "__len__"):
             raise ValueError(f"thresholds must be a list with one 1-d array per feature, got {thresholds!r}.")
         d = len(thresholds)
         if d == 0:
             raise ValueError("A codebook needs at least one feature, got an empty list of thresholds.")
+        labels = labels_of(thresholds)
+        if feature_names is None and labels is not None and all(isinstance(name, str) for name in labels):
+            feature_names = labels
+        names = check_names(feature_names)
         for what, given in [("feature_names", names), ("levels", levels), ("counts", counts)]:
             if given is not None and len(given) != d:
                 raise ValueError(f"{what} has {len(given)} entries for {d} features.")
+        thresholds, levels, counts = (
+            in_feature_order(given, names, d, what)
+            for given, what in [(thresholds, "thresholds"), (levels, "levels"), (counts, "counts")]
+        )
         check_missing_rule(missing)
+        check_folded_from(folded_from)
 
         strict = levels is not None
         cuts = [check_thresholds(t, label(names, j), strict=strict) for j, t in enumerate(thresholds)]
-        has_missing = check_has_missing(has_missing, missing, cuts)
+        has_missing = check_has_missing(has_missing, missing, cuts, names)
         for j, t in enumerate(cuts):
             n_levels = t.size + 1 + has_missing[j]
             if n_levels > 2**MAX_BITS:
@@ -164,6 +179,7 @@ class Codebook:
                 "_has_missing": has_missing,
                 "_missing": missing,
                 "_names": names,
+                "_folded_from": folded_from,
             }
         )
 
@@ -177,8 +193,9 @@ class Codebook:
         return {field: self.__dict__[field] for field in self._FIELDS}
 
     def __setstate__(self, state):
-        # The one door into an instance: what comes in may have been a file of anybody's, and arrays that come out of a
-        # pickle are writeable.
+        # The only way into an instance: the state may come from an untrusted file, and arrays from a pickle are
+        # writeable. Pickles of before 0.1 have no _folded_from.
+        state = {"_folded_from": None, **state}
         check_fields(*(state[field] for field in self._FIELDS))
         for field in self._FIELDS:
             value = state[field]
@@ -199,6 +216,7 @@ class Codebook:
         return (
             self._missing == other._missing
             and self._names == other._names
+            and self._folded_from == other._folded_from
             and np.array_equal(self._offsets, other._offsets)
             and np.array_equal(self._thresholds, other._thresholds)
             and np.array_equal(self._has_missing, other._has_missing)
@@ -298,6 +316,19 @@ class Codebook:
         digest.update(self._thresholds.astype("<f4").tobytes())
         return digest.digest()[:8]
 
+    @property
+    def folded_from(self):
+        """Fingerprint of the codebook that this one was folded from, 8 bytes; None where it was not folded.
+
+        `skbsq.export.to_codebook` folds the scalers of a pipeline into the thresholds. The model behind the pipeline
+        knows its rows by this fingerprint, see ``predict_packed``.
+        """
+        return self._folded_from
+
+    @cached_property
+    def _numbered_names(self):
+        return [f"x{j}" for j in range(self.n_features)]
+
     @cached_property
     def _level_offsets(self):
         return _frozen(np.concatenate([[0], np.cumsum(self.n_levels)]))
@@ -344,7 +375,7 @@ class Codebook:
         """
         names = feature_names
         if names is None:
-            names = self._names or [f"x{j}" for j in range(self.n_features)]
+            names = self._names or self._numbered_names
         out = []
         for name, thresholds, missing in zip(names, self.thresholds, self._has_missing, strict=True):
             out += [f"{name}_t{k}" for k in range(thresholds.size)] + [f"{name}_missing"] * bool(missing)
@@ -379,7 +410,7 @@ class Codebook:
         array([[0, 1],
                [1, 2]], dtype=uint8)
         """
-        X = self._check_rows(X, "X")
+        X = self._check_rows(X, "X", self._names)
         codes, refused = self._encoder.encode(X)
         if refused is not None:
             row, j = refused
@@ -464,7 +495,9 @@ class Codebook:
         array([[1],
                [2]], dtype=uint8)
         """
-        bits = as_matrix(bits, "bits")
+        given, bits = bits, as_matrix(bits, "bits")
+        if (columns := columns_of(given)) is not None:
+            check_columns(columns, self.column_names(), "bits", strict=self._names is not None)
         if bits.shape[1] != self.n_columns:
             raise ValueError(
                 f"bits has {bits.shape[1]} columns, but the thermometer of this codebook has {self.n_columns}."
@@ -508,7 +541,7 @@ class Codebook:
         ...
         ValueError: Code 3 of feature 0 (row 0) is out of range: it has the codes 0 to 2.
         """
-        codes = self._check_rows(codes, "codes")
+        codes = self._check_rows(codes, "codes", self._names or self._numbered_names)
         if codes.dtype.kind == "b":
             codes = codes.astype(np.uint8)  # as an index, bool would be a mask
         if codes.dtype.kind == "f":
@@ -516,7 +549,7 @@ class Codebook:
             with np.errstate(invalid="ignore"):  # of floats beyond int64
                 whole = codes.astype(np.int64, copy=False) if np.isfinite(codes).all() else None
             if whole is None or not np.array_equal(whole, codes):
-                raise ValueError("codes must be whole numbers, got floats that are not.")
+                self._refuse_codes(codes)
             codes = whole
         if not in_range(codes, self.n_levels):
             row, j = np.argwhere((codes < 0) | (codes >= self.n_levels))[0]
@@ -526,8 +559,20 @@ class Codebook:
             )
         return codes
 
-    def _check_rows(self, X, what):
-        X = as_matrix(X, what, self._names)
+    def _refuse_codes(self, codes):
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.abs(codes) < 2.0**63) | (codes != np.trunc(codes))
+        row, j = np.argwhere(wrong)[0]
+        where = f"in {label(self._names, j)} (row {row})"
+        if np.isnan(codes[row, j]):
+            raise ValueError(
+                f"codes are missing or masked {where}, and every row needs a code per feature: a missing value has the "
+                'highest code of its feature under missing="code".'
+            )
+        raise ValueError(f"codes must be whole numbers, got {codes[row, j]} {where}.")
+
+    def _check_rows(self, X, what, names):
+        X = as_matrix(X, what, names, strict=self._names is not None)
         if X.shape[1] != self.n_features:
             raise ValueError(f"{what} has {X.shape[1]} features, but this codebook has {self.n_features}.")
         return X

@@ -58,5 +58,5 @@ def encoded_names(book, names, encode):
     if encode == "thermometer":
         return book.column_names(names)
     if encode == "packed":
-        return [f"byte{i}" for i in range(RowCodec(book).row_bytes)]
+        return RowCodec(book).byte_names()
     return list(names)

@@ -1,6 +1,7 @@
 """The codebook as JSON text: hexadecimal floats, a format version, nothing that it does not know. NumPy alone."""
 
 import json
+import re
 
 import numpy as np
 
@@ -26,7 +27,10 @@ def dump(book):
         }
         for j, levels in enumerate(book.levels)
     ]
-    head = json.dumps({"format": JSON_FORMAT, "version": JSON_VERSION, "missing": book.missing})
+    head = {"format": JSON_FORMAT, "version": JSON_VERSION, "missing": book.missing}
+    if book.folded_from is not None:
+        head["folded_from"] = book.folded_from.hex()
+    head = json.dumps(head)
     body = ",\n".join(json.dumps(feature) for feature in features)
     return f'{head[:-1]}, "features": [\n{body}\n]}}'
 
@@ -48,7 +52,9 @@ def parse(text):
         raise ValueError(
             f"This codebook has format version {document.get('version')!r}; this skbsq reads version {JSON_VERSION}."
         )
-    check_keys(document, {"format", "version", "missing", "features"}, "the codebook")
+    check_keys(
+        document, {"format", "version", "missing", "features"} | ({"folded_from"} & set(document)), "the codebook"
+    )
     features = document["features"]
     if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
         raise ValueError('"features" must be a list of objects.')
@@ -65,7 +71,14 @@ def parse(text):
         "missing": document["missing"],
         "has_missing": [f["has_missing"] for f in features],
         "feature_names": names,
+        "folded_from": _fingerprint(document["folded_from"]) if "folded_from" in document else None,
     }
+
+
+def _fingerprint(text):
+    if not isinstance(text, str) or not re.fullmatch("[0-9a-f]{16}", text):
+        raise ValueError(f'"folded_from" must be the fingerprint of a codebook, 16 hexadecimal digits, got {text!r}.')
+    return bytes.fromhex(text)
 
 
 def _to_hex(values):

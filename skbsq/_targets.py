@@ -1,4 +1,8 @@
-"""The target: which task it asks for, and its checked form."""
+"""The target: the task that it asks for, and its checked form."""
+
+from datetime import date, time, timedelta
+from decimal import Decimal
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -6,7 +10,10 @@ from scipy.sparse import issparse
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y, check_array, check_consistent_length, column_or_1d
 
+from skbsq._matrix import is_missing, refuse_mask
+
 TASKS = ("auto", "regression", "classification")
+_TIMES = (date, time, timedelta, np.datetime64, np.timedelta64, pd.Period, pd.Interval)
 # An integer target of more distinct values than this is a count or a measurement, not a label.
 MAX_INTEGER_CLASSES = 20
 
@@ -50,9 +57,103 @@ def resolve_task(y, task="auto", weights=None):
         if weights is not None and len(weights) == len(y):
             y = y[weights > 0]
         return "classification" if np.unique(y).size <= MAX_INTEGER_CLASSES and y.size == len(y) else "regression"
-    if y.dtype.kind in "bUSO":
-        return "classification"
-    raise ValueError(f"y has dtype {y.dtype}, of which neither a regression nor a classification can be made.")
+    return "classification"
+
+
+def as_target(y, task="auto", estimator=None):
+    """Return y without the containers that NumPy or scikit-learn misread, after refusing what is no target.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,) or (n, k)
+    task : {"auto", "regression", "classification"}, default="auto"
+    estimator : BaseEstimator, default=None
+        For the message.
+
+    Returns
+    -------
+    array-like
+
+    Raises
+    ------
+    ValueError
+        For dates, lengths of time, complex numbers and masked values; for text and categories in a regression; for
+        missing labels in a classification.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq._targets import as_target
+    >>> as_target(np.array(["2026-01-01"], dtype="M8[D]"))
+    Traceback (most recent call last):
+    ...
+    ValueError: y has unsupported dtype datetime64[D]: a regression needs numbers, a classification needs labels...
+    """
+    y = refuse_mask(y, "y")
+    dtype = getattr(y, "dtype", None)
+    numpy_dtype = getattr(dtype, "numpy_dtype", None)  # of the nullable types of pandas
+    if numpy_dtype is not None and numpy_dtype.kind in "biuf" and not y.isna().any():
+        y = y.to_numpy(dtype=numpy_dtype)
+    values = np.asarray(y)
+    if isinstance(dtype, pd.CategoricalDtype):
+        if task == "regression":
+            _refuse("dtype category", task, estimator)
+        _check_kind(np.asarray(dtype.categories), dtype, "classification", estimator)
+        _check_no_missing(values)
+        return y
+    if values.dtype.kind != "O":
+        _check_kind(values, values.dtype, task, estimator)
+        if values.dtype.kind in "US" and isinstance(y, list | tuple):
+            _check_no_missing(np.asarray(y, dtype=object))  # among text, NumPy makes "nan" of NaN
+        return y if hasattr(y, "iloc") or isinstance(y, list | tuple) else values
+    return _of_objects(values, task, estimator)
+
+
+def _of_objects(values, task, estimator):
+    """Objects that are all numbers as numbers; others as they are, once they are known to be labels."""
+    missing = np.array([is_missing(value) for value in values.ravel().tolist()], dtype=bool)
+    typed = np.asarray(values.ravel()[~missing].tolist())
+    if typed.dtype.kind == "O" and all(isinstance(value, Real | Decimal) for value in typed.ravel()):
+        typed = typed.astype(np.float64)
+        values = values if missing.any() else typed.reshape(values.shape)
+    if typed.size != np.count_nonzero(~missing):
+        return values  # lists of lists and the like, which scikit-learn refuses
+    _check_kind(typed, typed.dtype, task, estimator)
+    if missing.any() and typed.dtype.kind in "biuf" and task != "classification":
+        full = np.full(values.size, np.nan)
+        full[~missing] = typed
+        return full.reshape(values.shape)
+    _check_no_missing(values)
+    return values
+
+
+def _check_kind(values, dtype, task, estimator):
+    kind = values.dtype.kind
+    if kind == "c":
+        raise ValueError("y must hold real numbers. Complex data not supported.")
+    if kind == "O":
+        numbers = Real | Decimal if task == "regression" else object
+        wrong = [value for value in values.ravel() if isinstance(value, _TIMES) or not isinstance(value, numbers)]
+        if wrong:
+            _refuse(f"values such as {wrong[0]!r}", task, estimator)
+    if kind not in "biufUSO" or (task == "regression" and kind in "US"):
+        _refuse(f"dtype {dtype}", task, estimator)
+
+
+def _refuse(what, task, estimator):
+    needs = "a regression needs numbers, a classification needs labels that are numbers, bools or strings"
+    if task == "regression":
+        needs = f"{'a regression' if estimator is None else type(estimator).__name__} needs numbers"
+    raise ValueError(
+        f"y has unsupported {what}: {needs}. Convert it first, for example y.astype(float), or for points in time the "
+        "seconds since a start."
+    )
+
+
+def _check_no_missing(values):
+    missing = [is_missing(value) for value in values.ravel().tolist()]
+    if any(missing):
+        raise ValueError(f"Input y contains NaN or another missing value in row {missing.index(True)}: drop such rows.")
 
 
 def check_class_weight(class_weight, task):
@@ -72,7 +173,7 @@ def check_class_weight(class_weight, task):
         raise ValueError(f"class_weight={class_weight!r} makes no sense for a regression target.")
     if isinstance(class_weight, dict):
         for name, value in class_weight.items():
-            if not 0 <= value < np.inf:
+            if isinstance(value, str) or not 0 <= value < np.inf:
                 raise ValueError(f"class_weight must be finite and not negative, got {value} for {name!r}.")
 
 
@@ -107,6 +208,7 @@ def check_target(y, X, task, estimator, weights=None):
         )
     if issparse(y):
         raise ValueError("y must be dense, got a sparse matrix: use y.toarray().")
+    y = as_target(y, task, estimator)
     task = resolve_task(y, task, weights)
     if task == "classification":
         y = _check_y(y, estimator=estimator)
@@ -114,8 +216,6 @@ def check_target(y, X, task, estimator, weights=None):
             raise ValueError(f"Unknown label type: {kind} in an array of objects, which scores refuse. Cast y first.")
         check_classification_targets(y)
     else:
-        if np.iscomplexobj(np.asarray(y)):
-            raise ValueError("y must hold real numbers. Complex data not supported.")
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=estimator)
         if (np.abs(y) > np.finfo(np.float32).max).any():
             raise ValueError(f"y holds {y.flat[np.argmax(np.abs(y))]}, which overflows float32: rescale the target.")

@@ -1,14 +1,16 @@
-"""Checks that every estimator makes on its way in."""
+"""Checks of what fit and predict are given: X, row weights, bits per feature."""
 
 import warnings
 from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
-from skbsq._checks import MAX_BITS, check_finite, label, unmasked
+from skbsq._checks import MAX_BITS, check_finite
 from skbsq._encode import as_float32
+from skbsq._labels import columns_of, in_feature_order, label
+from skbsq._matrix import as_numbers, as_table, floats_of_objects, refuse_mask
 from skbsq.exceptions import PrecisionWarning
 
 DEFAULT_BITS = 4
@@ -19,10 +21,14 @@ _MAX_CHUNK_WEIGHT = 1e30
 
 @contextmanager
 def all_or_nothing(estimator):
-    """Give the estimator back as it was if the block fails, so that a bad refit changes nothing."""
+    """Give the estimator back as it was if the block fails, so that a bad refit changes nothing.
+
+    Underflow is no failure, whatever ``np.seterr`` says: a value that rounds to 0 or to a subnormal number is right.
+    """
     before = dict(vars(estimator))
     try:
-        yield
+        with np.errstate(under="ignore"):
+            yield
     except BaseException:
         vars(estimator).clear()
         vars(estimator).update(before)
@@ -52,12 +58,17 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     Raises
     ------
     ValueError
-        Naming the feature that holds an infinity, a value beyond float32, or NaN where it is refused.
+        Naming the feature that holds an infinity, a value beyond float32, or NaN where it is refused; and naming the
+        column that holds no numbers.
     """
-    X = unmasked(X)
-    X = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False, ensure_min_samples=min_rows)
-    if X.dtype.kind not in "fiub":
-        raise ValueError(f"Input X must hold numbers, got dtype {X.dtype}: encode such features first.")
+    X = as_table(X, "X")
+    numbers = as_numbers(X, "X")
+    checks = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": min_rows}
+    if columns_of(X) is None:
+        X = validate_data(estimator, numbers, reset=reset, **checks)
+    else:
+        validate_data(estimator, X, reset=reset, skip_check_array=True)  # the names, and how many there are
+        X = check_array(numbers, input_name="X", estimator=estimator, **checks)
     cast = as_float32(X)
     names = getattr(estimator, "feature_names_in_", None)
     check_finite(X, cast, names)
@@ -159,10 +170,10 @@ def check_chunk_weights(sample_weight, X):
     ValueError
         For a negative weight, or one whose sums might overflow or vanish.
     """
-    given = np.asarray(sample_weight)
-    if given.shape == (len(X),) and given.dtype.kind in "biuf" and not given.any():
+    given = _numeric_weights(sample_weight)
+    if np.shape(given) == (len(X),) and not np.any(given):
         return np.zeros(len(X))  # scikit-learn refuses them, for a fit on all rows
-    weights = _checked_weights(sample_weight, X)
+    weights = _checked_weights(given, X)
     odd = (weights > 0) & ((weights < 1 / _MAX_CHUNK_WEIGHT) | (weights > _MAX_CHUNK_WEIGHT))
     if odd.any():
         raise ValueError(
@@ -172,39 +183,23 @@ def check_chunk_weights(sample_weight, X):
     return weights
 
 
+def _numeric_weights(sample_weight):
+    """Weights as an array, unless there are none; text, dates and masked weights are refused."""
+    if sample_weight is None:
+        return None
+    weights = np.asarray(refuse_mask(sample_weight, "sample_weight"))
+    if weights.dtype.kind == "O" and weights.ndim == 1:
+        weights = floats_of_objects(weights, "The array", "sample_weight")
+    if weights.dtype.kind not in "biuf":
+        raise ValueError(f"sample_weight must hold numbers, got dtype {weights.dtype}.")
+    return weights if weights.ndim else weights.item()
+
+
 def _checked_weights(sample_weight, X):
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    weights = _check_sample_weight(_numeric_weights(sample_weight), X, dtype=np.float64)
     if (weights < 0).any():
         raise ValueError(f"sample_weight must not be negative, got {weights.min()} in row {int(np.argmin(weights))}.")
     return weights
-
-
-def in_feature_order(by_name, names, what, hint=""):
-    """Values of a dict that must name every feature, in the order of the features.
-
-    Parameters
-    ----------
-    by_name : dict name -> value
-    names : list of str
-    what : str
-        The parameter, for the message.
-    hint : str, default=""
-        What else to say where a feature is left out.
-
-    Returns
-    -------
-    list
-
-    Raises
-    ------
-    ValueError
-        For an unknown name, or one left out.
-    """
-    if unknown := [name for name in by_name if name not in names]:
-        raise ValueError(f"{what} names {unknown[0]!r}, which is no feature; the features are {names}.")
-    if absent := [name for name in names if name not in by_name]:
-        raise ValueError(f"{what} leaves out {absent[0]!r}: a dict must name every feature{hint}.")
-    return [by_name[name] for name in names]
 
 
 def check_n_bits(n_bits, names, n_features):
@@ -212,7 +207,7 @@ def check_n_bits(n_bits, names, n_features):
 
     Parameters
     ----------
-    n_bits : None, int, array-like of shape (d,) or dict name -> int
+    n_bits : None, int, array-like of shape (d,), dict or pandas Series
     names : array of str of shape (d,), or None for x0, x1, ...
     n_features : int
 
@@ -232,12 +227,10 @@ def check_n_bits(n_bits, names, n_features):
     array([2, 0])
     """
     names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
-    if n_bits is None:
-        n_bits = DEFAULT_BITS
-    if isinstance(n_bits, dict):
-        n_bits = in_feature_order(n_bits, names, "n_bits", hint=" (0 means not sent)")
-    elif isinstance(n_bits, Integral):
+    n_bits = DEFAULT_BITS if n_bits is None else refuse_mask(n_bits, "n_bits")
+    if isinstance(n_bits, Integral):
         n_bits = [n_bits] * n_features
+    n_bits = in_feature_order(n_bits, names, n_features, "n_bits", hint=" (0 means not sent)")
     widths = np.asarray(n_bits)
     if widths.ndim != 1 or widths.size != n_features:
         raise ValueError(f"n_bits must be one integer or {n_features}, one per feature, got {n_bits!r}.")

@@ -7,9 +7,11 @@ import numpy as np
 import sklearn
 import skorch
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 
 import skbsq
+from skbsq._labels import without_pandas
 
 # Of the rows there are digests only.
 ROWS = ("X", "y", "sample_weight")
@@ -45,7 +47,14 @@ def work_of(estimator, rows, device):
 
 
 def _described_parameters(estimator):
-    given = estimator.get_params(deep=False)
+    # A subclass may set a parameter of ours that its own constructor does not take.
+    kinds = [
+        kind
+        for kind in type(estimator).__mro__
+        if kind.__module__.partition(".")[0] == skbsq.__name__ and issubclass(kind, BaseEstimator)
+    ]
+    fixed = {name: getattr(estimator, name) for kind in kinds for name in kind._get_param_names()}
+    given = {**fixed, **estimator.get_params(deep=False)}
     return {name: _described(value) for name, value in sorted(given.items()) if name not in _NOT_COMPARED}
 
 
@@ -54,6 +63,7 @@ def _described(value):
 
     Of code there is a name: whether it still does the same no text could say.
     """
+    value = without_pandas(value)
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, np.ndarray):

@@ -1,8 +1,12 @@
 """How many bits each feature gets."""
 
+from collections.abc import Mapping
 from numbers import Integral
 
 import numpy as np
+
+from skbsq._labels import labels_of
+from skbsq._matrix import refuse_mask
 
 __all__ = ["allocate_bits"]
 
@@ -15,22 +19,23 @@ def allocate_bits(cost, budget):
 
     Parameters
     ----------
-    cost : array-like of shape (d, m + 1), or list of d array-likes
+    cost : array-like of shape (d, m + 1), list of d array-likes, or dict, pandas Series or DataFrame with labels
         ``cost[j][b]`` is what feature j costs with b bits, in any unit in which costs add up. Lists may differ in
         length: one shorter than the others ends at the cap of its feature. Finite, or infinite for a number of bits
-        that a feature must not have.
+        that a feature must not have. The columns of a DataFrame are numbers of bits.
     budget : int
         Bits per row.
 
     Returns
     -------
-    n_bits : ndarray of int64 of shape (d,)
-        Their sum is at most the budget.
+    n_bits : ndarray of int64 of shape (d,), dict or pandas Series
+        Their sum is at most the budget. Labels are those of `cost`: a dict for a dict, a Series for a Series or a
+        DataFrame.
 
     Raises
     ------
     ValueError
-        If a cost is NaN or minus infinity, if a feature has none, or if nothing finite fits the budget.
+        If a cost is NaN, masked or minus infinity, if a feature has none, or if nothing finite fits the budget.
 
     Notes
     -----
@@ -45,8 +50,36 @@ def allocate_bits(cost, budget):
     array([2, 1, 0])
     >>> allocate_bits([[1.0, 0.5, 0.25], [1.0, 0.5, 0.5], [0.5, 0.4, 0.4]], budget=100)
     array([2, 1, 1])
+    >>> allocate_bits({"wind": [1.0, 0.5], "rain": [0.5, 0.4]}, budget=1)
+    {'wind': 1, 'rain': 0}
     """
-    costs = [np.asarray(of_feature, dtype=np.float64) for of_feature in cost]
+    labels = labels_of(cost)
+    if labels is not None and len(set(labels)) < len(labels):
+        raise ValueError(f"cost names {next(name for name in labels if labels.count(name) > 1)!r} twice.")
+    n_bits = _allocate(_costs(cost), budget)
+    if isinstance(cost, Mapping):
+        return dict(zip(labels, n_bits.tolist(), strict=True))
+    if hasattr(cost, "iloc"):
+        first = cost if cost.ndim == 1 else cost.iloc[:, 0]
+        return type(first)(n_bits, index=cost.index, name="n_bits")
+    return n_bits
+
+
+def _costs(cost):
+    """The costs of each feature, in the order given."""
+    if getattr(cost, "columns", None) is not None:
+        widths = list(cost.columns)
+        if sorted(widths) != list(range(len(widths))):
+            raise ValueError(f"The columns of cost must be the numbers of bits from 0 on, got {widths}.")
+        cost = cost[sorted(widths)].to_numpy()
+    elif isinstance(cost, Mapping):
+        cost = list(cost.values())
+    elif hasattr(cost, "iloc"):
+        cost = cost.tolist()
+    return [np.asarray(of_feature, dtype=np.float64) for of_feature in refuse_mask(cost, "cost")]
+
+
+def _allocate(costs, budget):
     for j, of_feature in enumerate(costs):
         if of_feature.ndim != 1 or of_feature.size == 0:
             raise ValueError(

@@ -1,6 +1,14 @@
-"""Warnings of the package, so that they can be filtered by category."""
+"""Errors and warnings of the package, so that they can be caught and filtered by category."""
 
-__all__ = ["PrecisionWarning"]
+__all__ = ["NotNumbersError", "PrecisionWarning"]
+
+
+class NotNumbersError(ValueError, TypeError):
+    """A column holds something else than numbers: text, categories, dates or other objects.
+
+    It is a ValueError, as for all input that a quantizer refuses, and a TypeError, as scikit-learn expects for objects
+    that are no numbers.
+    """
 
 
 class PrecisionWarning(UserWarning):

@@ -12,6 +12,7 @@ import skbsq
 from skbsq._files import read_arrays, replacing, safetensors_for
 from skbsq._fitted import attribute_names, check_attributes
 from skbsq._json import check_keys, read
+from skbsq._labels import without_pandas
 from skbsq._plain import NotPlain, from_document, to_document
 from skbsq._state import net_state
 from skbsq._validation import check_n_bits
@@ -189,7 +190,7 @@ def _estimator_document(estimator, path, arrays, *, fitted, names=_QUANTIZERS):
         try:
             if key == "device" or isinstance(value, os.PathLike):
                 value = str(value)
-            parameters[key] = to_document(value, f"{path}.{key}", own, _unfitted_document)
+            parameters[key] = to_document(without_pandas(value), f"{path}.{key}", own, _unfitted_document)
             arrays.update(own)
         except NotPlain:
             if not fitted or parameter.default is parameter.empty:

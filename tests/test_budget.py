@@ -3,10 +3,12 @@
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skbsq import QuantileQuantizer
 from skbsq.budget import allocate_bits
 
 
@@ -76,3 +78,27 @@ def test_many_features():
 def test_refuses(cost, budget, message):
     with pytest.raises(ValueError, match=message):
         allocate_bits(cost, budget)
+
+
+def test_labels_of_the_costs_are_those_of_the_bits():
+    costs = {"b": [1.0, 0.5], "a": [0.5, 0.1, 0.1]}
+    assert allocate_bits(costs, 1) == {"b": 1, "a": 0}
+    for labelled in (pd.Series(costs), pd.DataFrame({1: [0.5, 0.1], 0: [1.0, 0.5]}, index=["b", "a"])):
+        found = allocate_bits(labelled, 1)
+        assert found.to_dict() == {"b": 1, "a": 0}
+    frame = pd.DataFrame({"a": [0.0, 1], "b": [0.0, 1]})
+    assert QuantileQuantizer(found).fit(frame).n_bits_.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("cost", "message"),
+    [
+        (pd.Series([[1.0], [1.0]], index=["a", "a"]), "cost names 'a' twice"),
+        (pd.DataFrame({1: [1.0], 2: [0.5]}), r"must be the numbers of bits from 0 on, got \[1, 2\]"),
+        (np.ma.array([[1.0, 0.5]], mask=[[False, True]]), "cost is masked at position 0, 1"),
+        ([np.ma.array([1.0, 0.5], mask=[False, True])], "cost is masked at position 1"),
+    ],
+)
+def test_labels_and_masks_of_costs_that_do_not_fit(cost, message):
+    with pytest.raises(ValueError, match=message):
+        allocate_bits(cost, 1)

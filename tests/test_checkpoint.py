@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import safetensors
 import safetensors.numpy
@@ -671,3 +672,38 @@ def test_dropout_of_an_instance_is_told_apart(data, path, interrupt):
     interrupt(0)
     with pytest.raises(ValueError, match="with another head"):
         BitwiseRegressor(**TRAINING, head=heads[1], checkpoint=path).fit(*data)
+
+
+class Fixed(BitwiseRegressor):
+    """Sets parameters that its constructor does not take."""
+
+    def __init__(self, checkpoint=None):
+        super().__init__(**TRAINING, dropout=0.2, checkpoint=checkpoint)
+
+
+def test_a_subclass_resumes_and_its_fixed_parameters_are_compared(data, path, interrupt):
+    X, y = data
+    interrupt(3)
+    with pytest.raises(KeyboardInterrupt):
+        Fixed(path).fit(X, y)
+    interrupt(0)
+    other = Fixed(path)
+    other.dropout = 0.5
+    with pytest.raises(ValueError, match="another dropout"):
+        other.fit(X, y)
+    np.testing.assert_array_equal(Fixed(path).fit(X, y).predict(X), Fixed().fit(X, y).predict(X))
+
+
+def test_long_series_are_compared_whole(data, path, interrupt):
+    """Their text is shortened in the middle."""
+    X = np.tile(data[0], 30)
+    interrupt(2)
+    bits = pd.Series(np.ones(90, dtype=int))
+    with pytest.raises(KeyboardInterrupt):
+        BitwiseRegressor(**TRAINING | {"n_bits": bits}, checkpoint=path).fit(X, data[1])
+    interrupt(0)
+    others = bits.copy()
+    others[45] = 2
+    assert repr(others) == repr(bits)
+    with pytest.raises(ValueError, match="another n_bits"):
+        BitwiseRegressor(**TRAINING | {"n_bits": others}, checkpoint=path).fit(X, data[1])

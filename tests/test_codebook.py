@@ -83,7 +83,7 @@ def test_decode_takes_every_level():
         ([[2, 0]], "Code 2 of feature 'a' .* 0 to 1"),
         ([[-1, 0]], "Code -1 of feature 'a'"),
         ([[0.5, 0]], "whole numbers"),
-        ([[NAN, 0]], "whole numbers"),
+        ([[NAN, 0]], "missing or masked in feature 'a' .row 0."),
         ([[0]], "1 features"),
         ([0, 0], "2-d"),
     ],
@@ -433,7 +433,7 @@ def test_columns_of_a_frame_are_those_of_the_features(make, columns):
     book = Codebook.from_thresholds([[0], [10]], feature_names=["a", "b"])
     frame = make({name: [0, 1] for name in columns})
     k = next(k for k, (name, right) in enumerate(zip(columns, "ab", strict=True)) if name != right)
-    with pytest.raises(ValueError, match=f"Column {k} of X is '{columns[k]}', but feature {k} .* is '{'ab'[k]}'"):
+    with pytest.raises(ValueError, match=f"Column {k} of X is '{columns[k]}', but '{'ab'[k]}' is expected"):
         book.encode(frame)
     with pytest.raises(ValueError, match=f"Column {k} of codes is '{columns[k]}'"):
         book.decode(frame)
@@ -465,7 +465,7 @@ def test_missing_values_of_any_kind(X):
 
 
 def test_masked_times_are_no_numbers():
-    with pytest.raises(ValueError, match="X must hold real numbers, got dtype datetime64"):
+    with pytest.raises(ValueError, match=r"X holds datetime64.*, not numbers: turn it into"):
         Codebook.from_thresholds([[0]]).encode(np.ma.masked_array(np.zeros((1, 1), "datetime64[s]"), [[True]]))
 
 
@@ -476,5 +476,53 @@ def test_a_mask_over_nothing():
 
 def test_what_is_no_number_is_named():
     book = Codebook.from_thresholds([[0], [10]], feature_names=["a", "b"])
-    with pytest.raises(ValueError, match=r"X must hold numbers in feature 'b': .*'warm'"):
+    with pytest.raises(ValueError, match=r"Column 'b' of X holds 'warm' in row 0, not numbers"):
         book.encode(pd.DataFrame({"a": [1, 2], "b": ["warm", 3]}))
+
+
+# -- what a codebook was folded from --------------------------------------------------------------------
+
+
+def test_origin_of_a_folded_codebook():
+    plain = Codebook.from_thresholds([[0.5]])
+    folded = Codebook.from_thresholds([[0.5]], folded_from=b"\x01" * 8)
+    assert plain.folded_from is None
+    assert folded.folded_from == b"\x01" * 8
+    assert folded != plain
+    assert folded.fingerprint == plain.fingerprint
+    assert Codebook.from_json(folded.to_json()) == folded
+    assert pickle.loads(pickle.dumps(folded)) == folded
+
+
+def test_origin_is_written_only_where_there_is_one():
+    """Texts of other codebooks are those of before, byte for byte."""
+    plain = Codebook.from_thresholds([[0.5]]).to_json()
+    assert plain == (
+        '{"format": "skbsq-codebook", "version": 1, "missing": "error", "features": [\n'
+        '{"name": null, "thresholds": ["0x1.0000000000000p-1"], "levels": ["0x1.0000000000000p-2", '
+        '"0x1.8000000000000p-1"], "has_missing": false, "counts": null}\n]}'
+    )
+    folded = Codebook.from_thresholds([[0.5]], folded_from=bytes(range(8))).to_json()
+    assert folded == plain.replace('"missing": "error"', '"missing": "error", "folded_from": "0001020304050607"')
+
+
+def test_states_of_before_the_origin_are_read():
+    """Pickles of earlier versions."""
+    book = Codebook.from_thresholds([[0.5]])
+    state = {name: value for name, value in book.__getstate__().items() if name != "_folded_from"}
+    old = Codebook.__new__(Codebook)
+    old.__setstate__(state)
+    assert old == book
+
+
+@pytest.mark.parametrize("origin", ["", "01" * 7, "01" * 9, "0G" * 8, "AB" * 8, 7, None, ["01" * 8]])
+def test_texts_with_another_origin_are_refused(origin):
+    text = Codebook.from_thresholds([[0.5]], folded_from=bytes(8)).to_json()
+    with pytest.raises(ValueError, match='"folded_from" must be the fingerprint of a codebook'):
+        Codebook.from_json(text.replace(json.dumps("00" * 8), json.dumps(origin)))
+
+
+@pytest.mark.parametrize("origin", ["00" * 8, b"1234567", 7, bytearray(8)])
+def test_origins_that_are_no_fingerprint(origin):
+    with pytest.raises(ValueError, match="folded_from must be a fingerprint, 8 bytes"):
+        Codebook.from_thresholds([[0.5]], folded_from=origin)

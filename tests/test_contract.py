@@ -590,7 +590,12 @@ def test_prediction_from_bytes(estimator, data, missing):
         found = fitted.predict_packed(sent)
         np.testing.assert_array_equal(found, expected)
         assert found.dtype == expected.dtype
-    assert fitted.predict_packed(b"").shape == (0,)
+    one_dimensional = np.frombuffer(first + last, dtype=np.uint8)
+    np.testing.assert_array_equal(fitted.predict_packed(one_dimensional), expected)
+    assert fitted.predict_packed(dumps(book, codes[:0])).shape == (0,)
+    for nothing in (b"", np.empty(0, dtype=np.uint8)):
+        with pytest.raises(ValueError, match="no bytes to predict from"):
+            fitted.predict_packed(nothing)
     with pytest.raises(ValueError, match="another codebook"):
         fitted.predict_packed(first[:8] + bytes(8) + first[16:])
 

@@ -5,9 +5,9 @@ from numbers import Integral
 
 import numpy as np
 
-from skbsq._checks import as_matrix
 from skbsq._codebook import Codebook
 from skbsq._encode import for_blocks
+from skbsq._matrix import as_matrix, refuse_mask
 
 # Codes per block: its codes, bytes and one column of either fit the cache.
 _BLOCK = 2**18
@@ -62,7 +62,10 @@ class RowCodec:
 
     def __init__(self, codebook):
         if not isinstance(codebook, Codebook):
-            raise TypeError(f"Codes are packed by a Codebook, got {codebook!r}; a fitted quantizer has codebook_.")
+            raise TypeError(
+                f"RowCodec takes a Codebook, got {type(codebook).__name__}: a fitted quantizer has one as codebook_, "
+                "and Codebook.from_json reads its text."
+            )
         self.codebook = codebook
         self.row_bits = codebook.row_bits
         self.row_bytes = -(-self.row_bits // 8)
@@ -121,7 +124,7 @@ class RowCodec:
         ...
         ValueError: Row 0 does not end with zero bits: these are not bytes of this codebook, or they are corrupt.
         """
-        data = as_bytes(data)
+        data = as_bytes(data, names=self.byte_names())
         if data.shape[1] != self.row_bytes:
             raise ValueError(f"Rows of this codebook have {self.row_bytes} bytes, got rows of {data.shape[1]}.")
         if self.row_bits % 8:
@@ -217,11 +220,23 @@ class RowCodec:
             raise ValueError(f"The number of rows must be an integer of at least 0, got {n!r}.")
         return -(-int(n) * self.row_bits // 8)
 
+    def byte_names(self):
+        """Names of the bytes of a row as columns of a table.
+
+        Returns
+        -------
+        list of str
+            ``byte0``, ``byte1``, ...
+        """
+        return [f"byte{i}" for i in range(self.row_bytes)]
+
     def _rows_together(self):
         """Rows that end with a whole byte when they follow each other without padding."""
         return 8 // gcd(self.row_bits, 8)
 
     def _checked(self, codes):
+        if isinstance(codes, bytes | bytearray | memoryview):
+            raise ValueError("Codes are a 2-d array of integers, got bytes: unpack turns packed rows into codes.")
         return np.ascontiguousarray(self.codebook.check_codes(codes), dtype=self.codebook.dtype)
 
     def _known(self, codes):
@@ -232,15 +247,18 @@ class RowCodec:
             raise ValueError(f"These are not bytes of this codebook, or they are corrupt. {error}") from None
 
 
-def as_bytes(data, ndim=2):
+def as_bytes(data, ndim=2, names=None):
     """An array of uint8 that holds what it is given, which must be whole numbers from 0 to 255."""
     if isinstance(data, bytes | bytearray | memoryview):
         raise ValueError(
             f"Packed rows are a {ndim}-d array of uint8, as np.frombuffer(data, np.uint8).reshape(n, row_bytes) "
             "makes of bytes; skbsq.codec.loads reads messages."
         )
-    data = np.asarray(data)
-    data = as_matrix(data, "Packed rows") if ndim == 2 else as_matrix(data[None], "Packed rows")[0]
+    data = refuse_mask(data, "The array of packed rows")
+    if ndim == 2:
+        data = as_matrix(data, "Packed rows", names, strict=False)
+    else:
+        data = as_matrix(np.asarray(data)[None], "Packed rows")[0]
     if data.dtype != np.uint8:
         with np.errstate(invalid="ignore"):
             cast = data.astype(np.uint8)

@@ -45,15 +45,16 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     name : str
         What every name in the header begins with, in capitals where it is a constant. Letters, digits and single
         underscores between them.
-    scale : float or array-like of shape (d,), default=None
+    scale : float, array-like of shape (d,), dict or pandas Series, default=None
         Makes the functions take integer counts. A count means the value
         ``float32(float64(count) * scale + offset)``, in the units of the codebook. Positive. None: they take floats.
-    offset : float or array-like of shape (d,), default=None
-        The value of count 0. None: 0.
+    offset : float, array-like of shape (d,), dict or pandas Series, default=None
+        The value of count 0. None: 0. The labels of a dict or Series are names of features, or their numbers.
     count_type : {"uint8", "int8", "uint16", "int16", "int32"}, default=None
         C type of a count, with ``_t`` behind it. None: "uint16".
-    missing_count : int, default=None
-        The count that stands for a missing value in every feature, as NaN does among floats. None: there is none.
+    missing_count : int, array-like of shape (d,), dict or pandas Series, default=None
+        The count that stands for a missing value, as NaN does among floats: one for every feature, or one per feature,
+        with None for a feature that has none. None: no feature has one.
     dtype : {"float32", "float64"}, default="float32"
         In which the scalers of a pipeline are to round, see `to_codebook`.
 
@@ -72,10 +73,11 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     With the name ``sensor`` the header holds:
 
     - ``int sensor_encode(const float *x, uint8_t *row)``: d values to a packed row. Returns 0; or, under
-      ``missing="error"``, the number (from 1) of the first feature that is NaN, with a row of zeros.
+      ``missing="error"``, the number (from 1) of the first feature that is NaN, with a row of zeros. Do not send that
+      row: zeros are code 0 in every feature.
     - ``int sensor_put(uint8_t *row, uint32_t feature, float value)``: the same for one feature at a time, in any order,
       into a row that starts as zeros. Returns 0; feature + 1 where the value is refused; -1 where there is no
-      such feature.
+      such feature. A feature that was never put has code 0.
     - ``size_t sensor_message_begin(uint8_t *message, uint32_t n_rows)`` and ``sensor_message_end`` (the same
       parameters): header and CRC around rows that stand one behind the other. Both return a size in bytes.
     - ``uint32_t sensor_crc(uint32_t crc, const uint8_t *data, size_t size)`` and ``sensor_write_u32``: for a message
@@ -142,7 +144,7 @@ class _Source:
     is_missing: str | None  # C expression; None where nothing is ever missing
     what_is_missing: str  # the same in words
     meaning: str  # of a value, in words
-    missing_count: int | None = None
+    missing_count: int | list | None = None  # one for all features, or one or None for each
 
 
 def _floats(codebook):
@@ -166,6 +168,8 @@ def _floats(codebook):
 
 def _counts(codebook, scale, offset, count_type, missing_count):
     keys, notes = [], []
+    own_counts = isinstance(missing_count, list)
+    is_missing = c.OWN_COUNT_IS_MISSING if own_counts else c.COUNT_IS_MISSING
     for thresholds, a, b in zip(codebook.thresholds, scale.tolist(), offset.tolist(), strict=True):
         first = first_counts_above(thresholds, a, b, count_type)
         # No count lies above the rest.
@@ -177,8 +181,8 @@ def _counts(codebook, scale, offset, count_type, missing_count):
         keys=keys,
         notes=notes,
         below="<= value",
-        is_missing=None if missing_count is None else c.COUNT_IS_MISSING,
-        what_is_missing="NAME_MISSING_COUNT",
+        is_missing=None if missing_count is None else is_missing,
+        what_is_missing="its missing count" if own_counts else "NAME_MISSING_COUNT",
         meaning="count",
         missing_count=missing_count,
     )
@@ -204,7 +208,7 @@ def _constants(codebook, source):
     text = c.SIZES.format(
         features=codebook.n_features, row_bits=codebook.row_bits, row_bytes=RowCodec(codebook).row_bytes
     )
-    if source.missing_count is not None:
+    if isinstance(source.missing_count, int):
         text += f"#define NAME_MISSING_COUNT ({_integer(source.missing_count)})\n"
     if source.type == "float":
         text += c.FLOAT_CHECK
@@ -239,6 +243,12 @@ def _tables(codebook, source, name):
     text += "};\n\n/* Feature j owns the thresholds, and the bits of a row, from entry j up to entry j + 1. */\n"
     text += _array(f"{name}_offsets", _running([len(keys) for keys in source.keys]))
     text += _array(f"{name}_bits", _running(codebook.n_bits.tolist()))
+    if isinstance(source.missing_count, list):
+        # One beyond the counts stands for none.
+        none = np.iinfo(source.type.removesuffix("_t")).max + 1
+        counts = ", ".join(_integer(none if count is None else count) for count in source.missing_count)
+        text += "\n/* The count of a missing value in each feature, or one that no reading has. */\n"
+        text += f"static const {'int64_t' if none > 2**16 else 'int32_t'} {name}_missing_counts[] = {{{counts}}};\n"
     return text
 
 
@@ -267,8 +277,8 @@ def _functions(codebook, source):
     )
     encode = c.ENCODE.format(
         type=source.type,
-        refusal=f", or the number, from 1,\n   of the first feature that is {what}; the row then is all zeros"
-        * refuses,
+        refusal=f", or the number, from 1,\n   of the first feature that is {what}. Do not send the row then:\n"
+        "   it is all zeros, which is a valid row of other values" * refuses,
         unsent=c.ENCODE_UNSENT * unsent,
         refuse=c.ENCODE_REFUSE * refuses,
     )

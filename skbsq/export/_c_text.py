@@ -65,6 +65,7 @@ FLOAT_KEY = """\
 FLOAT_IS_MISSING = "magnitude > 0x7F800000"
 
 COUNT_IS_MISSING = "value == NAME_MISSING_COUNT"
+OWN_COUNT_IS_MISSING = "value == name_missing_counts[feature]"
 
 MISSING = """\
     if ({is_missing})
@@ -89,7 +90,8 @@ HALVE = """\
 
 PUT = """
 /* Quantizes one feature, numbered from 0, into a row that was all zero bytes at first: in any order, and as often as
-   there is a new value. Returns 0, or leaves the row as it is and returns
+   there is a new value. A feature that was never put has code 0: send the row once every feature was put.
+   Returns 0, or leaves the row as it is and returns
    -1 where there is no such feature{refusal}. */
 static inline int name_put(uint8_t *row, uint32_t feature, {type} value)
 {{

@@ -4,20 +4,22 @@ from numbers import Integral
 
 import numpy as np
 
-from skbsq._checks import label
 from skbsq._encode import as_float32
+from skbsq._labels import in_feature_order, label
+from skbsq._matrix import refuse_mask
 
 COUNT_TYPES = ("uint8", "int8", "uint16", "int16", "int32")
 
 
 def check_counts(codebook, scale, offset, count_type, missing_count):
-    """Return what says how counts are read, as arrays with an entry per feature.
+    """Validate how counts are read, and spread it over the features.
 
     Returns
     -------
     scale, offset : ndarray of float64 of shape (d,)
     count_type : str
-    missing_count : int or None
+    missing_count : None, int, or list of d ints or None
+        A list where features differ.
     """
     scale = _per_feature(scale, "scale", codebook)
     if not (scale > 0).all():
@@ -29,21 +31,38 @@ def check_counts(codebook, scale, offset, count_type, missing_count):
     offset = _per_feature(0.0 if offset is None else offset, "offset", codebook)
     if count_type not in COUNT_TYPES:
         raise ValueError(f"count_type must be one of {list(COUNT_TYPES)}, got {count_type!r}.")
-    if missing_count is not None:
-        info = np.iinfo(count_type)
-        if (
-            isinstance(missing_count, bool)
-            or not isinstance(missing_count, Integral)
-            or not info.min <= missing_count <= info.max
-        ):
-            raise ValueError(
-                f"missing_count must be an integer from {info.min} to {info.max} ({count_type}), got {missing_count!r}."
-            )
-        missing_count = int(missing_count)
-    return scale, offset, count_type, missing_count
+    return scale, offset, count_type, _check_missing_counts(missing_count, codebook, count_type)
+
+
+def _check_missing_counts(missing_count, codebook, count_type):
+    if missing_count is None:
+        return None
+    names, d = codebook.feature_names, codebook.n_features
+    given = in_feature_order(refuse_mask(missing_count, "missing_count"), names, d, "missing_count")
+    if np.ndim(given) == 0:
+        return _check_missing_count(given, count_type, "")
+    counts = list(given)
+    if len(counts) != d:
+        raise ValueError(f"missing_count must be an integer, or {d} of them, one per feature, got {missing_count!r}.")
+    counts = [
+        None if count is None else _check_missing_count(count, count_type, f" for {label(names, j)}")
+        for j, count in enumerate(counts)
+    ]
+    return counts[0] if len(set(counts)) == 1 else counts
+
+
+def _check_missing_count(count, count_type, where):
+    info = np.iinfo(count_type)
+    count = count.item() if isinstance(count, np.ndarray) else count
+    if isinstance(count, bool) or not isinstance(count, Integral) or not info.min <= count <= info.max:
+        raise ValueError(
+            f"missing_count must be an integer from {info.min} to {info.max} ({count_type}), got {count!r}{where}."
+        )
+    return int(count)
 
 
 def _per_feature(values, what, codebook):
+    values = in_feature_order(refuse_mask(values, what), codebook.feature_names, codebook.n_features, what)
     raw = np.asarray(values)
     if raw.ndim > 1 or raw.dtype.kind not in "fiu" or raw.size != (codebook.n_features if raw.ndim else 1):
         raise ValueError(f"{what} must be a number, or {codebook.n_features} of them, one per feature, got {values!r}.")

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from skbsq._checks import label
 from skbsq._codebook import Codebook
 from skbsq._encode import as_float32
 from skbsq._floats import FLOAT32_MAX, last_floats
+from skbsq._labels import label
 
 DTYPES = ("float32", "float64")
 
@@ -322,11 +322,14 @@ def _spread(inner, folded, levels, columns, n_raw, names):
         counts = [inner.counts[0].sum(keepdims=True)] * n_raw
         for j, own in zip(columns.tolist(), inner.counts, strict=True):
             counts[j] = own
-    return Codebook.from_thresholds(
-        thresholds,
-        levels=[column[: t.size + 1] for column, t in zip(levels.T, thresholds, strict=True)],
-        counts=counts,
-        missing=inner.missing,
-        has_missing=has_missing,
-        feature_names=names,
-    )
+    given = {
+        "levels": [column[: t.size + 1] for column, t in zip(levels.T, thresholds, strict=True)],
+        "counts": counts,
+        "missing": inner.missing,
+        "has_missing": has_missing,
+        "feature_names": names,
+    }
+    book = Codebook.from_thresholds(thresholds, **given)
+    # Of a codebook that was folded before, the model is still the one that it was first folded from.
+    origin = inner.folded_from or inner.fingerprint
+    return book if book.fingerprint == origin else Codebook.from_thresholds(thresholds, **given, folded_from=origin)

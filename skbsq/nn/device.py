@@ -35,9 +35,21 @@ def training_device(device):
         raise ValueError(f"device {device!r} is not one torch knows: {error}") from None
     if found.type == "cuda" and (found.index or 0) >= n_gpus:
         raise ValueError(f'device {device!r} asks for a GPU, and torch finds {n_gpus or "none"}: use "cpu" or "auto".')
-    if found.type == "mps":
-        raise ValueError(f'device {device!r} has no float64, in which thresholds get the units of X: use "cpu".')
+    if found.type not in ("cpu", "cuda"):
+        _check_computes(found)
     return found
+
+
+def _check_computes(device):
+    """Refuse a device that is not there, holds no numbers ("meta") or has no float64 ("mps")."""
+    try:
+        torch.ones(1, dtype=torch.float64, device=device).item()
+    except Exception as error:  # each backend raises its own: AssertionError, NotImplementedError, RuntimeError, ...
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise ValueError(
+            f"device {str(device)!r} cannot train: thresholds get the units of X in float64, and it failed to hold one "
+            f'such number ({reason}). Use "cpu", "cuda" or "auto".'
+        ) from error
 
 
 def prediction_device(device):

@@ -112,12 +112,17 @@ def _check_shapes(head, n_inputs, n_outputs):
     head.eval()  # no dropout, and batch norm leaves its statistics alone
     try:
         with torch.no_grad():
-            shape = tuple(head(torch.zeros(2, n_inputs, dtype=torch.float32)).shape)
+            output = head(torch.zeros(2, n_inputs, dtype=torch.float32))
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"head cannot read {n_inputs} inputs a row, which is what it gets here: {error}") from error
     finally:
         head.train(training)
-    if shape != (2, n_outputs):
+    if not isinstance(output, torch.Tensor):
+        raise ValueError(
+            f"head must return one tensor of outputs, got {type(output).__name__}: return the outputs alone from its "
+            "forward."
+        )
+    if (shape := tuple(output.shape)) != (2, n_outputs):
         raise ValueError(
             f"head has the wrong output shape: for 2 rows it gave {shape}, but (2, {n_outputs}) is needed, one column "
             "per target or class."

@@ -151,3 +151,22 @@ def probabilities(net, output):
     if kind == "logit":
         return torch.softmax(output, dim=-1)
     return output.exp() if kind == "log-probability" else output
+
+
+def log_probabilities(net, output):
+    """Logarithms of class probabilities from the head's output.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    output : Tensor of shape (n, n_classes)
+
+    Returns
+    -------
+    Tensor of shape (n, n_classes)
+        Finite for logits, even where a probability rounds to 0.
+    """
+    kind = output_kind(net)
+    if kind == "logit":
+        return torch.log_softmax(output, dim=-1)
+    return output if kind == "log-probability" else probabilities(net, output).log()

@@ -215,7 +215,8 @@ def code_table(quantization, linear, layout):
     # A threshold has the code of the values just above the one before; infinity, the top code of the numbers.
     regular = table_rows(layout, parts, quantization.thresholds.T.contiguous())
     n_regular = quantization.thresholds.isfinite().sum(1) + 1
-    feature = torch.repeat_interleave(torch.arange(len(n_regular)), quantization.n_levels)
+    # Not torch.repeat_interleave, which starts threads however few rows there are.
+    feature = torch.from_numpy(np.repeat(np.arange(len(n_regular)), quantization.n_levels.numpy()))
     code = torch.arange(len(feature)) - quantization.offsets[feature]
     is_regular = code < n_regular[feature]
     rows = torch.where(is_regular, regular[torch.where(is_regular, code, 0), feature], layout.missing_row[feature])

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from skbsq._checks import as_matrix, columns_of
+from skbsq._labels import columns_of
+from skbsq._matrix import as_matrix
 from skbsq.plotting._axes import BLUE, ORANGE, fitted_part, names_of, pyplot, tidy
 
 MOST_PANELS = 12

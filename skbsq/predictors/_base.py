@@ -10,12 +10,15 @@ from sklearn.utils.validation import check_is_fitted
 from skbsq import nn as sq
 from skbsq._checkpoint import checkpointed
 from skbsq._checks import MISSING_RULES
+from skbsq._codebook import Codebook
+from skbsq._matrix import refuse_mask
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
 from skbsq.codec import RowCodec, read_messages
 from skbsq.nn.device import prediction_device
 from skbsq.nn.joint import JointNet
 from skbsq.nn.randomness import draw_seed, own_randomness
-from skbsq.quantizers._base import HasCodebook, adapted
+from skbsq.nn.threads import serial_after_fork
+from skbsq.quantizers._base import HasCodebook, adapted, parameters_of
 from skbsq.quantizers._joint import LearnedQuantizer
 from skbsq.quantizers._learned import JointTraining
 from skbsq.quantizers._summary import DEFAULT_SIZE
@@ -48,9 +51,34 @@ class BasePredictor(HasCodebook, JointTraining):
     @property
     def codebook_(self):
         """The codebook of ``quantizer_``."""
+        check_is_fitted(self)
         if self.quantizer_ is None:
             raise AttributeError('There is no codebook with quantizer="passthrough": the head reads floats.')
         return self.quantizer_.codebook_
+
+    @property
+    def init_(self):
+        """What the thresholds started from: that of ``quantizer_``."""
+        return self._of_quantizer("init_")
+
+    @property
+    def initial_thresholds_(self):
+        """Initial thresholds, in the units of X: those of ``quantizer_``."""
+        return self._of_quantizer("initial_thresholds_")
+
+    @property
+    def allocation_(self):
+        """DataFrame of the bits of each feature, with `bit_budget`: that of ``quantizer_``."""
+        return self._of_quantizer("allocation_")
+
+    def _of_quantizer(self, name):
+        check_is_fitted(self)
+        if not hasattr(self.quantizer_, name):
+            raise AttributeError(
+                f"This {type(self).__name__} has no {name}: bits are split only with bit_budget, and thresholds start "
+                "somewhere only where they are learned."
+            )
+        return getattr(self.quantizer_, name)
 
     def fit(self, X, y, sample_weight=None):
         """Learn thresholds and head.
@@ -66,7 +94,7 @@ class BasePredictor(HasCodebook, JointTraining):
         -------
         self
         """
-        with all_or_nothing(self):
+        with all_or_nothing(self), serial_after_fork():
             self._validate_params()
             rows = self._check_rows(X, y, sample_weight, self._task)
             with self._checkpointed(rows) as progress:
@@ -106,7 +134,7 @@ class BasePredictor(HasCodebook, JointTraining):
         that is fitted on the rows and then fixed come from the sketch, its levels and counts from all rows, in one more
         pass.
         """
-        with all_or_nothing(self):
+        with all_or_nothing(self), serial_after_fork():
             self._validate_params()
             rows = self._check_chunks(chunks, validation, self._task, sketch_size)
             with checkpointed(None, None) as progress:
@@ -126,8 +154,7 @@ class BasePredictor(HasCodebook, JointTraining):
         ndarray
             As `predict`.
         """
-        check_is_fitted(self)
-        return self._from_output(self._output_of_codes(self.codebook_.check_codes(codes)))
+        return self._from_output(self._output_of_codes(self._checked_codes(codes)))
 
     def predict_packed(self, data, codebook=None):
         """Predict from what a device sent.
@@ -135,10 +162,11 @@ class BasePredictor(HasCodebook, JointTraining):
         Parameters
         ----------
         data : array-like of uint8 of shape (n, row_bytes), or bytes-like
-            Packed rows; bytes are read as messages, one or several after the other.
+            Packed rows. Bytes, and arrays of uint8 of shape (size,), are read as messages, one or several after the
+            other.
         codebook : Codebook, default=None
-            The one that the device has, where that is this one with the scalers of a pipeline folded in, see
-            `skbsq.export.to_codebook`. None: this one.
+            The codebook of the device, where `skbsq.export.to_codebook` folded the scalers of a pipeline into it. None:
+            that of this model.
 
         Returns
         -------
@@ -148,30 +176,52 @@ class BasePredictor(HasCodebook, JointTraining):
         Raises
         ------
         ValueError
-            For bytes of another codebook, and for corrupt ones.
+            For bytes of another codebook, for corrupt bytes or none, and for a `codebook` that was not folded from
+            that of this model.
 
         See Also
         --------
         skbsq.codec.RowCodec : Packed rows.
         skbsq.codec.dumps : Messages.
         """
+        return self._from_output(self._output_of_codes(self._received_codes(data, codebook)))
+
+    def _checked_codes(self, codes):
+        check_is_fitted(self)
+        return self.codebook_.check_codes(codes)
+
+    def _received_codes(self, data, codebook):
+        """Codes of packed rows or messages, by this model's codebook."""
         check_is_fitted(self)
         own = RowCodec(self.codebook_)
-        if not isinstance(data, bytes | bytearray | memoryview):
-            return self._from_output(self._output_of_codes(own.unpack(data)))
-        sent = own.codebook if codebook is None else codebook
-        nothing = np.empty((0, sent.n_features), dtype=sent.dtype)
-        codes = np.concatenate([nothing, *read_messages(data, sent)])
         if codebook is not None:
-            sent_levels, own_levels = ([n for n in book.n_levels.tolist() if n > 1] for book in (sent, own.codebook))
-            if sent_levels != own_levels:
-                raise ValueError(
-                    f"codebook is not that of this {type(self).__name__} with scalers folded in: what it sends has the "
-                    f"levels {sent_levels}, and here they are {own_levels}."
-                )
-            # The rows are the same bytes by either codebook, whatever features of 0 bits stand between.
-            codes = own.unpack(RowCodec(sent).pack(codes))
-        return self._from_output(self._output_of_codes(codes))
+            self._check_folded(codebook)
+        if not isinstance(data, bytes | bytearray | memoryview):
+            array = data if hasattr(data, "columns") else refuse_mask(data, "The array of packed rows")
+            if getattr(array, "ndim", 2) != 1 or array.dtype != np.uint8:
+                return own.unpack(array)
+            data = np.ascontiguousarray(array).data
+        sent = own.codebook if codebook is None else codebook
+        messages = list(read_messages(data, sent))
+        if not messages:
+            raise ValueError("There are no bytes to predict from: a message takes at least 22.")
+        codes = np.concatenate(messages)
+        # The rows are the same bytes by either codebook, whatever features of 0 bits stand between.
+        return codes if codebook is None else own.unpack(RowCodec(sent).pack(codes))
+
+    def _check_folded(self, codebook):
+        """Refuse a codebook whose rows are not those of this model."""
+        own = self.codebook_
+        if not isinstance(codebook, Codebook):
+            raise ValueError(f"codebook must be a Codebook, got {type(codebook).__name__}.")
+        sent_levels, own_levels = ([n for n in book.n_levels.tolist() if n > 1] for book in (codebook, own))
+        if own.fingerprint not in (codebook.fingerprint, codebook.folded_from) or sent_levels != own_levels:
+            origin = codebook.folded_from or codebook.fingerprint
+            raise ValueError(
+                f"codebook was not folded from that of this {type(self).__name__}: it comes from the codebook "
+                f"{origin.hex()}, and the model has {own.fingerprint.hex()}. Fold the pipeline of this model again "
+                "with skbsq.export.to_codebook, and give the device that codebook."
+            )
 
     def predict(self, X):
         """Predict.
@@ -207,14 +257,12 @@ class BasePredictor(HasCodebook, JointTraining):
         self._set_target(rows)
 
     def _fit_learned(self, rows, progress):
-        own = self.get_params(deep=False)
-        given = own.pop("quantizer")
-        if given is None:
-            quantizer = BitwiseQuantizer(**own)
+        if self.quantizer is None:
+            quantizer = BitwiseQuantizer(**parameters_of(self, BitwiseQuantizer))
         else:
-            shared = {name: own[name] for name in _HEAD_PARAMETERS if name in own}
+            shared = {name: getattr(self, name) for name in _HEAD_PARAMETERS if hasattr(self, name)}
             shared |= {"missing": self._missing_rule(), "task": rows.task}
-            quantizer = adapted(given, "quantizer", seed=own["random_state"], **shared)
+            quantizer = adapted(self.quantizer, "quantizer", seed=self.random_state, **shared)
             quantizer._validate_params()
         self._hand_over_names(quantizer)
         quantizer._fit_rows(rows, progress)
@@ -274,7 +322,7 @@ class BasePredictor(HasCodebook, JointTraining):
         def batch(start):
             return function(torch.from_numpy(rows[start : start + step].astype(dtype, order="C")).to(device))
 
-        with torch.inference_mode():
+        with torch.inference_mode(), serial_after_fork():
             function = make_function(module, device)
             first = batch(0)
             # One output for all: small ones that stay would part the memory that the large ones give back.

@@ -1,9 +1,9 @@
 """Classification from a few bits per feature."""
 
-import torch
 from sklearn.base import ClassifierMixin
 
-from skbsq.nn.losses import probabilities
+from skbsq.nn.losses import log_probabilities, probabilities
+from skbsq.nn.threads import serial_after_fork
 from skbsq.predictors._base import BasePredictor
 
 __all__ = ["BitwiseClassifier"]
@@ -16,7 +16,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
 
     Parameters
     ----------
-    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
+    n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     bit_budget : int, default=None
         Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
@@ -105,6 +105,10 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         In the units of X, sorted and merged.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
+    init_, initial_thresholds_ : str or quantizer, list of d ndarrays
+        Where learned thresholds started from; those of ``quantizer_``.
+    allocation_ : DataFrame
+        With `bit_budget`, one row per feature; that of ``quantizer_``, see `BitwiseQuantizer`.
     net_ : skorch.NeuralNet
         The trained net, on the CPU; ``net_.module_`` goes from raw floats to outputs.
     head_ : nn.Module
@@ -221,12 +225,66 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         ndarray of float64 of shape (n, n_classes)
             Columns in the order of ``classes_``.
         """
+        return self._probabilities(self._output(X))
+
+    def predict_proba_codes(self, codes):
+        """Class probabilities from codes.
+
+        Parameters
+        ----------
+        codes : array-like of int of shape (n, d)
+            What ``codebook_.encode`` returns.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        return self._probabilities(self._output_of_codes(self._checked_codes(codes)))
+
+    def predict_proba_packed(self, data, codebook=None):
+        """Class probabilities from packed rows or messages.
+
+        Parameters
+        ----------
+        data : array-like of uint8 of shape (n, row_bytes), or bytes-like
+            As in `predict_packed`.
+        codebook : Codebook, default=None
+            As in `predict_packed`.
+
+        Returns
+        -------
+        ndarray of float64 of shape (n, n_classes)
+            Columns in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            As `predict_packed` does.
+        """
+        return self._probabilities(self._output_of_codes(self._received_codes(data, codebook)))
+
+    def predict_log_proba(self, X):
+        """Logarithms of the class probabilities.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n, n_classes)
+            Columns in the order of ``classes_``.
+        """
+        return self._probabilities(self._output(X), log_probabilities)
+
+    def _probabilities(self, output, function=probabilities):
         # In float64, so that rows sum to 1 as closely as scikit-learn's metrics ask.
-        output = self._output(X).double()
-        return probabilities(self.net_, output).numpy()
+        with serial_after_fork():
+            return function(self.net_, output.double()).numpy()
 
     def _set_target(self, rows):
         self.classes_ = rows.classes
 
     def _from_output(self, output):
-        return self.classes_[torch.argmax(output, dim=1).numpy()]
+        return self.classes_[output.numpy().argmax(axis=1)]

@@ -19,7 +19,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
 
     Parameters
     ----------
-    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
+    n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     bit_budget : int, default=None
         Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
@@ -104,6 +104,10 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         In the units of X, sorted and merged.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
+    init_, initial_thresholds_ : str or quantizer, list of d ndarrays
+        Where learned thresholds started from; those of ``quantizer_``.
+    allocation_ : DataFrame
+        With `bit_budget`, one row per feature; that of ``quantizer_``, see `BitwiseQuantizer`.
     net_ : skorch.NeuralNet
         The trained net, on the CPU; ``net_.module_`` goes from raw floats to outputs.
     head_ : nn.Module
@@ -217,7 +221,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         _warn_if_coarse(mean, np.sqrt(variance))
 
     def _from_output(self, output):
-        y = (output.double().numpy() * self.target_scale_ + self.target_mean_).astype(np.float32)
+        with np.errstate(under="ignore"):
+            y = (output.numpy().astype(np.float64) * self.target_scale_ + self.target_mean_).astype(np.float32)
         return y.ravel() if self.target_ndim_ == 1 else y
 
 

@@ -119,7 +119,10 @@ def go_on_narrower(model, X, y, n_bits, share):
     widths = np.minimum(wide.n_bits, n_bits)
     thresholds, head = wide.narrowed(widths)
     going_on = {"n_bits": widths, "head": head, **warm_start(thresholds, model.temperature_start)}
-    return clone(model).set_params(**going_on, max_epochs=max(1, round(share * model.max_epochs))).fit(X, y)
+    narrow = clone(model)
+    # Not set_params: a subclass may set a parameter that its constructor does not take.
+    vars(narrow).update(going_on, max_epochs=max(1, round(share * model.max_epochs)))
+    return narrow.fit(X, y)
 
 
 def warm_start(thresholds, temperature_start):

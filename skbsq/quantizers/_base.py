@@ -9,6 +9,8 @@ from skbsq._checks import MISSING_RULES, midpoint_levels
 from skbsq._codebook import Codebook
 from skbsq._encode import as_float32
 from skbsq._encodings import ENCODINGS, check_encode, encoded, encoded_names
+from skbsq._labels import check_columns, columns_of
+from skbsq._matrix import as_numbers, as_table
 from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X, nan_features
 from skbsq.codec import RowCodec
 from skbsq.quantizers._cells import features_of
@@ -20,16 +22,19 @@ class HasCodebook:
     @property
     def thresholds_(self):
         """List of d float32 arrays, strictly increasing, in the units of X."""
+        check_is_fitted(self)
         return self.codebook_.thresholds
 
     @property
     def n_bits_(self):
         """Bits each feature costs after fit: int64 array of shape (d,)."""
+        check_is_fitted(self)
         return self.codebook_.n_bits
 
     @property
     def n_levels_(self):
         """Codes each feature has after fit, the missing one included: int64 array of shape (d,)."""
+        check_is_fitted(self)
         return self.codebook_.n_levels
 
 
@@ -72,10 +77,8 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_encode(self.encode)  # it may have been set after fit
-        if getattr(X, "shape", (1, 1))[1:] == (0,):
-            X = np.empty((len(X), 0))  # a frame without columns has no type
-        X = check_array(X, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_features=0)
         book = self.codebook_
+        X = self._encoded_rows(X)
         if self.encode == "ordinal":
             return book.decode(X)
         if self.encode == "thermometer":
@@ -105,6 +108,16 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         tags.input_tags.allow_nan = self.missing == "code"
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _encoded_rows(self, X):
+        """What `transform` returned, as a matrix, once its columns are known to be in order."""
+        table = as_table(X, "X")
+        columns = columns_of(table)
+        X = check_array(as_numbers(table, "X"), dtype="numeric", ensure_all_finite="allow-nan", ensure_min_features=0)
+        if columns is not None:
+            named = hasattr(self, "feature_names_in_") and self.encode != "packed"
+            check_columns(columns, self.get_feature_names_out(), "X", strict=named)
+        return X
 
     def _codes(self, X):
         check_is_fitted(self)
@@ -154,7 +167,8 @@ class FixedQuantizer(BaseQuantizer):
         """
         with all_or_nothing(self):
             self._validate_params()
-            vars(self).pop("summary_", None)  # what `partial_fit` has seen
+            for name in ("summary_", "_unfitted"):  # of `partial_fit`
+                vars(self).pop(name, None)
             X = check_X(self, X, reset=True, missing=self.missing)
             weights = check_weights(sample_weight, X)
             y = self._check_y(X, y, weights)
@@ -169,12 +183,10 @@ class FixedQuantizer(BaseQuantizer):
             )
         return self
 
-    def _fit_summary(self, summary, names):
-        """Find thresholds and levels from a `Summary` of the rows."""
+    def _codebook_of(self, summary, names):
+        """The codebook of a `Summary` of rows."""
         has_missing, cuts = self._cut_all(summary.features(), names, summary.n_missing > 0)
-        self.codebook_ = summary.codebook(
-            cuts, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names
-        )
+        return summary.codebook(cuts, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names)
 
     def _check_can_summarize(self):
         """Refuse to be fitted on a `Summary`, where all rows are needed at once."""
@@ -223,10 +235,31 @@ def adapted(quantizer, what, *, seed, **given):
     """
     if not isinstance(quantizer, BaseQuantizer):
         raise ValueError(f"{what} must be one of the quantizers of skbsq, got {quantizer!r}.")
-    own = quantizer.get_params(deep=False)
-    if own.get("random_state", seed) is None:
+    if getattr(quantizer, "random_state", seed) is None:
         given["random_state"] = seed
-    return clone(quantizer).set_params(**{key: value for key, value in given.items() if key in own})
+    made = clone(quantizer)
+    for key, value in given.items():
+        if key in vars(made):  # not set_params: a subclass may set a parameter that its constructor does not take
+            setattr(made, key, value)
+    return made
+
+
+def parameters_of(estimator, kind):
+    """The parameters of a class as an estimator of a related class has them.
+
+    Read from its attributes, because a subclass may add constructor parameters and drop others.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+    kind : type
+
+    Returns
+    -------
+    dict
+        Those that the estimator has.
+    """
+    return {name: getattr(estimator, name) for name in kind._get_param_names() if hasattr(estimator, name)}
 
 
 def owns_missing_code(missing, n_bits, constant, nan_seen):

@@ -59,6 +59,37 @@ class Feature:
         return mean, deviation if deviation > 0 else 1.0
 
 
+def sums_of_columns(columns, weights):
+    """`Feature.sums` of several features at once, to the last bit.
+
+    Parameters
+    ----------
+    columns : ndarray of float32 of shape (d, n), in C order
+        A feature per row; no NaN.
+    weights : ndarray of float64 of shape (n,)
+        Positive.
+
+    Returns
+    -------
+    ndarray of float64 of shape (3, d)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.quantizers._cells import sums_of_columns
+    >>> sums_of_columns(np.float32([[1, 3], [2, 2]]), np.ones(2))
+    array([[2., 2.],
+           [2., 2.],
+           [1., 0.]])
+    """
+    x, mass = columns.astype(np.float64), weights.sum()
+    low, high = x.min(axis=1), x.max(axis=1)
+    mean = (weights * x).sum(axis=1) / mass
+    variance = (weights * (x - mean[:, None]) ** 2).sum(axis=1) / mass
+    constant = low == high
+    return np.array([np.full(len(x), mass), np.where(constant, low, mean), np.where(constant, 0.0, variance)])
+
+
 def joined_sums(one, other):
     """What `Feature.sums` are of the rows of both.
 

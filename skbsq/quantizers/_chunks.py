@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
 
-from skbsq._targets import MAX_INTEGER_CLASSES, check_class_weight, check_target, resolve_task
+from skbsq._matrix import as_table
+from skbsq._targets import MAX_INTEGER_CLASSES, as_target, check_class_weight, check_target, resolve_task
 from skbsq._validation import check_chunk_weights, check_X
 from skbsq.nn.batches import TensorStream
 from skbsq.quantizers._base import CodebookFilling
@@ -93,7 +94,7 @@ class ChunkedRows(BaseRows):
         quantizer.n_features_in_ = self.n_features
         if self.names is not None:
             quantizer.feature_names_in_ = self.names
-        quantizer._fit_summary(self.summary, self.names)
+        quantizer.codebook_ = quantizer._codebook_of(self.summary, self.names)
         return quantizer
 
     def codebook(self, thresholds, *, levels, **given):
@@ -224,8 +225,9 @@ class _Reader:
             chunks = map(chunks.__getitem__, order)
         for chunk in chunks:
             _check_form(chunk, "Every chunk")
-            if len(chunk[0]):
-                yield chunk
+            X = as_table(chunk[0], "X")
+            if len(X):
+                yield (X, *chunk[1:])
 
     def read(self, generator=None):
         """Yield (X, y, weights) of every chunk that has rows of positive weight."""
@@ -271,9 +273,10 @@ def _resolve_task(reader):
     first = next(reader.pass_over(), None)
     if first is None:
         raise ValueError("The chunks hold no rows.")
-    target = np.asarray(first[1])
+    y = as_target(first[1])
+    target = np.asarray(y)
     if target.dtype.kind not in "iu" or target.size > len(target):
-        return resolve_task(first[1])
+        return resolve_task(y)
     labels = np.empty(0, dtype=np.int64)
     for X, y, *given in reader.pass_over():
         kept = check_chunk_weights(given[0] if given else None, X) > 0

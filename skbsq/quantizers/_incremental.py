@@ -1,13 +1,15 @@
 """Quantizers that are fitted chunk by chunk, and joined where several have seen some of the rows."""
 
 import warnings
+from functools import cached_property
 from numbers import Integral
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from skbsq._validation import all_or_nothing, check_chunk_weights, check_X
+from skbsq._validation import all_or_nothing, check_chunk_weights, check_n_bits, check_X
 from skbsq.quantizers._base import FixedQuantizer
 from skbsq.quantizers._sketch import MAX_SIZE, MIN_SIZE
 from skbsq.quantizers._summary import Summary
@@ -21,11 +23,27 @@ class IncrementalQuantizer(FixedQuantizer):
         "sketch_size": [Interval(Integral, MIN_SIZE, MAX_SIZE, closed="both")],
     }
 
+    @cached_property
+    def codebook_(self):
+        """The codebook: that of `fit`, or made when it is first asked for after `partial_fit` or `merge`."""
+        check_is_fitted(self)
+        if "_unfitted" not in vars(self):
+            raise AttributeError(f"This {type(self).__name__} has no codebook_: fit it anew.")
+        summary = Summary.from_state(self.summary_)
+        with np.errstate(under="ignore"):
+            book = self._unfitted._codebook_of(summary, getattr(self, "feature_names_in_", None))
+        del self._unfitted
+        return book
+
+    def __getstate__(self):
+        getattr(self, "codebook_", None)  # made now, so that a file or pickle holds it
+        return super().__getstate__()
+
     def partial_fit(self, X, y=None, sample_weight=None):
         """Find the thresholds and levels of these rows and of all that earlier calls got.
 
-        After every call the quantizer is a fitted one. Parameters may be changed between calls, but for `sketch_size`.
-        Whole chunks are several times faster than single rows.
+        After every call the quantizer is fitted; its codebook is made when it is first used. Parameters except
+        `sketch_size` may be changed between calls. Whole chunks are much faster than single rows.
 
         Parameters
         ----------
@@ -55,7 +73,7 @@ class IncrementalQuantizer(FixedQuantizer):
             self._validate_params()
             self._check_can_summarize()
             first = not hasattr(self, "summary_")
-            if first and hasattr(self, "codebook_"):
+            if first and "codebook_" in vars(self):
                 warnings.warn(
                     f"This {type(self).__name__} was fitted by fit, which keeps its codebook alone: partial_fit begins "
                     "anew. Give it all rows to begin with, or use another quantizer for the new ones.",
@@ -120,16 +138,23 @@ class IncrementalQuantizer(FixedQuantizer):
     def _keep_summary(self, summary):
         if self.missing == "error" and summary.n_missing.any():
             raise ValueError('missing="error" was set after rows with NaN had been seen: set it back to "code".')
-        self._fit_summary(summary, getattr(self, "feature_names_in_", None))
+        check_n_bits(self.n_bits, getattr(self, "feature_names_in_", None), summary.d)
         self.summary_ = summary.state()
+        # The codebook takes much longer than to take in a few rows. It is made with the parameters of now.
+        self._unfitted = clone(self)
+        vars(self).pop("codebook_", None)
 
     def _check_same(self, other):
         if type(other) is not type(self):
             raise ValueError(f"A {type(self).__name__} merges with others of its class, got {other!r}.")
         check_is_fitted(other)
         ours, theirs = self.get_params(deep=False), other.get_params(deep=False)
+        names = getattr(self, "feature_names_in_", None)
         for name in ours.keys() - {"encode"}:
-            if not np.array_equal(ours[name], theirs[name]):  # of numbers, strings, arrays and dicts alike
+            pair = ours[name], theirs[name]
+            if name == "n_bits":  # a number, an array, a dict or a Series
+                pair = tuple(check_n_bits(n_bits, names, self.n_features_in_).tolist() for n_bits in pair)
+            if pair[0] != pair[1]:
                 raise ValueError(f"{name} is {theirs[name]!r} in a quantizer to merge, and {ours[name]!r} in this one.")
         mine, its = (getattr(q, "feature_names_in_", np.arange(q.n_features_in_)) for q in (self, other))
         if not np.array_equal(mine, its):

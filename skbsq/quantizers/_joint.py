@@ -7,6 +7,7 @@ from skbsq._checkpoint import checkpointed
 from skbsq._targets import TASKS
 from skbsq._validation import all_or_nothing, check_n_bits
 from skbsq.nn.randomness import draw_seed, own_randomness
+from skbsq.nn.threads import serial_after_fork
 from skbsq.quantizers._base import BaseQuantizer, owns_missing_code, regular_levels
 from skbsq.quantizers._learned import JointTraining
 from skbsq.quantizers._start import INITS, check_total, choose_init, make_init, start_thresholds
@@ -37,7 +38,7 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
         -------
         self
         """
-        with all_or_nothing(self):
+        with all_or_nothing(self), serial_after_fork():
             self._validate_params()
             rows = self._check_rows(X, y, sample_weight, self.task)
             with self._checkpointed(rows) as progress:
@@ -77,7 +78,7 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
         `sketch_size` distinct values gives what `fit` gives with the same `init`; but for LLTQuantizer, which draws
         values to start from.
         """
-        with all_or_nothing(self):
+        with all_or_nothing(self), serial_after_fork():
             self._validate_params()
             rows = self._check_chunks(chunks, validation, self.task, sketch_size)
             with checkpointed(None, None) as progress:

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import train_test_split
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 from torch import nn
@@ -75,17 +76,20 @@ class JointTraining(BaseEstimator):
     @property
     def head_(self):
         """The trained head: a torch module from the bits to the outputs."""
+        check_is_fitted(self)
         return self.net_.module_.head
 
     @property
     def history_(self):
-        """DataFrame with a row an epoch: losses, temperature, seconds."""
+        """DataFrame with one row per epoch: losses, temperature, seconds."""
+        check_is_fitted(self)
         rows = [{key: value for key, value in row.items() if key != "batches"} for row in self.net_.history]
         return pd.DataFrame(rows).drop(columns=["train_batch_count", "valid_batch_count"], errors="ignore")
 
     @property
     def n_iter_(self):
         """Number of epochs run."""
+        check_is_fitted(self)
         return len(self.net_.history)
 
     def __getstate__(self):
@@ -321,7 +325,7 @@ class JointTraining(BaseEstimator):
             splitter = copy.deepcopy(self.validation_fraction)
             if getattr(splitter, "random_state", seed) is None:
                 splitter.random_state = seed
-            *_, (kept, held_out) = splitter.split(rows.X, rows.y)
+            kept, held_out = _last_split(splitter, rows)
         else:
             labels = rows.y if rows.task == "classification" else None
             try:
@@ -338,6 +342,25 @@ class JointTraining(BaseEstimator):
                 f"{len(held_out)} to validate on: both are needed."
             )
         return tuple(data.take(torch.from_numpy(np.asarray(part))) for part in (kept, held_out))
+
+
+def _last_split(splitter, rows):
+    """Row numbers of the last split of a splitter."""
+    try:
+        *_, (kept, held_out) = splitter.split(rows.X, rows.y)
+    except Exception as error:  # of the splitter, whoever wrote it
+        raise ValueError(
+            f"validation_fraction={splitter!r} cannot split the {len(rows.X)} rows of positive weight "
+            f"({str(error).rstrip('.')}). fit gives it X and y alone: take one that needs no groups, such as KFold or "
+            "TimeSeriesSplit."
+        ) from error
+    for part in map(np.asarray, (kept, held_out)):
+        if part.dtype.kind in "iu" and part.size and part.max() >= len(rows.X):
+            raise ValueError(
+                f"validation_fraction={splitter!r} names row {part.max()}, and there are {len(rows.X)} rows of "
+                "positive weight."
+            )
+    return kept, held_out
 
 
 def head_inputs(thresholds, missing, n_bits):

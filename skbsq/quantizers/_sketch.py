@@ -86,10 +86,13 @@ class Sketch:
         place, new = self._place(x[starts])
         runs = np.diff(starts, append=x.size)
         mass = np.add.reduceat(weights, starts)
-        self.mass = self.mass + np.bincount(place[~new], mass[~new], minlength=self.mass.size)
+        if not new.all():
+            self.mass = self.mass + np.bincount(place[~new], mass[~new], minlength=self.mass.size)
         left = new.copy()
         left[new] = self._keep(x[starts[new]], mass[new])
-        if left.any():
+        if left.all():
+            self._digest(x, weights)
+        elif left.any():
             rows = np.repeat(left, runs)
             self._digest(x[rows], weights[rows])
 
@@ -148,6 +151,8 @@ class Sketch:
     def _keep(self, values, mass):
         """Give places to the heaviest of all values, those new ones included; tells which of these got none."""
         n_known = self.values.size
+        if n_known == self.size and mass.size and mass.max() <= self.mass.min():
+            return np.ones(values.size, dtype=bool)  # as the general way has it, without sorting
         values, mass = np.append(self.values, values), np.append(self.mass, mass)
         left = np.zeros(values.size, dtype=bool)
         if values.size > self.size:
@@ -161,11 +166,15 @@ class Sketch:
 
     def _digest(self, x, weights):
         x = x.astype(np.float64)
+        if (weights == 1).all():
+            self._digest_of(0).update(x)
+            return
         repeats = np.where((weights <= _MAX_REPEATS) & (weights == np.rint(weights)), weights, 1).astype(np.int64)
         x, weights = np.repeat(x, repeats), np.repeat(weights / repeats, repeats)
         mantissa, exponent = np.frexp(weights)
         digits = np.rint(np.ldexp(mantissa, _WEIGHT_BITS)).astype(np.int64)
-        for bit in range(_WEIGHT_BITS + 1):
+        used = int(np.bitwise_or.reduce(digits))
+        for bit in (bit for bit in range(_WEIGHT_BITS + 1) if used >> bit & 1):
             counts = (digits >> bit & 1).astype(bool)
             powers = exponent[counts] + (bit - _WEIGHT_BITS)
             for power in np.unique(powers):

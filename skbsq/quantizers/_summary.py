@@ -6,10 +6,12 @@ import numpy as np
 
 from skbsq._codebook import Codebook
 from skbsq.quantizers._base import level_means
-from skbsq.quantizers._cells import Feature, features_of, joined_sums
+from skbsq.quantizers._cells import Feature, features_of, joined_sums, sums_of_columns
 from skbsq.quantizers._sketch import Sketch, load_datasketches
 
 DEFAULT_SIZE = 2048
+# Up to so many values of a chunk, the sums of all features are taken at once: less work for a few rows.
+_FEW_VALUES = 2**16
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,19 @@ class Summary:
         self.weights_are_ones &= bool((weights == 1).all())
         self.low = np.fmin(self.low, np.fmin.reduce(X) + np.float32(0))
         self.high = np.fmax(self.high, np.fmax.reduce(X) + np.float32(0))
-        sums = np.zeros_like(self.sums)
-        n_seen = np.zeros_like(self.n_missing)
-        for j, feature in enumerate(features_of(X, weights)):
-            n_seen[j] = feature.x.size
-            sums[:, j] = feature.sums
-            if self.sketches is not None:
-                self.sketches[j].update(feature.x, feature.weights)
-        self.n_missing = self.n_missing + len(X) - n_seen
+        n_missing, sums = np.isnan(X).sum(axis=0), None
+        if X.size <= _FEW_VALUES and not n_missing.any():
+            columns = np.ascontiguousarray(X.T)
+            sums = sums_of_columns(columns, weights)
+            for sketch, column in zip(self.sketches or (), columns, strict=self.sketches is not None):
+                sketch.update(column, weights)
+        else:
+            sums = np.zeros_like(self.sums)
+            for j, feature in enumerate(features_of(X, weights)):
+                sums[:, j] = feature.sums
+                if self.sketches is not None:
+                    self.sketches[j].update(feature.x, feature.weights)
+        self.n_missing = self.n_missing + n_missing
         self.sums = np.array(joined_sums(self.sums, sums))
 
     def merge(self, other):

@@ -11,6 +11,7 @@ from skbsq._validation import check_n_bits
 from skbsq.nn.layers import FORWARDS
 from skbsq.nn.randomness import draw_seed
 from skbsq.quantizers._allocation import split_budget, warm_start
+from skbsq.quantizers._base import parameters_of
 from skbsq.quantizers._joint import StartsFromThresholds
 from skbsq.quantizers.threshold import ThresholdQuantizer
 
@@ -30,7 +31,7 @@ class BitwiseQuantizer(StartsFromThresholds):
 
     Parameters
     ----------
-    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
+    n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     bit_budget : int, default=None
         Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
@@ -237,7 +238,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         if self.bit_budget is None:
             super()._fit_rows(rows, progress)
             return
-        own = {**self.get_params(deep=False), "bit_budget": None, "task": rows.task}
+        own = {**parameters_of(self, BitwiseQuantizer), "bit_budget": None, "task": rows.task}
         own["random_state"] = progress.seed(draw_seed(self.random_state))
         rounds = count()
 

@@ -20,7 +20,7 @@ class LLTQuantizer(ValueQuantizer):
 
     Parameters
     ----------
-    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
+    n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     granularity : int, default=9
         Cells of the grid among which each step of a table is placed.

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skbsq import nn as sq
-from skbsq._checks import label
+from skbsq._labels import label
 from skbsq.quantizers._joint import ValueQuantizer, value_levels
 
 __all__ = ["LSQQuantizer"]
@@ -18,7 +18,7 @@ class LSQQuantizer(ValueQuantizer):
 
     Parameters
     ----------
-    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
+    n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 or 2 to 16; None means 4. A feature of 0 bits is not sent.
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
         What reads the values. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,

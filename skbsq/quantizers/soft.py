@@ -16,7 +16,7 @@ class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
 
     Parameters
     ----------
-    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=None
+    n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     learn_values : bool, default=False
         Learn what each code stands for to the head (SQ+). False: the number of thresholds below (SQ).

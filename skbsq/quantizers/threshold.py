@@ -3,7 +3,8 @@
 import numpy as np
 
 from skbsq._codebook import Codebook
-from skbsq._validation import in_feature_order
+from skbsq._labels import in_feature_order, labels_of
+from skbsq._matrix import refuse_mask
 from skbsq.quantizers._base import FixedQuantizer
 
 __all__ = ["ThresholdQuantizer"]
@@ -14,9 +15,9 @@ class ThresholdQuantizer(FixedQuantizer):
 
     Parameters
     ----------
-    thresholds : 1-d array-like, list of 1-d array-likes, or dict name -> 1-d array-like
-        One array for every feature alike, or one per feature. In the units of X, finite; they are cast to
-        float32, sorted and merged.
+    thresholds : 1-d array-like, or list, dict or pandas Series of 1-d array-likes
+        One array for every feature alike, or one per feature. The labels of a dict or Series are names of features, or
+        their numbers. In the units of X, finite; they are cast to float32, sorted and merged.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, or levels.
     missing : {"error", "code"}, default="error"
@@ -67,12 +68,19 @@ class ThresholdQuantizer(FixedQuantizer):
         return np.array(has_missing), cuts
 
 
+def _is_flat(thresholds):
+    return all(np.ndim(value) == 0 for value in thresholds)
+
+
 def _spread(thresholds, names, n_features):
     """One array per feature."""
-    names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
-    if isinstance(thresholds, dict):
-        return in_feature_order(thresholds, names, "thresholds")
-    thresholds = list(thresholds)
+    labels = labels_of(thresholds)
+    known = [f"x{j}" for j in range(n_features)] if names is None else names
+    # The index of one array for all features means nothing, because its order means nothing.
+    is_one = not isinstance(thresholds, dict) and _is_flat(thresholds) and set(labels or ()).isdisjoint(known)
+    if labels is not None and not is_one:
+        return in_feature_order(thresholds, names, n_features, "thresholds")
+    thresholds = list(refuse_mask(thresholds, "thresholds"))
     if not thresholds or np.ndim(thresholds[0]) == 0:
         return [thresholds] * n_features
     if len(thresholds) != n_features:

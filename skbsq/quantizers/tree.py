@@ -30,7 +30,7 @@ class TreeQuantizer(FixedQuantizer):
 
     Parameters
     ----------
-    n_bits : int, array-like of shape (d,), dict name -> int, or None, default=4
+    n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=4
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent. A tree stops early where no
         split helps, so a feature may end with fewer levels.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"

@@ -179,7 +179,7 @@ def test_features_that_are_not_sent_take_no_memory():
     "call", [lambda: dumps("x", [[0]]), lambda: loads(b"", "x"), lambda: write_messages(None, None, [[0]])]
 )
 def test_what_is_no_codebook(call):
-    with pytest.raises(TypeError, match="packed by a Codebook, got"):
+    with pytest.raises(TypeError, match="RowCodec takes a Codebook, got"):
         call()
 
 

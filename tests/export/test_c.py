@@ -170,6 +170,9 @@ def count_cases():
         ("uint16", 1e-3, "code", 65535),
         ("int16", 2e-3, "error", 0),
         ("int32", 3e-8, "code", None),
+        ("uint8", 0.5, "error", [0, None, 77, 255, None]),
+        ("int16", 2e-3, "code", [None, -(2**15), 0, 7, None]),
+        ("int32", 3e-8, "error", {0: -(2**31), 1: 2**31 - 1, 2: None, 3: 77, 4: -1}),
     ]:
         options = {
             "scale": scale * np.arange(1, 6),
@@ -204,8 +207,14 @@ def count_rows(name):
         counts = np.concatenate([ends, np.random.default_rng(6).integers(info.min, info.max, 10_000)])
     counts = np.stack([np.roll(counts, 1000 * j) for j in range(book.n_features)], axis=1).astype(info.dtype)
     X = (counts.astype(np.float64) * options["scale"] + np.float64(options["offset"])).astype(np.float32)
-    if options["missing_count"] is not None:
-        X[counts == options["missing_count"]] = np.nan
+    missing_counts = options["missing_count"]
+    if isinstance(missing_counts, dict):
+        missing_counts = list(missing_counts.values())
+    if not isinstance(missing_counts, list):
+        missing_counts = [missing_counts] * book.n_features
+    for j, count in enumerate(missing_counts):
+        if count is not None:
+            X[counts[:, j] == count, j] = np.nan
     return counts, *expected(book, X)
 
 
@@ -480,6 +489,11 @@ def test_counts_need_a_scale(option):
         ({"scale": 1, "count_type": "uint64"}, r"count_type must be one of .*'int32'\], got 'uint64'"),
         ({"scale": 1, "missing_count": -1}, r"missing_count must be an integer from 0 to 65535 \(uint16\), got -1"),
         ({"scale": 1, "missing_count": 1.5}, r"missing_count must be an integer .* got 1.5"),
+        ({"scale": 1, "missing_count": [1, 70_000]}, r"missing_count must be an integer .* got 70000 for feature 'b'"),
+        ({"scale": 1, "missing_count": [1, 2, 3]}, r"missing_count must be an integer, or 2 of them"),
+        ({"scale": 1, "missing_count": {0: 1}}, "missing_count leaves out 1"),
+        ({"scale": np.ma.array([1, 2], mask=[False, True])}, "scale is masked at position 1"),
+        ({"scale": 1, "missing_count": np.ma.array([1, 2], mask=[True, False])}, "missing_count is masked"),
     ],
 )
 def test_bad_counts(options, message):

@@ -377,3 +377,15 @@ def test_full_precision_has_no_codebook(rng):
     predictor = BitwiseRegressor(quantizer="passthrough", max_epochs=1, hidden_sizes=()).fit(X, X[:, 0])
     with pytest.raises(ValueError, match='no codebook with quantizer="passthrough"'):
         to_codebook(predictor)
+
+
+def test_origin(rng):
+    X = rng.normal(size=(60, 2)).astype(np.float32)
+    pipeline = make_pipeline(StandardScaler(), QuantileQuantizer(2)).fit(X)
+    folded = to_codebook(pipeline)
+    assert folded.folded_from == pipeline[-1].codebook_.fingerprint != folded.fingerprint
+    assert Codebook.from_json(folded.to_json()) == folded
+    assert to_codebook(folded) is folded
+    # Nothing was folded: the fingerprint itself says what it is.
+    for step in (FunctionTransformer(), "passthrough"):
+        assert to_codebook(make_pipeline(step, QuantileQuantizer(2)).fit(X)).folded_from is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from skbsq import Codebook
+from skbsq import BitwiseRegressor, Codebook
 from skbsq import nn as sq
 from skbsq.nn.device import prediction_device, training_device
 
@@ -87,8 +87,21 @@ def test_a_gpu_that_is_not_there(given):
     assert prediction_device(given) == torch.device("cpu")
 
 
-@pytest.mark.parametrize(("given", "message"), [("gpu", "'gpu' is not one torch knows"), ("mps", "has no float64")])
+@pytest.mark.parametrize(
+    ("given", "message"), [("gpu", "'gpu' is not one torch knows"), ("mps", "cannot train.*float64")]
+)
 def test_devices_that_cannot_train(given, message):
     with pytest.raises(ValueError, match=message):
         training_device(given)
     assert prediction_device(given) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("given", ["meta", "xpu", "hpu", "mps", torch.device("meta")])
+def test_devices_that_hold_no_numbers(given):
+    """Each backend fails in its own way: a raw AssertionError, NotImplementedError or RuntimeError."""
+    if getattr(torch, "xpu", None) is not None and torch.xpu.is_available() and given == "xpu":
+        pytest.skip("there is an Intel GPU")
+    with pytest.raises(ValueError, match=r"device '\w+' cannot train: .*Use \"cpu\", \"cuda\" or \"auto\""):
+        training_device(given)
+    with pytest.raises(ValueError, match="cannot train"):
+        BitwiseRegressor(device=given, max_epochs=1).fit([[0.0], [1.0]], [0.0, 1.0])

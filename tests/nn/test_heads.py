@@ -64,3 +64,13 @@ def test_the_check_leaves_batch_norm_and_mode_alone():
 def test_build_head_refuses(head, message):
     with pytest.raises(ValueError, match=message):
         build_head(head, 4, 2)
+
+
+@pytest.mark.parametrize("wrap", [lambda out: (out, 1), lambda out: {"out": out}, lambda out: [out], lambda out: None])
+def test_heads_that_return_no_tensor(wrap):
+    class Head(nn.Linear):
+        def forward(self, x):
+            return wrap(super().forward(x))
+
+    with pytest.raises(ValueError, match=r"head must return one tensor of outputs, got (tuple|dict|list|NoneType)"):
+        build_head(Head, 3, 1)

@@ -1,8 +1,11 @@
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectKBest, f_regression
 from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -27,6 +30,7 @@ from skbsq import (
 from skbsq.codec import RowCodec, dumps
 from skbsq.exceptions import PrecisionWarning
 from skbsq.export import to_codebook
+from skbsq.model_selection import bits_path
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
 LEARN = dict(max_epochs=40, hidden_sizes=(32,), batch_size=32, lr=0.01, random_state=0)
@@ -355,5 +359,207 @@ def test_messages_of_a_device_that_has_the_scaler_folded_in(data):
     with pytest.raises(ValueError, match="another codebook"):
         model.predict_packed(message)
     other = Codebook.from_thresholds([[0.0]])
-    with pytest.raises(ValueError, match=r"not that of this BitwiseRegressor with scalers folded in.*levels \[2\]"):
+    with pytest.raises(ValueError, match=r"not folded from that of this BitwiseRegressor.*to_codebook"):
         model.predict_packed(dumps(other, [[1]]), codebook=other)
+
+
+# -- bytes of another model ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def retrained(data):
+    """The codebook that a device has, and the pipeline that was trained again since, with as many levels."""
+    X, y = data
+    pipeline = make_pipeline(StandardScaler(), BitwiseRegressor(2, **QUICK))
+    old = to_codebook(pipeline.fit(X, y))
+    new = clone(pipeline).fit(X + 1, y**2)
+    assert new[-1].codebook_.n_levels.tolist() == old.n_levels.tolist()
+    return old, new
+
+
+def test_a_codebook_folded_from_another_model_is_refused(data, retrained):
+    """After a retraining the codes of the old thresholds would be read as those of the new ones."""
+    X, _ = data
+    old, new = retrained
+    model, message = new[-1], dumps(old, old.encode(X))
+    with pytest.raises(ValueError, match=r"not folded from that of this BitwiseRegressor.*again .*to_codebook"):
+        model.predict_packed(message, codebook=old)
+    folded = to_codebook(new)
+    np.testing.assert_array_equal(
+        model.predict_packed(dumps(folded, folded.encode(X)), codebook=folded), new.predict(X)
+    )
+
+
+def test_a_folded_text_without_its_origin_is_refused(data, retrained):
+    """Texts of before the field was there: which model they belong to is not known."""
+    X, _ = data
+    _, new = retrained
+    folded = to_codebook(new)
+    text = folded.to_json().replace(f', "folded_from": "{folded.folded_from.hex()}"', "")
+    nameless = Codebook.from_json(text)
+    assert nameless.folded_from is None
+    assert nameless.fingerprint == folded.fingerprint
+    with pytest.raises(ValueError, match="not folded from that of this"):
+        new[-1].predict_packed(dumps(folded, folded.encode(X)), codebook=nameless)
+
+
+def test_the_models_own_codebook_is_accepted(data):
+    X, y = data
+    model = BitwiseRegressor(2, **QUICK).fit(X, y)
+    book = model.codebook_
+    message, same = dumps(book, book.encode(X)), Codebook.from_json(book.to_json())
+    np.testing.assert_array_equal(model.predict_packed(message, codebook=same), model.predict(X))
+    with pytest.raises(ValueError, match="codebook must be a Codebook, got str"):
+        model.predict_packed(message, codebook=book.to_json())
+
+
+def test_a_fold_of_a_fold_belongs_to_the_model(data):
+    X, y = data
+    pipeline = make_pipeline(StandardScaler(), BitwiseRegressor(2, **QUICK)).fit(X, y)
+    twice = to_codebook(make_pipeline(StandardScaler().fit(X * 3), to_codebook(pipeline)))
+    assert twice.folded_from == pipeline[-1].codebook_.fingerprint
+    pipeline[-1].predict_packed(dumps(twice, twice.encode(X)), codebook=twice)
+
+
+def test_probabilities_from_codes_and_bytes(data):
+    X, _ = data
+    classifier = BitwiseClassifier(2, **QUICK).fit(X, np.where(X[:, 0] > 0, "up", "down"))
+    book, expected = classifier.codebook_, classifier.predict_proba(X)
+    codes = book.encode(X)
+    np.testing.assert_array_equal(classifier.predict_proba_codes(codes), expected)
+    for sent in (RowCodec(book).pack(codes), dumps(book, codes)):
+        np.testing.assert_array_equal(classifier.predict_proba_packed(sent), expected)
+    np.testing.assert_allclose(classifier.predict_log_proba(X), np.log(expected), rtol=1e-9)
+    with pytest.raises(ValueError, match="out of range"):
+        classifier.predict_proba_codes(codes + 4)
+    with pytest.raises(ValueError, match="no bytes to predict from"):
+        classifier.predict_proba_packed(b"")
+    pipeline = make_pipeline(StandardScaler(), classifier).fit(X, X[:, 0] > 0)
+    folded = to_codebook(pipeline)
+    found = pipeline[-1].predict_proba_packed(dumps(folded, folded.encode(X)), codebook=folded)
+    np.testing.assert_array_equal(found, pipeline.predict_proba(X))
+
+
+def test_log_probabilities_are_finite(data):
+    """Where a probability is 0 in float64, its logarithm is that of the logits."""
+    X, _ = data
+    classifier = BitwiseClassifier(2, **QUICK).fit(X, X[:, 0] > 0)
+    with torch.no_grad():
+        classifier.head_[-1].weight *= 1e5
+    assert (classifier.predict_proba(X) == 0).any()
+    assert np.isfinite(classifier.predict_log_proba(X)).all()
+
+
+# -- subclasses ---------------------------------------------------------------------------------------
+
+
+class Fewer(BitwiseRegressor):
+    """Drops parameters of the constructor: what they are is fixed."""
+
+    def __init__(self, n_bits=2, bit_budget=None):
+        super().__init__(n_bits, bit_budget=bit_budget, **QUICK)
+
+
+class More(BitwiseRegressor):
+    def __init__(self, n_bits=2, *, margin=1.0, quantizer=None, init="auto"):
+        super().__init__(n_bits, quantizer=quantizer, init=init, **QUICK)
+        self.margin = margin
+
+
+class FewerClasses(BitwiseClassifier):
+    def __init__(self, margin=1.0):
+        super().__init__(2, **QUICK)
+        self.margin = margin
+
+
+class OwnBitwise(BitwiseQuantizer):
+    def __init__(self, margin=1.0, bit_budget=None):
+        super().__init__(2, bit_budget=bit_budget, **QUICK)
+        self.margin = margin
+
+
+class OwnSoft(SoftQuantizer):
+    def __init__(self, margin=1.0):
+        super().__init__(2, **QUICK)
+        self.margin = margin
+
+
+class OwnFixed(QuantileQuantizer):
+    def __init__(self, margin=1.0):
+        super().__init__(2)
+        self.margin = margin
+
+
+@pytest.mark.parametrize("subclass", [Fewer(), Fewer(bit_budget=4), More(margin=2), More(init=OwnFixed())])
+def test_subclasses_that_add_or_drop_parameters(subclass, data):
+    X, y = data
+    plain = BitwiseRegressor(subclass.n_bits, bit_budget=subclass.bit_budget, init=subclass.init, **QUICK)
+    if isinstance(subclass.init, OwnFixed):
+        plain.init = QuantileQuantizer(2)
+    for fitted in (clone(subclass).fit(X, y), pickle.loads(pickle.dumps(clone(subclass).fit(X, y)))):
+        np.testing.assert_array_equal(fitted.predict(X), plain.fit(X, y).predict(X))
+    if subclass.bit_budget is None and not isinstance(subclass.init, OwnFixed):
+        pytest.importorskip("datasketches")
+        assert clone(subclass).fit_chunks([(X, y)]).codebook_.row_bits == 6
+
+
+def test_subclasses_of_the_classifier_and_of_quantizers(data):
+    X, y = data
+    labels = y > y.mean()
+    expected = BitwiseClassifier(2, **QUICK).fit(X, labels).predict_proba(X)
+    np.testing.assert_array_equal(FewerClasses().fit(X, labels).predict_proba(X), expected)
+    for bit_budget in (None, 4):
+        own, plain = OwnBitwise(bit_budget=bit_budget), BitwiseQuantizer(2, bit_budget=bit_budget, **QUICK)
+        assert own.fit(X, y).codebook_ == plain.fit(X, y).codebook_
+
+
+@pytest.mark.parametrize(
+    ("own", "plain"),
+    [
+        (OwnBitwise(), BitwiseQuantizer(2, **QUICK)),
+        (OwnSoft(), SoftQuantizer(2, **QUICK)),
+        (OwnFixed(), QuantileQuantizer(2)),
+    ],
+)
+def test_subclasses_as_the_quantizer_of_a_predictor(own, plain, data):
+    """What is about the head and its training is the predictor's, also where the subclass fixes it."""
+    X, y = data
+    own_head = {"hidden_sizes": (5,), "max_epochs": 2, "random_state": 0}
+    fitted = BitwiseRegressor(quantizer=own, **own_head).fit(X, y)
+    np.testing.assert_array_equal(fitted.predict(X), BitwiseRegressor(quantizer=plain, **own_head).fit(X, y).predict(X))
+    assert fitted.head_[0].out_features == 5
+
+
+def test_subclasses_along_a_path_of_bits(data):
+    X, y = data
+    expected = bits_path(BitwiseRegressor(**QUICK), X, y, [1, 2], cv=2)
+    for subclass in (Fewer(), More()):
+        pd.testing.assert_series_equal(bits_path(subclass, X, y, [1, 2], cv=2)["score"], expected["score"])
+
+
+# -- what unfitted predictors say ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("estimator", [BitwiseRegressor(), BitwiseClassifier()], ids=str)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("codebook_", "thresholds_", "n_bits_", "n_levels_", "init_", "initial_thresholds_", "allocation_"),
+        *("head_", "history_", "n_iter_"),
+    ],
+)
+def test_unfitted(estimator, name):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        getattr(estimator, name)
+
+
+def test_attributes_of_the_quantizer(data):
+    X, y = data
+    model = BitwiseRegressor(bit_budget=4, init="tree", **QUICK).fit(X, y)
+    assert model.init_ == model.quantizer_.init_
+    assert model.initial_thresholds_ is model.quantizer_.initial_thresholds_
+    pd.testing.assert_frame_equal(model.allocation_, model.quantizer_.allocation_)
+    fixed = BitwiseRegressor(quantizer=QuantileQuantizer(2), **QUICK).fit(X, y)
+    for name in ("allocation_", "init_", "initial_thresholds_"):
+        with pytest.raises(AttributeError, match=f"This BitwiseRegressor has no {name}: .*bit_budget"):
+            getattr(fixed, name)

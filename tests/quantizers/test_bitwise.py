@@ -438,7 +438,7 @@ Y = np.array([0.0, 1, 0, 1])
         ({}, FRAME, [NAN, 0, 1, 2], "y contains NaN"),
         ({}, FRAME, np.zeros((4, 2, 2)), "one or two dimensions|dim 3"),
         ({}, FRAME, np.array([1j, 0, 1, 2]), "dtype complex128|Complex"),
-        ({}, FRAME, np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "of which neither"),
+        ({}, FRAME, np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "unsupported dtype datetime64"),
         ({}, FRAME, [1.0, 2.0], "inconsistent numbers of samples"),
         ({}, FRAME, ["a"] * 4, "one class only, .*'a'"),
         ({}, FRAME.iloc[:1], Y[:1], "1 sample"),
@@ -624,7 +624,7 @@ def test_a_column_of_labels_is_a_classification(data):
 @pytest.mark.parametrize("dtype", ["datetime64[ns]", "timedelta64[s]"])
 def test_times_are_no_numbers(dtype):
     X = pd.DataFrame({"when": np.array([1, 2, 3], dtype=dtype)})
-    with pytest.raises((ValueError, TypeError), match="must hold numbers, got dtype"):
+    with pytest.raises((ValueError, TypeError), match=r"Column 'when' of X holds (datetime|timedelta).* seconds since"):
         QuantileQuantizer().fit(X)
 
 

@@ -397,7 +397,63 @@ def test_files_with_odd_summaries_are_refused(rng, tmp_path):
 
 def test_bytes_that_are_no_sketch_are_refused_where_they_are_used(rng, tmp_path):
     found = on_chunks(QuantileQuantizer(sketch_size=50), rng.normal(size=(900, 2)))
+    assert found.codebook_.n_features == 2  # made before the sketch is spoilt
     found.summary_["sketches"][0]["digests"][0][:4] = 77
     save(found, tmp_path / "odd.safetensors")
     with pytest.raises(ValueError, match="no t-digest"):
         load(tmp_path / "odd.safetensors").partial_fit(np.zeros((3, 2)))
+
+
+@each
+def test_the_codebook_is_made_when_it_is_asked_for(quantizer, X, monkeypatch):
+    """partial_fit takes in rows in a fraction of the time that a codebook takes, once and not twice a call."""
+    made = []
+    make = QuantileQuantizer._codebook_of
+    monkeypatch.setattr(type(quantizer), "_codebook_of", lambda *given: made.append(1) or make(*given))
+    found = on_chunks(quantizer, X, 10)
+    assert not made
+    first = found.codebook_
+    assert found.codebook_ is first
+    assert found.thresholds_[0].size == first.thresholds[0].size
+    assert found.transform(X).shape == X.shape
+    assert len(made) == 1
+    found.partial_fit(X[:1] + 1)
+    assert found.codebook_ != first
+    assert len(made) == 2
+
+
+def test_the_codebook_has_the_parameters_of_the_call(X):
+    """Not those that were set since, as for any estimator."""
+    quantizer = QuantileQuantizer(2).partial_fit(X)
+    quantizer.set_params(n_bits=1)
+    assert quantizer.n_bits_.tolist() == [2, 2, 2, 0]
+    assert quantizer.partial_fit(X).n_bits_.tolist() == [1, 1, 1, 0]
+    assert quantizer.set_params(n_bits=2).fit(X).n_bits_.tolist() == [2, 2, 2, 0]
+
+
+@pytest.mark.parametrize("n_bits", [17, [1, 2], {"a": 1}])
+def test_parameters_are_checked_before_the_codebook_is_made(n_bits, X):
+    quantizer = QuantileQuantizer(2).partial_fit(X)
+    before = quantizer.codebook_
+    with pytest.raises(ValueError, match="n_bits"):
+        quantizer.set_params(n_bits=n_bits).partial_fit(X)
+    assert quantizer.codebook_ is before
+
+
+@each
+def test_few_rows_are_taken_in_as_many_are(quantizer, X, monkeypatch):
+    """The fast way for a few values gives what the general one gives, to the last bit."""
+    fast = on_chunks(quantizer, X, 7)
+    monkeypatch.setattr("skbsq.quantizers._summary._FEW_VALUES", 0)
+    general = on_chunks(quantizer, X, 7)
+    assert fast.codebook_ == general.codebook_
+    np.testing.assert_array_equal(fast.summary_["sums"], general.summary_["sums"])
+
+
+def test_rows_beyond_the_size_of_the_sketch_one_by_one(rng):
+    """A full sketch takes in a row without sorting; the order of equal weights stays that of arrival."""
+    X = rng.normal(size=(300, 1))
+    one_by_one = on_chunks(QuantileQuantizer(3, sketch_size=20), X, 300)
+    kept = one_by_one.summary_["sketches"][0]["values"]
+    np.testing.assert_array_equal(kept, np.sort(X[:20, 0].astype(np.float32)))
+    assert sum(counts.sum() for counts in one_by_one.codebook_.counts) == 300

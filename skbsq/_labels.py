@@ -1,0 +1,167 @@
+"""Labels of columns and of values per feature: the one place that decides what they mean. NumPy alone."""
+
+from collections.abc import Mapping
+from numbers import Integral
+
+import numpy as np
+
+_MAX_NAMES = 10
+
+
+def label(names, j):
+    """How messages call a feature: by its name, or by its number where it has none."""
+    return f"feature {j}" if names is None else f"feature {names[j]!r}"
+
+
+def columns_of(X):
+    """Names of the columns of a data frame or an Arrow table; None for anything else."""
+    columns = getattr(X, "column_names", getattr(X, "columns", None))
+    return None if columns is None or callable(columns) else list(columns)
+
+
+def check_columns(columns, names, what, *, strict=True):
+    """Refuse columns in another order than the features, or with other names.
+
+    As in scikit-learn, names count where all of them are strings.
+
+    Parameters
+    ----------
+    columns : list or None
+        Names of the columns that were given; None where they have none.
+    names : sequence of str
+        Names that they should have.
+    what : str
+        What has the columns, for the message.
+    strict : bool, default=True
+        False where `names` were made up, such as x0 and x1: then only these names in another order are refused.
+
+    Raises
+    ------
+    ValueError
+        Naming the first column that differs.
+
+    Examples
+    --------
+    >>> from skbsq._labels import check_columns
+    >>> check_columns(["b", "a"], ["a", "b"], "X")
+    Traceback (most recent call last):
+    ...
+    ValueError: Column 0 of X is 'b', but 'a' is expected: select the columns in the order ['a', 'b'], or give ...
+    """
+    names = list(names)
+    if columns is None or len(columns) != len(names) or columns == names:
+        return
+    if not all(isinstance(name, str) for name in columns) or not (strict or sorted(columns) == sorted(names)):
+        return
+    j = next(j for j, name in enumerate(names) if columns[j] != name)
+    raise ValueError(
+        f"Column {j} of {what} is {columns[j]!r}, but {names[j]!r} is expected: select the columns in the order "
+        f"{shortened(names)}, or give an array where names do not matter."
+    )
+
+
+def labels_of(values):
+    """Labels of values: the keys of a dict, or the index of a pandas Series or frame unless that only counts the rows.
+
+    Parameters
+    ----------
+    values : object
+
+    Returns
+    -------
+    list or None
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbsq._labels import labels_of
+    >>> labels_of(pd.Series([4, 2], index=["b", "a"])), labels_of(pd.Series([4, 2])), labels_of([4, 2])
+    (['b', 'a'], None, None)
+    """
+    if isinstance(values, Mapping):
+        return list(values)
+    index = getattr(values, "index", None)
+    if index is None or callable(index):  # lists and tuples have a method of this name
+        return None
+    counts_rows = type(index).__name__ == "RangeIndex" and (index.start, index.step) == (0, 1)
+    return None if counts_rows else list(index)
+
+
+def in_feature_order(values, names, n_features, what, *, hint=""):
+    """Values per feature, in the order of the features.
+
+    Parameters
+    ----------
+    values : array-like of length d, dict or pandas Series
+        The labels of a dict or Series are names of features, or their numbers from 0; they must name every feature.
+        Anything else is returned as it is.
+    names : sequence of str, or None
+        Names of the features; None stands for x0, x1, ...
+    n_features : int
+    what : str
+        The parameter, for the message.
+    hint : str, default=""
+        What else to say where a feature is left out.
+
+    Returns
+    -------
+    object
+        A list where there were labels.
+
+    Raises
+    ------
+    ValueError
+        For a label that is unknown, absent or there twice.
+
+    Examples
+    --------
+    >>> from skbsq._labels import in_feature_order
+    >>> in_feature_order({"b": 4, "a": 2}, ["a", "b"], 2, "n_bits")
+    [2, 4]
+    """
+    labels = labels_of(values)
+    if labels is None:
+        return values
+    values = list(values.values()) if isinstance(values, Mapping) else list(_rows(values))
+    names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
+    if labels and all(isinstance(label, Integral) and not isinstance(label, bool) for label in labels):
+        names = list(range(n_features))
+    by_label = dict(zip(labels, values, strict=True))
+    if len(by_label) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ValueError(f"{what} names {twice!r} twice.")
+    known = set(names)
+    if unknown := [label for label in labels if label not in known]:
+        raise ValueError(f"{what} names {unknown[0]!r}, which is no feature; the features are {shortened(names)}.")
+    if absent := [name for name in names if name not in by_label]:
+        raise ValueError(f"{what} leaves out {absent[0]!r}: a dict or Series must name every feature{hint}.")
+    return [by_label[name] for name in names]
+
+
+def without_pandas(values):
+    """A Series as a dict, if its labels mean something, or as an array; anything else as it is.
+
+    Parameters
+    ----------
+    values : object
+
+    Returns
+    -------
+    object
+        What `in_feature_order` reads in the same way.
+    """
+    if not hasattr(values, "to_numpy") or getattr(values, "ndim", 1) != 1:
+        return values
+    labels, plain = labels_of(values), np.asarray(values.to_numpy())
+    return plain if labels is None else dict(zip(labels, plain.tolist(), strict=True))
+
+
+def shortened(names):
+    """A list of names as text, cut off where there are many."""
+    names = list(names)
+    return repr(names) if len(names) <= _MAX_NAMES else f"{repr(names[:_MAX_NAMES])[:-1]}, ...]"
+
+
+def _rows(values):
+    values = values.to_numpy()
+    return values.tolist() if values.ndim == 1 else values

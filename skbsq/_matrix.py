@@ -1,0 +1,347 @@
+"""Tables as matrices of numbers, in which missing and masked values are NaN. NumPy alone."""
+
+from datetime import date, time, timedelta
+
+import numpy as np
+
+from skbsq._labels import check_columns, columns_of, label
+from skbsq.exceptions import NotNumbersError
+
+_ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder, or leave it out"
+_COUNT = "turn it into numbers first, such as seconds since a start that keeps them small, or leave it out"
+_TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
+# Names of types of pandas, polars and Arrow that hold points or lengths of time.
+_TIME_TYPES = ("date", "time", "duration", "period", "month_interval")
+# What turns an object into a table, by the name of its method.
+_WAYS_OUT = ("collect", "toarray", "to_table", "read_all", "compute", "to_df", "df")
+
+
+def as_matrix(X, what, names=None, *, strict=True):
+    """Numbers as a matrix, missing values as NaN.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, d)
+        A data frame may hold missing values of pandas, an array may be masked.
+    what : str
+        What X is, for the message.
+    names : sequence of str, default=None
+        Names that the columns of a data frame must have.
+    strict : bool, default=True
+        See `skbsq._labels.check_columns`.
+
+    Returns
+    -------
+    ndarray of shape (n, d)
+
+    Raises
+    ------
+    ValueError
+        For anything but a matrix of real numbers, or for other columns.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq._matrix import as_matrix
+    >>> as_matrix(np.ma.masked_equal([[1.0, 2.0]], 2.0), "X")
+    array([[ 1., nan]])
+    """
+    if type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiub":
+        return X
+    table = as_table(X, what)
+    columns = columns_of(table)
+    X = np.asarray(as_numbers(table, what, names))
+    if X.dtype.kind not in "fiub":
+        raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
+    if X.ndim != 2:
+        raise ValueError(f"{what} must be 2-d, one row per reading, got shape {X.shape}.")
+    if names is not None:
+        check_columns(columns, names, what, strict=strict)
+    return X
+
+
+def as_table(X, what):
+    """What a narwhals frame, an Arrow record batch or a collection of dask holds; anything else as it is.
+
+    Parameters
+    ----------
+    X : object
+    what : str
+        What X is, for the message.
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        For what is no table, with the way out.
+    """
+    if type(X).__module__.startswith("narwhals"):
+        X = X.to_native()
+    if hasattr(X, "__dask_graph__"):
+        X = X.compute()
+    _refuse_others(X, what)
+    if _is_arrow(X) and type(X).__name__ == "RecordBatch":
+        import pyarrow
+
+        X = pyarrow.Table.from_batches([X])
+    return X
+
+
+def as_numbers(X, what, names=None):
+    """A table with NaN for what is missing or masked.
+
+    Parameters
+    ----------
+    X : object
+        As `as_table` gives it.
+    what : str
+        What X is, for the message.
+    names : sequence of str, default=None
+        Of the columns, where X does not name them.
+
+    Returns
+    -------
+    ndarray, or a list that holds no table
+
+    Raises
+    ------
+    ValueError
+        For a column that holds no numbers, by its name.
+    """
+    if type(X) is np.ndarray and X.dtype.kind in "fiub":
+        return X
+    columns = columns_of(X)
+    if columns is not None:
+        return _of_frame(X, columns, what)
+    if isinstance(X, list | tuple):
+        array = _of_list(_without_masks(X) if holds_mask(X) else X)
+        return X if array is None else as_numbers(array, what, names)
+    X = unmasked(_array(X, what))
+    if X.dtype.names:
+        raise ValueError(
+            f"{what} is a structured array with the fields {list(X.dtype.names)}: make it a matrix with "
+            "numpy.lib.recfunctions.structured_to_unstructured, or a pandas.DataFrame."
+        )
+    if X.dtype.kind == "O":
+        return _of_objects(X, what, names)
+    if X.dtype.kind not in "fiubc":  # scikit-learn has an error of its own for complex numbers
+        raise NotNumbersError(_message("Column 0", what, str(X.dtype)))
+    return X
+
+
+def holds_mask(values):
+    """Whether lists or tuples hold masked arrays or masked elements, which NumPy would forget."""
+    return any(
+        isinstance(value, np.ma.MaskedArray) or (isinstance(value, list | tuple) and holds_mask(value))
+        for value in values
+    )
+
+
+def _without_masks(values):
+    """Lists and tuples with NaN for what is masked in them."""
+    if isinstance(values, list | tuple):
+        return [_without_masks(value) for value in values]
+    return np.nan if isinstance(values, np.ma.core.MaskedConstant) else unmasked(values)
+
+
+def unmasked(X):
+    """An array with NaN where it is masked; anything else as it is."""
+    if not isinstance(X, np.ma.MaskedArray):
+        return X
+    data, mask = np.ma.getdata(X), np.ma.getmaskarray(X)
+    if not mask.any() or data.dtype.kind not in "fiubO":
+        return data
+    data = data.astype(np.float64) if data.dtype.kind in "iub" else data
+    return np.where(mask, data.dtype.type(np.nan) if data.dtype.kind == "f" else np.nan, data)
+
+
+def refuse_mask(values, what):
+    """Return values of which none is masked.
+
+    Parameters
+    ----------
+    values : object
+    what : str
+        What they are, for the message.
+
+    Returns
+    -------
+    object
+        The data of a masked array; anything else as it is.
+
+    Raises
+    ------
+    ValueError
+        If a value is masked: it has no meaning here.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq._matrix import refuse_mask
+    >>> refuse_mask(np.ma.array([1, -999], mask=[False, True]), "y")
+    Traceback (most recent call last):
+    ...
+    ValueError: y is masked at position 1, and a masked value means nothing here: leave it out, or fill it in.
+    """
+    if isinstance(values, list | tuple) and holds_mask(values):
+        return [refuse_mask(value, what) for value in values]
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    mask = np.ma.getmaskarray(values)
+    if mask.any():
+        where = ", ".join(map(str, np.argwhere(mask)[0]))
+        raise ValueError(
+            f"{what} is masked{f' at position {where}' * bool(where)}, and a masked value means nothing here: leave it "
+            "out, or fill it in."
+        )
+    return np.ma.getdata(values)
+
+
+def is_missing(value):
+    """Whether an object stands for a missing value: None, NaN, NA, NaT or a masked element."""
+    if value is None or isinstance(value, np.ma.core.MaskedConstant) or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and value != value
+
+
+def floats_of_objects(values, where, what):
+    """Objects that are numbers or missing as float64.
+
+    Parameters
+    ----------
+    values : ndarray of object of shape (n,)
+    where : str
+        Which column they are, for the message.
+    what : str
+        What has the column.
+
+    Returns
+    -------
+    ndarray of float64 of shape (n,)
+
+    Raises
+    ------
+    NotNumbersError
+        For text, times and other objects.
+    """
+    out = np.empty(len(values))
+    for i, value in enumerate(values):
+        if type(value).__name__ == "NaTType" or isinstance(value, (*_TIMES, str, bytes)):
+            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=not isinstance(value, str)))
+        try:
+            out[i] = np.nan if is_missing(value) else float(value)
+        except (TypeError, ValueError) as error:
+            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", note=f" ({error})")) from None
+    return out
+
+
+def _message(where, what, kind, *, note="", is_time=None):
+    if is_time is None:
+        is_time = any(word in kind.lower() for word in _TIME_TYPES)
+    return f"{where} of {what} holds {kind}, not numbers{note}: {_COUNT if is_time else _ENCODE}."
+
+
+def _refuse_others(X, what):
+    """Refuse what is no table, and say how to make it one."""
+    kind = f"{type(X).__module__.partition('.')[0]} {type(X).__name__}".removeprefix("builtins ")
+    ways = [name for name in _WAYS_OUT if callable(getattr(X, name, None))]
+    is_sparse = hasattr(X, "toarray")
+    if isinstance(X, dict) and not is_sparse:
+        raise ValueError(f"{what} is a dict: make it a table first, for example pandas.DataFrame(...).")
+    is_list = hasattr(X, "__len__") and not ways and not isinstance(X, str | bytes)
+    if is_sparse or not (hasattr(X, "__array__") or is_list):
+        way = f"call its method {ways[0]}() first" if ways else "give a 2-d array or a data frame"
+        raise ValueError(f"{what} is a {'sparse ' * is_sparse}{kind}: {way}.")
+
+
+def _array(X, what):
+    try:
+        return np.asanyarray(X)
+    except (TypeError, RuntimeError) as error:  # torch: tensors on a GPU or with gradients
+        raise ValueError(f"{what} cannot be read as an array: {error}") from error
+
+
+def _of_list(rows):
+    """A 2-d array of lists, of objects where they hold more than numbers; None for what is no table."""
+    try:
+        array = np.asarray(rows)
+        array = array if array.dtype.kind in "fiubc" else np.asarray(rows, dtype=object)
+    except ValueError:  # of rows of different lengths: scikit-learn and NumPy have an error for them
+        return None
+    return array if array.ndim == 2 else None
+
+
+def _of_objects(X, what, names):
+    if X.ndim != 2:
+        return X
+    out = np.empty(X.shape)
+    for j, column in enumerate(X.T):
+        where = f"Column {j}" if names is None else label(names, j).replace("feature", "Column")
+        out[:, j] = floats_of_objects(column, where, what)
+    return out
+
+
+# -- data frames and tables ------------------------------------------------------------------------------------
+
+
+def _of_frame(X, columns, what):
+    """The columns of a frame as one array of numbers."""
+    if _is_arrow(X):
+        return _joined([_of_arrow(X.column(j), name, what) for j, name in enumerate(columns)], X)
+    if type(X).__module__.startswith("polars"):
+        return _joined([_of_polars(column, column.name, what) for column in X.get_columns()], X)
+    if not hasattr(X, "iloc"):
+        array = unmasked(_array(X, what))
+        return _of_objects(array, what, columns) if array.dtype.kind == "O" else array
+    kinds = {getattr(dtype, "kind", "O") if isinstance(dtype, np.dtype) else "O" for dtype in X.dtypes}
+    if kinds <= set("fiu") or kinds == {"b"}:
+        return np.asarray(X)
+    return _joined([_of_pandas(X.iloc[:, j], name, what) for j, name in enumerate(columns)], X)
+
+
+def _joined(columns, X):
+    return np.stack(columns, axis=1) if columns else np.empty((len(X), 0))
+
+
+def _of_pandas(column, name, what):
+    from pandas.api.types import is_numeric_dtype
+
+    dtype = column.dtype
+    if dtype.kind == "O" and isinstance(dtype, np.dtype):
+        return floats_of_objects(column.to_numpy(), f"Column {name!r}", what)
+    if not is_numeric_dtype(dtype):
+        raise NotNumbersError(_message(f"Column {name!r}", what, str(dtype)))
+    return column.to_numpy() if isinstance(dtype, np.dtype) else column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _of_polars(column, name, what):
+    import polars
+
+    dtype = column.dtype
+    if dtype == polars.Object:
+        return floats_of_objects(column.to_numpy(), f"Column {name!r}", what)
+    if not (dtype.is_numeric() or dtype in (polars.Boolean, polars.Null)):
+        raise NotNumbersError(_message(f"Column {name!r}", what, str(dtype)))
+    exact = dtype.is_float() or (dtype.is_integer() and not column.null_count())
+    return (column if exact else column.cast(polars.Float64)).to_numpy()
+
+
+def _of_arrow(column, name, what):
+    from pyarrow import types
+
+    kind = column.type
+    numeric = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+    if not any(test(kind) for test in numeric):
+        raise NotNumbersError(_message(f"Column {name!r}", what, str(kind)))
+    if types.is_boolean(kind):
+        column = column.cast("uint8")
+    if not types.is_floating(kind) and (column.null_count or not types.is_integer(column.type)):
+        column = column.cast("float64")
+    return column.to_numpy()
+
+
+def _is_arrow(X):
+    return type(X).__module__.startswith("pyarrow") and hasattr(X, "schema") and hasattr(X, "column")

@@ -1,0 +1,43 @@
+"""Threads of torch in a forked process."""
+
+import os
+from contextlib import contextmanager
+
+import torch
+
+_in_child = False
+
+
+def _note_fork():
+    global _in_child
+    _in_child = True
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+@contextmanager
+def serial_after_fork():
+    """Run torch on one thread in a forked process.
+
+    A fork copies the memory of the parent, but not the threads that torch has started there: every parallel operation
+    would wait for them for ever, however small it is.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn.threads import serial_after_fork
+    >>> with serial_after_fork():
+    ...     float(torch.ones(3).sum())
+    3.0
+    """
+    n_threads = torch.get_num_threads() if _in_child else 1
+    if n_threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

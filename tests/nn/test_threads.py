@@ -1,0 +1,96 @@
+"""A forked process predicts: torch's threads stay behind in the parent, and waiting for them would never end."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Two threads train in the parent. Each case then runs in a fork, which is killed when it takes too long: on a machine
+# of any speed a fork that waits for its parent's threads waits for ever.
+PROGRAM = """
+import os, signal, sys, time
+import numpy as np
+import torch
+from skbsq import BitwiseClassifier, BitwiseRegressor, LSQQuantizer, QuantileQuantizer
+from skbsq.codec import dumps
+
+torch.set_num_threads(2)
+X = np.random.default_rng(0).normal(size=(2000, 10)).astype(np.float32)
+y = X[:, 0] + X[:, 1]
+quick = dict(max_epochs=1, hidden_sizes=(256, 256), random_state=0)
+models = {
+    "learned": BitwiseRegressor(3, **quick),
+    "8 bits": BitwiseRegressor(8, **quick),
+    "missing": BitwiseRegressor(3, missing="code", **quick),
+    "fixed": BitwiseRegressor(quantizer=QuantileQuantizer(3), **quick),
+    "values": BitwiseRegressor(quantizer=LSQQuantizer(3), **quick),
+    "floats": BitwiseRegressor(quantizer="passthrough", **quick),
+}
+cases = {}
+for name, model in models.items():
+    model.fit(X, y)
+    cases[f"{name}, a row"] = lambda model=model: model.predict(X[:1])
+    cases[f"{name}, all rows"] = lambda model=model: model.predict(X)
+classifier = BitwiseClassifier(3, **quick).fit(X, y > 0)
+book = classifier.codebook_
+message = dumps(book, book.encode(X[:9]))
+cases["probabilities"] = lambda: classifier.predict_proba(X[:9])
+cases["log probabilities"] = lambda: classifier.predict_log_proba(X[:9])
+cases["bytes"] = lambda: classifier.predict_proba_packed(message)
+cases["labels of all rows"] = lambda: classifier.predict(X)
+cases["fit"] = lambda: BitwiseRegressor(3, **quick).fit(X[:600], y[:600])
+cases["budget"] = lambda: BitwiseRegressor(bit_budget=12, **quick).fit(X[:600], y[:600])
+cases["encode"] = lambda: book.encode(np.tile(X, (50, 1)))
+def unguarded():
+    torch.ones(2000, 256) @ torch.ones(256, 256)
+if "unguarded" in sys.argv:
+    cases = {"unguarded": unguarded}
+
+for name, case in cases.items():
+    pid = os.fork()
+    if pid == 0:
+        try:
+            before = torch.get_num_threads()
+            case()
+            os._exit(0 if torch.get_num_threads() == before else 4)
+        except BaseException as error:
+            print(name, repr(error), flush=True)
+            os._exit(3)
+    end = time.monotonic() + float(sys.argv[1])
+    while True:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            break
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            status = -1
+            break
+        time.sleep(0.01)
+    if status:
+        print("hangs" if status == -1 else f"status {status}", name, flush=True)
+print("done", len(cases))
+"""
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+
+
+def run(*arguments):
+    # pytest's own process has one thread, and nothing to wait for.
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    root = Path(__file__).parent.parent.parent
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments]
+    done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True, timeout=600)
+    return done.stdout.splitlines()
+
+
+def test_forked_workers_predict_and_fit():
+    assert run("60") == ["done 19"]
+
+
+def test_a_fork_without_the_guard_hangs():
+    """So the test above can fail. Some builds of torch wait for no thread, and need no guard."""
+    if run("5", "unguarded") != ["hangs unguarded", "done 1"]:
+        pytest.skip("torch does not hang in a forked process here")

@@ -1,0 +1,236 @@
+"""A label is never ignored: columns are checked by name, and values per feature are read by their labels."""
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skbsq import BitwiseRegressor, Codebook, QuantileQuantizer, ThresholdQuantizer
+from skbsq._labels import check_columns, columns_of, in_feature_order, labels_of, without_pandas
+from skbsq.codec import RowCodec
+from skbsq.export import to_c
+
+FRAMES = {
+    "pandas": lambda data: pd.DataFrame(data),
+    "polars": lambda data: pl.DataFrame(data),
+    "arrow table": lambda data: pa.table(data),
+    "arrow batch": lambda data: pa.RecordBatch.from_pydict(data),
+    "narwhals of pandas": lambda data: nw.from_native(pd.DataFrame(data)),
+    "narwhals of polars": lambda data: nw.from_native(pl.DataFrame(data)),
+    "dask": lambda data: pytest.importorskip("dask.dataframe").from_pandas(pd.DataFrame(data), npartitions=1),
+}
+each_frame = pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+QUICK = dict(max_epochs=2, hidden_sizes=(4,), random_state=0)
+
+
+def columns(matrix, names):
+    return {name: np.asarray(matrix)[:, j] for j, name in enumerate(names)}
+
+
+def backwards(data):
+    return dict(reversed(data.items()))
+
+
+@pytest.fixture
+def X(rng):
+    return rng.normal(size=(40, 3)) * [1, 10, 100]
+
+
+@each_frame
+@pytest.mark.parametrize("encode", ["ordinal", "thermometer", "value"])
+def test_inverse_transform_refuses_columns_in_another_order(frame, encode, X):
+    data = columns(X, "abc")
+    quantizer = QuantileQuantizer(2, encode=encode).fit(frame(data))
+    sent = columns(quantizer.transform(frame(data)), quantizer.get_feature_names_out())
+    np.testing.assert_array_equal(
+        quantizer.inverse_transform(frame(sent)), quantizer.codebook_.decode(quantizer.codebook_.encode(X))
+    )
+    with pytest.raises(ValueError, match=r"Column 0 of X is 'c.*', but 'a.*' is expected"):
+        quantizer.inverse_transform(frame(backwards(sent)))
+
+
+@each_frame
+def test_packed_bytes_in_another_order_are_refused(frame, X):
+    quantizer = QuantileQuantizer(6, encode="packed").fit(X)
+    sent = columns(quantizer.transform(X), quantizer.get_feature_names_out())
+    codec = RowCodec(quantizer.codebook_)
+    assert list(sent) == ["byte0", "byte1", "byte2"] == codec.byte_names()
+    np.testing.assert_array_equal(codec.unpack(frame(sent)), quantizer.codebook_.encode(X))
+    for refuses in (codec.unpack, quantizer.inverse_transform):
+        with pytest.raises(ValueError, match=r"Column 0 of .* is 'byte2', but 'byte0' is expected"):
+            refuses(frame(backwards(sent)))
+
+
+@each_frame
+@pytest.mark.parametrize("names", ["abc", ["x0", "x1", "x2"]])
+def test_a_codebook_refuses_columns_in_another_order(frame, names, X):
+    """Also where a codebook has no names: x0, x1, ... are those that its columns get."""
+    book = QuantileQuantizer(2).fit(pd.DataFrame(columns(X, names)) if names == "abc" else X).codebook_
+    codes = book.encode(X)
+    bits = columns(book.thermometer(codes), book.column_names())
+    np.testing.assert_array_equal(book.codes_from_thermometer(frame(bits)), codes)
+    with pytest.raises(ValueError, match="Column 0 of bits is"):
+        book.codes_from_thermometer(frame(backwards(bits)))
+    with pytest.raises(ValueError, match="Column 0 of codes is"):
+        book.decode(frame(backwards(columns(codes, names))))
+    with pytest.raises(ValueError, match="Column 0 of codes is"):
+        RowCodec(book).pack(frame(backwards(columns(codes, names))))
+
+
+@each_frame
+def test_fit_learns_the_names_of_any_frame_and_predict_keeps_to_them(frame, X):
+    data = columns(X, "abc")
+    model = BitwiseRegressor(1, **QUICK).fit(frame(data), X[:, 0])
+    assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+    assert model.codebook_.feature_names == ("a", "b", "c")
+    np.testing.assert_array_equal(model.predict(frame(data)), model.predict(pd.DataFrame(data)))
+    for refuses in (model.predict, model.quantizer_.transform):
+        with pytest.raises(ValueError, match="must be in the same order as they were in fit"):
+            refuses(frame(backwards(data)))
+    with pytest.raises(ValueError, match="Column 0 of X is 'c', but 'a' is expected"):
+        model.codebook_.encode(frame(backwards(data)))
+    with pytest.raises(ValueError, match="Column 0 of codes is 'c'"):
+        model.predict_codes(frame(backwards(columns(model.codebook_.encode(X), "abc"))))
+
+
+def test_columns_of_what_has_none():
+    assert columns_of(np.zeros((1, 2))) is columns_of([[1]]) is None
+    assert columns_of(pd.DataFrame({"a": [1]})) == ["a"]
+
+
+def test_made_up_names_are_only_held_against_each_other():
+    check_columns(["a", "b"], ["x0", "x1"], "X", strict=False)
+    check_columns([1, 0], ["a", "b"], "X")  # no names, as scikit-learn has it
+    with pytest.raises(ValueError, match="Column 0 of X is 'x1'"):
+        check_columns(["x1", "x0"], ["x0", "x1"], "X", strict=False)
+
+
+def test_labels_of():
+    assert labels_of({"a": 1}) == ["a"]
+    assert labels_of(pd.Series([1, 2], index=["b", "a"])) == ["b", "a"]
+    assert labels_of(pd.Series([1, 2], index=[1, 0])) == [1, 0]
+    for without in ([1, 2], (1, 2), np.array([1, 2]), pd.Series([1, 2]), pl.Series([1, 2]), 3, None):
+        assert labels_of(without) is None
+
+
+@given(order=st.permutations(range(4)))
+def test_values_are_read_by_their_labels(order):
+    """Names or numbers, of a dict or a Series, in any order: value j goes to feature j."""
+    names = ["a", "b", "c", "d"]
+    values = [10 * j for j in order]
+    for labels in ([names[j] for j in order], list(order)):
+        for given_values in (dict(zip(labels, values, strict=True)), pd.Series(values, index=labels)):
+            assert in_feature_order(given_values, names, 4, "n_bits") == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (pd.Series([1, 2], index=["a", "a"]), "n_bits names 'a' twice"),
+        (pd.Series([1, 2], index=["a", "z"]), r"n_bits names 'z', which is no feature; the features are \['a', 'b'\]"),
+        ({"a": 1}, "n_bits leaves out 'b': a dict or Series must name every feature"),
+        (pd.Series([1, 2], index=[5, 6]), "n_bits names 5, which is no feature"),
+        (pd.Series([1, 2], index=pd.MultiIndex.from_tuples([("a", 1), ("b", 1)])), r"n_bits names \('a', 1\)"),
+        ({"a": 1, 1: 2}, "n_bits names 1"),
+        (pd.Series(dtype=float, index=pd.Index([], dtype=str)), "n_bits leaves out 'a'"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        in_feature_order(values, ["a", "b"], 2, "n_bits")
+
+
+def test_messages_do_not_list_thousands_of_names():
+    with pytest.raises(ValueError, match=r"'x9', \.\.\.\]\.$"):
+        in_feature_order({"z": 1}, None, 1000, "n_bits")
+
+
+def test_bits_from_a_series(X):
+    frame = pd.DataFrame(X, columns=list("abc"))
+    by_label = pd.Series({"c": 4, "b": 2, "a": 1})
+    assert QuantileQuantizer(by_label).fit(frame).n_bits_.tolist() == [1, 2, 4]
+    assert QuantileQuantizer(pd.Series([4, 2, 1])).fit(frame).n_bits_.tolist() == [4, 2, 1]
+    assert BitwiseRegressor(by_label, quantizer=None, **QUICK).fit(frame, X[:, 0]).n_bits_.tolist() == [1, 2, 4]
+    capped = BitwiseRegressor(pd.Series({"c": 2, "b": 0, "a": 1}), bit_budget=9, **QUICK).fit(frame, X.sum(axis=1))
+    assert (capped.allocation_["cap"].to_dict()) == {"a": 1, "b": 0, "c": 2}
+
+
+@pytest.mark.parametrize("names", [list("abc"), None])
+def test_an_allocation_can_be_sorted_and_given_again(names, X):
+    rows = X if names is None else pd.DataFrame(X, columns=names)
+    model = BitwiseRegressor(bit_budget=5, **QUICK).fit(rows, X[:, 1])
+    bits = model.allocation_["n_bits"]
+    again = QuantileQuantizer(bits.sort_values()).fit(rows)
+    assert again.n_bits_.tolist() == bits.tolist()
+    assert len(set(bits)) > 1  # or their order would say nothing
+
+
+def test_thresholds_from_labels():
+    frame = pd.DataFrame({"a": [0.0, 9], "b": [0.0, 9]})
+    cuts = {"b": [1.0, 2.0], "a": [5.0]}
+    for given_cuts in (cuts, pd.Series(cuts)):
+        assert [t.tolist() for t in ThresholdQuantizer(given_cuts).fit(frame).thresholds_] == [[5], [1, 2]]
+        book = Codebook.from_thresholds(given_cuts, feature_names=["a", "b"])
+        assert [t.tolist() for t in book.thresholds] == [[5], [1, 2]]
+        named = Codebook.from_thresholds(given_cuts)
+        assert named.feature_names == ("b", "a")
+        assert [t.tolist() for t in named.thresholds] == [[1, 2], [5]]
+    numbered = Codebook.from_thresholds({1: [1.0, 2.0], 0: [5.0]})
+    assert numbered.feature_names is None
+    assert [t.tolist() for t in numbered.thresholds] == [[5], [1, 2]]
+
+
+def test_thresholds_of_features_are_no_scalars():
+    """A Series of one number per feature is not one array of thresholds for all of them."""
+    frame = pd.DataFrame({"a": [0.0, 9], "b": [0.0, 9]})
+    with pytest.raises(ValueError, match="thresholds of feature 'a' must be a 1-d array"):
+        ThresholdQuantizer(pd.Series({"b": 1.0, "a": 5.0})).fit(frame)
+
+
+def test_levels_counts_and_missing_codes_from_labels():
+    book = Codebook.from_thresholds(
+        {"a": [0.0], "b": [1.0, 2.0]},
+        levels={"b": [0, 1.5, 3], "a": [-1, 1]},
+        counts=pd.Series({"b": [1, 2, 3, 4], "a": [5, 6]}),
+        missing="code",
+        has_missing={"b": True, "a": False},
+    )
+    assert [levels.tolist()[:3] for levels in book.levels] == [[-1, 1], [0, 1.5, 3]]
+    assert [counts.tolist() for counts in book.counts] == [[5, 6], [1, 2, 3, 4]]
+    assert book.has_missing.tolist() == [False, True]
+
+
+def test_scales_of_a_converter_from_labels():
+    book = Codebook.from_thresholds({"a": [10.0], "b": [10.0]})
+    by_position = to_c(book, "hut", scale=[1.0, 2.0], offset=[0.0, 4.0])
+    assert to_c(book, "hut", scale={"b": 2.0, "a": 1.0}, offset=pd.Series({"b": 4.0, "a": 0.0})) == by_position
+    with pytest.raises(ValueError, match="scale leaves out 'b'"):
+        to_c(book, "hut", scale={"a": 1.0})
+
+
+def test_quantizers_merge_whose_bits_are_written_in_other_ways(X):
+    pytest.importorskip("datasketches")
+    frame = pd.DataFrame(X, columns=list("abc"))
+    one = QuantileQuantizer(pd.Series({"c": 4, "b": 2, "a": 1})).partial_fit(frame)
+    same = QuantileQuantizer({"a": 1, "b": 2, "c": 4}).partial_fit(frame)
+    assert one.merge(same).n_bits_.tolist() == [1, 2, 4]
+    with pytest.raises(ValueError, match="n_bits is"):
+        one.merge(QuantileQuantizer(pd.Series({"a": 4, "b": 2, "c": 1})).partial_fit(frame))
+
+
+def test_a_series_is_saved_with_its_labels(X, tmp_path):
+    from skbsq.persistence import load, save
+
+    frame = pd.DataFrame(X, columns=list("abc"))
+    save(QuantileQuantizer(pd.Series({"c": 4, "b": 2, "a": 1})).fit(frame), tmp_path / "q.safetensors")
+    assert load(tmp_path / "q.safetensors").fit(frame).n_bits_.tolist() == [1, 2, 4]
+
+
+def test_without_pandas():
+    assert without_pandas(pd.Series([1, 2], index=["b", "a"])) == {"b": 1, "a": 2}
+    assert without_pandas(pd.Series([1, 2])).tolist() == [1, 2]
+    assert without_pandas({"a": 1}) == {"a": 1}

@@ -1,0 +1,315 @@
+"""Tables become matrices of numbers: masks are NaN, columns that hold no numbers are named, others say the way out."""
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+import scipy.sparse
+import torch
+from sklearn import config_context
+from sklearn.base import clone
+
+from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, Codebook, QuantileQuantizer, UniformQuantizer
+from skbsq._matrix import as_matrix, refuse_mask
+from skbsq.codec import RowCodec, dumps
+from skbsq.exceptions import NotNumbersError
+
+NAN = float("nan")
+QUICK = dict(max_epochs=2, hidden_sizes=(4,), random_state=0)
+BOOK = Codebook.from_thresholds([[0], [0]], missing="code")
+
+
+def entries():
+    """All that take rows of floats, as functions of X."""
+    fitted = QuantileQuantizer(1, missing="code").fit([[0.0, 0.0], [1.0, 1.0]])
+    model = BitwiseRegressor(1, missing="code", **QUICK).fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0])
+    return {
+        "encode": BOOK.encode,
+        "fit": lambda X: QuantileQuantizer(missing="code").fit(X),
+        "partial_fit": lambda X: UniformQuantizer(missing="code", levels="midpoint").partial_fit(X),
+        "fit_chunks": lambda X: BitwiseRegressor(missing="code", **QUICK).fit_chunks([(X, [0.0, 1.0])]),
+        "transform": fitted.transform,
+        "predict": model.predict,
+    }
+
+
+each_entry = pytest.mark.parametrize("entry", entries().values(), ids=entries())
+
+# -- columns that hold no numbers ---------------------------------------------------------------------
+
+WHEN = datetime(2026, 1, 1)
+OTHER_COLUMNS = {
+    "text": ["u", "v"],
+    "digits": ["1", "2"],
+    "category": pd.Categorical(["u", "v"]),
+    "category of numbers": pd.Categorical([1, 2]),
+    "datetime": pd.to_datetime([WHEN, WHEN]),
+    "with a time zone": pd.to_datetime([WHEN, WHEN], utc=True),
+    "timedelta": pd.to_timedelta([1, 2], unit="s"),
+    "period": pd.period_range("2026", periods=2, freq="D"),
+    "interval": pd.interval_range(0, 2),
+    "string": pd.array(["u", "v"], dtype="string"),
+    "Arrow timestamp": pd.array([WHEN, WHEN], dtype=pd.ArrowDtype(pa.timestamp("ns"))),
+    "objects of dates": np.array([date(2026, 1, 1)] * 2, dtype=object),
+    "objects of text": np.array([1.0, "v"], dtype=object),
+    "objects": np.array([1.0, {"u": 1}], dtype=object),
+    "NaT": np.array([1.0, pd.NaT], dtype=object),
+}
+OTHER_POLARS = {
+    "text": pl.Series(["u", "v"]),
+    "date": pl.Series([date(2026, 1, 1)] * 2),
+    "datetime": pl.Series([WHEN] * 2),
+    "duration": pl.Series([timedelta(1)] * 2),
+    "time": pl.Series([time(1)] * 2),
+    "categorical": pl.Series(["u", "v"], dtype=pl.Categorical),
+    "enum": pl.Series(["u", "v"], dtype=pl.Enum(["u", "v"])),
+    "list": pl.Series([[1], [2]]),
+    "struct": pl.Series([{"u": 1}, {"u": 2}]),
+}
+
+
+@each_entry
+@pytest.mark.parametrize("column", OTHER_COLUMNS.values(), ids=OTHER_COLUMNS)
+def test_columns_of_pandas_that_hold_no_numbers(entry, column):
+    frame = pd.DataFrame({"a": [0.5, 1.5], "when": column})
+    with pytest.raises(NotNumbersError, match=r"Column 'when' of X holds .+, not numbers.*: .*, or leave it out\."):
+        entry(frame)
+
+
+@each_entry
+@pytest.mark.parametrize("make", [lambda frame: frame, lambda frame: frame.to_arrow()], ids=["polars", "arrow"])
+@pytest.mark.parametrize("column", OTHER_POLARS.values(), ids=OTHER_POLARS)
+def test_columns_of_polars_and_arrow_that_hold_no_numbers(entry, make, column):
+    frame = make(pl.DataFrame({"a": [0.5, 1.5], "when": column}))
+    with pytest.raises(NotNumbersError, match=r"Column 'when' of X holds .+, not numbers"):
+        entry(frame)
+
+
+@each_entry
+@pytest.mark.parametrize(
+    "X",
+    [
+        np.array([[1, "v"], [2, "w"]], dtype=object),
+        [[1, "v"], [2, "w"]],
+        [[1, WHEN], [2, WHEN]],
+        np.array([[1, np.datetime64("2026")], [2, 3]], dtype=object),
+        np.array([[1, 1j], [2, 3]], dtype=object),
+    ],
+)
+def test_columns_of_arrays_that_hold_no_numbers(entry, X):
+    with pytest.raises(NotNumbersError, match=r"Column 1 of X holds .* in row 0, not numbers"):
+        entry(X)
+
+
+@each_entry
+@pytest.mark.parametrize("dtype", ["U3", "S3", "M8[s]", "m8[s]"])
+def test_arrays_of_other_types(entry, dtype):
+    with pytest.raises(NotNumbersError, match=r"Column 0 of X holds .*, not numbers"):
+        entry(np.ones((2, 2), dtype=int).astype(dtype))
+
+
+@pytest.mark.parametrize(("column", "way_out"), [(["u", "v"], "OrdinalEncoder"), ([WHEN, WHEN], "seconds since")])
+def test_the_way_out_fits_the_column(column, way_out):
+    with pytest.raises(NotNumbersError, match=way_out):
+        BOOK.encode(pd.DataFrame({"a": [1, 2], "b": column}))
+
+
+def test_it_is_a_value_error_and_a_type_error():
+    """The first as all input that is refused, the second as scikit-learn expects for objects."""
+    assert issubclass(NotNumbersError, ValueError)
+    assert issubclass(NotNumbersError, TypeError)
+
+
+# -- columns that do, of any type ---------------------------------------------------------------------
+
+NUMBERS = {
+    "nullable integers": (pd.array([1, None], dtype="Int64"), [1, NAN]),
+    "nullable bools": (pd.array([True, None], dtype="boolean"), [1, NAN]),
+    "nullable floats": (pd.array([0.5, None], dtype="Float32"), [0.5, NAN]),
+    "Arrow floats": (pd.array([0.5, None], dtype=pd.ArrowDtype(pa.float32())), [0.5, NAN]),
+    "Arrow decimals": (pd.array([Decimal("0.5"), None], dtype=pd.ArrowDtype(pa.decimal128(4, 2))), [0.5, NAN]),
+    "bools": ([True, False], [1, 0]),
+    "objects with NA": (np.array([2, pd.NA], dtype=object), [2, NAN]),
+    "objects with None": (np.array([2.5, None], dtype=object), [2.5, NAN]),
+    "decimals": (np.array([Decimal("0.5"), Decimal(3)], dtype=object), [0.5, 3]),
+    "objects masked": (np.array([2.5, np.ma.masked], dtype=object), [2.5, NAN]),
+    "half precision": (np.float16([0.5, NAN]), [0.5, NAN]),
+    "sparse": (pd.arrays.SparseArray([0.0, 2.0]), [0, 2]),
+}
+
+
+@pytest.mark.parametrize(("column", "expected"), NUMBERS.values(), ids=NUMBERS)
+def test_columns_of_pandas_that_hold_numbers(column, expected):
+    frame = pd.DataFrame({"a": [0.25, 7.0], "b": column})
+    np.testing.assert_array_equal(as_matrix(frame, "X").astype(float), np.column_stack([[0.25, 7.0], expected]))
+    assert QuantileQuantizer(missing="code").fit(frame).feature_names_in_.tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("make", [lambda frame: frame, lambda frame: frame.to_arrow()], ids=["polars", "arrow"])
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pl.Series([1, None]), [1, NAN]),
+        (pl.Series([True, None]), [1, NAN]),
+        (pl.Series([None, None]), [NAN, NAN]),
+        (pl.Series([0.5, None], dtype=pl.Float32), [0.5, NAN]),
+        (pl.Series([Decimal("0.5"), Decimal("2")]), [0.5, 2]),
+        (pl.Series([200, 7], dtype=pl.UInt8), [200, 7]),
+    ],
+)
+def test_columns_of_polars_and_arrow_that_hold_numbers(make, column, expected):
+    frame = make(pl.DataFrame({"a": [0.25, 7.0], "b": column}))
+    np.testing.assert_array_equal(as_matrix(frame, "X").astype(float), np.column_stack([[0.25, 7.0], expected]))
+    assert QuantileQuantizer(missing="code").fit(frame).feature_names_in_.tolist() == ["a", "b"]
+
+
+def test_integers_keep_their_type():
+    """As float64, integers beyond 2^53 would be others."""
+    for make in (pd.DataFrame, pl.DataFrame, pa.table):
+        assert as_matrix(make({"a": [2**60 + 1], "b": [1]}), "X").dtype == np.int64
+
+
+# -- masks ------------------------------------------------------------------------------------------
+
+MASKED = np.ma.array([[1.0, -999.0], [3.0, 4.0]], mask=[[False, True], [False, False]])
+
+
+@pytest.mark.parametrize(
+    "X",
+    [MASKED, MASKED.astype(int), list(MASKED), tuple(MASKED), [[1.0, np.ma.masked], [3.0, 4.0]], MASKED.astype(object)],
+    ids=["floats", "integers", "list of rows", "tuple of rows", "elements", "objects"],
+)
+def test_a_mask_over_rows_is_nan(X):
+    np.testing.assert_array_equal(as_matrix(X, "X"), [[1, NAN], [3, 4]])
+    assert BOOK.encode(X).tolist() == [[1, 2], [1, 1]]
+    fitted = QuantileQuantizer(1, missing="code").fit(X)
+    assert [counts.tolist() for counts in fitted.codebook_.counts] == [[2, 0], [1, 1]] or fitted.n_levels_[1] == 2
+    with pytest.raises(ValueError, match="contains NaN in feature 1"):
+        QuantileQuantizer().fit(X)
+    with pytest.raises(ValueError, match="contains NaN in feature 1"):
+        UniformQuantizer(levels="midpoint").partial_fit(X)
+
+
+def test_masked_codes_are_refused():
+    codes = np.ma.array([[0, 1], [1, 1]], mask=[[False, True], [False, False]])
+    quantizer = QuantileQuantizer(1).fit([[0.0, 0.0], [1.0, 1.0]])
+    book = quantizer.codebook_
+    model = BitwiseRegressor(1, **QUICK).fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0])
+    entries = [book.decode, book.thermometer, book.check_codes, RowCodec(book).pack, RowCodec(book).pack_tight]
+    for entry in [*entries, quantizer.inverse_transform, model.predict_codes, lambda codes: dumps(book, codes)]:
+        for masked in (codes, list(codes)):
+            with pytest.raises(ValueError, match=r"codes are missing or masked in feature 1 \(row 0\)"):
+                entry(masked)
+
+
+def test_masked_bits_and_bytes_are_refused():
+    book = Codebook.from_thresholds([[0], [0]])
+    with pytest.raises(ValueError, match="no thermometer bits"):
+        book.codes_from_thermometer(np.ma.array([[0, 1]], mask=[[True, False]]))
+    model = BitwiseRegressor(1, **QUICK).fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0])
+    for unpack in (RowCodec(book).unpack, model.predict_packed):
+        with pytest.raises(ValueError, match="packed rows is masked at position 0, 0"):
+            unpack(np.ma.array([[1]], mask=[[True]]))
+    with pytest.raises(ValueError, match="packed rows is masked at position 0"):
+        RowCodec(book).unpack_tight(np.ma.array([1], mask=[True]), 1)
+
+
+MASKED_VALUES = np.ma.array([1, 2], mask=[False, True])
+
+
+@pytest.mark.parametrize(
+    ("refuses", "what"),
+    [
+        (lambda: QuantileQuantizer(MASKED_VALUES).fit([[0.0, 1.0], [1.0, 0.0]]), "n_bits"),
+        (lambda: Codebook.from_thresholds([MASKED_VALUES]), "thresholds of feature 0"),
+        (lambda: Codebook.from_thresholds([[0]], levels=[MASKED_VALUES]), "levels of feature 0"),
+        (lambda: Codebook.from_thresholds([[0]], counts=[MASKED_VALUES]), "counts of feature 0"),
+        (
+            lambda: Codebook.from_thresholds([[0], [0]], missing="code", has_missing=MASKED_VALUES.astype(bool)),
+            "has_missing",
+        ),
+    ],
+)
+def test_masked_parameters_are_refused(refuses, what):
+    with pytest.raises(ValueError, match=f"{what} is masked at position 1"):
+        refuses()
+
+
+def test_refuse_mask_lets_the_rest_pass():
+    assert refuse_mask([1, 2], "y") == [1, 2]
+    plain = refuse_mask(np.ma.array([1, 2], mask=False), "y")
+    assert type(plain) is np.ndarray
+    assert plain.tolist() == [1, 2]
+
+
+# -- what is no table ---------------------------------------------------------------------------------
+
+
+@each_entry
+@pytest.mark.parametrize(
+    ("X", "message"),
+    [
+        (pl.DataFrame({"a": [1.0, 2], "b": [1.0, 2]}).lazy(), r"polars LazyFrame: call its method collect\(\) first"),
+        (scipy.sparse.csr_matrix(np.eye(2)), r"sparse scipy csr_matrix: call its method toarray\(\) first"),
+        (scipy.sparse.dok_array(np.eye(2)), r"sparse scipy dok_array: call its method toarray\(\) first"),
+        ({"a": [1.0, 2], "b": [1.0, 2]}, r"is a dict: .*pandas.DataFrame"),
+        (pa.table({"a": [1.0, 2], "b": [1.0, 2]}).to_reader(), r"RecordBatchReader: call its method read_all\(\)"),
+        (
+            np.zeros(2, dtype=[("a", float), ("b", float)]),
+            r"structured array .*\['a', 'b'\].*structured_to_unstructured",
+        ),
+        (torch.zeros(2, 2, requires_grad=True), "cannot be read as an array: .*detach"),
+        (None, "is a NoneType: give a 2-d array or a data frame"),
+        ("rows.csv", "is a str: give a 2-d array or a data frame"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_table_says_the_way_out(entry, X, message):
+    with pytest.raises(ValueError, match=message):
+        entry(X)
+
+
+@pytest.mark.filterwarnings("ignore:.*SCIPY_ARRAY_API")
+@pytest.mark.parametrize(
+    "estimator", [QuantileQuantizer(2), BitwiseQuantizer(2, **QUICK), BitwiseRegressor(2, **QUICK)]
+)
+def test_tensors_are_arrays_whatever_scikit_learn_dispatches(estimator, rng, monkeypatch):
+    monkeypatch.setattr("sklearn.utils._array_api._check_array_api_dispatch", lambda _: None)
+    monkeypatch.setattr("sklearn._config._check_array_api_dispatch", lambda _: None, raising=False)
+    X, y = rng.normal(size=(30, 2)).astype(np.float32), rng.normal(size=30)
+    expected = clone(estimator).fit(X, y, sample_weight=np.ones(30)).codebook_
+    with config_context(array_api_dispatch=True):
+        fitted = clone(estimator).fit(torch.tensor(X), torch.tensor(y), sample_weight=torch.ones(30))
+    assert fitted.codebook_ == expected
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-40, 1e38 / 4])
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        QuantileQuantizer(2),
+        UniformQuantizer(2),
+        BitwiseQuantizer(2, **QUICK),
+        BitwiseRegressor(2, **QUICK),
+        BitwiseClassifier(2, **QUICK),
+    ],
+    ids=str,
+)
+def test_values_near_the_ends_of_float32_when_numpy_raises(estimator, scale, rng):
+    """Underflow is no error: a value that rounds to a subnormal number, or to 0, is right."""
+    X = rng.normal(size=(60, 2)) * scale
+    y = X[:, 0] > 0 if isinstance(estimator, BitwiseClassifier) else X[:, 0]
+    expected = clone(estimator).fit(X, y).codebook_
+    with np.errstate(all="raise"):
+        fitted = clone(estimator).fit(X, y)
+        fitted.codebook_.decode(fitted.codebook_.encode(X))
+        if hasattr(fitted, "predict"):
+            fitted.predict(X)
+        if hasattr(fitted, "partial_fit"):
+            pytest.importorskip("datasketches")
+            assert clone(estimator).partial_fit(X).codebook_.thresholds[0].tolist() == expected.thresholds[0].tolist()
+    assert fitted.codebook_ == expected

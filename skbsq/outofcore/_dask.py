@@ -4,7 +4,11 @@ A task carries what is to be done as an argument of its own, so that a worker ge
 which it needs NumPy and this module; or a whole estimator.
 """
 
+import numpy as np
+
 from skbsq.outofcore import _arrow
+from skbsq.outofcore._numbers import as_numbers
+from skbsq.outofcore._sources import no_source
 
 
 def is_dask(source):
@@ -34,50 +38,54 @@ def apply(work, source, features, keep):
     n_dim = getattr(source, "ndim", None)
     if n_dim == 2 and hasattr(source, "map_partitions"):
         return _apply_to_frame(work, shared, source, features, keep)
-    if n_dim == 2 and hasattr(source, "map_blocks"):
+    if n_dim == 2 and hasattr(source, "rechunk"):
         if keep:
             raise ValueError(f"The source is an array, which has no column {keep[0]!r} to keep.")
         return _apply_to_array(work, shared, source)
-    raise ValueError(f"Dask collections are arrays of two dimensions or data frames, got {source!r}.")
+    way = ": give source.to_frame()" if hasattr(source, "to_frame") else ""
+    raise ValueError(f"Dask collections are arrays of two dimensions or data frames, got {source!r}{way}.")
 
 
 def _apply_to_array(work, shared, X):
-    if X.shape[1] != work.n_features:
-        raise ValueError(f"The source has {X.shape[1]} columns for {work.n_features} features.")
+    work.check_width(X)
+    as_numbers(np.empty((0, X.shape[1]), dtype=X.dtype), work.features)
     empty = work.empty()
     shape = {"drop_axis": 1} if empty.ndim == 1 else {"chunks": (X.chunks[0], (empty.shape[1],))}
     return X.rechunk({1: -1}).map_blocks(_call, work=shared, meta=empty, dtype=empty.dtype, **shape)
 
 
 def _call(X, work):
-    return work(X)
+    if not isinstance(X, np.ndarray):
+        raise no_source(X)
+    return work(as_numbers(X, work.features))
 
 
 def _apply_to_frame(work, shared, frame, features, keep):
     there = list(frame.columns)
     if features is None:
-        features = [name for name in there if name not in keep]
+        features = work.choose(there, keep)
     for name in (*keep, *features):
         if there.count(name) != 1:
             raise ValueError(f"The source has {there.count(name)} columns {name!r}: its columns are {there}.")
-    if len(features) != work.n_features:
-        raise ValueError(
-            f"The source has {len(features)} columns for {work.n_features} features: name them in columns."
-        )
+    work.check_names(features)
     # Nothing else is read.
     frame = frame[list(dict.fromkeys([*keep, *features]))]
+    empty = frame._meta.iloc[:0]
+    work.check_width(_rows_of(empty, work, features))
     names = work.names(features, work.empty())
     _arrow.check_kept(keep, names)
     arguments = {"features": list(features), "names": names, "keep": keep}
-    meta = _result_frame(frame._meta.iloc[:0], work.empty(), names, keep)
+    meta = _result_frame(empty, work.empty(), names, keep)
     return frame.map_partitions(_call_on_frame, work=shared, meta=meta, **arguments)
 
 
 def _call_on_frame(frame, work, features, names, keep):
-    pyarrow = _arrow.pyarrow_for("A dask data frame")
-    rows = frame[features].set_axis(range(len(features)), axis="columns")  # as strings names may be alike
-    table = pyarrow.Table.from_pandas(rows, preserve_index=False)
-    return _result_frame(frame, work(_arrow.matrix(table, table.column_names)), names, keep)
+    return _result_frame(frame, work(_rows_of(frame, work, features)), names, keep)
+
+
+def _rows_of(frame, work, features):
+    table = _arrow.frame_table(frame, features)
+    return work.rows(table, table.column_names, features)
 
 
 def _result_frame(frame, out, names, keep):

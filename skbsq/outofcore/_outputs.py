@@ -6,15 +6,19 @@ import numpy as np
 
 from skbsq._files import replacing
 from skbsq.outofcore import _arrow
+from skbsq.outofcore._paths import format_of
 
 # Bytes of a text among the metadata of a Parquet file: readers refuse more than 100 MB of them, which are there twice.
 _MAX_METADATA = 2**24
 
 
 def check_output(path):
-    """Refuse a file of another kind before anything is read."""
-    if not str(path).endswith((".npy", ".parquet")):
-        raise ValueError(f"output must end with .npy or .parquet, got {str(path)!r}.")
+    """Refuse the path of an output that cannot be written, before anything is read."""
+    if format_of(path) not in ("npy", "parquet"):
+        raise ValueError(
+            f"output must end with .npy or .parquet, got {str(path)!r}. For another format leave output out, and write "
+            "each chunk of the iterator yourself."
+        )
     if not Path(path).parent.is_dir():
         raise ValueError(f"There is no folder {str(Path(path).parent)!r} for the output.")
     if Path(path).is_dir():
@@ -36,7 +40,7 @@ def write(path, results, work):
     -------
     memmap or pyarrow.dataset.Dataset
     """
-    npy = str(path).endswith(".npy")
+    npy = format_of(path) == "npy"
     with replacing(path) as part:
         if npy:
             _write_npy(part, results)
@@ -77,8 +81,8 @@ def _write_parquet(path, results, work):
         for out, names, kept in results:
             table = _arrow.to_table(out, names, work.packed, kept)
             if writer is None:
-                metadata = {key: text for key, text in work.metadata.items() if len(text) <= _MAX_METADATA}
-                schema = table.schema.with_metadata(metadata)
+                fits = max(map(len, work.metadata.values()), default=0) <= _MAX_METADATA
+                schema = table.schema.with_metadata(work.metadata if fits else {})
                 writer = parquet.ParquetWriter(path, schema)
             writer.write_table(_as_the_first(table, schema))
     finally:

@@ -1,9 +1,15 @@
 """The two functions: what is to be done to the rows, where they come from, where results go."""
 
+from contextlib import contextmanager
+from functools import partial
+
 from skbsq._codebook import Codebook
 from skbsq._encodings import check_encode
+from skbsq.exceptions import NotNumbersError
 from skbsq.outofcore import _arrow, _dask, _outputs, _sources
-from skbsq.outofcore._work import Call, Encode
+from skbsq.outofcore._numbers import as_numbers
+from skbsq.outofcore._paths import format_of
+from skbsq.outofcore._work import Encode, call_of
 
 # Values of a chunk, where the number of rows is not given: enough for every core, little beside a machine's memory.
 _CHUNK_VALUES = 2**22
@@ -19,13 +25,20 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
     fitted : quantizer, predictor or Codebook
         Fitted. The estimators refuse infinities, a codebook takes them.
     source : path, ndarray, Dataset, Arrow data, dask collection, or a list, tuple or iterator of parts
-        A path of a ``.npy`` file, of a file or folder of Parquet, or of ``.csv``, ``.feather`` or ``.arrow``; an array,
-        memory-mapped or not; a `pyarrow.dataset.Dataset`; anything with Arrow's stream protocol, such as a data frame
-        of pandas or polars, a table or a RecordBatchReader; parts of these kinds one after the other; or an array or
-        data frame of dask. Nulls are NaN.
+        One of:
+
+        - the path of a file with the suffix ``.npy``, ``.parquet``, ``.csv``, ``.csv.gz``, ``.csv.bz2``, ``.csv.lz4``,
+          ``.feather``, ``.arrow`` or ``.orc``, in capitals or not, or of a folder of Parquet files;
+        - an array, memory-mapped or not;
+        - a `pyarrow.dataset.Dataset`, or an object with Arrow's stream protocol, such as a data frame of pandas or
+          polars, a table or a RecordBatchReader;
+        - a list, tuple or iterator of these, as parts one after the other;
+        - an array or data frame of dask.
+
+        Features must be numbers or bools. Nulls and masked values are NaN.
     output : path, default=None
-        Of a ``.npy`` or ``.parquet`` file to write; it appears whole or not at all, and replaces one that is there.
-        None: nothing is written. Always None for dask, whose collections write themselves.
+        A ``.npy`` or ``.parquet`` file to write. It appears whole or not at all, and replaces an existing file. None:
+        nothing is written. Always None for dask, whose collections write themselves.
     encode : {"ordinal", "thermometer", "value", "packed"}, default=None
         What to make of the codes, see the quantizers. None: what the quantizer says, "ordinal" for others.
     columns : sequence of str, default=None
@@ -49,8 +62,12 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
     Raises
     ------
     ValueError
-        For a column that is missing or holds no numbers, another number of features, or values that the quantizer
-        refuses, with their rows. No file is left then, and one that was there stays.
+        For a column that is missing, another number of features, or values that the quantizer refuses, with their rows.
+        For a column of text, categories, dates, decimals or other values that are not numbers, for a source of another
+        kind, and for a path with another suffix: the message says what to do instead. No new file is left then, and an
+        existing file stays.
+    FileNotFoundError
+        If the source is a path that does not exist.
     ImportError
         Without pyarrow (``pip install 'skbsq[arrow]'``) or dask (``pip install 'skbsq[dask]'``) where they are needed.
 
@@ -61,9 +78,11 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
 
     Notes
     -----
-    The codebook of a Parquet file stands in its metadata, under ``skbsq-codebook``, unless its text is of more than
-    16 MB, some 300,000 thresholds. To dask workers it is sent as JSON: they need NumPy, and import neither torch nor
-    scikit-learn.
+    The metadata of a Parquet file holds the codebook as JSON, under ``skbsq-codebook``, and `encode`, under
+    ``skbsq-encode``; both are left out if the codebook takes more than 16 MB, about 300,000 thresholds. `predict` uses
+    them to refuse codes of another model. Files that dask writes have no such metadata.
+
+    Workers of dask receive the codebook as JSON: they need NumPy, and import neither torch nor scikit-learn.
 
     Examples
     --------
@@ -102,13 +121,17 @@ def predict(estimator, source, output=None, *, method="predict", columns=None, k
     estimator : estimator
         Fitted; any of scikit-learn's kind, pipelines included.
     source : path, ndarray, Dataset, Arrow data, dask collection, or a list, tuple or iterator of parts
-        As in `transform`.
+        As in `transform`. For a `method` that reads codes or packed rows, it holds these instead of features: for
+        example a file that `transform` wrote.
     output : path, default=None
         As in `transform`.
     method : str, default="predict"
-        The method to call on each chunk: "predict", "predict_proba", "transform", ...
+        The method to call on each chunk: "predict", "predict_proba", "transform", ... A name that ends with ``_codes``,
+        such as "predict_codes", reads one column of codes per feature. A name that ends with ``_packed`` reads packed
+        rows: one column of byte strings, or one column per byte. Both are for estimators with a codebook.
     columns : sequence of str, default=None
-        As in `transform`.
+        As in `transform`. None for packed rows: the column ``packed``, else the columns ``byte0``, ``byte1``, ...,
+        else all columns.
     keep : sequence of str, default=()
         As in `transform`.
     batch_size : int, default=None
@@ -117,12 +140,17 @@ def predict(estimator, source, output=None, *, method="predict", columns=None, k
     Returns
     -------
     memmap, Dataset, dask collection or iterator of ndarray
-        As in `transform`. The column of predictions is named ``prediction``, those of probabilities ``probability_``
-        and the class, others as the method; a dask data frame gives a series where there is one column.
+        As in `transform`. Columns of the method "transform" are named by ``get_feature_names_out`` of the estimator. A
+        column of predictions is named ``prediction``, columns of probabilities ``probability_`` and the class, and
+        others after the method. Where the estimator gives no names that fit, columns are numbered from 0. A dask data
+        frame gives a series where there is one column.
 
     Raises
     ------
     ValueError
+        As `transform` does. Also if the metadata of the source names another codebook, or another encoding than the
+        method reads.
+    FileNotFoundError
         As `transform` does.
     ImportError
         As `transform` does.
@@ -137,6 +165,9 @@ def predict(estimator, source, output=None, *, method="predict", columns=None, k
     differ in the last bits: how a product of matrices is rounded depends on the number of rows in it. Each chunk is
     exactly what the method returns for it.
 
+    Parquet and other Arrow data have metadata. Arrays, ``.npy`` files, and data frames of pandas, polars and dask have
+    none: only the number of columns and the range of the codes can be checked for them.
+
     Examples
     --------
     >>> import numpy as np
@@ -147,12 +178,19 @@ def predict(estimator, source, output=None, *, method="predict", columns=None, k
     >>> model = BitwiseRegressor(n_bits=2, max_epochs=2, random_state=0).fit(X, y)
     >>> [chunk.shape for chunk in predict(model, X, batch_size=150)]
     [(150,), (50,)]
+
+    Predict from packed rows, as a device sends them:
+
+    >>> from skbsq.outofcore import transform
+    >>> packed = transform(model, X, encode="packed", batch_size=150)
+    >>> [chunk.shape for chunk in predict(model, packed, method="predict_packed")]
+    [(150,), (50,)]
     """
     if not callable(getattr(estimator, method, None)):
         raise ValueError(f"{type(estimator).__name__} has no method {method!r}.")
     if getattr(estimator, "n_features_in_", None) is None:
         raise ValueError(f"predict wants a fitted estimator, got {estimator!r}: fit it first.")
-    return _apply(Call(estimator, method), source, output, columns, keep, batch_size)
+    return _apply(call_of(estimator, method), source, output, columns, keep, batch_size)
 
 
 def _apply(work, source, output, columns, keep, batch_size):
@@ -163,8 +201,8 @@ def _apply(work, source, output, columns, keep, batch_size):
         if twice := [name for name in names if list(names).count(name) > 1]:
             raise ValueError(f"{what} names {twice[0]!r} twice.")
     features = work.features if columns is None else list(columns)
-    if features is not None and len(features) != work.n_features:
-        raise ValueError(f"columns names {len(features)} columns for {work.n_features} features.")
+    if features is not None and not work.may_read(len(features)):
+        raise ValueError(f"columns names {len(features)} columns for {work.n_features} {work.noun}.")
     if _dask.is_dask(source):
         if output is not None:
             raise ValueError(
@@ -178,10 +216,16 @@ def _apply(work, source, output, columns, keep, batch_size):
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     if output is not None:
         _outputs.check_output(output)
-    if keep and not str(output).endswith(".parquet"):
+    if keep and (output is None or format_of(output) != "parquet"):
         raise ValueError("keep wants a .parquet output, or a dask data frame, to keep columns in.")
-    wanted = None if features is None else list(dict.fromkeys([*keep, *features]))
-    chunks = _sources.read(source, batch_size, wanted, [name for name in keep if name not in (features or ())])
+
+    def wanted(schema):
+        return list(dict.fromkeys([*keep, *work.choose(_arrow.data_columns(schema), keep)]))
+
+    names = wanted if features is None else list(dict.fromkeys([*keep, *features]))
+    no_numbers = [name for name in keep if name not in (features or ())]
+    check = partial(work.check_source, named=columns is not None)
+    chunks = _sources.read(source, batch_size, names, no_numbers, check)
     results = _results(work, chunks, features, keep)
     return (out for out, *_ in results) if output is None else _outputs.write(output, results, work)
 
@@ -190,18 +234,18 @@ def _results(work, chunks, features, keep):
     """Results, the names of their columns, and the columns that are kept; for no chunks those of no rows."""
     at, out, waiting = 0, None, []
     for chunk in chunks:
-        X, names = _rows_of(chunk, work, features, keep)
+        names = _columns_of(chunk, work, features, keep)
         kept = chunk.select(keep) if keep else None
         if hasattr(chunk, "column_names"):
             features = names  # the first part says which columns, and the others may have them in another order
-        if not len(X) and out is None:
+        if not len(chunk) and out is None:
+            _rows_of(chunk, work, names)  # refuses columns that hold no numbers
             waiting.append(kept)  # until there is a result: only then it is known what none looks like
             continue
-        try:
+        with _naming_rows(at, len(chunk)):
+            X = _rows_of(chunk, work, names)
             out = work(X) if len(X) else out[:0]
-        except ValueError as error:
-            raise ValueError(f"In the chunk of rows {at} to {at + len(X) - 1}: {error}") from error
-        at += len(X)
+        at += len(chunk)
         for empty in waiting:
             yield out[:0], work.names(names, out), empty
         waiting = []
@@ -212,19 +256,37 @@ def _results(work, chunks, features, keep):
             yield out, work.names(features or _numbered(work), out), empty
 
 
-def _rows_of(chunk, work, features, keep):
-    """A chunk as a matrix, and the names of its columns."""
+@contextmanager
+def _naming_rows(at, n):
+    """Name the chunk of rows in the message of a ValueError; a NotNumbersError keeps its type."""
+    try:
+        yield
+    except ValueError as error:
+        kind = NotNumbersError if isinstance(error, NotNumbersError) else ValueError
+        where = f"the chunk of rows {at} to {at + n - 1}" if n else f"the empty chunk at row {at}"
+        raise kind(f"In {where}: {error}") from error
+
+
+def _columns_of(chunk, work, features, keep):
+    """Names of the columns of a chunk to read; x0, x1, ... for an array without names."""
     if hasattr(chunk, "column_names"):
-        names = features or [name for name in _arrow.data_columns(chunk.schema) if name not in keep]
+        names = features or work.choose(_arrow.data_columns(chunk.schema), keep)
         _arrow.check_columns(chunk.schema, [*keep, *names])
-        X = _arrow.matrix(chunk, names)
-    elif keep:
+        work.check_names(names)
+        return names
+    if keep:
         raise ValueError(f"The source is an array, which has no column {keep[0]!r} to keep.")
-    else:
-        X, names = chunk, features or _numbered(work)
-    if X.shape[1] != work.n_features:
-        raise ValueError(f"The source has {X.shape[1]} columns for {work.n_features} features: name them in columns.")
-    return X, names
+    work.check_width(chunk)
+    return features or _numbered(work)
+
+
+def _rows_of(chunk, work, names):
+    """A chunk as a matrix of numbers."""
+    if not hasattr(chunk, "column_names"):
+        return as_numbers(chunk, names)
+    X = work.rows(chunk, names, names)
+    work.check_width(X)
+    return X
 
 
 def _numbered(work):

@@ -3,44 +3,88 @@
 import mmap
 import os
 from collections.abc import Iterator
+from numbers import Number
 
 import numpy as np
 
 from skbsq.outofcore import _arrow
+from skbsq.outofcore._paths import check_source, format_of
+
+# How to turn an unsupported object into a source, by an attribute of the object.
+_WAYS_OUT = {
+    "readline": "give the path of the file",
+    "toPandas": "give source.toPandas()",
+    "collect": "give source.collect(), or write it to Parquet and give the path",
+    "compute": "give a dask collection alone, and join several first, as dask.dataframe.concat does",
+    "to_frame": "give source.to_frame()",
+    "toarray": "give source.toarray(), in parts such as (source[i : i + 10_000].toarray() for i in ...)",
+    "iter_batches": "give source.iter_batches()",
+    "files": 'give one of its arrays, such as source["name"]',
+    "keys": "give pandas.DataFrame(source), or one of its arrays",
+    "numpy": "give source.numpy(), or source.detach().cpu().numpy() for torch",
+    "to_numpy": 'give pyarrow.table({"name": source})',
+    "__array__": "give numpy.asarray(source), or an iterator of its parts as arrays",
+    "decode": "give os.fsdecode(source) for a path",
+}
 
 
-def read(source, rows, columns, keep=()):
+def read(source, rows, columns, keep=(), check=None):
     """Read a source in chunks of at most `rows` rows.
 
     Parameters
     ----------
     source : path, ndarray, pyarrow.dataset.Dataset, Arrow stream, or a list, tuple or iterator of these
     rows : int
-    columns : sequence of str, or None
-        Columns to read where they have names; None: all.
+    columns : sequence of str, callable or None
+        Columns to read where they have names. A callable gives them for an Arrow schema; None: all.
     keep : sequence of str, default=()
         Those of them that need not hold numbers.
+    check : callable, default=None
+        Called with the metadata of Arrow data; it raises an error to refuse them.
 
     Returns
     -------
     iterator of ndarray or pyarrow.Table
     """
     if isinstance(source, str | os.PathLike):
-        if str(source).endswith(".npy"):
-            return _slices(_load(source), rows)
-        return _arrow.read_dataset(_arrow.dataset(source, keep), rows, columns)
+        return _read_path(os.fspath(source), rows, columns, keep, check)
     if isinstance(source, np.ndarray):
         return _slices(source, rows)
     if _arrow.is_dataset(source):
-        return _arrow.read_dataset(source, rows, columns)
+        return _arrow.read_dataset(source, rows, columns, check)
     if _arrow.is_stream(source):
-        return _arrow.read_stream(source, rows, columns)
-    if isinstance(source, Iterator | list | tuple):
-        return (chunk for part in source for chunk in read(part, rows, columns, keep))
-    raise ValueError(
+        return _arrow.read_stream(source, rows, columns, check)
+    if isinstance(source, Iterator | list | tuple) and not hasattr(source, "readline"):
+        return (chunk for part in source for chunk in read(part, rows, columns, keep, check))
+    raise no_source(source)
+
+
+def no_source(source):
+    """Return the error for an object that is not a source, with the way out where one is known.
+
+    Parameters
+    ----------
+    source : object
+
+    Returns
+    -------
+    ValueError
+    """
+    way = next((way for name, way in _WAYS_OUT.items() if hasattr(source, name)), None)
+    if isinstance(source, Number):
+        way = "give numpy.array(...) for nested lists of numbers"
+    return ValueError(
         "Rows come from a path, an array, a pyarrow data set, Arrow data such as a data frame, a dask collection, or "
-        f"a list or iterator of such parts; got {type(source).__name__}."
+        f"a list or iterator of such parts; got {type(source).__module__}.{type(source).__name__}"
+        + (f": {way}." if way else ".")
     )
+
+
+def _read_path(path, rows, columns, keep, check):
+    check_source(path)
+    if format_of(path) == "npy" and not os.path.isdir(path):
+        return _slices(_load(path), rows)
+    return _arrow.read_dataset(_arrow.dataset(path, keep), rows, columns, check)
 
 
 def _load(path):
@@ -51,8 +95,14 @@ def _load(path):
 
 
 def _slices(array, rows):
+    if array.dtype.names:
+        raise ValueError(
+            f"Rows must be an array of numbers, got a structured array with the fields {list(array.dtype.names)}: give "
+            "pandas.DataFrame(array), or numpy.lib.recfunctions.structured_to_unstructured(array)."
+        )
     if array.ndim != 2:
-        raise ValueError(f"Rows must be 2-d, one row per reading, got shape {array.shape}.")
+        way = ": array.reshape(-1, 1) is one feature, array[None] one row" if array.ndim == 1 else ""
+        raise ValueError(f"Rows must be 2-d, one row per reading, got shape {array.shape}{way}.")
     return _walk(array, rows)
 
 

@@ -1,5 +1,6 @@
 """Dask collections, and a cluster of two processes: what its workers import, and searches on it."""
 
+import copy
 import functools
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from skbsq.outofcore import predict, transform
 from tests.test_packaging import ROOT
@@ -179,3 +181,111 @@ def test_workers_that_encode_import_no_torch(client, quantizer, regressor, X):
     assert list(client.run(names).values()) == [[], []]
     client.compute(predict(regressor, lazy)).result()
     assert ["skorch", "torch"] in client.run(names).values()  # it can tell
+
+
+# -- codes and packed rows --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def codes(regressor, frame):
+    return regressor.codebook_.encode(frame[["a", "b"]])
+
+
+def test_codes_and_packed_rows_of_a_frame(regressor, lazy_frame, codes):
+    expected = regressor.predict_codes(codes)
+    for encode, method in (("ordinal", "predict_codes"), ("packed", "predict_packed")):
+        encoded = transform(regressor, lazy_frame, encode=encode, keep=["when"])
+        found = predict(regressor, encoded, method=method)
+        assert (found.name, found.dtype) == ("prediction", np.float32)
+        np.testing.assert_allclose(found.compute(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_codes_and_packed_rows_of_an_array(regressor, X, codes):
+    expected = regressor.predict_codes(codes)
+    for encode, method in (("ordinal", "predict_codes"), ("packed", "predict_packed")):
+        encoded = transform(regressor, da.from_array(X, chunks=(30, 1)), encode=encode)
+        np.testing.assert_allclose(predict(regressor, encoded, method=method), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # dask's, of this pandas
+def test_packed_parquet(regressor, frame, codes, tmp_path):
+    transform(regressor, frame, tmp_path / "packed.parquet", encode="packed", keep=["key"])
+    found = predict(regressor, dd.read_parquet(tmp_path / "packed.parquet"), method="predict_packed")
+    np.testing.assert_allclose(found.compute(), regressor.predict_codes(codes), rtol=1e-5, atol=1e-6)
+    wide = clone(regressor).set_params(n_bits=5).fit(frame[["a", "b"]], frame["a"])  # 2 bytes
+    transform(wide, frame, tmp_path / "wide.parquet", encode="packed")
+    found = predict(wide, dd.read_parquet(tmp_path / "wide.parquet"), method="predict_packed")
+    np.testing.assert_allclose(found.compute(), wide.predict(frame[["a", "b"]]), rtol=1e-5, atol=1e-6)
+    text = dd.from_pandas(pd.DataFrame({"packed": [b"a", b"b"]}), npartitions=1)
+    with pytest.raises(ValueError, match="'packed' holds text in place of bytes"):
+        predict(regressor, text, method="predict_packed")
+
+
+def test_packed_rows_are_no_features(regressor, lazy_frame, X):
+    packed = transform(regressor, lazy_frame, encode="packed")
+    nameless = copy.copy(regressor)
+    del nameless.feature_names_in_
+    with pytest.raises(ValueError, match="Packed rows are read by method='predict_packed'"):
+        predict(nameless, packed)
+
+
+# -- what holds no numbers --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["transform", "predict"])
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        (pd.Series(["x", "y"]), "'a' must hold numbers, got large_string: encode it"),
+        (pd.Series(["x", "y"], dtype="category"), "'a' must hold numbers, got dictionary.*: encode it"),
+        (pd.to_datetime(["2020", "2021"]), "'a' must hold numbers, got timestamp.*: turn it into numbers"),
+        (pd.to_timedelta([1, 2]), "'a' must hold numbers, got duration.*: turn it into numbers"),
+        (pd.period_range("2020", periods=2, freq="D"), "'a' must hold numbers, got .*period.*: turn it into"),
+        (pd.Series([1j, 2j]), "'a' must hold numbers, got complex128"),
+        (pd.arrays.SparseArray([0.0, 1.0]), "'a' must hold numbers, got Sparse"),
+    ],
+)
+def test_columns_of_no_numbers(values, problem, method, regressor, book):
+    lazy = dd.from_pandas(pd.DataFrame({"a": values, "b": [1.0, 2.0]}), npartitions=1)
+    with pytest.raises(ValueError, match=problem):
+        transform(book, lazy) if method == "transform" else predict(regressor, lazy)
+
+
+def test_objects_of_no_numbers(book):
+    with config.set({"dataframe.convert-string": False}):
+        lazy = dd.from_pandas(pd.DataFrame({"a": [1, "x"], "b": [1.0, 2.0]}), npartitions=1)
+        with pytest.raises(ValueError, match="'a' must hold numbers, got object"):
+            transform(book, lazy).compute()
+
+
+@pytest.mark.parametrize("dtype", ["U1", "M8[s]", "m8[s]", "c8"])
+def test_arrays_of_no_numbers(dtype, book):
+    with pytest.raises(ValueError, match="The column 0 must hold numbers, got"):
+        transform(book, da.zeros((3, 2), dtype=dtype))
+
+
+def test_masked_chunks(X):
+    masked = da.ma.masked_greater(da.from_array(np.nan_to_num(X), chunks=(30, 2)), 1)
+    model = MeanOfRows()
+    expected = np.nansum(np.where(np.nan_to_num(X) > 1, np.nan, np.nan_to_num(X)), axis=1)
+    np.testing.assert_allclose(predict(model, masked), expected)
+
+
+class MeanOfRows:
+    """It takes NaN, and knows no masks."""
+
+    n_features_in_ = 2
+
+    def predict(self, X):
+        return np.nansum(np.asarray(X), axis=1)
+
+
+def test_a_series_is_no_frame(book, lazy_frame):
+    with pytest.raises(ValueError, match=r"give source\.to_frame\(\)"):
+        transform(book, lazy_frame["a"])
+
+
+def test_names_of_transformed_columns(quantizer, lazy_frame):
+    found = predict(quantizer, lazy_frame, method="transform", keep=["when"])
+    assert found.columns.tolist() == ["when", "a", "b"]
+    assert found.compute().columns.tolist() == ["when", "a", "b"]

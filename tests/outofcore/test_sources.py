@@ -108,14 +108,95 @@ def test_raw_file(tmp_path):
     np.testing.assert_array_equal(rows_of(mapped), X[1:])
 
 
-@pytest.mark.parametrize("source", [3, None, {"a": [1]}, sparse.csr_matrix(X), [1.0, 2.0]])
-def test_what_is_no_source(source):
-    with pytest.raises(ValueError, match="Rows come from a path, an array, a pyarrow data set"):
-        list(read(source, 3, None))
+@pytest.mark.parametrize(
+    ("make", "way"),
+    [
+        (lambda: 3, ""),
+        (lambda: None, ""),
+        (lambda: {1, 2}, ""),
+        (lambda: {"a": [1]}, r"pandas\.DataFrame\(source\)"),
+        (lambda: sparse.csr_matrix(X), r"source\.toarray\(\)"),
+        (lambda: sparse.coo_array(X), r"source\.toarray\(\)"),
+        (lambda: [sparse.csr_array(X)], r"source\.toarray\(\)"),
+        (lambda: [1.0, 2.0], r"numpy\.array"),
+        (lambda: [[1.0, 2.0], [3.0, 4.0]], r"numpy\.array"),
+        (lambda: [[np.float64(1.0)]], r"numpy\.array"),
+        (lambda: FRAME["a"], r"source\.to_frame\(\)"),
+        (lambda: pl.Series([1.0]), r"source\.to_frame\(\)"),
+        (lambda: pl.LazyFrame({"a": [1.0]}), r"source\.collect\(\)"),
+        (lambda: pa.array([1.0]), r"pyarrow\.table\(\{"),
+        (lambda: pa.chunked_array([[1.0]]), r"pyarrow\.table\(\{"),
+        (lambda: tensor(X), r"source\.numpy\(\)"),
+        (lambda: [tensor(X)], r"source\.numpy\(\)"),
+        (lambda: HasArray(), r"numpy\.asarray\(source\)"),
+        (lambda: b"rows.npy", r"os\.fsdecode\(source\)"),
+        (lambda: [lazy_array()], r"dask\.dataframe\.concat"),
+    ],
+)
+def test_what_is_no_source(make, way):
+    with pytest.raises(ValueError, match="Rows come from a path, an array.*" + way):
+        list(read(make(), 3, None))
+
+
+def test_an_open_file(tmp_path):
+    FRAME.to_csv(tmp_path / "rows.csv")
+    with open(tmp_path / "rows.csv") as file, pytest.raises(ValueError, match="give the path of the file"):
+        read(file, 3, None)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: pd.DataFrame({"a": X[:, 0], "b": X[:, 1]}),
+        lambda: sparse.csr_matrix(X).toarray(),
+        lambda: (sparse.csr_matrix(X)[i : i + 3].toarray() for i in range(0, 8, 3)),
+        lambda: tensor(X).detach().cpu().numpy(),
+        lambda: np.asarray(HasArray()),
+        pytest.param(
+            lambda: pl.LazyFrame({"a": X[:, 0], "b": X[:, 1]}).collect(),
+            marks=pytest.mark.skipif(not hasattr(pl.DataFrame, "__arrow_c_stream__"), reason="an early polars"),
+        ),
+    ],
+)
+def test_ways_out_work(make):
+    np.testing.assert_array_equal(rows_of(make()), X)
+
+
+def test_parquet_file(tmp_path):
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table(FRAME), tmp_path / "x.parquet")
+    with parquet.ParquetFile(tmp_path / "x.parquet") as file:
+        with pytest.raises(ValueError, match=r"give source\.iter_batches\(\)"):
+            read(file, 3, None)
+        np.testing.assert_array_equal(rows_of(file.iter_batches()), X)
+
+
+def test_archive_of_arrays(tmp_path):
+    np.savez(tmp_path / "x.npz", name=X)
+    with np.load(tmp_path / "x.npz") as archive:
+        with pytest.raises(ValueError, match=r"give one of its arrays, such as source\[\"name\"\]"):
+            read(archive, 3, None)
+        np.testing.assert_array_equal(rows_of(archive["name"]), X)
+
+
+class HasArray:
+    """An array of another package."""
+
+    def __array__(self, dtype=None, copy=None):
+        return X
+
+
+def tensor(array):
+    return pytest.importorskip("torch").from_numpy(array)
+
+
+def lazy_array():
+    return pytest.importorskip("dask.array").from_array(X)
 
 
 def test_one_dimension():
-    with pytest.raises(ValueError, match=r"Rows must be 2-d, one row per reading, got shape \(8,\)"):
+    with pytest.raises(ValueError, match=r"got shape \(8,\): array.reshape\(-1, 1\) is one feature"):
         read(X[:, 0], 3, None)
 
 

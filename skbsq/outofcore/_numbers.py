@@ -1,0 +1,104 @@
+"""Columns that hold numbers, and the errors for those that do not. NumPy alone."""
+
+from decimal import Decimal
+from numbers import Real
+
+import numpy as np
+
+from skbsq._matrix import is_missing, unmasked
+from skbsq.exceptions import NotNumbersError
+
+ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder"
+COUNT = "turn it into numbers first, such as seconds since a fixed date"
+CAST = "cast it to one type of numbers first, such as float64"
+SPLIT = "make a column of numbers of each part first"
+UNPACK = 'packed rows are read by skbsq.outofcore.predict with method="predict_packed"'
+# Ways out by the kind of a NumPy dtype.
+_BY_KIND = {"S": ENCODE, "U": ENCODE, "T": ENCODE, "M": COUNT, "m": COUNT, "c": SPLIT, "V": SPLIT}
+
+
+def refusal(column, kind, advice):
+    """Return the error for a column that holds no numbers.
+
+    Parameters
+    ----------
+    column : str or int
+        Its name, or its number where it has none.
+    kind : object
+        What it holds.
+    advice : str
+        The way out.
+
+    Returns
+    -------
+    NotNumbersError
+    """
+    return NotNumbersError(f"The column {column!r} must hold numbers, got {kind}: {advice}.")
+
+
+def as_numbers(rows, names):
+    """Return rows as numbers, with NaN for values that are missing or masked.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n, d)
+        It may be masked, or hold objects.
+    names : sequence of str, or None
+        Names of the columns, for messages.
+
+    Returns
+    -------
+    ndarray of shape (n, d)
+
+    Raises
+    ------
+    NotNumbersError
+        Naming the first column that holds anything else, such as text, dates or decimals.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.outofcore._numbers import as_numbers
+    >>> as_numbers(np.array([[1, None]], dtype=object), None)
+    array([[ 1., nan]])
+    >>> as_numbers(np.array([["low", "high"]]), ["a", "b"])
+    Traceback (most recent call last):
+    ...
+    skbsq.exceptions.NotNumbersError: The column 'a' must hold numbers, got <U4: encode it as numbers first, ...
+    """
+    rows = unmasked(rows)
+    kind = rows.dtype.kind
+    if kind in "fiub":
+        return rows
+    labels = names if names is not None and len(names) == rows.shape[1] else range(rows.shape[1])
+    if kind != "O":
+        raise refusal(next(iter(labels), 0), rows.dtype, _BY_KIND.get(kind, CAST))
+    out = np.empty(rows.shape)
+    for j, label in enumerate(labels):
+        out[:, j] = _floats(rows[:, j], label)
+    return out
+
+
+def _floats(values, label):
+    """Objects as float64. Text that looks like a number is refused: it may be a code or a label."""
+    for row, value in enumerate(values):
+        if not _is_number(value):
+            raise refusal(label, f"{type(value).__name__} ({value!r} in row {row})", _advice_for(value))
+    try:
+        return np.array([np.nan if is_missing(value) else value for value in values], dtype=np.float64)
+    except OverflowError as error:
+        raise refusal(label, f"an integer beyond float64 ({error})", CAST) from error
+
+
+def _is_number(value):
+    if type(value).__name__ == "NaTType" or isinstance(value, np.timedelta64):  # NumPy counts it as an integer
+        return False
+    return is_missing(value) or isinstance(value, Real | np.bool_)
+
+
+def _advice_for(value):
+    if isinstance(value, str | bytes):
+        return ENCODE
+    if isinstance(value, Decimal):
+        return CAST
+    return COUNT if type(value).__name__.lower().startswith(("date", "time", "nat", "period")) else CAST

@@ -1,0 +1,146 @@
+"""Columns of results have the names that the estimator gives them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, StandardScaler
+from sklearn.svm import SVC
+
+from skbsq import UniformQuantizer
+from skbsq._encodings import ENCODINGS
+from skbsq.outofcore import predict, transform
+
+pytest.importorskip("pyarrow")
+
+ROWS = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
+KINDS = np.array(["low", "mid", "top"])[np.arange(30) % 3]
+SCALER = StandardScaler()
+
+
+def names_of(model, method, tmp_path, source=ROWS, **options):
+    return predict(model, source, tmp_path / "o.parquet", method=method, **options).schema.names
+
+
+@pytest.mark.parametrize("encode", ENCODINGS)
+@pytest.mark.parametrize("source", [ROWS, ROWS.to_numpy()], ids=["frame", "array"])
+def test_quantizers(encode, source, tmp_path):
+    quantizer = UniformQuantizer(2, encode=encode).fit(source)
+    expected = quantizer.get_feature_names_out().tolist()
+    assert names_of(quantizer, "transform", tmp_path, source) == expected
+    if encode != "packed":  # `transform` writes bytes as one column
+        assert transform(quantizer, source, tmp_path / "o.parquet").schema.names == expected
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        PCA(),
+        KMeans(3, n_init=1),
+        PolynomialFeatures(2),
+        make_pipeline(SCALER, UniformQuantizer(2, encode="thermometer")),
+        make_pipeline(UniformQuantizer(2), PCA(1)),
+        FeatureUnion([("scaled", SCALER), ("codes", UniformQuantizer(2))]),
+        ColumnTransformer([("codes", UniformQuantizer(2), ["b"])], remainder="passthrough"),
+        FunctionTransformer(np.exp, feature_names_out="one-to-one"),
+        LinearDiscriminantAnalysis(),
+        UniformQuantizer(2, encode="thermometer").set_output(transform="pandas"),
+    ],
+)
+def test_transformers(model, tmp_path):
+    model.fit(ROWS, KINDS)
+    assert names_of(model, "transform", tmp_path) == model.get_feature_names_out().tolist()
+
+
+def test_names_of_a_frame_reach_an_estimator_that_has_none(tmp_path):
+    quantizer = UniformQuantizer(1, encode="thermometer").fit(ROWS.to_numpy())
+    assert names_of(quantizer, "transform", tmp_path) == ["a_t0", "b_t0"]
+    assert names_of(quantizer, "transform", tmp_path, ROWS.to_numpy()) == ["x0_t0", "x1_t0"]
+    assert names_of(quantizer, "transform", tmp_path, columns=["b", "a"]) == ["b_t0", "a_t0"]
+
+
+def test_names_of_columns_that_stand_for_features(tmp_path):
+    """The names that the estimator was fitted with, as it takes no others."""
+    quantizer = UniformQuantizer(1).fit(ROWS)
+    assert names_of(quantizer, "transform", tmp_path, ROWS.set_axis(["p", "q"], axis=1), columns=["p", "q"]) == [
+        "a",
+        "b",
+    ]
+
+
+class Doubler(BaseEstimator):
+    n_features_in_ = 2
+
+    def __init__(self, names=None):
+        self.names = names
+
+    def transform(self, X):
+        return np.hstack([X, X])
+
+    def get_feature_names_out(self):
+        return self.names
+
+
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [
+        (FunctionTransformer(np.exp).fit(ROWS), ["transform_0", "transform_1"]),
+        (make_union(FunctionTransformer(np.exp)).fit(ROWS), ["transform_0", "transform_1"]),
+        (Doubler(["p", "q", "r", "s"]), ["p", "q", "r", "s"]),
+        (Doubler(["p", "q"]), [f"transform_{i}" for i in range(4)]),
+        (Doubler(["p", "q", "p", "q"]), [f"transform_{i}" for i in range(4)]),
+        (Doubler(), [f"transform_{i}" for i in range(4)]),
+    ],
+)
+def test_transformers_without_names_that_fit(model, names, tmp_path):
+    assert names_of(model, "transform", tmp_path, ROWS.to_numpy()) == names
+
+
+@pytest.mark.parametrize(
+    ("model", "method", "names"),
+    [
+        (LogisticRegression(), "predict", ["prediction"]),
+        (LogisticRegression(), "predict_proba", ["probability_low", "probability_mid", "probability_top"]),
+        (LogisticRegression(), "predict_log_proba", [f"predict_log_proba_{kind}" for kind in ("low", "mid", "top")]),
+        (LogisticRegression(), "decision_function", [f"decision_function_{kind}" for kind in ("low", "mid", "top")]),
+        (make_pipeline(SCALER, SVC()), "decision_function", [f"decision_function_{k}" for k in ("low", "mid", "top")]),
+        # Each column is about a pair of classes, of which there are as many as classes.
+        (SVC(decision_function_shape="ovo"), "decision_function", [f"decision_function_{i}" for i in range(3)]),
+        (
+            make_pipeline(SCALER, SVC(decision_function_shape="ovo")),
+            "decision_function",
+            [f"decision_function_{i}" for i in range(3)],
+        ),
+        # A tree per column.
+        (RandomForestClassifier(3), "apply", ["apply_0", "apply_1", "apply_2"]),
+    ],
+)
+def test_classifiers(model, method, names, tmp_path):
+    assert names_of(model.fit(ROWS, KINDS), method, tmp_path) == names
+
+
+def test_two_classes(tmp_path):
+    model = LogisticRegression().fit(ROWS, KINDS == "low")
+    assert names_of(model, "predict_proba", tmp_path) == ["probability_False", "probability_True"]
+    assert names_of(model, "decision_function", tmp_path) == ["decision_function"]
+
+
+def test_several_targets(tmp_path):
+    targets = np.stack([KINDS == "low", KINDS == "mid"], axis=1)
+    names = ["prediction_0", "prediction_1"]
+    assert names_of(LinearRegression().fit(ROWS, targets), "predict", tmp_path) == names
+    # Two targets, and an array of classes for each.
+    assert names_of(KNeighborsClassifier().fit(ROWS, targets.astype(int)), "predict", tmp_path) == names
+
+
+def test_sparse_results():
+    with pytest.raises(ValueError, match=r"OneHotEncoder\.transform gave a sparse matrix: set its sparse_output=False"):
+        list(predict(OneHotEncoder().fit(ROWS), ROWS, method="transform"))

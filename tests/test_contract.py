@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import tempfile
 import threading
 import tracemalloc
@@ -645,3 +646,31 @@ def test_learned_attributes(estimator, data):
     torch.save(fitted.head_.state_dict(), buffer)
     buffer.seek(0)
     torch.load(buffer, weights_only=True)
+
+
+# -- what docstrings point at -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted({type(e) for e in ESTIMATORS}, key=str), ids=lambda kind: kind.__name__)
+def test_attributes_that_a_docstring_names_are_there(kind, rng):
+    """Also those that another class has described, such as allocation_ of a predictor."""
+    given = {"bit_budget": 5, "thresholds": [0.0], **TRAINING}
+    estimator = kind(**{name: value for name, value in given.items() if name in kind._get_param_names()})
+    X = pd.DataFrame(rng.normal(size=(40, 3)), columns=list("abc"))
+    fitted = fit(estimator, X, X["a"] + X["b"])
+    if hasattr(fitted, "partial_fit"):
+        pytest.importorskip("datasketches")
+        clone(fitted).partial_fit(X)
+        fitted = clone(estimator).partial_fit(X)
+    section = kind.__doc__.partition("Attributes\n    ----------\n")[2].partition("\n\n")[0]
+    documented = {
+        name.strip()
+        for line in re.findall(r"^    (\w.*?) :|^    (\w+_)$", section, re.MULTILINE)
+        for part in line
+        for name in part.split(",")
+        if name.strip()
+    }
+    mentioned = set(re.findall(r"``(?:self\.)?([a-z]\w*_)(?:\.[\w.]*)?``", kind.__doc__))
+    assert {"codebook_", "n_bits_", "n_features_in_"} <= documented
+    missing = {name for name in documented | mentioned if not hasattr(fitted, name)}
+    assert not missing

@@ -1,6 +1,7 @@
-"""Rate against error in one picture: floats, quantile bits, the paper's recipe, ours with one width and with a budget.
+"""Draw rate against error in one picture: fixed bits, learned bits, and models of unquantized rows.
 
-It draws what `benchmarks.paper` and `benchmarks.budget` have measured, and measures nothing.
+It draws rows that `benchmarks.compare`, `benchmarks.budget`, `benchmarks.paper` and `benchmarks.floats` have measured,
+and measures nothing.
 """
 
 import argparse
@@ -9,34 +10,44 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.budget import BUDGET, UNIFORM
+from benchmarks.budget import BUDGET, FLOATS, UNIFORM
 from benchmarks.budget import COLUMNS as BUDGET_COLUMNS
 from benchmarks.command import CommandError, plain_errors, print_table, read_rows
+from benchmarks.floats import BOOSTING, FLOAT16
+from benchmarks.floats import COLUMNS as FLOATS_COLUMNS
 from benchmarks.paper import TEXTS
 from benchmarks.plots import draw_rate_error
 from benchmarks.ranking import read_measured
 from benchmarks.report import ERROR
+from benchmarks.results import COLUMNS as COMPARE_COLUMNS
+from benchmarks.results import TEXTS as COMPARE_TEXTS
 
-METHODS = ("FP", "Bw-QQ", "Bw-SQ")
-NAMES = {UNIFORM: "bitwise", BUDGET: "budget"}
+FIXED = ("quantile", "tree")
+PAPER = ("Bw-SQ",)
+NAMES = {UNIFORM: "bitwise", BUDGET: "budget", FLOATS: "floats"}
 LABELS = {
-    "FP": "floats",
-    "Bw-QQ": "quantile bits",
-    "Bw-SQ": "the paper's Bw-SQ",
-    "bitwise": "skbsq, the same width for all features",
-    "budget": "skbsq, a budget for the row",
+    "quantile": "quantile thresholds",
+    "tree": "thresholds of small trees",
+    "Bw-SQ": "Bw-SQ as the paper trains it",
+    "bitwise": "skbsq, the same number of bits for each feature",
+    "budget": "skbsq, a budget of bits per row",
 }
+# Models of unquantized rows: label, line, and where the label stands.
+LINES = {
+    "floats": ("same network on floats", {"color": "#000000", "linestyle": "--"}, ("right", "bottom")),
+    FLOAT16: ("gradient boosting on float16", {"color": "#7F7F7F", "linestyle": ":"}, ("left", "bottom")),
+    "boosting on floats": ("gradient boosting on floats", {"color": "#7F7F7F", "linestyle": "--"}, ("left", "top")),
+}
+METHODS = (*FIXED, *PAPER, *NAMES.values(), *BOOSTING)
 
 
-def curves(paper, budget, dataset, seeds):
-    """Mean error of each way to spend bits, on the splits that all were measured on.
+def curves(fixed, paper, budget, floats, dataset, seeds):
+    """Mean error of each method and rate, on the splits that all were measured on.
 
     Parameters
     ----------
-    paper : DataFrame
-        Rows of `benchmarks.paper`.
-    budget : DataFrame
-        Rows of `benchmarks.budget`.
+    fixed, paper, budget, floats : DataFrame
+        Rows of `benchmarks.compare`, `benchmarks.paper`, `benchmarks.budget` and `benchmarks.floats`.
     dataset : str
     seeds : list of int
         Splits.
@@ -49,18 +60,28 @@ def curves(paper, budget, dataset, seeds):
     Raises
     ------
     CommandError
-        If a method was not measured on every split, or on other data than another.
+        If a method was not measured on every split, or on other data or with another head than the others.
     """
+    fixed, paper, budget, floats = (rows[rows["dataset"] == dataset] for rows in (fixed, paper, budget, floats))
+    fixed = fixed[fixed["method"].isin(FIXED)]
+    paper = paper[paper["method"].isin(PAPER)]
+    if fixed.drop_duplicates(["max_epochs", "hidden_sizes"]).shape[0] > 1:
+        raise CommandError(f"The rows of benchmarks.compare for {dataset} are from different training.")
+    if set(fixed["n_rows"]) - set(paper["n_rows"]):
+        raise CommandError(f"The rows of benchmarks.compare for {dataset} are from other data than those of the paper.")
     rows = pd.concat(
         [
-            paper[paper["method"].isin(METHODS)].assign(asked=paper["bits"]),
+            fixed.assign(asked=fixed["bits"]),
+            paper.assign(asked=paper["bits"]),
             budget[budget["method"].isin(NAMES)].replace({"method": NAMES}),
+            floats.assign(asked=floats["row_bits"]),
         ]
     )
-    rows = rows[(rows["dataset"] == dataset) & rows["seed"].isin(seeds) & rows["error"].notna()]
+    rows = rows[rows["seed"].isin(seeds) & rows["error"].notna()]
     rows = rows.drop_duplicates(["method", "asked", "seed"], keep="last")
-    if rows["data_sha256"].nunique() > 1:
-        raise CommandError(f"The rows of {dataset} are from different data: {', '.join(rows['data_sha256'].unique())}.")
+    hashes = rows["data_sha256"].dropna().unique()
+    if len(hashes) > 1:
+        raise CommandError(f"The rows of {dataset} are from different data: {', '.join(hashes)}.")
     grouped = rows.groupby(["method", "asked"])
     summary = pd.DataFrame(
         {
@@ -70,50 +91,76 @@ def curves(paper, budget, dataset, seeds):
             "n_splits": grouped.size(),
         }
     ).reset_index()
-    for method in (*METHODS, *NAMES.values()):
-        if not (summary.loc[summary["method"] == method, "n_splits"] == len(seeds)).any():
+    summary = summary[summary["n_splits"] == len(seeds)]
+    for method in METHODS:
+        if method not in set(summary["method"]):
             raise CommandError(f"{method} was not measured on {dataset} with all of the seeds {seeds}.")
-    return summary[summary["n_splits"] == len(seeds)].drop(columns="asked").reset_index(drop=True)
+    return summary.drop(columns="asked").reset_index(drop=True)
 
 
 def draw(summary, dataset, most_bits):
-    """Draw the curves.
+    """Draw a curve per way to spend bits, and a line per model of unquantized rows.
 
     Parameters
     ----------
     summary : DataFrame
-        As `curves` gives it.
+        As `curves` returns it.
     dataset : str
     most_bits : int
-        Of a row, at the right end.
+        Bits per row at the right end.
 
     Returns
     -------
     Figure
     """
-    figure = Figure(figsize=(7.5, 4.8), layout="constrained")
+    figure = Figure(figsize=(8, 5.4), layout="constrained")
     ax = figure.subplots()
-    seen = summary[(summary["row_bits"] <= most_bits) | (summary["method"] == "FP")]
+    models = summary[summary["method"].isin(LINES)].set_index("method")
+    seen = summary[(summary["row_bits"] <= most_bits) & summary["method"].isin(LABELS)]
+    for method, (label, line, (side, edge)) in LINES.items():
+        error, row_bits = models.loc[method, ["error", "row_bits"]]
+        ax.axhline(error, linewidth=1.2, zorder=1, **line)
+        ax.annotate(
+            f"{label}, {row_bits:.0f} bits: {error:.3f}",
+            (0.01 if side == "left" else 0.99, error),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 2 if edge == "bottom" else -2),
+            textcoords="offset points",
+            horizontalalignment=side,
+            verticalalignment=edge,
+            fontsize=9,
+        )
     draw_rate_error(ax, seen, title=dataset, ylabel=ERROR)
+    ax.set_ylim(bottom=0.93 * min(seen["error"].min(), models["error"].min()))
     handles, methods = ax.get_legend_handles_labels()
-    ax.legend(handles, [LABELS[method] for method in methods], loc="upper right", frameon=False)
+    entries = dict(zip(methods, handles, strict=True))
+    ax.legend([entries[method] for method in LABELS], LABELS.values(), loc="upper right", frameon=False)
     return figure
 
 
 def main(argv=None):
     """Run the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.rate", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.rate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--compare", type=Path, required=True, metavar="CSV", help="of benchmarks.compare")
     parser.add_argument("--paper", type=Path, required=True, metavar="CSV", help="of benchmarks.paper")
     parser.add_argument("--budget", type=Path, required=True, metavar="CSV", help="of benchmarks.budget")
+    parser.add_argument("--floats", type=Path, required=True, metavar="CSV", help="of benchmarks.floats")
     parser.add_argument("--dataset", default="california", metavar="NAME", help="default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], metavar="SEED", help="splits")
-    parser.add_argument("--most-bits", type=int, default=50, metavar="B", help="of a row (default: %(default)s)")
+    parser.add_argument("--most-bits", type=int, default=50, metavar="B", help="per row (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("rate.png"), metavar="PNG", help="default: %(default)s")
     arguments = parser.parse_args(argv)
     with plain_errors():
-        paper = read_measured(arguments.paper)
-        split = read_rows(arguments.budget, BUDGET_COLUMNS, dtype=TEXTS)
-        summary = curves(paper, split, arguments.dataset, arguments.seeds)
+        summary = curves(
+            read_rows(arguments.compare, COMPARE_COLUMNS, dtype=COMPARE_TEXTS),
+            read_measured(arguments.paper),
+            read_rows(arguments.budget, BUDGET_COLUMNS, dtype=TEXTS),
+            read_rows(arguments.floats, FLOATS_COLUMNS, dtype=TEXTS),
+            arguments.dataset,
+            arguments.seeds,
+        )
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     draw(summary, arguments.dataset, arguments.most_bits).savefig(arguments.output, dpi=150)
     print_table(summary)

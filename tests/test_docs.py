@@ -1,6 +1,10 @@
-"""The pages are contracts: every Python block in them runs, and the reference leaves no public name out."""
+"""The pages are contracts: each runs as a script, prints what it shows, and the reference lists every public name."""
 
+import os
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,17 +14,96 @@ import skbsq
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# A page shows what a line prints in a comment behind it.
+SHOWN = re.compile(r"^ *print\(.*\)  # (.+)$", re.MULTILINE)
+DECIMAL = re.compile(r"-?\d+\.\d+(?:e[+-]\d+)?")
+# Scores differ a little between processors, because rounding differs and training carries it on.
+TOLERANCE = 0.02
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_blocks_run_in_order(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    text = page.read_text(encoding="utf-8")
-    namespace = {"__name__": "__main__"}
+def script_of(text):
+    """The Python blocks of a page as one script, on the lines where they stand in the page."""
+    lines = [""] * text.count("\n")
     for block in BLOCK.finditer(text):
-        # Blank lines in front, so that a traceback shows the line of the page.
-        lines_before = text.count("\n", 0, block.start(1))
-        exec(compile("\n" * lines_before + block[1], page, "exec"), namespace)
+        start = text.count("\n", 0, block.start(1))
+        code = block[1].splitlines()
+        lines[start : start + len(code)] = code
+    return "\n".join(lines) + "\n"
+
+
+def ignored_warnings():
+    """A line of Python that ignores the warnings that pytest ignores."""
+    filters = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["filterwarnings"]
+    parts = [entry.split(":") for entry in filters if entry != "error"]
+    calls = [f"warnings.filterwarnings({action!r}, {text!r}, {kind})" for action, text, kind in parts]
+    return "; ".join(["import warnings", *calls])
+
+
+def assert_shown(printed, script):
+    """Raise AssertionError unless a page shows what its code printed."""
+    shown = SHOWN.findall(script)
+    assert len(shown) == script.count("print("), "a line that prints has no comment that shows what"
+    printed = printed.splitlines()
+    assert len(printed) == len(shown), f"shown: {shown}, printed: {printed}"
+    for expected, line in zip(shown, printed, strict=True):
+        assert DECIMAL.sub("#", line) == DECIMAL.sub("#", expected)
+        numbers = [[float(number) for number in DECIMAL.findall(text)] for text in (line, expected)]
+        assert numbers[0] == pytest.approx(numbers[1], abs=TOLERANCE), f"shown: {expected}, printed: {line}"
+
+
+def run_page(text, path):
+    """Save the blocks of a page as a script and run it in a process of its own, with warnings as errors."""
+    script = script_of(text)
+    # The first line of a page is its title.
+    path.write_text(ignored_warnings() + script, encoding="utf-8")
+    environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "TMPDIR": str(path.parent)}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", path.name],
+        cwd=path.parent,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert_shown(done.stdout, script)
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if BLOCK.search(page.read_text("utf-8"))], ids=lambda page: page.name
+)
+def test_page_runs_as_a_script(page, tmp_path):
+    run_page(page.read_text(encoding="utf-8"), tmp_path / f"{page.stem}_page.py")
+
+
+def test_traceback_shows_the_line_of_the_page(tmp_path):
+    with pytest.raises(AssertionError, match=r'page\.py", line 5\b(?s:.*)ZeroDivisionError'):
+        run_page("# Title\n\n```python\na = 0\n1 / a\n```\n", tmp_path / "page.py")
+
+
+def test_a_warning_is_an_error(tmp_path):
+    text = "# Title\n```python\nimport warnings\nwarnings.warn('careful')\n```\n"
+    with pytest.raises(AssertionError, match="UserWarning: careful"):
+        run_page(text, tmp_path / "page.py")
+
+
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [
+        ("print(score)  # 0.90\n", "0.8731\n"),
+        ("print(score)  # 0.90\n", "0.90\n0.90\n"),
+        ("print(n)  # 18\n", "19\n"),
+        ("print(score)\n", "0.90\n"),
+    ],
+)
+def test_a_page_cannot_drift_from_what_it_prints(code, printed):
+    with pytest.raises(AssertionError):
+        assert_shown(printed, code)
+
+
+def test_rounding_is_no_drift():
+    assert_shown("0.8996010280486354\n20 -0.841\n", "print(score)  # 0.90\nprint(n, x)  # 20 -0.84\n")
 
 
 def test_readme_and_guides_have_blocks():

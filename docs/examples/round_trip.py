@@ -2,7 +2,8 @@
 
     python docs/examples/round_trip.py
 
-needs a C compiler and nothing else. What the server predicts must equal what the model predicts in one process.
+needs a C compiler and nothing else. The server predicts all rows that arrived in one call, and the model predicts all
+readings in one call. The two must be equal to the last bit.
 """
 
 import argparse
@@ -26,7 +27,7 @@ HERE = Path(__file__).parent
 def train():
     """A regressor of ten readings, with 2 bits for each."""
     X, y = make_friedman1(2000, random_state=0)
-    return BitwiseRegressor(n_bits=2, hidden_sizes=(64,), max_epochs=5, random_state=0).fit(X, y)
+    return BitwiseRegressor(n_bits=2, random_state=0).fit(X, y)
 
 
 def build(codebook, folder, compiler="cc"):

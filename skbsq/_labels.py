@@ -124,14 +124,14 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
         return values
     values = list(values.values()) if isinstance(values, Mapping) else list(_rows(values))
     names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
-    if labels and all(isinstance(label, Integral) and not isinstance(label, bool) for label in labels):
+    if labels and all(isinstance(own, Integral) and not isinstance(own, bool) for own in labels):
         names = list(range(n_features))
     by_label = dict(zip(labels, values, strict=True))
     if len(by_label) < len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
+        twice = next(own for own in labels if labels.count(own) > 1)
         raise ValueError(f"{what} names {twice!r} twice.")
     known = set(names)
-    if unknown := [label for label in labels if label not in known]:
+    if unknown := [own for own in labels if own not in known]:
         raise ValueError(f"{what} names {unknown[0]!r}, which is no feature; the features are {shortened(names)}.")
     if absent := [name for name in names if name not in by_label]:
         raise ValueError(f"{what} leaves out {absent[0]!r}: a dict or Series must name every feature{hint}.")

@@ -74,9 +74,11 @@ static uint32_t read_rows(uint8_t *message)
     while (n < ROWS && fgets(line, sizeof line, stdin)) {
         int cut = 0, c = 0;
         ++number;
-        if (!strchr(line, '\n'))
+        if (!strchr(line, '\n')) {
+            cut = 1; /* longer than any row, or the input ends within its last number */
             while ((c = getchar()) != EOF && c != '\n')
-                cut = 1; /* longer than any row */
+                continue;
+        }
         if (cut || parse(line, x) != 0 || sensor_encode(x, row) != 0) {
             fprintf(stderr, "line %lu is left out: it is not a row of %d numbers\n", number, (int)SENSOR_FEATURES);
             continue;

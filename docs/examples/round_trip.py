@@ -86,7 +86,7 @@ def round_trip(model, rows, *, damage=0, compiler="cc"):
     """
     server = Server(model.codebook_)
     server.start()
-    text = "\n".join(" ".join(map(str, row)) for row in rows.tolist())
+    text = "".join(" ".join(map(str, row)) + "\n" for row in rows.tolist())
     with tempfile.TemporaryDirectory() as folder:
         device = build(model.codebook_, Path(folder), compiler)
         subprocess.run([str(device), str(server.port), str(damage)], input=text, text=True, check=True, timeout=120)

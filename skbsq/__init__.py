@@ -6,6 +6,8 @@ The public names are loaded on first use, so that a gateway can import the codeb
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from skbsq import _forks as _forks
+
 __version__ = "0.1.0.dev0"
 
 _HOME = {

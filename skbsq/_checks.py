@@ -3,7 +3,7 @@
 import numpy as np
 
 from skbsq._encode import as_float32
-from skbsq._labels import in_feature_order, label
+from skbsq._labels import in_feature_order, in_number_order, label
 from skbsq._matrix import refuse_mask
 
 MAX_BITS = 16
@@ -142,7 +142,7 @@ def check_names(names):
 
 
 def check_levels(levels, n, label):
-    raw = np.asarray(refuse_mask(levels, f"The array of levels of {label}"))
+    raw = np.asarray(in_number_order(refuse_mask(levels, f"The array of levels of {label}"), f"the levels of {label}"))
     if raw.shape != (n,) or raw.dtype.kind not in "fiub":
         raise ValueError(
             f"The levels of {label} must be {n} numbers, one more than its thresholds (the missing level is added, "
@@ -155,7 +155,7 @@ def check_levels(levels, n, label):
 
 
 def check_counts(counts, n, label):
-    raw = np.asarray(refuse_mask(counts, f"The array of counts of {label}"))
+    raw = np.asarray(in_number_order(refuse_mask(counts, f"The array of counts of {label}"), f"the counts of {label}"))
     if raw.shape != (n,) or raw.dtype.kind not in "iu" or (raw < 0).any() or (raw > np.iinfo(np.int64).max).any():
         raise ValueError(f"The counts of {label} must be {n} non-negative integers, one per code, got {counts!r}.")
     return raw.astype(np.int64)

@@ -410,7 +410,7 @@ class Codebook:
         array([[0, 1],
                [1, 2]], dtype=uint8)
         """
-        X = self._check_rows(X, "X", self._names)
+        X = self._check_rows(X, "X")
         codes, refused = self._encoder.encode(X)
         if refused is not None:
             row, j = refused
@@ -541,7 +541,7 @@ class Codebook:
         ...
         ValueError: Code 3 of feature 0 (row 0) is out of range: it has the codes 0 to 2.
         """
-        codes = self._check_rows(codes, "codes", self._names or self._numbered_names)
+        codes = self._check_rows(codes, "codes")
         if codes.dtype.kind == "b":
             codes = codes.astype(np.uint8)  # as an index, bool would be a mask
         if codes.dtype.kind == "f":
@@ -571,8 +571,8 @@ class Codebook:
             )
         raise ValueError(f"codes must be whole numbers, got {codes[row, j]} {where}.")
 
-    def _check_rows(self, X, what, names):
-        X = as_matrix(X, what, names, strict=self._names is not None)
+    def _check_rows(self, X, what):
+        X = as_matrix(X, what, self._names or self._numbered_names, strict=self._names is not None)
         if X.shape[1] != self.n_features:
             raise ValueError(f"{what} has {X.shape[1]} features, but this codebook has {self.n_features}.")
         return X

@@ -22,7 +22,7 @@ def columns_of(X):
 def check_columns(columns, names, what, *, strict=True):
     """Refuse columns in another order than the features, or with other names.
 
-    As in scikit-learn, names count where all of them are strings.
+    As in scikit-learn, names that are no strings mean nothing, unless others are strings.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def check_columns(columns, names, what, *, strict=True):
     names = list(names)
     if columns is None or len(columns) != len(names) or columns == names:
         return
-    if not all(isinstance(name, str) for name in columns) or not (strict or sorted(columns) == sorted(names)):
+    if not any(isinstance(name, str) for name in columns) or not (strict or set(columns) == set(names)):
         return
     j = next(j for j, name in enumerate(names) if columns[j] != name)
     raise ValueError(
@@ -61,7 +61,9 @@ def check_columns(columns, names, what, *, strict=True):
 
 
 def labels_of(values):
-    """Labels of values: the keys of a dict, or the index of a pandas Series or frame unless that only counts the rows.
+    """Labels of values: the keys of a dict, the columns of a frame, or the index of a pandas Series.
+
+    An index that only counts the rows is no label.
 
     Parameters
     ----------
@@ -80,6 +82,8 @@ def labels_of(values):
     """
     if isinstance(values, Mapping):
         return list(values)
+    if (columns := columns_of(values)) is not None:
+        return columns
     index = getattr(values, "index", None)
     if index is None or callable(index):  # lists and tuples have a method of this name
         return None
@@ -92,9 +96,9 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
 
     Parameters
     ----------
-    values : array-like of length d, dict or pandas Series
-        The labels of a dict or Series are names of features, or their numbers from 0; they must name every feature.
-        Anything else is returned as it is.
+    values : array-like of length d, dict, pandas Series or data frame
+        The labels of a dict or Series, and the columns of a frame, are names of features, or their numbers from 0. They
+        must name every feature. Anything else is returned as it is.
     names : sequence of str, or None
         Names of the features; None stands for x0, x1, ...
     n_features : int
@@ -122,14 +126,14 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
     labels = labels_of(values)
     if labels is None:
         return values
-    values = list(values.values()) if isinstance(values, Mapping) else list(_rows(values))
+    if len(set(labels)) < len(labels):
+        twice = next(own for own in labels if labels.count(own) > 1)
+        raise ValueError(f"{what} names {twice!r} twice.")
+    values = _values_of(values, labels)
     names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
     if labels and all(isinstance(own, Integral) and not isinstance(own, bool) for own in labels):
         names = list(range(n_features))
     by_label = dict(zip(labels, values, strict=True))
-    if len(by_label) < len(labels):
-        twice = next(own for own in labels if labels.count(own) > 1)
-        raise ValueError(f"{what} names {twice!r} twice.")
     known = set(names)
     if unknown := [own for own in labels if own not in known]:
         raise ValueError(f"{what} names {unknown[0]!r}, which is no feature; the features are {shortened(names)}.")
@@ -162,6 +166,47 @@ def shortened(names):
     return repr(names) if len(names) <= _MAX_NAMES else f"{repr(names[:_MAX_NAMES])[:-1]}, ...]"
 
 
-def _rows(values):
-    values = values.to_numpy()
-    return values.tolist() if values.ndim == 1 else values
+def in_number_order(values, what):
+    """Values numbered from 0, such as one per code, in the order of their numbers.
+
+    Parameters
+    ----------
+    values : array-like, or dict or pandas Series whose labels are the numbers
+    what : str
+        What they are, for the message.
+
+    Returns
+    -------
+    object
+        A list where there were labels.
+
+    Raises
+    ------
+    ValueError
+        If the labels are not the numbers from 0 on.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from skbsq._labels import in_number_order
+    >>> in_number_order(pd.Series([5, 1], index=[1, 0]), "counts")
+    [1, 5]
+    """
+    labels = labels_of(values)
+    if labels is None:
+        return values
+    by_number = dict(zip(labels, _values_of(values, labels), strict=True))
+    if set(by_number) != set(range(len(labels))):
+        raise ValueError(
+            f"The labels of {what} must be the numbers from 0 to {len(labels) - 1}, got {shortened(labels)}."
+        )
+    return [by_number[number] for number in range(len(labels))]
+
+
+def _values_of(values, labels):
+    """Labelled values, in the order of their labels."""
+    if isinstance(values, Mapping):
+        return list(values.values())
+    if columns_of(values) is not None:
+        return [np.asarray(values[name]) for name in labels]
+    return values.to_numpy().tolist()

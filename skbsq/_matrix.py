@@ -1,17 +1,38 @@
 """Tables as matrices of numbers, in which missing and masked values are NaN. NumPy alone."""
 
+from collections import UserString
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, time, timedelta
 
 import numpy as np
 
-from skbsq._labels import check_columns, columns_of, label
+from skbsq._labels import check_columns, columns_of, label, labels_of
 from skbsq.exceptions import NotNumbersError
 
 _ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder, or leave it out"
 _COUNT = "turn it into numbers first, such as seconds since a start that keeps them small, or leave it out"
+# Types of objects that a cast to float64 reads as numbers, or as NaN.
+_PLAIN_NUMBERS = {
+    float,
+    int,
+    bool,
+    np.float64,
+    np.float32,
+    np.float16,
+    np.bool_,
+    np.int8,
+    np.uint8,
+    np.int16,
+    np.uint16,
+}
+_PLAIN_NUMBERS |= {np.int32, np.uint32, np.int64, np.uint64, type(None)}
+_NEVER_MISSING = {str, int, bool, np.bool_, np.int64}
+_PLAIN_ROWS = {list, tuple, np.ndarray, float, int}
 _TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
 # Names of types of pandas, polars and Arrow that hold points or lengths of time.
 _TIME_TYPES = ("date", "time", "duration", "period", "month_interval")
+_CATEGORIES = ("CategoricalDtype", "Categorical", "Enum", "DictionaryType")
 # What turns an object into a table, by the name of its method.
 _WAYS_OUT = ("collect", "toarray", "to_table", "read_all", "compute", "to_df", "df")
 
@@ -50,7 +71,7 @@ def as_matrix(X, what, names=None, *, strict=True):
         return X
     table = as_table(X, what)
     columns = columns_of(table)
-    X = np.asarray(as_numbers(table, what, names))
+    X = np.asarray(as_numbers(table, what, names if strict else None))
     if X.dtype.kind not in "fiub":
         raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
     if X.ndim != 2:
@@ -78,10 +99,13 @@ def as_table(X, what):
     ValueError
         For what is no table, with the way out.
     """
+    if type(X) in (np.ndarray, list):
+        return X
     if type(X).__module__.startswith("narwhals"):
         X = X.to_native()
     if hasattr(X, "__dask_graph__"):
         X = X.compute()
+    X = plain_sequence(X)
     _refuse_others(X, what)
     if _is_arrow(X) and type(X).__name__ == "RecordBatch":
         import pyarrow
@@ -117,14 +141,19 @@ def as_numbers(X, what, names=None):
     if columns is not None:
         return _of_frame(X, columns, what)
     if isinstance(X, list | tuple):
+        if set(map(type, X)) - _PLAIN_ROWS and any(labels_of(row) is not None for row in X):
+            raise ValueError(
+                f"{what} is a list of rows with labels: make it a table first, as pandas.DataFrame({what})."
+            )
         array = _of_list(_without_masks(X) if holds_mask(X) else X)
         return X if array is None else as_numbers(array, what, names)
-    X = unmasked(_array(X, what))
+    X = to_array(X, what)
     if X.dtype.names:
         raise ValueError(
             f"{what} is a structured array with the fields {list(X.dtype.names)}: make it a matrix with "
             "numpy.lib.recfunctions.structured_to_unstructured, or a pandas.DataFrame."
         )
+    X = unmasked(X)
     if X.dtype.kind == "O":
         return _of_objects(X, what, names)
     if X.dtype.kind not in "fiubc":  # scikit-learn has an error of its own for complex numbers
@@ -132,11 +161,21 @@ def as_numbers(X, what, names=None):
     return X
 
 
+def plain_sequence(values):
+    """A sequence of another kind, such as a deque, as a list; anything else as it is."""
+    is_other = isinstance(values, Sequence) and not isinstance(
+        values, list | tuple | str | bytes | bytearray | memoryview
+    )
+    return list(values) if is_other and not hasattr(values, "__array__") else values
+
+
 def holds_mask(values):
     """Whether lists or tuples hold masked arrays or masked elements, which NumPy would forget."""
-    return any(
-        isinstance(value, np.ma.MaskedArray) or (isinstance(value, list | tuple) and holds_mask(value))
-        for value in values
+    kinds = set(map(type, values))  # few, whereas there may be many values
+    if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
+        return True
+    return any(issubclass(kind, list | tuple) for kind in kinds) and any(
+        holds_mask(value) for value in values if isinstance(value, list | tuple)
     )
 
 
@@ -186,6 +225,7 @@ def refuse_mask(values, what):
     ...
     ValueError: y is masked at position 1, and a masked value means nothing here: leave it out, or fill it in.
     """
+    values = plain_sequence(values)
     if isinstance(values, list | tuple) and holds_mask(values):
         return [refuse_mask(value, what) for value in values]
     if not isinstance(values, np.ma.MaskedArray):
@@ -205,6 +245,13 @@ def is_missing(value):
     if value is None or isinstance(value, np.ma.core.MaskedConstant) or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating) and value != value
+
+
+def where_missing(values):
+    """Which of an array's values are missing: bool array of its shape."""
+    if values.dtype.kind != "O" or not set(map(type, values.ravel().tolist())) - _NEVER_MISSING:
+        return np.zeros(values.shape, dtype=bool)
+    return np.array([is_missing(value) for value in values.ravel()], dtype=bool).reshape(values.shape)
 
 
 def floats_of_objects(values, where, what):
@@ -227,12 +274,19 @@ def floats_of_objects(values, where, what):
     NotNumbersError
         For text, times and other objects.
     """
+    if set(map(type, values.tolist())) <= _PLAIN_NUMBERS:
+        with suppress(OverflowError):
+            return values.astype(np.float64)
     out = np.empty(len(values))
     for i, value in enumerate(values):
-        if type(value).__name__ == "NaTType" or isinstance(value, (*_TIMES, str, bytes)):
-            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=not isinstance(value, str)))
+        if isinstance(value, (str, bytes, bytearray, UserString)):
+            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=False))
+        if type(value).__name__ == "NaTType" or isinstance(value, _TIMES):
+            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=True))
         try:
             out[i] = np.nan if is_missing(value) else float(value)
+        except OverflowError:  # of an integer beyond float64
+            out[i] = np.inf if value > 0 else -np.inf
         except (TypeError, ValueError) as error:
             raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", note=f" ({error})")) from None
     return out
@@ -257,11 +311,43 @@ def _refuse_others(X, what):
         raise ValueError(f"{what} is a {'sparse ' * is_sparse}{kind}: {way}.")
 
 
-def _array(X, what):
+def to_array(values, what):
+    """Values as an array.
+
+    Parameters
+    ----------
+    values : object
+    what : str
+        What they are, for the message.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    ValueError
+        For what is no array, with the way out.
+    """
+    values = plain_sequence(values)
+    if not hasattr(values, "__array__") and not np.isscalar(values):
+        _refuse_others(values, what)
+    if "128" in str(getattr(values, "dtype", "")) and type(values).__module__.startswith("polars"):
+        import polars
+
+        values = values.cast(polars.Float64)  # NumPy knows no such integers
     try:
-        return np.asanyarray(X)
+        return np.asanyarray(values)
     except (TypeError, RuntimeError) as error:  # torch: tensors on a GPU or with gradients
         raise ValueError(f"{what} cannot be read as an array: {error}") from error
+
+
+def is_categorical(values):
+    """Whether values, or a column of a frame, are categories: of pandas, polars or Arrow."""
+    dtypes = [getattr(values, "dtype", None), getattr(values, "type", None)]
+    if columns_of(values) is not None:
+        dtypes += list(getattr(values, "dtypes", getattr(getattr(values, "schema", None), "types", ())))
+    return any(type(dtype).__name__ in _CATEGORIES for dtype in dtypes)
 
 
 def _of_list(rows):
@@ -294,7 +380,7 @@ def _of_frame(X, columns, what):
     if type(X).__module__.startswith("polars"):
         return _joined([_of_polars(column, column.name, what) for column in X.get_columns()], X)
     if not hasattr(X, "iloc"):
-        array = unmasked(_array(X, what))
+        array = unmasked(to_array(X, what))
         return _of_objects(array, what, columns) if array.dtype.kind == "O" else array
     kinds = {getattr(dtype, "kind", "O") if isinstance(dtype, np.dtype) else "O" for dtype in X.dtypes}
     if kinds <= set("fiu") or kinds == {"b"}:
@@ -302,8 +388,15 @@ def _of_frame(X, columns, what):
     return _joined([_of_pandas(X.iloc[:, j], name, what) for j, name in enumerate(columns)], X)
 
 
+def columns_in(table):
+    """The columns of a frame of pandas or polars, or of an Arrow table."""
+    if hasattr(table, "iloc"):
+        return [table.iloc[:, j] for j in range(table.shape[1])]
+    return table.get_columns() if hasattr(table, "get_columns") else list(table.columns)
+
+
 def _joined(columns, X):
-    return np.stack(columns, axis=1) if columns else np.empty((len(X), 0))
+    return np.stack(columns).T if columns else np.empty((len(X), 0))
 
 
 def _of_pandas(column, name, what):
@@ -312,6 +405,10 @@ def _of_pandas(column, name, what):
     dtype = column.dtype
     if dtype.kind == "O" and isinstance(dtype, np.dtype):
         return floats_of_objects(column.to_numpy(), f"Column {name!r}", what)
+    if hasattr(dtype, "pyarrow_dtype"):
+        import pyarrow
+
+        return _of_arrow(pyarrow.chunked_array(pyarrow.array(column)), name, what)
     if not is_numeric_dtype(dtype):
         raise NotNumbersError(_message(f"Column {name!r}", what, str(dtype)))
     return column.to_numpy() if isinstance(dtype, np.dtype) else column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -325,7 +422,7 @@ def _of_polars(column, name, what):
         return floats_of_objects(column.to_numpy(), f"Column {name!r}", what)
     if not (dtype.is_numeric() or dtype in (polars.Boolean, polars.Null)):
         raise NotNumbersError(_message(f"Column {name!r}", what, str(dtype)))
-    exact = dtype.is_float() or (dtype.is_integer() and not column.null_count())
+    exact = dtype.is_float() or (dtype.is_integer() and "128" not in str(dtype) and not column.null_count())
     return (column if exact else column.cast(polars.Float64)).to_numpy()
 
 
@@ -333,13 +430,18 @@ def _of_arrow(column, name, what):
     from pyarrow import types
 
     kind = column.type
+    if types.is_run_end_encoded(kind):
+        from pyarrow import compute
+
+        column = compute.run_end_decode(column)
+        kind = column.type
     numeric = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
     if not any(test(kind) for test in numeric):
         raise NotNumbersError(_message(f"Column {name!r}", what, str(kind)))
     if types.is_boolean(kind):
         column = column.cast("uint8")
     if not types.is_floating(kind) and (column.null_count or not types.is_integer(column.type)):
-        column = column.cast("float64")
+        column = column.cast("float64", safe=False)  # also integers that float64 rounds
     return column.to_numpy()
 
 

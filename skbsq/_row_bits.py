@@ -36,6 +36,9 @@ _CONSTANT = (DummyClassifier, DummyRegressor, _ConstantPredictor)
 _SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
 _SCALER_VALUES = ("mean_", "center_", "scale_", "min_")
 # A search for quantizers ends here: at plain values, and where everything else in the process can be reached.
+_USED_BY_FUNCTIONS = (BaseEstimator, Codebook, MethodType, FunctionType, dict, list, tuple)
+# Packages whose meta-estimators read X through their members alone.
+_KNOWN_PACKAGES = ("sklearn", "skbsq")
 _OPAQUE = (type, ModuleType, str, bytes, int, float, np.generic)
 
 _WAY_OUT = (
@@ -308,7 +311,31 @@ def _members(holder):
             f"row_bits cannot count what a device sends to {_name(holder)}: it holds {found} outside the attributes "
             f"that row_bits knows ({', '.join(_MEMBERS)}). {_WAY_OUT}"
         )
+    if type(holder).__module__.partition(".")[0] not in _KNOWN_PACKAGES:
+        _check_reads_through(holder, name, members)
     return members
+
+
+def _check_reads_through(holder, name, members):
+    """Refuse a holder of an unknown class that may read X besides through its members."""
+    given = holder.get_params(deep=False) if hasattr(holder, "get_params") else {}
+    held = {key: value for key, value in vars(holder).items() if key != name and key not in given}
+    known = set(map(id, members))
+    others = [
+        key
+        for key, value in held.items()
+        if any(hasattr(inner, "n_features_in_") and id(inner) not in known for inner in _flat(value))
+    ]
+    if others:
+        raise ValueError(
+            f"row_bits cannot count what a device sends to {_name(holder)}: besides {name} it has a fitted estimator "
+            f"in {others[0]}, which may read X too. {_WAY_OUT}"
+        )
+    if hasattr(holder, "transform") and not hasattr(holder, "predict"):
+        raise ValueError(
+            f"row_bits cannot count what a device sends to {_name(holder)}: what it makes of X besides the codes of "
+            f"its {name} is not known. {_WAY_OUT}"
+        )
 
 
 def _flat(members):
@@ -361,9 +388,9 @@ def _reads_floats(estimator):
 def _referents(held):
     """Objects that an object refers to; of a function only the estimators that it uses."""
     if isinstance(held, np.ndarray):  # unknown to the garbage collector
-        return held.ravel().tolist() if held.dtype == object else []
+        return held.ravel().tolist() if held.dtype.hasobject else []
     if isinstance(held, FunctionType):
         used = [held.__globals__.get(name) for name in held.__code__.co_names]
-        used = [value for value in used if isinstance(value, BaseEstimator | Codebook | MethodType)]
+        used = [value for value in used if isinstance(value, _USED_BY_FUNCTIONS)]
         return [*used, *(held.__closure__ or ()), held.__defaults__, held.__kwdefaults__]
     return gc.get_referents(held)

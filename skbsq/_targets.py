@@ -10,7 +10,8 @@ from scipy.sparse import issparse
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y, check_array, check_consistent_length, column_or_1d
 
-from skbsq._matrix import is_missing, refuse_mask
+from skbsq._labels import columns_of
+from skbsq._matrix import as_table, columns_in, is_categorical, refuse_mask, to_array, where_missing
 
 TASKS = ("auto", "regression", "classification")
 _TIMES = (date, time, timedelta, np.datetime64, np.timedelta64, pd.Period, pd.Interval)
@@ -44,7 +45,7 @@ def resolve_task(y, task="auto", weights=None):
         raise ValueError(f"task must be one of {list(TASKS)}, got {task!r}.")
     if task != "auto":
         return task
-    if isinstance(getattr(y, "dtype", None), pd.CategoricalDtype):
+    if is_categorical(y):
         return "classification"
     y = np.asarray(y)
     if y.dtype.kind == "O":
@@ -89,18 +90,22 @@ def as_target(y, task="auto", estimator=None):
     ...
     ValueError: y has unsupported dtype datetime64[D]: a regression needs numbers, a classification needs labels...
     """
+    if columns_of(y) is not None:
+        targets = [as_target(column, task, estimator) for column in columns_in(as_table(y, "y"))]
+        return targets[0] if len(targets) == 1 else np.column_stack([np.asarray(target) for target in targets])
     y = refuse_mask(y, "y")
     dtype = getattr(y, "dtype", None)
     numpy_dtype = getattr(dtype, "numpy_dtype", None)  # of the nullable types of pandas
     if numpy_dtype is not None and numpy_dtype.kind in "biuf" and not y.isna().any():
         y = y.to_numpy(dtype=numpy_dtype)
-    values = np.asarray(y)
-    if isinstance(dtype, pd.CategoricalDtype):
+    if is_categorical(y):
         if task == "regression":
             _refuse("dtype category", task, estimator)
-        _check_kind(np.asarray(dtype.categories), dtype, "classification", estimator)
-        _check_no_missing(values)
+        labels = plain_labels(y)
+        _check_kind(labels, "category", "classification", estimator)
+        _check_no_missing(labels)
         return y
+    values = to_array(y, "y")
     if values.dtype.kind != "O":
         _check_kind(values, values.dtype, task, estimator)
         if values.dtype.kind in "US" and isinstance(y, list | tuple):
@@ -109,9 +114,30 @@ def as_target(y, task="auto", estimator=None):
     return _of_objects(values, task, estimator)
 
 
+def plain_labels(y):
+    """Labels of categories, of the type of the categories; None or NaN where one is missing; anything else as it is.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,)
+
+    Returns
+    -------
+    array-like
+    """
+    if not is_categorical(y):
+        return y
+    if hasattr(y, "type"):  # Arrow's
+        return np.asarray(y.cast(y.type.value_type))
+    if not isinstance(y.dtype, pd.CategoricalDtype):
+        return np.asarray(y)
+    codes = np.asarray(y.cat.codes if hasattr(y, "cat") else y.codes)
+    return np.asarray(y, dtype=object) if (codes < 0).any() else np.asarray(y.dtype.categories)[codes]
+
+
 def _of_objects(values, task, estimator):
     """Objects that are all numbers as numbers; others as they are, once they are known to be labels."""
-    missing = np.array([is_missing(value) for value in values.ravel().tolist()], dtype=bool)
+    missing = where_missing(values.ravel())
     typed = np.asarray(values.ravel()[~missing].tolist())
     if typed.dtype.kind == "O" and all(isinstance(value, Real | Decimal) for value in typed.ravel()):
         typed = typed.astype(np.float64)
@@ -151,9 +177,11 @@ def _refuse(what, task, estimator):
 
 
 def _check_no_missing(values):
-    missing = [is_missing(value) for value in values.ravel().tolist()]
-    if any(missing):
-        raise ValueError(f"Input y contains NaN or another missing value in row {missing.index(True)}: drop such rows.")
+    missing = where_missing(values)
+    if missing.any():
+        raise ValueError(
+            f"Input y contains NaN or another missing value in row {int(np.argmax(missing))}: drop such rows."
+        )
 
 
 def check_class_weight(class_weight, task):
@@ -173,7 +201,7 @@ def check_class_weight(class_weight, task):
         raise ValueError(f"class_weight={class_weight!r} makes no sense for a regression target.")
     if isinstance(class_weight, dict):
         for name, value in class_weight.items():
-            if isinstance(value, str) or not 0 <= value < np.inf:
+            if not isinstance(value, Real) or not 0 <= value < np.inf:
                 raise ValueError(f"class_weight must be finite and not negative, got {value} for {name!r}.")
 
 
@@ -211,7 +239,7 @@ def check_target(y, X, task, estimator, weights=None):
     y = as_target(y, task, estimator)
     task = resolve_task(y, task, weights)
     if task == "classification":
-        y = _check_y(y, estimator=estimator)
+        y = _check_y(plain_labels(y), estimator=estimator)
         if y.dtype.kind == "O" and (kind := np.asarray(y.tolist()).dtype).kind in "iub":
             raise ValueError(f"Unknown label type: {kind} in an array of objects, which scores refuse. Cast y first.")
         check_classification_targets(y)

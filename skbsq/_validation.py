@@ -9,8 +9,8 @@ from sklearn.utils.validation import _check_sample_weight, check_array, validate
 
 from skbsq._checks import MAX_BITS, check_finite
 from skbsq._encode import as_float32
-from skbsq._labels import columns_of, in_feature_order, label
-from skbsq._matrix import as_numbers, as_table, floats_of_objects, refuse_mask
+from skbsq._labels import check_columns, columns_of, in_feature_order, label, labels_of
+from skbsq._matrix import as_numbers, as_table, floats_of_objects, is_categorical, refuse_mask, to_array
 from skbsq.exceptions import PrecisionWarning
 
 DEFAULT_BITS = 4
@@ -63,8 +63,11 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     """
     X = as_table(X, "X")
     numbers = as_numbers(X, "X")
+    columns = columns_of(X)
+    if columns is not None:
+        _check_labels(estimator, columns, reset)
     checks = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": min_rows}
-    if columns_of(X) is None:
+    if columns is None:
         X = validate_data(estimator, numbers, reset=reset, **checks)
     else:
         validate_data(estimator, X, reset=reset, skip_check_array=True)  # the names, and how many there are
@@ -81,6 +84,25 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     if reset:
         _warn_if_cast_merges(X, cast, names, stacklevel)
     return cast
+
+
+def _check_labels(estimator, columns, reset):
+    """Refuse columns whose labels scikit-learn does not look at, where they would be taken for others."""
+    d = len(columns)
+    if all(isinstance(name, str) for name in columns) and len(set(columns)) < d:
+        raise ValueError(
+            f"X has several columns named {next(n for n in columns if columns.count(n) > 1)!r}: rename them."
+        )
+    if not reset and not hasattr(estimator, "feature_names_in_"):
+        check_columns(columns, [f"x{j}" for j in range(d)], "X", strict=False)
+    numbered = all(isinstance(name, Integral) for name in columns) and columns != list(range(d))
+    for parameter in ("n_bits", "thresholds") if reset and numbered else ():
+        labels = labels_of(getattr(estimator, parameter, None)) or ()
+        if any(isinstance(name, Integral) for name in labels):
+            raise ValueError(
+                f"{parameter} has numbers as labels, and so have the columns of X, in another order than 0 to {d - 1}: "
+                "rename the columns as strings, X.columns.astype(str), and the labels too."
+            )
 
 
 def _warn_if_cast_merges(X, cast, names, stacklevel):
@@ -187,7 +209,9 @@ def _numeric_weights(sample_weight):
     """Weights as an array, unless there are none; text, dates and masked weights are refused."""
     if sample_weight is None:
         return None
-    weights = np.asarray(refuse_mask(sample_weight, "sample_weight"))
+    if is_categorical(sample_weight):
+        raise ValueError("sample_weight must hold numbers, got dtype category.")
+    weights = to_array(refuse_mask(sample_weight, "sample_weight"), "sample_weight")
     if weights.dtype.kind == "O" and weights.ndim == 1:
         weights = floats_of_objects(weights, "The array", "sample_weight")
     if weights.dtype.kind not in "biuf":

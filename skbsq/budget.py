@@ -5,8 +5,8 @@ from numbers import Integral
 
 import numpy as np
 
-from skbsq._labels import labels_of
-from skbsq._matrix import refuse_mask
+from skbsq._labels import columns_of, in_number_order, label
+from skbsq._matrix import floats_of_objects, refuse_mask
 
 __all__ = ["allocate_bits"]
 
@@ -53,10 +53,10 @@ def allocate_bits(cost, budget):
     >>> allocate_bits({"wind": [1.0, 0.5], "rain": [0.5, 0.4]}, budget=1)
     {'wind': 1, 'rain': 0}
     """
-    labels = labels_of(cost)
+    labels, costs = _labelled(cost)
     if labels is not None and len(set(labels)) < len(labels):
         raise ValueError(f"cost names {next(name for name in labels if labels.count(name) > 1)!r} twice.")
-    n_bits = _allocate(_costs(cost), budget)
+    n_bits = _allocate([_costs_of(own, j, labels) for j, own in enumerate(refuse_mask(costs, "cost"))], budget)
     if isinstance(cost, Mapping):
         return dict(zip(labels, n_bits.tolist(), strict=True))
     if hasattr(cost, "iloc"):
@@ -65,18 +65,29 @@ def allocate_bits(cost, budget):
     return n_bits
 
 
-def _costs(cost):
-    """The costs of each feature, in the order given."""
-    if getattr(cost, "columns", None) is not None:
+def _labelled(cost):
+    """Labels of the features, or None, and the costs of each."""
+    if isinstance(cost, Mapping):
+        return list(cost), list(cost.values())
+    if columns_of(cost) is not None:
+        if not hasattr(cost, "iloc"):
+            raise ValueError(f"cost must be an array, a list, a dict or a pandas frame, got {type(cost).__name__}.")
         widths = list(cost.columns)
-        if sorted(widths) != list(range(len(widths))):
+        if set(widths) != set(range(len(widths))):
             raise ValueError(f"The columns of cost must be the numbers of bits from 0 on, got {widths}.")
-        cost = cost[sorted(widths)].to_numpy()
-    elif isinstance(cost, Mapping):
-        cost = list(cost.values())
-    elif hasattr(cost, "iloc"):
-        cost = cost.tolist()
-    return [np.asarray(of_feature, dtype=np.float64) for of_feature in refuse_mask(cost, "cost")]
+        return list(cost.index), cost[sorted(widths)].to_numpy()
+    return (list(cost.index), cost.tolist()) if hasattr(cost, "iloc") else (None, cost)
+
+
+def _costs_of(costs, j, labels):
+    """The costs of one feature by number of bits."""
+    where = f"cost of {label(labels, j)}"
+    costs = np.asarray(in_number_order(costs, where))
+    if costs.dtype.kind == "O" and costs.ndim == 1:
+        return floats_of_objects(costs, "The array", where)
+    if costs.dtype.kind not in "fiu":
+        raise ValueError(f"{where} must hold numbers, got dtype {costs.dtype}.")
+    return costs.astype(np.float64)
 
 
 def _allocate(costs, budget):

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
 from skbsq._codebook import Codebook
+from skbsq._matrix import as_table, refuse_mask
 from skbsq._row_bits import sent_bits
 
 __all__ = ["bits_path", "dask_backend", "fewest_bits", "rate_distortion", "row_bits"]
@@ -354,6 +355,7 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
     from skbsq.predictors._base import BasePredictor
     from skbsq.quantizers._allocation import go_on_narrower
 
+    X, bits = as_table(X, "X"), refuse_mask(bits, "bits")
     if not isinstance(estimator, BasePredictor):
         raise ValueError(f"bits_path takes a BitwiseRegressor or BitwiseClassifier, got {estimator!r}.")
     for name in ("quantizer", "head", "bit_budget"):
@@ -372,7 +374,9 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
             for b in widths:
                 start = time.perf_counter()
                 if model is None:
-                    model = clone(estimator).set_params(n_bits=b).fit(X_train, y_train)
+                    model = clone(estimator)
+                    model.n_bits = b  # not set_params: the constructor of a subclass may not take it
+                    model.fit(X_train, y_train)
                 else:
                     model = go_on_narrower(model, X_train, y_train, b, _WARM_EPOCHS)
                 seconds = time.perf_counter() - start

@@ -16,6 +16,7 @@ from skbsq._labels import without_pandas
 from skbsq._plain import NotPlain, from_document, to_document
 from skbsq._state import net_state
 from skbsq._validation import check_n_bits
+from skbsq.nn.threads import serial_after_fork
 
 __all__ = ["load", "save"]
 
@@ -217,7 +218,8 @@ def _state_of(estimator):
     """The attributes of a fit, in arrays and plain values but for other estimators."""
     state = estimator.__getstate__()
     if "net_" in state and not isinstance(state["net_"], dict):
-        state["net_"] = net_state(estimator)
+        with serial_after_fork():
+            state["net_"] = net_state(estimator)
     required, optional = attribute_names(estimator)
     return {key: value for key, value in state.items() if key in required | optional}
 

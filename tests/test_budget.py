@@ -4,6 +4,7 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,3 +103,23 @@ def test_labels_of_the_costs_are_those_of_the_bits():
 def test_labels_and_masks_of_costs_that_do_not_fit(cost, message):
     with pytest.raises(ValueError, match=message):
         allocate_bits(cost, 1)
+
+
+@pytest.mark.parametrize(
+    ("cost", "message"),
+    [
+        ([["1", "2"]], "cost of feature 0 must hold numbers"),
+        ([np.array([1, 2], dtype="m8[s]")], "cost of feature 0 must hold numbers"),
+        ([np.array([1, {}], dtype=object)], "cost of feature 0 holds {} in row 1"),
+        (pl.DataFrame({"a": [1.0]}), "cost must be an array, a list, a dict or a pandas frame"),
+        ({"a": pd.Series({1: 0.5, 3: 1.0})}, "labels of cost of feature 'a' must be the numbers from 0 to 1"),
+    ],
+)
+def test_costs_that_are_no_numbers(cost, message):
+    with pytest.raises(ValueError, match=message):
+        allocate_bits(cost, 1)
+
+
+def test_costs_are_read_by_their_numbers_of_bits():
+    cost = {"a": pd.Series({2: 0.0, 1: 0.5, 0: 1.0}), "b": [1.0, 0.9]}
+    assert allocate_bits(cost, 2) == {"a": 2, "b": 0}

@@ -124,10 +124,10 @@ def test_encode_does_not_touch_its_input(rng):
     [
         ([1.0], "2-d"),
         ([[1.0, 2.0]], "X has 2 features, but this codebook has 1"),
-        ([["a"]], "real numbers"),
-        ([[None, "a"]], "must hold numbers"),
+        ([["a"]], "'a' in row 0, not numbers"),
+        ([[None, "a"]], "'a' in row 0, not numbers"),
         ([[1j]], "real numbers"),
-        (np.array([["2020-01-01"]], dtype="datetime64[s]"), "real numbers"),
+        (np.array([["2020-01-01"]], dtype="datetime64[s]"), "holds datetime64.*, not numbers"),
     ],
 )
 def test_encode_refuses(X, message):

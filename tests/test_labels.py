@@ -13,6 +13,7 @@ from skbsq import BitwiseRegressor, Codebook, QuantileQuantizer, ThresholdQuanti
 from skbsq._labels import check_columns, columns_of, in_feature_order, labels_of, without_pandas
 from skbsq.codec import RowCodec
 from skbsq.export import to_c
+from skbsq.model_selection import bits_path
 
 FRAMES = {
     "pandas": lambda data: pd.DataFrame(data),
@@ -234,3 +235,77 @@ def test_without_pandas():
     assert without_pandas(pd.Series([1, 2], index=["b", "a"])) == {"b": 1, "a": 2}
     assert without_pandas(pd.Series([1, 2])).tolist() == [1, 2]
     assert without_pandas({"a": 1}) == {"a": 1}
+
+
+def test_inner_labels_are_numbers_of_codes():
+    """value_counts of pandas sorts by frequency."""
+    by_code = pd.Series([0] + [1] * 5 + [2] * 3).value_counts()
+    book = Codebook.from_thresholds([[0.0, 1.0]], counts=[by_code], levels=[pd.Series({2: 3.0, 0: -1.0, 1: 0.5})])
+    assert book.counts[0].tolist() == [1, 5, 3]
+    assert book.levels[0].tolist() == [-1, 0.5, 3]
+    with pytest.raises(ValueError, match=r"labels of the counts of feature 0 must be the numbers from 0 to 2"):
+        Codebook.from_thresholds([[0.0, 1.0]], counts=[by_code.rename({0: 7})])
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"])
+def test_a_frame_holds_thresholds_by_column(frame):
+    cuts = frame({"b": [0.0, 1.0], "a": [5.0, 6.0]})
+    rows = pd.DataFrame({"a": [0.0, 9], "b": [0.0, 9]})
+    assert [t.tolist() for t in ThresholdQuantizer(cuts).fit(rows).thresholds_] == [[5, 6], [0, 1]]
+    book = Codebook.from_thresholds(cuts, feature_names=["a", "b"])
+    assert [t.tolist() for t in book.thresholds] == [[5, 6], [0, 1]]
+
+
+def test_numbers_as_labels_of_columns_and_of_bits_must_not_contradict(X):
+    frame = pd.DataFrame(X, columns=[2, 1, 0])
+    with pytest.raises(ValueError, match=r"n_bits has numbers as labels, and so have the columns of X"):
+        QuantileQuantizer(pd.Series([1, 2, 3], index=[2, 1, 0])).fit(frame)
+    assert QuantileQuantizer([1, 2, 3]).fit(frame).n_bits_.tolist() == [1, 2, 3]
+    assert QuantileQuantizer({2: 3, 0: 1, 1: 2}).fit(pd.DataFrame(X)).n_bits_.tolist() == [1, 2, 3]
+
+
+@each_frame
+def test_made_up_names_in_another_order_are_refused_after_a_fit_without_names(frame, X):
+    quantizer = QuantileQuantizer(2).fit(X)
+    swapped = backwards(columns(X, ["x0", "x1", "x2"]))
+    for entry in (quantizer.transform, quantizer.codebook_.encode):
+        with pytest.raises(ValueError, match="Column 0 of X is 'x2', but 'x0' is expected"):
+            entry(frame(swapped))
+
+
+def test_mixed_names_are_names():
+    book = Codebook.from_thresholds({"a": [0.0], "b": [0.0], "c": [0.0]})
+    with pytest.raises(ValueError, match="Column 0 of X is 'c', but 'a' is expected"):
+        book.encode(pd.DataFrame([[1, 2, 3]], columns=["c", "b", 0]))
+
+
+def test_columns_of_one_name_are_refused(X):
+    with pytest.raises(ValueError, match="X has several columns named 'a'"):
+        QuantileQuantizer().fit(pd.DataFrame(X, columns=["a", "b", "a"]))
+
+
+def test_rows_with_labels_are_refused(X):
+    frame = pd.DataFrame(X, columns=list("abc"))
+    quantizer = QuantileQuantizer(2).fit(frame)
+    for rows in ([frame.iloc[0][["c", "b", "a"]], frame.iloc[1]], [dict(frame.iloc[0])]):
+        with pytest.raises(ValueError, match=r"list of rows with labels: .*pandas.DataFrame"):
+            quantizer.transform(rows)
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame], ids=["pandas", "polars"])
+def test_targets_of_chunks_are_in_one_order(frame, X):
+    pytest.importorskip("datasketches")
+    y, swapped = frame(columns(X, "ab")), frame(backwards(columns(X[:, :2], "ab")))
+    model = BitwiseRegressor(1, **QUICK).fit_chunks([(X, y), (X, y)], validation=(X, y))
+    np.testing.assert_allclose(model.target_mean_, X[:, :2].mean(axis=0))
+    for chunks, validation in (([(X, y), (X, swapped)], None), ([(X, y)], (X, swapped))):
+        with pytest.raises(ValueError, match="Column 0 of y is 'b', but 'a' is expected"):
+            BitwiseRegressor(1, **QUICK).fit_chunks(chunks, validation=validation)
+
+
+def test_paths_of_bits_take_any_frame(X):
+    data = columns(X, "abc")
+    expected = bits_path(BitwiseRegressor(**QUICK), pd.DataFrame(data), X[:, 0], [1], cv=2)["score"]
+    for frame in FRAMES.values():
+        found = bits_path(BitwiseRegressor(**QUICK), frame(data), X[:, 0], [1], cv=2)["score"]
+        pd.testing.assert_series_equal(found, expected)

@@ -552,3 +552,54 @@ def test_failed_row_bits_are_not_replaced_by_n_bits(data):
         pytest.raises(ValueError, match='row_bits failed for them: search with error_score="raise"'),
     ):
         search.fit(X, y)
+
+
+class WithForest(RegressorMixin, BaseEstimator):
+    """Reads X by two estimators, of which one quantizes."""
+
+    def fit(self, X, y):
+        self.estimator_ = make_pipeline(UniformQuantizer(2), Ridge()).fit(X, y)
+        self.forest_ = RandomForestRegressor(2).fit(X, y)
+        return self
+
+    def predict(self, X):
+        return self.estimator_.predict(X) + self.forest_.predict(X)
+
+
+class CodesAndFloats(TransformerMixin, BaseEstimator):
+    def fit(self, X, y=None):
+        self.estimator_ = UniformQuantizer(2).fit(X)
+        return self
+
+    def transform(self, X):
+        return np.column_stack([self.estimator_.transform(X), X])
+
+
+@pytest.mark.parametrize(
+    ("holder", "message"),
+    [
+        (WithForest(), "WithForest: besides estimator_ it has a fitted estimator in forest_"),
+        (CodesAndFloats(), "besides"),
+    ],
+)
+def test_holders_of_others_that_read_more_are_refused(holder, message, rng):
+    X = rng.normal(size=(40, 4))
+    with pytest.raises(ValueError, match=message):
+        row_bits(holder.fit(X, X[:, 0]))
+
+
+QUANTIZERS_OF_A_FUNCTION = {"own": UniformQuantizer(2).fit([[0.0] * 4, [1.0] * 4])}
+
+
+def quantized(X):
+    return QUANTIZERS_OF_A_FUNCTION["own"].transform(X)
+
+
+@pytest.mark.parametrize(
+    "function", [quantized, lambda X: quantized(X), lambda X: QUANTIZERS_OF_A_FUNCTION["own"].transform(X)]
+)
+def test_quantizers_behind_globals_of_a_function_are_refused(function, rng):
+    X = rng.normal(size=(40, 4))
+    model = make_pipeline(FunctionTransformer(function), Ridge()).fit(X, X[:, 0])
+    with pytest.raises(ValueError, match="FunctionTransformer"):
+        row_bits(model)

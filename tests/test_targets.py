@@ -164,7 +164,7 @@ def test_numbers_of_any_type(y):
 
 def test_one_target_of_several_that_is_no_number():
     y = pd.DataFrame({"u": np.arange(N) * 1.0, "when": WHEN})
-    with pytest.raises(ValueError, match="y has unsupported values such as Timestamp"):
+    with pytest.raises(ValueError, match="y has unsupported dtype datetime64"):
         BitwiseRegressor(1, **QUICK).fit(X, y)
 
 
@@ -225,3 +225,57 @@ def test_weights_of_any_type(fit):
 def test_class_weights_that_are_no_numbers():
     with pytest.raises(ValueError, match="class_weight must be finite and not negative, got 2 for 0"):
         BitwiseClassifier(1, class_weight={0: "2", 1: 1}, **QUICK).fit(X, [0, 1] * 6)
+
+
+@each_regression
+@pytest.mark.parametrize(
+    "y",
+    [
+        pd.DataFrame({"y": pd.Categorical([1, 2] * 6)}),
+        pd.DataFrame({"u": np.arange(N) * 1.0, "y": pd.Categorical([1, 2] * 6)}),
+        pa.array([1, 2] * 6).dictionary_encode(),
+        pl.Series(["1", "2"] * 6, dtype=pl.Categorical),
+    ],
+    ids=["frame", "frame of two", "arrow", "polars"],
+)
+def test_categories_in_any_container_are_no_numbers(fit, y):
+    with pytest.raises(ValueError, match="y has unsupported dtype"):
+        fit(y)
+
+
+@pytest.mark.parametrize(
+    ("y", "classes"),
+    [
+        (pd.Series(pd.Categorical([True, False] * 6)), [False, True]),
+        (pd.Categorical([3, 1] * 6), [1, 3]),
+        (pd.DataFrame({"y": pd.array([True, False] * 6, dtype="boolean")}), [False, True]),
+        (pd.DataFrame({"y": pd.array([3, 1] * 6, dtype="Int64")}), [1, 3]),
+        (pa.array(["v", "u"] * 6).dictionary_encode(), ["u", "v"]),
+        (pl.Series(["v", "u"] * 6, dtype=pl.Categorical), ["u", "v"]),
+    ],
+)
+def test_labels_in_frames_and_categories_keep_their_type(y, classes):
+    fitted = BitwiseClassifier(1, **QUICK).fit(X, y)
+    assert fitted.classes_.tolist() == classes
+    assert [type(label) for label in fitted.classes_.tolist()] == [type(label) for label in classes]
+    assert BitwiseQuantizer(1, **QUICK).fit(X, y).task_ == "classification"
+
+
+@pytest.mark.parametrize("later", [[0, None] * 6, WHEN])
+def test_later_chunks_are_checked_too(later):
+    pytest.importorskip("datasketches")
+    with pytest.raises(ValueError, match=r"y contains NaN|y has unsupported"):
+        BitwiseQuantizer(1, **QUICK).fit_chunks([(X, [0, 1] * 6), (X, later)])
+
+
+def test_tensors_that_are_no_arrays():
+    y = torch.ones(N, requires_grad=True)
+    with pytest.raises(ValueError, match=r"y cannot be read as an array: .*detach"):
+        BitwiseRegressor(1, **QUICK).fit(X, y)
+    with pytest.raises(ValueError, match=r"sample_weight cannot be read as an array: .*detach"):
+        BitwiseRegressor(1, **QUICK).fit(X, X[:, 0], sample_weight=y)
+
+
+def test_categories_are_no_weights():
+    with pytest.raises(ValueError, match="sample_weight must hold numbers, got dtype category"):
+        QuantileQuantizer(1).fit(X, sample_weight=pd.Series(pd.Categorical([1, 2] * 6)))

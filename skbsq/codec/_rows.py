@@ -7,7 +7,8 @@ import numpy as np
 
 from skbsq._codebook import Codebook
 from skbsq._encode import for_blocks
-from skbsq._matrix import as_matrix, refuse_mask
+from skbsq._labels import columns_of
+from skbsq._matrix import as_matrix, as_table, columns_in, refuse_mask
 
 # Codes per block: its codes, bytes and one column of either fit the cache.
 _BLOCK = 2**18
@@ -255,6 +256,9 @@ def as_bytes(data, ndim=2, names=None):
             "makes of bytes; skbsq.codec.loads reads messages."
         )
     data = refuse_mask(data, "The array of packed rows")
+    rows = _byte_strings(data) if ndim == 2 else None
+    if rows is not None:
+        return rows
     if ndim == 2:
         data = as_matrix(data, "Packed rows", names, strict=False)
     else:
@@ -266,6 +270,24 @@ def as_bytes(data, ndim=2, names=None):
             raise ValueError("Packed rows hold whole numbers from 0 to 255, got others.")
         data = cast
     return data
+
+
+def _byte_strings(data):
+    """Rows of a list or column of byte strings, as Parquet files hold them; None for anything else."""
+    column = data
+    if columns_of(data) is not None:
+        table = as_table(data, "Packed rows")
+        column = columns_in(table)[0] if len(columns_of(table)) == 1 else None
+    to_list = next(
+        (getattr(column, name) for name in ("to_pylist", "to_list", "tolist") if hasattr(column, name)), None
+    )
+    is_text = getattr(getattr(column, "dtype", None), "kind", "O") == "O" and not isinstance(column, np.ndarray)
+    values = column if isinstance(column, list) else to_list() if to_list and is_text else []
+    if not values or not all(isinstance(value, bytes) for value in values):
+        return None
+    if len(set(map(len, values))) > 1:
+        raise ValueError("Packed rows must have one length, got byte strings of several.")
+    return np.frombuffer(b"".join(values), dtype=np.uint8).reshape(len(values), -1)
 
 
 def _pieces(n_bits, code_bytes):

@@ -6,7 +6,7 @@ import numpy as np
 
 from skbsq._encode import as_float32
 from skbsq._labels import in_feature_order, label
-from skbsq._matrix import refuse_mask
+from skbsq._matrix import is_missing, refuse_mask
 
 COUNT_TYPES = ("uint8", "int8", "uint16", "int16", "int32")
 
@@ -44,8 +44,10 @@ def _check_missing_counts(missing_count, codebook, count_type):
     counts = list(given)
     if len(counts) != d:
         raise ValueError(f"missing_count must be an integer, or {d} of them, one per feature, got {missing_count!r}.")
+    # pandas makes floats of integers beside None.
+    counts = [int(count) if isinstance(count, float) and count.is_integer() else count for count in counts]
     counts = [
-        None if count is None else _check_missing_count(count, count_type, f" for {label(names, j)}")
+        None if is_missing(count) else _check_missing_count(count, count_type, f" for {label(names, j)}")
         for j, count in enumerate(counts)
     ]
     return counts[0] if len(set(counts)) == 1 else counts

@@ -122,6 +122,8 @@ def _check_shapes(head, n_inputs, n_outputs):
             f"head must return one tensor of outputs, got {type(output).__name__}: return the outputs alone from its "
             "forward."
         )
+    if not output.is_floating_point():
+        raise ValueError(f"head must return floats, got {output.dtype}.")
     if (shape := tuple(output.shape)) != (2, n_outputs):
         raise ValueError(
             f"head has the wrong output shape: for 2 rows it gave {shape}, but (2, {n_outputs}) is needed, one column "

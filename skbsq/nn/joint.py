@@ -6,6 +6,7 @@ from torch import nn
 from skbsq.nn.layers import Thermometer
 from skbsq.nn.levels import LevelLinear
 from skbsq.nn.table import TableLayout, code_table, sum_rows, table_linear
+from skbsq.nn.threads import serial_after_fork
 from skbsq.nn.values import CodeValues
 
 
@@ -127,7 +128,7 @@ class JointNet(nn.Module):
         linear = self._tabulated()
         if linear is None:
             return None
-        with torch.no_grad():
+        with torch.no_grad(), serial_after_fork():
             return self._code_table(linear), self._after_first()
 
     def row_floats(self, device="cpu"):

@@ -1,20 +1,10 @@
 """Threads of torch in a forked process."""
 
-import os
 from contextlib import contextmanager
 
 import torch
 
-_in_child = False
-
-
-def _note_fork():
-    global _in_child
-    _in_child = True
-
-
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_note_fork)
+from skbsq import _forks
 
 
 @contextmanager
@@ -32,7 +22,7 @@ def serial_after_fork():
     ...     float(torch.ones(3).sum())
     3.0
     """
-    n_threads = torch.get_num_threads() if _in_child else 1
+    n_threads = torch.get_num_threads() if _forks.in_child() else 1
     if n_threads == 1:
         yield
         return

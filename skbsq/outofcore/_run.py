@@ -197,6 +197,7 @@ def _apply(work, source, output, columns, keep, batch_size):
     if isinstance(columns, str) or isinstance(keep, str):
         raise ValueError(f"columns and keep are sequences of names, got {columns!r} and {keep!r}.")
     keep = list(keep)
+    columns = None if columns is None else list(columns)
     for what, names in (("columns", columns or ()), ("keep", keep)):
         if twice := [name for name in names if list(names).count(name) > 1]:
             raise ValueError(f"{what} names {twice[0]!r} twice.")

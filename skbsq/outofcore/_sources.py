@@ -90,7 +90,7 @@ def _read_path(path, rows, columns, keep, check):
 def _load(path):
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+    except (EOFError, ValueError) as error:
         raise ValueError(f"{path} is no file of an array: {error}") from error
 
 

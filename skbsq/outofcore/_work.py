@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from skbsq._checks import check_finite
+from skbsq._codebook import Codebook
 from skbsq._encode import as_float32
 from skbsq._encodings import encoded, encoded_names
 from skbsq._matrix import as_matrix
@@ -154,6 +155,8 @@ def call_of(estimator, method):
         If the method reads codes, and the estimator has no codebook.
     """
     kind = CallOnCodes if method.endswith("_codes") else CallOnPacked if method.endswith("_packed") else Call
+    if method == "inverse_transform" and isinstance(getattr(estimator, "codebook_", None), Codebook):
+        kind = {"ordinal": CallOnCodes, "packed": CallOnPacked}.get(estimator.encode, CallOnEncoded)
     if kind is not Call and getattr(estimator, "codebook_", None) is None:
         raise ValueError(
             f"method={method!r} reads codes, and this {type(estimator).__name__} has no codebook: use "
@@ -220,6 +223,8 @@ class Call(_OnFeatures):
     def names(self, features, out):
         """Names of the columns of a result; a result that is not a table has one."""
         n_columns = 1 if out.ndim == 1 else out.shape[1]
+        if self.method == "inverse_transform" and self.book is not None and n_columns == self.book.n_features:
+            return list(self.book.feature_names or self._numbered())
         if self.method == "transform" and (names := self._names_out(features, n_columns)):
             return names
         method = _on_features(self.method)
@@ -227,6 +232,9 @@ class Call(_OnFeatures):
         if out.ndim == 1:
             return [name]
         return [f"{name}_{label}" for label in self._classes(method, n_columns) or range(n_columns)]
+
+    def _numbered(self):
+        return [f"x{j}" for j in range(self.book.n_features)]
 
     def _names_out(self, features, n_columns):
         """Names that the estimator gives the columns of `transform`; None where it has none that fit."""
@@ -300,17 +308,21 @@ class CallOnCodes(Call):
 
     def _written_names(self):
         """Names of the columns of codes, where features have no names."""
-        return [f"x{j}" for j in range(self.n_features)]
+        return self._numbered()
 
     def check_source(self, metadata, named=False):
         """Refuse a table whose metadata says that it is of another codebook, or of another encoding."""
         book, encode = origin_of(metadata)
         if encode is not None and encode != self.encode:
             known = {"ordinal": "_codes", "packed": "_packed"}.get(encode)
-            method = _on_features(self.method) + (known or "")
+            way_out = f"use encode={self.encode!r} in transform"
+            if self.method == "inverse_transform":
+                way_out = f"set encode={encode!r} of the quantizer"
+            elif known:
+                way_out = f"use method={_on_features(self.method) + known!r}"
             raise ValueError(
-                f"The source holds the encoding {encode!r}, and method={self.method!r} reads {self.encode!r}: use "
-                + (f"method={method!r}." if known else f"encode={self.encode!r} in transform.")
+                f"The source holds the encoding {encode!r}, and method={self.method!r} reads {self.encode!r}: "
+                f"{way_out}."
             )
         if book is not None and not self._reads(book):
             raise ValueError(
@@ -364,6 +376,36 @@ class CallOnPacked(CallOnCodes):
     def _reads(self, book):
         # Scalers that are folded into a codebook change its thresholds, and not the bytes.
         return self.book.fingerprint in (book.fingerprint, book.folded_from)
+
+
+class CallOnEncoded(CallOnCodes):
+    """Call `inverse_transform` of a quantizer on thermometer bits or levels."""
+
+    noun = "columns of what transform returns"
+
+    @property
+    def encode(self):
+        """What the quantizer's `transform` returns."""
+        return self.estimator.encode
+
+    @property
+    def n_features(self):
+        """Columns per row."""
+        return len(self._written_names())
+
+    @property
+    def features(self):
+        """Names of the columns to read, or None."""
+        names = super().features
+        return None if names is None else tuple(encoded_names(self.book, names, self.encode))
+
+    def _written_names(self):
+        names = getattr(self.estimator, "feature_names_in_", self._numbered())
+        return encoded_names(self.book, names, self.encode)
+
+    def _zeros(self):
+        codes = np.zeros((1, self.book.n_features), dtype=self.book.dtype)
+        return encoded(self.book, codes, self.encode)
 
 
 def _innermost(estimator):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from skbsq._labels import columns_of
-from skbsq._matrix import as_matrix
+from skbsq._matrix import as_matrix, as_table
 from skbsq.plotting._axes import BLUE, ORANGE, fitted_part, names_of, pyplot, tidy
 
 MOST_PANELS = 12
@@ -78,6 +78,7 @@ class ThresholdDisplay:
         """
         part = fitted_part(estimator, "codebook_")
         names = names_of(part)
+        X = as_table(X, "X")
         columns = columns_of(X)
         if columns is not None and hasattr(part, "feature_names_in_"):
             known = list(part.feature_names_in_)

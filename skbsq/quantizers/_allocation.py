@@ -15,6 +15,7 @@ from sklearn.base import clone
 from torch import nn
 
 from skbsq.budget import allocate_bits
+from skbsq.nn.threads import serial_after_fork
 from skbsq.quantizers._base import regular_levels
 from skbsq.quantizers._cells import group_starts
 from skbsq.quantizers.threshold import ThresholdQuantizer
@@ -115,14 +116,15 @@ def go_on_narrower(model, X, y, n_bits, share):
     BitwiseRegressor or BitwiseClassifier
         A new one.
     """
-    wide = WideModel(model.quantizer_, clone(model)._check_rows(X, y, None, model._task))
-    widths = np.minimum(wide.n_bits, n_bits)
-    thresholds, head = wide.narrowed(widths)
-    going_on = {"n_bits": widths, "head": head, **warm_start(thresholds, model.temperature_start)}
-    narrow = clone(model)
-    # Not set_params: a subclass may set a parameter that its constructor does not take.
-    vars(narrow).update(going_on, max_epochs=max(1, round(share * model.max_epochs)))
-    return narrow.fit(X, y)
+    with serial_after_fork():
+        wide = WideModel(model.quantizer_, clone(model)._check_rows(X, y, None, model._task))
+        widths = np.minimum(wide.n_bits, n_bits)
+        thresholds, head = wide.narrowed(widths)
+        going_on = {"n_bits": widths, "head": head, **warm_start(thresholds, model.temperature_start)}
+        narrow = clone(model)
+        # Not set_params: a subclass may set a parameter that its constructor does not take.
+        vars(narrow).update(going_on, max_epochs=max(1, round(share * model.max_epochs)))
+        return narrow.fit(X, y)
 
 
 def warm_start(thresholds, temperature_start):

@@ -41,6 +41,17 @@ class HasCodebook:
 class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
     """A transformer that ends as a `Codebook`; a subclass's fit sets ``codebook_``."""
 
+    @property
+    def codebook_(self):
+        """All that was learned."""
+        if "codebook_" not in vars(self):
+            check_is_fitted(self)
+        return vars(self)["codebook_"]
+
+    @codebook_.setter
+    def codebook_(self, book):
+        vars(self)["codebook_"] = book
+
     _parameter_constraints: dict = {
         "encode": [StrOptions(set(ENCODINGS))],
         "missing": [StrOptions(set(MISSING_RULES))],
@@ -167,7 +178,7 @@ class FixedQuantizer(BaseQuantizer):
         """
         with all_or_nothing(self):
             self._validate_params()
-            for name in ("summary_", "_unfitted"):  # of `partial_fit`
+            for name in ("summary_", "_pending"):  # of `partial_fit`
                 vars(self).pop(name, None)
             X = check_X(self, X, reset=True, missing=self.missing)
             weights = check_weights(sample_weight, X)

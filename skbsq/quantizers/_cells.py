@@ -30,6 +30,8 @@ class Feature:
 
         Equal weights count as ones.
         """
+        if self.x.size == 0:
+            return np.empty(0, dtype=np.float32), np.empty(0)
         if np.ptp(self.weights) == 0:
             # Sorting values is several times faster than sorting rows, and sums of ones are exact.
             values, counts = np.unique(self.x, return_counts=True)
@@ -87,7 +89,7 @@ def sums_of_columns(columns, weights):
     mean = (weights * x).sum(axis=1) / mass
     variance = (weights * (x - mean[:, None]) ** 2).sum(axis=1) / mass
     constant = low == high
-    return np.array([np.full(len(x), mass), np.where(constant, low, mean), np.where(constant, 0.0, variance)])
+    return np.array([np.full(len(x), mass), np.where(constant, x[:, 0], mean), np.where(constant, 0.0, variance)])
 
 
 def joined_sums(one, other):

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
 
+from skbsq._labels import check_columns, columns_of
 from skbsq._matrix import as_table
 from skbsq._targets import MAX_INTEGER_CLASSES, as_target, check_class_weight, check_target, resolve_task
 from skbsq._validation import check_chunk_weights, check_X
 from skbsq.nn.batches import TensorStream
-from skbsq.quantizers._base import CodebookFilling
+from skbsq.quantizers._base import CodebookFilling, FixedQuantizer
 from skbsq.quantizers._cells import Feature, joined_sums
 from skbsq.quantizers._rows import BaseRows, as_tensors, nonzero, target_sums
 from skbsq.quantizers._sketch import MAX_SIZE, MIN_SIZE
@@ -90,6 +91,11 @@ class ChunkedRows(BaseRows):
         return quantizer
 
     def _fit_on_summary(self, quantizer):
+        if not isinstance(quantizer, FixedQuantizer):
+            raise ValueError(
+                f"{type(quantizer).__name__} learns from all rows at once, which is not possible in chunks: fit it on "
+                "some of the rows and give its thresholds_ to a ThresholdQuantizer."
+            )
         quantizer._validate_params()
         quantizer.n_features_in_ = self.n_features
         if self.names is not None:
@@ -216,6 +222,7 @@ class _Reader:
         self.class_weights = None  # (labels, their weights)
         self.classes = None
         self.n_rows = None
+        self.targets = None  # names of the columns of y
 
     def pass_over(self, generator=None):
         """Yield the chunks as they are given, those of a sequence in an order drawn from the generator."""
@@ -226,7 +233,7 @@ class _Reader:
         for chunk in chunks:
             _check_form(chunk, "Every chunk")
             X = as_table(chunk[0], "X")
-            if len(X):
+            if getattr(X, "shape", None) == () or len(X):
                 yield (X, *chunk[1:])
 
     def read(self, generator=None):
@@ -251,6 +258,10 @@ class _Reader:
         X = check_X(self.estimator, X, reset=self.first, missing=self.missing, stacklevel=8)
         self.first = False
         weights = check_chunk_weights(weights[0] if weights else None, X)
+        columns = columns_of(y)
+        self.targets = self.targets or columns
+        if self.targets is not None:
+            check_columns(columns, self.targets, "y")
         y, _ = check_target(_raveled(y), X, self.task, self.estimator)
         if self.class_weights is not None:
             weights = weights * self.class_weights[1][self._class_numbers(y, self.class_weights[0], what)]
@@ -280,7 +291,8 @@ def _resolve_task(reader):
     labels = np.empty(0, dtype=np.int64)
     for X, y, *given in reader.pass_over():
         kept = check_chunk_weights(given[0] if given else None, X) > 0
-        labels = np.union1d(labels, np.asarray(y)[kept] if len(y) == len(kept) else y)
+        y = np.asarray(as_target(y))
+        labels = np.union1d(labels, y[kept] if len(y) == len(kept) else y)
         if labels.size > MAX_INTEGER_CLASSES:
             return "regression"
     return "classification"

@@ -1,11 +1,10 @@
 """Quantizers that are fitted chunk by chunk, and joined where several have seen some of the rows."""
 
+import copy
 import warnings
-from functools import cached_property
 from numbers import Integral
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,6 +12,8 @@ from skbsq._validation import all_or_nothing, check_chunk_weights, check_n_bits,
 from skbsq.quantizers._base import FixedQuantizer
 from skbsq.quantizers._sketch import MAX_SIZE, MIN_SIZE
 from skbsq.quantizers._summary import Summary
+
+_MADE = ("codebook_", "summary_", "_pending")
 
 
 class IncrementalQuantizer(FixedQuantizer):
@@ -23,21 +24,22 @@ class IncrementalQuantizer(FixedQuantizer):
         "sketch_size": [Interval(Integral, MIN_SIZE, MAX_SIZE, closed="both")],
     }
 
-    @cached_property
+    @property
     def codebook_(self):
-        """The codebook: that of `fit`, or made when it is first asked for after `partial_fit` or `merge`."""
-        check_is_fitted(self)
-        if "_unfitted" not in vars(self):
-            raise AttributeError(f"This {type(self).__name__} has no codebook_: fit it anew.")
-        summary = Summary.from_state(self.summary_)
-        with np.errstate(under="ignore"):
-            book = self._unfitted._codebook_of(summary, getattr(self, "feature_names_in_", None))
-        del self._unfitted
-        return book
+        """The codebook: that of `fit`, or made when it is first used after `partial_fit` or `merge`."""
+        pending = vars(self).get("_pending")
+        return super().codebook_ if pending is None else pending.codebook()
+
+    @codebook_.setter
+    def codebook_(self, book):
+        vars(self)["codebook_"] = book
 
     def __getstate__(self):
-        getattr(self, "codebook_", None)  # made now, so that a file or pickle holds it
-        return super().__getstate__()
+        state = dict(super().__getstate__())
+        pending = state.pop("_pending", None)
+        if pending is not None:
+            state["codebook_"] = pending.codebook()
+        return state
 
     def partial_fit(self, X, y=None, sample_weight=None):
         """Find the thresholds and levels of these rows and of all that earlier calls got.
@@ -127,7 +129,8 @@ class IncrementalQuantizer(FixedQuantizer):
                 f"A {type(self).__name__} that was fitted by fit keeps its codebook alone: fit it by partial_fit to "
                 "merge it with others."
             )
-        summary = Summary.from_state(self.summary_)
+        pending = vars(self).get("_pending")
+        summary = Summary.from_state(self.summary_, own=pending is not None and pending.state is self.summary_)
         if summary.size != self._size_of_sketch():
             raise ValueError(
                 f"The rows so far were seen with {_named(summary.size)}, and it takes {_named(self._size_of_sketch())} "
@@ -140,8 +143,7 @@ class IncrementalQuantizer(FixedQuantizer):
             raise ValueError('missing="error" was set after rows with NaN had been seen: set it back to "code".')
         check_n_bits(self.n_bits, getattr(self, "feature_names_in_", None), summary.d)
         self.summary_ = summary.state()
-        # The codebook takes much longer than to take in a few rows. It is made with the parameters of now.
-        self._unfitted = clone(self)
+        self._pending = _Pending(self)
         vars(self).pop("codebook_", None)
 
     def _check_same(self, other):
@@ -154,13 +156,40 @@ class IncrementalQuantizer(FixedQuantizer):
             pair = ours[name], theirs[name]
             if name == "n_bits":  # a number, an array, a dict or a Series
                 pair = tuple(check_n_bits(n_bits, names, self.n_features_in_).tolist() for n_bits in pair)
-            if pair[0] != pair[1]:
+            if not np.array_equal(*pair):  # of numbers, strings and arrays alike
                 raise ValueError(f"{name} is {theirs[name]!r} in a quantizer to merge, and {ours[name]!r} in this one.")
         mine, its = (getattr(q, "feature_names_in_", np.arange(q.n_features_in_)) for q in (self, other))
         if not np.array_equal(mine, its):
             raise ValueError(
                 f"The features of a quantizer to merge are {its.tolist()}, those of this one {mine.tolist()}."
             )
+
+
+class _Pending:
+    """The codebook of some rows, which takes much longer to make than a few rows take to be counted in.
+
+    It is one object, which `partial_fit` replaces whole, so that threads that use the quantizer meanwhile get the
+    codebook of before or of after.
+
+    Parameters
+    ----------
+    quantizer : IncrementalQuantizer
+        Its parameters of now count, whatever is set later.
+    """
+
+    def __init__(self, quantizer):
+        kept = {name: value for name, value in vars(quantizer).items() if name not in _MADE}
+        self.rule = object.__new__(type(quantizer))  # not a clone: a subclass may fix parameters of ours
+        vars(self.rule).update(copy.deepcopy(kept))
+        self.state, self.book = quantizer.summary_, None
+
+    def codebook(self):
+        """Make the codebook, once."""
+        if self.book is None:
+            with np.errstate(under="ignore"):
+                names = getattr(self.rule, "feature_names_in_", None)
+                self.book = self.rule._codebook_of(Summary.from_state(self.state, own=True), names)
+        return self.book
 
 
 def _named(size):

@@ -27,6 +27,7 @@ from skbsq.nn.batches import TensorBatches
 from skbsq.nn.device import training_device
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.temperature import SCHEDULES
+from skbsq.nn.threads import serial_after_fork
 from skbsq.nn.training import default_net
 from skbsq.quantizers._base import FixedQuantizer
 from skbsq.quantizers._chunks import ChunkedRows, read_chunks
@@ -93,11 +94,13 @@ class JointTraining(BaseEstimator):
         return len(self.net_.history)
 
     def __getstate__(self):
-        return plain_state(self, dict(super().__getstate__()))
+        with serial_after_fork():
+            return plain_state(self, dict(super().__getstate__()))
 
     def __setstate__(self, state):
         super().__setstate__(state)
-        restore(self)
+        with serial_after_fork():
+            restore(self)
 
     def _missing_rule(self):
         return self.missing
@@ -355,7 +358,9 @@ def _last_split(splitter, rows):
             "TimeSeriesSplit."
         ) from error
     for part in map(np.asarray, (kept, held_out)):
-        if part.dtype.kind in "iu" and part.size and part.max() >= len(rows.X):
+        if part.size and (part.dtype.kind not in "iu" or part.min() < 0):
+            raise ValueError(f"validation_fraction={splitter!r} must give row numbers from 0, got {part[:3]}...")
+        if part.size and part.max() >= len(rows.X):
             raise ValueError(
                 f"validation_fraction={splitter!r} names row {part.max()}, and there are {len(rows.X)} rows of "
                 "positive weight."

@@ -7,6 +7,7 @@ levels want. `benchmarks.chunks` measures its error beside that of KLL.
 """
 
 import struct
+from functools import partial
 
 import numpy as np
 
@@ -77,23 +78,23 @@ class Sketch:
         if x.size == 0:
             return
         x = x + np.float32(0)  # -0.0 + 0.0 is 0.0
-        if np.ptp(weights) == 0:
+        if (weights == weights[0]).all():
             x = np.sort(x)  # several times faster than to sort rows
         else:
             rows = rows_in_order(x)
             x, weights = x[rows], weights[rows]
         starts = run_starts(x)
         place, new = self._place(x[starts])
-        runs = np.diff(starts, append=x.size)
         mass = np.add.reduceat(weights, starts)
         if not new.all():
             self.mass = self.mass + np.bincount(place[~new], mass[~new], minlength=self.mass.size)
+        elif self.values.size == self.size and mass.max() <= self.mass.min():
+            self._digest(x, weights)  # none gets a place: as below, without sorting
+            return
         left = new.copy()
         left[new] = self._keep(x[starts[new]], mass[new])
-        if left.all():
-            self._digest(x, weights)
-        elif left.any():
-            rows = np.repeat(left, runs)
+        if left.any():
+            rows = np.repeat(left, np.diff(starts, append=x.size))
             self._digest(x[rows], weights[rows])
 
     def merge(self, other):
@@ -118,13 +119,15 @@ class Sketch:
         return {"values": self.values, "mass": self.mass, "digests": digests}
 
     @classmethod
-    def from_state(cls, size, state):
+    def from_state(cls, size, state, *, own=False):
         """The sketch that `state` wrote down.
 
         Parameters
         ----------
         size : int
         state : dict
+        own : bool, default=False
+            This process wrote it: digests are not checked.
 
         Returns
         -------
@@ -137,8 +140,9 @@ class Sketch:
         """
         sketch = cls(size)
         sketch.values, sketch.mass = state["values"], state["mass"]
+        read = load_datasketches().tdigest_double.deserialize if own else partial(_read_digest, size=size)
         for exponent, data in state["digests"].items():
-            sketch.digests[exponent] = _read_digest(data.tobytes(), size)
+            sketch.digests[exponent] = read(data.tobytes())
         return sketch
 
     def _place(self, values):
@@ -151,8 +155,6 @@ class Sketch:
     def _keep(self, values, mass):
         """Give places to the heaviest of all values, those new ones included; tells which of these got none."""
         n_known = self.values.size
-        if n_known == self.size and mass.size and mass.max() <= self.mass.min():
-            return np.ones(values.size, dtype=bool)  # as the general way has it, without sorting
         values, mass = np.append(self.values, values), np.append(self.mass, mass)
         left = np.zeros(values.size, dtype=bool)
         if values.size > self.size:

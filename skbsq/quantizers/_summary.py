@@ -176,12 +176,14 @@ class Summary:
         }
 
     @classmethod
-    def from_state(cls, state):
+    def from_state(cls, state, *, own=False):
         """The summary that `state` wrote down; its arrays are not written to.
 
         Parameters
         ----------
         state : dict
+        own : bool, default=False
+            This process wrote it, so that its digests need no check.
 
         Returns
         -------
@@ -190,5 +192,5 @@ class Summary:
         summary = cls(state["low"].size, None)
         vars(summary).update({name: value for name, value in state.items() if name != "sketches"})
         if state["sketches"] is not None:
-            summary.sketches = [Sketch.from_state(summary.size, own) for own in state["sketches"]]
+            summary.sketches = [Sketch.from_state(summary.size, part, own=own) for part in state["sketches"]]
         return summary

@@ -1,6 +1,9 @@
 """Packed rows against a slow reference, and what is refused."""
 
 import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,3 +176,27 @@ def test_codes_beyond_every_integer():
 def test_codec_takes_a_codebook_alone():
     with pytest.raises(TypeError, match=r"got UniformQuantizer: .*codebook_"):
         RowCodec(UniformQuantizer())
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [
+        list,
+        pd.Series,
+        pl.Series,
+        lambda rows: pd.DataFrame({"packed": rows}),
+        lambda rows: pl.DataFrame({"packed": rows}),
+        lambda rows: pa.table({"packed": pa.array(rows, pa.binary(len(rows[0])))}),
+    ],
+    ids=["list", "pandas", "polars", "frame of pandas", "frame of polars", "arrow"],
+)
+def test_byte_strings_are_packed_rows(hold):
+    """As they come back from a Parquet file."""
+    codec = RowCodec(book_of([4, 200]))
+    codes = np.array([[3, 150], [0, 0], [1, 7]])
+    rows = [row.tobytes() for row in codec.pack(codes)]
+    np.testing.assert_array_equal(codec.unpack(hold(rows)), codes)
+    with pytest.raises(ValueError, match="must have one length"):
+        codec.unpack([*rows, b"x"])
+    with pytest.raises(ValueError, match="have 2 bytes, got rows of 3"):
+        codec.unpack(hold([row + b"x" for row in rows]))

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -499,6 +500,18 @@ def test_counts_need_a_scale(option):
 def test_bad_counts(options, message):
     with pytest.raises(ValueError, match=message):
         to_c(BOOK, "x", **options)
+
+
+def test_missing_counts_from_a_series_of_pandas():
+    """It makes NaN of None, and floats of the integers beside it."""
+    book = Codebook.from_thresholds({"a": [1.0], "b": [2.0], "c": [3.0]})
+    expected = to_c(book, "x", scale=1, missing_count=[7, None, 3])
+    for counts in (
+        pd.Series([7, None, 3]),
+        pd.Series({"c": 3, "a": 7, "b": None}),
+        pd.Series([7, None, 3], dtype="Int64"),
+    ):
+        assert to_c(book, "x", scale=1, missing_count=counts) == expected
 
 
 def test_import_is_light():

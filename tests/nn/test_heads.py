@@ -74,3 +74,12 @@ def test_heads_that_return_no_tensor(wrap):
 
     with pytest.raises(ValueError, match=r"head must return one tensor of outputs, got (tuple|dict|list|NoneType)"):
         build_head(Head, 3, 1)
+
+
+def test_heads_that_return_no_floats():
+    class Head(nn.Linear):
+        def forward(self, x):
+            return super().forward(x).to(torch.int64)
+
+    with pytest.raises(ValueError, match=r"head must return floats, got torch.int64"):
+        build_head(Head, 3, 1)

@@ -1,18 +1,25 @@
 """A forked process predicts: torch's threads stay behind in the parent, and waiting for them would never end."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from skbsq import BitwiseRegressor
 
 # Two threads train in the parent. Each case then runs in a fork, which is killed when it takes too long: on a machine
 # of any speed a fork that waits for its parent's threads waits for ever.
 PROGRAM = """
-import os, signal, sys, time
+import os, pickle, signal, sys, time
 import numpy as np
 import torch
+from skbsq.export import to_onnx
+from skbsq.model_selection import bits_path
+from skbsq.persistence import load, save
 from skbsq import BitwiseClassifier, BitwiseRegressor, LSQQuantizer, QuantileQuantizer
 from skbsq.codec import dumps
 
@@ -42,6 +49,21 @@ cases["bytes"] = lambda: classifier.predict_proba_packed(message)
 cases["labels of all rows"] = lambda: classifier.predict(X)
 cases["fit"] = lambda: BitwiseRegressor(3, **quick).fit(X[:600], y[:600])
 cases["budget"] = lambda: BitwiseRegressor(bit_budget=12, **quick).fit(X[:600], y[:600])
+class Head(torch.nn.Sequential):
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__(torch.nn.Linear(n_inputs, 512), torch.nn.ReLU(), torch.nn.Linear(512, n_outputs))
+
+
+own = BitwiseRegressor(6, head=Head, max_epochs=1, random_state=0).fit(X, y)
+text = pickle.dumps(own)
+path = os.path.join(sys.argv[2], "own.safetensors")
+save(own, path)
+cases["pickle"] = lambda: pickle.dumps(own)
+cases["unpickle"] = lambda: pickle.loads(text)
+cases["save"] = lambda: save(own, path + ".2")
+cases["load"] = lambda: load(path, head=Head)
+cases["onnx"] = lambda: to_onnx(models["8 bits"])
+cases["path of bits"] = lambda: bits_path(BitwiseRegressor(**quick), X[:600], y[:600], [2, 1], cv=2)
 cases["encode"] = lambda: book.encode(np.tile(X, (50, 1)))
 def unguarded():
     torch.ones(2000, 256) @ torch.ones(256, 256)
@@ -77,20 +99,54 @@ print("done", len(cases))
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 
-def run(*arguments):
+# The parent uses torch on its own, and no more of the package than its name; the child loads a model.
+LATE = """
+import os, signal, sys, time
+import torch
+import skbsq
+assert "skbsq.nn" not in sys.modules
+torch.set_num_threads(2)
+torch.ones(2000, 2000) @ torch.ones(2000, 2000)
+pid = os.fork()
+if pid == 0:
+    import pickle
+    import numpy as np
+    with open(os.path.join(sys.argv[2], "model.pkl"), "rb") as file:
+        pickle.load(file).predict(np.ones((9, 10), dtype=np.float32))
+    os._exit(0)
+end = time.monotonic() + float(sys.argv[1])
+while not (found := os.waitpid(pid, os.WNOHANG))[0]:
+    if time.monotonic() > end:
+        os.kill(pid, signal.SIGKILL)
+        sys.exit("it hangs")
+    time.sleep(0.01)
+print("status", found[1])
+"""
+
+
+def run(*arguments, program=PROGRAM):
     # pytest's own process has one thread, and nothing to wait for.
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
     root = Path(__file__).parent.parent.parent
-    command = [sys.executable, "-W", "ignore", "-c", PROGRAM, *arguments]
+    command = [sys.executable, "-W", "ignore", "-c", program, *map(str, arguments)]
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True, timeout=600)
     return done.stdout.splitlines()
 
 
-def test_forked_workers_predict_and_fit():
-    assert run("60") == ["done 19"]
+def test_forked_workers_predict_and_fit(tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("safetensors")
+    assert run(60, tmp_path) == ["done 25"]
 
 
-def test_a_fork_without_the_guard_hangs():
+def test_forks_of_a_parent_that_only_imports_the_package(tmp_path):
+    X = np.random.default_rng(0).normal(size=(200, 10)).astype(np.float32)
+    model = BitwiseRegressor(3, max_epochs=1, random_state=0).fit(X, X[:, 0])
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    assert run(60, tmp_path, program=LATE) == ["status 0"]
+
+
+def test_a_fork_without_the_guard_hangs(tmp_path):
     """So the test above can fail. Some builds of torch wait for no thread, and need no guard."""
-    if run("5", "unguarded") != ["hangs unguarded", "done 1"]:
+    if run(5, tmp_path, "unguarded") != ["hangs unguarded", "done 1"]:
         pytest.skip("torch does not hang in a forked process here")

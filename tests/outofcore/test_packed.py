@@ -7,7 +7,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from skbsq import BitwiseClassifier, BitwiseRegressor, Codebook, UniformQuantizer
+from skbsq import BitwiseClassifier, BitwiseRegressor, Codebook, QuantileQuantizer, UniformQuantizer
 from skbsq.codec import RowCodec
 from skbsq.export import to_codebook
 from skbsq.outofcore import predict, transform
@@ -369,3 +369,39 @@ def test_codes_want_a_codebook(rows):
     model = BitwiseRegressor(quantizer="passthrough", **FAST).fit(rows, rows["a"])
     with pytest.raises(ValueError, match="method='predict_packed' reads codes, and this BitwiseRegressor has no codeb"):
         predict(model, rows, method="predict_packed")
+
+
+@pytest.mark.parametrize("encode", ["ordinal", "thermometer", "value", "packed"])
+@pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
+def test_what_transform_wrote_is_turned_back(encode, names, rng, tmp_path):
+    """By name, also where features have none; from Parquet, arrays and tables with columns in another order."""
+    X = rng.normal(size=(50, 3))
+    rows = X if names is None else pd.DataFrame(X, columns=names)
+    quantizer = QuantileQuantizer(2, encode=encode).fit(rows)
+    expected = quantizer.codebook_.decode(quantizer.codebook_.encode(X))
+    written = transform(quantizer, rows, tmp_path / "sent.parquet")
+    for source in (tmp_path / "sent.parquet", written.to_table().select(written.schema.names[::-1])):
+        found = predict(quantizer, source, tmp_path / "back.parquet", method="inverse_transform").to_table()
+        assert found.column_names == (names or ["x0", "x1", "x2"])
+        np.testing.assert_array_equal(np.column_stack([column.to_numpy() for column in found.columns]), expected)
+    array = transform(quantizer, X, tmp_path / "sent.npy")
+    np.testing.assert_array_equal(
+        predict(quantizer, array, tmp_path / "back.npy", method="inverse_transform"), expected
+    )
+    empty = predict(quantizer, array[:0], tmp_path / "none.npy", method="inverse_transform")
+    assert empty.shape == (0, 3)
+
+
+def test_another_encoding_is_not_turned_back(rng, tmp_path):
+    X = rng.normal(size=(50, 3))
+    quantizer = QuantileQuantizer(2).fit(X)
+    transform(quantizer, X, tmp_path / "sent.parquet", encode="packed")
+    with pytest.raises(ValueError, match=r"holds the encoding 'packed'.*reads 'ordinal': set encode='packed'"):
+        predict(quantizer, tmp_path / "sent.parquet", tmp_path / "back.npy", method="inverse_transform")
+
+
+def test_columns_may_be_an_array_of_names(rng, tmp_path):
+    X = pd.DataFrame(rng.normal(size=(50, 3)), columns=["a", "b", "c"])
+    quantizer = QuantileQuantizer(2).fit(X)
+    found = transform(quantizer, X, tmp_path / "codes.npy", columns=quantizer.feature_names_in_)
+    np.testing.assert_array_equal(found, quantizer.transform(X))

@@ -233,3 +233,12 @@ def test_without_matplotlib_it_says_how_to_get_it():
         "else:\n    raise AssertionError\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_thresholds_of_any_frame(rng):
+    frame = pl.DataFrame({"a": rng.normal(size=30), "b": rng.normal(size=30)})
+    fitted = QuantileQuantizer(2).fit(frame)
+    for X in (frame.select("b", "a"), frame.to_arrow().to_batches()[0]):
+        assert len(ThresholdDisplay.from_estimator(fitted, X).values) == 2
+    with pytest.raises(ValueError, match="LazyFrame: call its method collect"):
+        ThresholdDisplay.from_estimator(fitted, frame.lazy())

@@ -3,6 +3,8 @@
 import copy
 import pickle
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -343,7 +345,7 @@ def test_a_copy_goes_on_to_the_same(quantizer, rng, tmp_path, copy_of):
     quantizer = clone(quantizer).set_params(missing="code", sketch_size=50)
     found = on_chunks(quantizer, X[:600], 2)
     copied = copy_of(found, tmp_path)
-    assert vars(copied).keys() == vars(found).keys()
+    assert vars(copied).keys() == found.__getstate__().keys() - {"_sklearn_version"}
     assert copied.codebook_ == found.codebook_
     other = on_chunks(quantizer, X[300:], 2)
     for one in (found, copied):
@@ -457,3 +459,61 @@ def test_rows_beyond_the_size_of_the_sketch_one_by_one(rng):
     kept = one_by_one.summary_["sketches"][0]["values"]
     np.testing.assert_array_equal(kept, np.sort(X[:20, 0].astype(np.float32)))
     assert sum(counts.sum() for counts in one_by_one.codebook_.counts) == 300
+
+
+def test_a_quantizer_in_use_by_another_thread_goes_on(rng, monkeypatch):
+    """The codebook that a thread makes meanwhile does not take the place of the one of later rows."""
+    X = rng.normal(size=(300, 2))
+    quantizer = QuantileQuantizer(3).partial_fit(X[:100])
+    before = QuantileQuantizer(3).partial_fit(X[:100]).codebook_
+    make, started, going_on = QuantileQuantizer._codebook_of, threading.Event(), threading.Event()
+
+    def slow(self, *given):
+        if threading.current_thread() is not threading.main_thread():
+            started.set()
+            assert going_on.wait(60)
+        return make(self, *given)
+
+    monkeypatch.setattr(QuantileQuantizer, "_codebook_of", slow)
+    with ThreadPoolExecutor(1) as pool:
+        seen = pool.submit(lambda: quantizer.codebook_)
+        assert started.wait(60)
+        quantizer.partial_fit(X[100:])
+        going_on.set()
+        assert seen.result() == before
+    assert quantizer.codebook_ == on_chunks(QuantileQuantizer(3), X, 1).codebook_ != before
+
+
+def test_threads_that_ask_at_once_get_one_codebook(X):
+    quantizer = QuantileQuantizer(3).partial_fit(X)
+    with ThreadPoolExecutor(4) as pool:
+        books = list(pool.map(lambda _: quantizer.codebook_, range(8)))
+    assert all(book == quantizer.codebook_ for book in books)
+
+
+class OfFewParameters(QuantileQuantizer):
+    """Its other parameters are plain attributes."""
+
+    def __init__(self, n_bits=2):
+        super().__init__(list(n_bits) if isinstance(n_bits, tuple) else n_bits)
+
+
+def test_subclasses_keep_what_is_set_on_them(X):
+    X[::7, 1] = NAN
+    own, plain = OfFewParameters(3), QuantileQuantizer(3, levels="midpoint", missing="code")
+    own.levels, own.missing = "midpoint", "code"
+    assert own.partial_fit(X).codebook_ == plain.partial_fit(X).codebook_
+    assert OfFewParameters((1, 2, 3, 1)).set_params().partial_fit(X[:, [0, 2, 3, 0]]).n_levels_.tolist() == [2, 4, 1, 2]
+
+
+class Calibrated(QuantileQuantizer):
+    def __init__(self, n_bits=2, calibration=None):
+        super().__init__(n_bits)
+        self.calibration = calibration
+
+
+def test_parameters_that_are_arrays_are_compared(X):
+    one, same = (Calibrated(calibration=np.arange(3.0)).partial_fit(X) for _ in range(2))
+    assert one.merge(same).codebook_.counts[0].sum() == 2 * len(X)
+    with pytest.raises(ValueError, match="calibration is"):
+        one.merge(Calibrated(calibration=np.arange(4.0)).partial_fit(X))

@@ -76,6 +76,14 @@ def test_rows_live_as_long_as_their_tensor():
     assert gone() is None
 
 
+class PredefinedSplitOf:
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def split(self, X, y):
+        yield self.parts
+
+
 def test_splitters_that_cannot_split(rng):
     X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
 
@@ -86,6 +94,11 @@ def test_splitters_that_cannot_split(rng):
         fit(GroupKFold(2))
     with pytest.raises(ValueError, match="names row 49, and there are 40 rows"):
         fit(PredefinedSplit([-1] * 40 + [0] * 10))
+
+    with pytest.raises(ValueError, match="must give row numbers from 0"):
+        fit(PredefinedSplitOf(np.arange(30.0), np.arange(30, 40)))
+    with pytest.raises(ValueError, match="must give row numbers from 0"):
+        fit(PredefinedSplitOf(np.arange(30), np.arange(-10, 0)))
 
     class Nothing:
         def split(self, X, y):

@@ -1,8 +1,8 @@
 """Fitting on chunks: how far quantiles of a sketch are off, how fast rows go in, how much memory training takes.
 
 Parts: error (of quantiles at 1/256, 2/256, ... in shares of the rows; KLL of the same size beside it, whose error is
-another in every run), partial_fit (rows a second), train (fit_chunks on rows that are made while it reads them: rows a
-second, and the memory that it takes beyond what a first small fit has taken).
+another in every run), partial_fit (rows per second), calls (milliseconds per call with few rows), train (fit_chunks on
+rows that are made while it reads them: rows per second, and the memory beyond that of a first small fit).
 """
 
 import argparse
@@ -92,7 +92,10 @@ def _by_skbsq(chunks, size):
     for x in chunks:
         sketch.update(x, np.ones(x.size))
     state = sketch.state()
-    n_bytes = sum(array.nbytes for array in (state["values"], state["mass"], *state["digests"].values()))
+    n_bytes = sum(
+        array.nbytes
+        for array in (state["values"], state["mass"], *state["digests"].values(), *state["waiting"].values())
+    )
     return averaged_inverted_cdf(*sketch.cells, SHARES), n_bytes
 
 
@@ -125,6 +128,35 @@ def partial_fit(rows=1_000_000, d=20):
             "equal_codes": same,
             "pickled_bytes": len(pickle.dumps(by_chunks)),
         }
+
+
+def calls(rows=10_000, d=20, repeats=50):
+    """Yield a row per quantizer and size of a chunk: milliseconds of a `partial_fit`, with and without a codebook.
+
+    The quantizer has seen more distinct values before than a sketch keeps exactly.
+    """
+    X = np.random.default_rng(SEED).standard_normal((rows, d), dtype=np.float32)
+    for quantizer in (UniformQuantizer(levels="midpoint"), UniformQuantizer(), QuantileQuantizer()):
+        for n in (1, 100):
+            seconds = {}
+            for asks in (False, True):
+                fitted = clone(quantizer).partial_fit(X)
+                chunks = np.random.default_rng(n).standard_normal((repeats, n, d), dtype=np.float32)
+                start = time.perf_counter()
+                for chunk in chunks:
+                    fitted.partial_fit(chunk)
+                    if asks:
+                        fitted.codebook_  # noqa: B018
+                seconds[asks] = (time.perf_counter() - start) / repeats
+            yield {
+                "quantizer": str(quantizer),
+                "rows_before": rows,
+                "features": d,
+                "rows": n,
+                "milliseconds": 1e3 * seconds[False],
+                "milliseconds_with_codebook": 1e3 * seconds[True],
+                "ratio": seconds[True] / seconds[False],
+            }
 
 
 def train(values=100_000_000, epochs=1, d=20):
@@ -172,7 +204,7 @@ def _peak():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-PARTS = {part.__name__: part for part in (error, partial_fit, train)}
+PARTS = {part.__name__: part for part in (error, partial_fit, calls, train)}
 
 
 def main(argv=None):
@@ -198,7 +230,7 @@ def main(argv=None):
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     with plain_errors():
         for name in arguments.parts:
-            options = {"rows": arguments.rows}
+            options = {} if name == "calls" else {"rows": arguments.rows}
             if name == "train":
                 options = {"values": arguments.values, "epochs": arguments.epochs}
             table = pd.DataFrame(tqdm(PARTS[name](**options), desc=name))

@@ -194,7 +194,8 @@ def _summary(value, known):
 
 
 def _sketch(value, size):
-    check_keys(value, {"values", "mass", "digests"}, "a sketch")
+    value = {"waiting": {}, **value} if type(value) is dict else value  # files of before have none
+    check_keys(value, {"values", "mass", "digests", "waiting"}, "a sketch")
     values = checked(value["values"], "f4", (None,), "values of a sketch")
     mass = checked(value["mass"], "f8", values.shape, "mass of a sketch")
     if values.size > size or (np.diff(values) <= 0).any() or (mass <= 0).any() or type(value["digests"]) is not dict:
@@ -204,7 +205,21 @@ def _sketch(value, size):
         if type(exponent) is not int or abs(exponent) > 1100:
             _refuse("summary_", exponent)
         digests[exponent] = checked(data, "u1", (None,), "digest of a sketch")
-    return {"values": values, "mass": mass, "digests": digests}
+    return {"values": values, "mass": mass, "digests": digests, "waiting": _waiting(value["waiting"], size)}
+
+
+def _waiting(value, size):
+    """Values of a sketch that are in no digest so far."""
+    if type(value) is not dict:
+        _refuse("summary_", value)
+    waiting = {}
+    for exponent, data in value.items():
+        if type(exponent) is not int or abs(exponent) > 1100:
+            _refuse("summary_", exponent)
+        waiting[exponent] = checked(data, "f4", (None,), "values of a sketch")
+        if not 0 < waiting[exponent].size < size or (np.diff(waiting[exponent]) < 0).any():
+            _refuse("summary_", value)
+    return waiting
 
 
 def _quantizer(value, known):

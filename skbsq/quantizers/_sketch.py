@@ -7,7 +7,6 @@ levels want. `benchmarks.chunks` measures its error beside that of KLL.
 """
 
 import struct
-from functools import partial
 
 import numpy as np
 
@@ -51,18 +50,24 @@ class Sketch:
         self.size = size
         self.values = np.empty(0, dtype=np.float32)
         self.mass = np.empty(0)
-        self.digests = {}  # exponent to digest: its rows weigh 2^exponent
+        # By exponent, whose rows weigh 2^exponent: digests, as objects or as bytes that were not needed so far, and
+        # sorted values that wait to go into them. A digest takes many values in the time that it takes one.
+        self.digests = {}
+        self.waiting = {}
 
     @property
     def cells(self):
         """Values, strictly increasing, and the weight on each: (float32, float64) arrays."""
-        if not self.digests:
+        if not self.digests and not self.waiting:
             return self.values, self.mass
         values, mass = [self.values], [self.mass]
-        for exponent, digest in self.digests.items():
-            spread, shares = _spread(*_centroids(digest.serialize()))
+        for exponent in self.digests:
+            spread, shares = _spread(*_centroids(_bytes_of(self.digests[exponent]).tobytes()))
             values.append(spread.astype(np.float32) + np.float32(0))
             mass.append(np.ldexp(shares, exponent))
+        for exponent, waiting in self.waiting.items():
+            values.append(waiting)
+            mass.append(np.full(waiting.size, np.ldexp(1.0, exponent)))
         return _merged(np.concatenate(values), np.concatenate(mass))
 
     def update(self, x, weights):
@@ -108,15 +113,18 @@ class Sketch:
         values, mass = _merged(np.append(self.values, other.values), np.append(self.mass, other.mass))
         self.values, self.mass = np.empty(0, dtype=np.float32), np.empty(0)
         left = self._keep(values, mass)
-        for exponent, digest in other.digests.items():
-            self._digest_of(exponent).merge(digest)
+        for exponent in other.digests:
+            self._digest_of(exponent).merge(other._digest_of(exponent))
+        for exponent, waiting in other.waiting.items():
+            self._take(waiting, exponent)
         if left.any():
             self._digest(values[left], mass[left])
 
     def state(self):
         """All of it as a dict of arrays and plain values."""
-        digests = {e: np.frombuffer(d.serialize(), dtype=np.uint8).copy() for e, d in sorted(self.digests.items())}
-        return {"values": self.values, "mass": self.mass, "digests": digests}
+        digests = {exponent: _bytes_of(digest) for exponent, digest in sorted(self.digests.items())}
+        waiting = dict(sorted(self.waiting.items()))
+        return {"values": self.values, "mass": self.mass, "digests": digests, "waiting": waiting}
 
     @classmethod
     def from_state(cls, size, state, *, own=False):
@@ -140,9 +148,11 @@ class Sketch:
         """
         sketch = cls(size)
         sketch.values, sketch.mass = state["values"], state["mass"]
-        read = load_datasketches().tdigest_double.deserialize if own else partial(_read_digest, size=size)
-        for exponent, data in state["digests"].items():
-            sketch.digests[exponent] = read(data.tobytes())
+        sketch.digests = dict(state["digests"])
+        sketch.waiting = dict(state.get("waiting", {}))  # files of before have none
+        if not own:
+            for data in sketch.digests.values():
+                _read_digest(data.tobytes(), size)
         return sketch
 
     def _place(self, values):
@@ -167,9 +177,8 @@ class Sketch:
         return left[n_known:]
 
     def _digest(self, x, weights):
-        x = x.astype(np.float64)
         if (weights == 1).all():
-            self._digest_of(0).update(x)
+            self._take(x, 0)
             return
         repeats = np.where((weights <= _MAX_REPEATS) & (weights == np.rint(weights)), weights, 1).astype(np.int64)
         x, weights = np.repeat(x, repeats), np.repeat(weights / repeats, repeats)
@@ -180,12 +189,31 @@ class Sketch:
             counts = (digits >> bit & 1).astype(bool)
             powers = exponent[counts] + (bit - _WEIGHT_BITS)
             for power in np.unique(powers):
-                self._digest_of(int(power)).update(x[counts][powers == power])
+                self._take(x[counts][powers == power], int(power))
+
+    def _take(self, x, exponent):
+        """Take in rows of weight 2^exponent: into the digest, once there are many."""
+        x = np.append(self.waiting.pop(exponent, np.empty(0, dtype=np.float32)), x)
+        if x.size < self.size:
+            self.waiting[exponent] = np.sort(x)
+        else:
+            self._digest_of(exponent).update(x.astype(np.float64))
 
     def _digest_of(self, exponent):
-        if exponent not in self.digests:
-            self.digests[exponent] = load_datasketches().tdigest_double(self.size)
-        return self.digests[exponent]
+        digest = self.digests.get(exponent)
+        if digest is None:
+            digest = load_datasketches().tdigest_double(self.size)
+        elif isinstance(digest, np.ndarray):
+            digest = load_datasketches().tdigest_double.deserialize(digest.tobytes())
+        self.digests[exponent] = digest
+        return digest
+
+
+def _bytes_of(digest):
+    """A digest as an array of bytes."""
+    if isinstance(digest, np.ndarray):
+        return digest
+    return np.frombuffer(digest.serialize(), dtype=np.uint8).copy()
 
 
 def load_datasketches():

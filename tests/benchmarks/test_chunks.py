@@ -32,7 +32,10 @@ def test_errors_shrink_with_the_size():
 
 def test_main(tmp_path, capsys):
     options = ["--rows", "5000", "--values", "60000", "--epochs", "5", "--output-dir", str(tmp_path)]
-    main(["--parts", "partial_fit", "train", *options])
+    main(["--parts", "partial_fit", "calls", "train", *options])
+    called = pd.read_csv(tmp_path / "chunks_calls.csv")
+    assert called["rows"].tolist() == [1, 100] * 3
+    assert (called["milliseconds"] > 0).all()
     fitted = pd.read_csv(tmp_path / "chunks_partial_fit.csv")
     assert fitted["equal_codes"].tolist()[:2] == [1, 1]
     assert fitted["equal_codes"][2] > 0.99

@@ -383,6 +383,12 @@ def odd_summaries(summary):
         {"digests": {"0": np.zeros(8, dtype=np.uint8)}},
         {"digests": {0: np.zeros(8)}},
         {"digests": {99999: np.zeros(8, dtype=np.uint8)}},
+        {"waiting": [1.0]},
+        {"waiting": {"0": np.zeros(2, dtype=np.float32)}},
+        {"waiting": {0: np.zeros(2)}},
+        {"waiting": {0: np.float32([2, 1])}},
+        {"waiting": {0: np.zeros(0, dtype=np.float32)}},
+        {"waiting": {0: np.zeros(50, dtype=np.float32)}},
     ):
         yield {**summary, "sketches": [{**summary["sketches"][0], **odd}, summary["sketches"][1]]}
 
@@ -517,3 +523,26 @@ def test_parameters_that_are_arrays_are_compared(X):
     assert one.merge(same).codebook_.counts[0].sum() == 2 * len(X)
     with pytest.raises(ValueError, match="calibration is"):
         one.merge(Calibrated(calibration=np.arange(4.0)).partial_fit(X))
+
+
+def test_states_of_before_values_waited(rng):
+    """Files of earlier versions have no such field."""
+    X = rng.normal(size=(90, 1))
+    found = QuantileQuantizer(3, sketch_size=60).partial_fit(X)
+    (sketch,) = found.summary_["sketches"]
+    waiting = sketch.pop("waiting")
+    assert waiting[0].size == 30
+    assert not sketch["digests"]
+    found.summary_ = {**found.summary_, "sketches": [sketch]}
+    found.partial_fit(X[:1])
+    assert sum(counts.sum() for counts in found.codebook_.counts) == 61
+
+
+def test_reading_the_codebook_changes_nothing(rng):
+    """Values go into the sketch by their number, whenever the codebook is asked for."""
+    X = rng.normal(size=(700, 2))
+    asked, unasked = QuantileQuantizer(3, sketch_size=40), QuantileQuantizer(3, sketch_size=40)
+    for part in np.array_split(X, 90):
+        assert asked.partial_fit(part).codebook_.n_features == 2
+        unasked.partial_fit(part)
+    assert asked.codebook_ == unasked.codebook_

@@ -8,7 +8,7 @@ from datetime import date, time, timedelta
 import numpy as np
 
 from skbsq._labels import check_columns, columns_of, label, labels_of
-from skbsq.exceptions import NotNumbersError
+from skbsq.exceptions import NotATableError, NotNumbersError
 
 _ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder, or leave it out"
 _COUNT = "turn it into numbers first, such as seconds since a start that keeps them small, or leave it out"
@@ -304,11 +304,11 @@ def _refuse_others(X, what):
     ways = [name for name in _WAYS_OUT if callable(getattr(X, name, None))]
     is_sparse = hasattr(X, "toarray")
     if isinstance(X, dict) and not is_sparse:
-        raise ValueError(f"{what} is a dict: make it a table first, for example pandas.DataFrame(...).")
+        raise NotATableError(f"{what} is a dict: make it a table first, for example pandas.DataFrame(...).")
     is_list = hasattr(X, "__len__") and not ways and not isinstance(X, str | bytes)
     if is_sparse or not (hasattr(X, "__array__") or is_list):
         way = f"call its method {ways[0]}() first" if ways else "give a 2-d array or a data frame"
-        raise ValueError(f"{what} is a {'sparse ' * is_sparse}{kind}: {way}.")
+        raise NotATableError(f"{what} is a {'sparse ' * is_sparse}{kind}: {way}.")
 
 
 def to_array(values, what):

@@ -1,6 +1,14 @@
 """Errors and warnings of the package, so that they can be caught and filtered by category."""
 
-__all__ = ["NotNumbersError", "PrecisionWarning"]
+__all__ = ["NotATableError", "NotNumbersError", "PrecisionWarning"]
+
+
+class NotATableError(ValueError, TypeError):
+    """The input is no table: a sparse matrix, a dict, a lazy frame or another object. The message says the way out.
+
+    It is a ValueError, as for all input that a quantizer refuses, and a TypeError, as scikit-learn raises for sparse
+    matrices.
+    """
 
 
 class NotNumbersError(ValueError, TypeError):

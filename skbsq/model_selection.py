@@ -356,6 +356,8 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
     from skbsq.quantizers._allocation import go_on_narrower
 
     X, bits = as_table(X, "X"), refuse_mask(bits, "bits")
+    if type(X).__module__.startswith("pyarrow"):
+        X = X.to_pandas()  # scikit-learn 1.6 takes no rows out of a table
     if not isinstance(estimator, BasePredictor):
         raise ValueError(f"bits_path takes a BitwiseRegressor or BitwiseClassifier, got {estimator!r}.")
     for name in ("quantizer", "head", "bit_budget"):

@@ -186,7 +186,12 @@ def instructions(program, values):
         _as_file(values) as file,
         subprocess.Popen(command, stdin=file, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process,
     ):
-        return sum(line.startswith(b"Trace") for line in process.stderr)
+        count, last = 0, b""
+        for last in process.stderr:
+            count += last.startswith(b"Trace")
+    if process.returncode:  # an emulator that does not know the options would count no instruction
+        raise CommandError(f"{command[0]} failed: {last.decode(errors='replace').strip()}")
+    return count
 
 
 def measure(job, core, encoder, folder):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 import numpy as np
 import pandas as pd
@@ -110,3 +111,10 @@ def test_command(tmp_path, capsys):
     assert (ours["out_bytes"] == 1).all()
     assert (table["instructions"] > 0).all()
     assert re.search(r"cortex-m0plus +skbsq, float", capsys.readouterr().out)
+
+
+def test_an_emulator_that_fails_is_no_count(monkeypatch):
+    """One that does not know the options would count no instruction."""
+    monkeypatch.setattr(device, "EMULATOR", [sys.executable, "-c", "import sys; sys.exit('unknown option')"])
+    with pytest.raises(CommandError, match="failed: unknown option"):
+        device.instructions("program", np.zeros(1))

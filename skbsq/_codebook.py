@@ -20,7 +20,7 @@ from skbsq._checks import (
     midpoint_levels,
 )
 from skbsq._encode import Encoder, decode, in_range, thermometer
-from skbsq._labels import check_columns, columns_of, in_feature_order, label, labels_of
+from skbsq._labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
 from skbsq._matrix import as_matrix
 
 
@@ -327,7 +327,7 @@ class Codebook:
 
     @cached_property
     def _numbered_names(self):
-        return [f"x{j}" for j in range(self.n_features)]
+        return numbered_names(self.n_features)
 
     @cached_property
     def _level_offsets(self):

@@ -1,4 +1,7 @@
-"""Whether this process is a fork. Imported with the package, to see also forks that come before torch is needed."""
+"""Detect forked processes.
+
+The package imports this module first, so that it also detects a fork that happens before torch is imported.
+"""
 
 import os
 import sys
@@ -9,7 +12,7 @@ class _State:
 
 
 def in_child():
-    """Whether this process was forked from one that had imported the package, or by multiprocessing."""
+    """Tell whether the parent of this process had imported the package, or multiprocessing forked it."""
     return _State.in_child
 
 

@@ -13,6 +13,11 @@ def label(names, j):
     return f"feature {j}" if names is None else f"feature {names[j]!r}"
 
 
+def numbered_names(n_features):
+    """Names of features that have none: x0, x1, ..."""
+    return [f"x{j}" for j in range(n_features)]
+
+
 def columns_of(X):
     """Names of the columns of a data frame or an Arrow table; None for anything else."""
     columns = getattr(X, "column_names", getattr(X, "columns", None))
@@ -105,7 +110,7 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
     what : str
         The parameter, for the message.
     hint : str, default=""
-        What else to say where a feature is left out.
+        Added to the message about an absent feature.
 
     Returns
     -------
@@ -130,7 +135,7 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
         twice = next(own for own in labels if labels.count(own) > 1)
         raise ValueError(f"{what} names {twice!r} twice.")
     values = _values_of(values, labels)
-    names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
+    names = numbered_names(n_features) if names is None else list(names)
     if labels and all(isinstance(own, Integral) and not isinstance(own, bool) for own in labels):
         names = list(range(n_features))
     by_label = dict(zip(labels, values, strict=True))

@@ -13,20 +13,7 @@ from skbsq.exceptions import NotATableError, NotNumbersError
 _ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder, or leave it out"
 _COUNT = "turn it into numbers first, such as seconds since a start that keeps them small, or leave it out"
 # Types of objects that a cast to float64 reads as numbers, or as NaN.
-_PLAIN_NUMBERS = {
-    float,
-    int,
-    bool,
-    np.float64,
-    np.float32,
-    np.float16,
-    np.bool_,
-    np.int8,
-    np.uint8,
-    np.int16,
-    np.uint16,
-}
-_PLAIN_NUMBERS |= {np.int32, np.uint32, np.int64, np.uint64, type(None)}
+_PLAIN_NUMBERS = {type(None), float, int, bool, *(np.dtype(code).type for code in "?bBhHiIlLqQefd")}
 _NEVER_MISSING = {str, int, bool, np.bool_, np.int64}
 _PLAIN_ROWS = {list, tuple, np.ndarray, float, int}
 _TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
@@ -82,7 +69,7 @@ def as_matrix(X, what, names=None, *, strict=True):
 
 
 def as_table(X, what):
-    """What a narwhals frame, an Arrow record batch or a collection of dask holds; anything else as it is.
+    """Unwrap a narwhals frame, an Arrow record batch or a dask collection. Anything else is returned as it is.
 
     Parameters
     ----------
@@ -156,7 +143,7 @@ def as_numbers(X, what, names=None):
     X = unmasked(X)
     if X.dtype.kind == "O":
         return _of_objects(X, what, names)
-    if X.dtype.kind not in "fiubc":  # scikit-learn has an error of its own for complex numbers
+    if X.dtype.kind not in "fiubc":  # scikit-learn raises the error for complex numbers
         raise NotNumbersError(_message("Column 0", what, str(X.dtype)))
     return X
 
@@ -241,14 +228,14 @@ def refuse_mask(values, what):
 
 
 def is_missing(value):
-    """Whether an object stands for a missing value: None, NaN, NA, NaT or a masked element."""
+    """Tell whether an object is a missing value: None, NaN, NA, NaT or a masked element."""
     if value is None or isinstance(value, np.ma.core.MaskedConstant) or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating) and value != value
 
 
 def where_missing(values):
-    """Which of an array's values are missing: bool array of its shape."""
+    """Return a bool array of the same shape that is True for missing values."""
     if values.dtype.kind != "O" or not set(map(type, values.ravel().tolist())) - _NEVER_MISSING:
         return np.zeros(values.shape, dtype=bool)
     return np.array([is_missing(value) for value in values.ravel()], dtype=bool).reshape(values.shape)
@@ -261,7 +248,7 @@ def floats_of_objects(values, where, what):
     ----------
     values : ndarray of object of shape (n,)
     where : str
-        Which column they are, for the message.
+        The column, for the message.
     what : str
         What has the column.
 
@@ -376,16 +363,19 @@ def _of_objects(X, what, names):
 def _of_frame(X, columns, what):
     """The columns of a frame as one array of numbers."""
     if _is_arrow(X):
-        return _joined([_of_arrow(X.column(j), name, what) for j, name in enumerate(columns)], X)
-    if type(X).__module__.startswith("polars"):
-        return _joined([_of_polars(column, column.name, what) for column in X.get_columns()], X)
-    if not hasattr(X, "iloc"):
+        numbers = _of_arrow
+    elif type(X).__module__.startswith("polars"):
+        numbers = _of_polars
+    elif hasattr(X, "iloc"):
+        kinds = {dtype.kind if isinstance(dtype, np.dtype) else "O" for dtype in X.dtypes}
+        if kinds <= set("fiu") or kinds == {"b"}:
+            return np.asarray(X)
+        numbers = _of_pandas
+    else:
         array = unmasked(to_array(X, what))
         return _of_objects(array, what, columns) if array.dtype.kind == "O" else array
-    kinds = {getattr(dtype, "kind", "O") if isinstance(dtype, np.dtype) else "O" for dtype in X.dtypes}
-    if kinds <= set("fiu") or kinds == {"b"}:
-        return np.asarray(X)
-    return _joined([_of_pandas(X.iloc[:, j], name, what) for j, name in enumerate(columns)], X)
+    found = [numbers(column, name, what) for column, name in zip(columns_in(X), columns, strict=True)]
+    return np.stack(found).T if found else np.empty((len(X), 0))
 
 
 def columns_in(table):
@@ -393,10 +383,6 @@ def columns_in(table):
     if hasattr(table, "iloc"):
         return [table.iloc[:, j] for j in range(table.shape[1])]
     return table.get_columns() if hasattr(table, "get_columns") else list(table.columns)
-
-
-def _joined(columns, X):
-    return np.stack(columns).T if columns else np.empty((len(X), 0))
 
 
 def _of_pandas(column, name, what):

@@ -103,7 +103,7 @@ class _Features:
         return n
 
 
-# -- what is sent --------------------------------------------------------------------------------------
+# -- codes and floats that a device sends ----------------------------------------------------------------
 # A dict from each thing that a device sends to its bits per row. The codes of a codebook are a frozenset with an entry
 # per feature; a float is the origin of a feature. So equal things of several members merge with `|`.
 

@@ -9,7 +9,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array, validate
 
 from skbsq._checks import MAX_BITS, check_finite
 from skbsq._encode import as_float32
-from skbsq._labels import check_columns, columns_of, in_feature_order, label, labels_of
+from skbsq._labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
 from skbsq._matrix import as_numbers, as_table, floats_of_objects, is_categorical, refuse_mask, to_array
 from skbsq.exceptions import PrecisionWarning
 
@@ -94,7 +94,7 @@ def _check_labels(estimator, columns, reset):
             f"X has several columns named {next(n for n in columns if columns.count(n) > 1)!r}: rename them."
         )
     if not reset and not hasattr(estimator, "feature_names_in_"):
-        check_columns(columns, [f"x{j}" for j in range(d)], "X", strict=False)
+        check_columns(columns, numbered_names(d), "X", strict=False)
     numbered = all(isinstance(name, Integral) for name in columns) and columns != list(range(d))
     for parameter in ("n_bits", "thresholds") if reset and numbered else ():
         labels = labels_of(getattr(estimator, parameter, None)) or ()
@@ -250,7 +250,7 @@ def check_n_bits(n_bits, names, n_features):
     >>> check_n_bits({"a": 2, "b": 0}, ["a", "b"], 2)
     array([2, 0])
     """
-    names = [f"x{j}" for j in range(n_features)] if names is None else list(names)
+    names = numbered_names(n_features) if names is None else list(names)
     n_bits = DEFAULT_BITS if n_bits is None else refuse_mask(n_bits, "n_bits")
     if isinstance(n_bits, Integral):
         n_bits = [n_bits] * n_features

@@ -274,6 +274,8 @@ def as_bytes(data, ndim=2, names=None):
 
 def _byte_strings(data):
     """Rows of a list or column of byte strings, as Parquet files hold them; None for anything else."""
+    if isinstance(data, np.ndarray):  # NumPy cuts zeros off the end of byte strings
+        return None
     column = data
     if columns_of(data) is not None:
         table = as_table(data, "Packed rows")
@@ -281,8 +283,8 @@ def _byte_strings(data):
     to_list = next(
         (getattr(column, name) for name in ("to_pylist", "to_list", "tolist") if hasattr(column, name)), None
     )
-    is_text = getattr(getattr(column, "dtype", None), "kind", "O") == "O" and not isinstance(column, np.ndarray)
-    values = column if isinstance(column, list) else to_list() if to_list and is_text else []
+    holds_objects = getattr(getattr(column, "dtype", None), "kind", "O") == "O"
+    values = column if isinstance(column, list) else to_list() if to_list and holds_objects else []
     if not values or not all(isinstance(value, bytes) for value in values):
         return None
     if len(set(map(len, values))) > 1:

@@ -5,6 +5,7 @@ from functools import partial
 
 from skbsq._codebook import Codebook
 from skbsq._encodings import check_encode
+from skbsq._labels import numbered_names
 from skbsq.exceptions import NotNumbersError
 from skbsq.outofcore import _arrow, _dask, _outputs, _sources
 from skbsq.outofcore._numbers import as_numbers
@@ -254,7 +255,7 @@ def _results(work, chunks, features, keep):
     if out is None:
         out = work.empty()
         for empty in waiting or [None]:
-            yield out, work.names(features or _numbered(work), out), empty
+            yield out, work.names(features or numbered_names(work.n_features), out), empty
 
 
 @contextmanager
@@ -278,7 +279,7 @@ def _columns_of(chunk, work, features, keep):
     if keep:
         raise ValueError(f"The source is an array, which has no column {keep[0]!r} to keep.")
     work.check_width(chunk)
-    return features or _numbered(work)
+    return features or numbered_names(work.n_features)
 
 
 def _rows_of(chunk, work, names):
@@ -288,7 +289,3 @@ def _rows_of(chunk, work, names):
     X = work.rows(chunk, names, names)
     work.check_width(X)
     return X
-
-
-def _numbered(work):
-    return [f"x{j}" for j in range(work.n_features)]

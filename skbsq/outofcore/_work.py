@@ -9,6 +9,7 @@ from skbsq._checks import check_finite
 from skbsq._codebook import Codebook
 from skbsq._encode import as_float32
 from skbsq._encodings import encoded, encoded_names
+from skbsq._labels import numbered_names
 from skbsq._matrix import as_matrix
 from skbsq.codec import RowCodec
 from skbsq.outofcore import _arrow
@@ -234,7 +235,7 @@ class Call(_OnFeatures):
         return [f"{name}_{label}" for label in self._classes(method, n_columns) or range(n_columns)]
 
     def _numbered(self):
-        return [f"x{j}" for j in range(self.book.n_features)]
+        return numbered_names(self.book.n_features)
 
     def _names_out(self, features, n_columns):
         """Names that the estimator gives the columns of `transform`; None where it has none that fit."""

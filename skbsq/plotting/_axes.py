@@ -4,6 +4,8 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from skbsq._labels import numbered_names
+
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#9A9A9A"
 
@@ -50,4 +52,4 @@ def _parts(estimator):
 
 def names_of(part):
     """Names of the features of a fitted estimator, x0, x1, ... where it has none."""
-    return np.asarray(getattr(part, "feature_names_in_", [f"x{j}" for j in range(part.n_features_in_)]), dtype=object)
+    return np.asarray(getattr(part, "feature_names_in_", numbered_names(part.n_features_in_)), dtype=object)

@@ -197,7 +197,7 @@ class BasePredictor(HasCodebook, JointTraining):
         if codebook is not None:
             self._check_folded(codebook)
         if not isinstance(data, bytes | bytearray | memoryview):
-            array = data if hasattr(data, "columns") else refuse_mask(data, "The array of packed rows")
+            array = refuse_mask(data, "The array of packed rows")
             if getattr(array, "ndim", 2) != 1 or array.dtype != np.uint8:
                 return own.unpack(array)
             data = np.ascontiguousarray(array).data

@@ -14,6 +14,7 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
+from skbsq._labels import numbered_names
 from skbsq.budget import allocate_bits
 from skbsq.nn.threads import serial_after_fork
 from skbsq.quantizers._base import regular_levels
@@ -92,7 +93,7 @@ def split_budget(train, rows, caps, budget, max_epochs, seed, *, from_caps=False
             "loss_if_dropped": [cost[0] for cost in costs],
             "loss_of_one_bit_less": [cost[-2] if cost.size > 1 else np.nan for cost in costs],
         },
-        index=pd.Index([f"x{j}" for j in range(d)] if rows.names is None else rows.names, name="feature"),
+        index=pd.Index(numbered_names(d) if rows.names is None else rows.names, name="feature"),
     )
     return Allocation(model.n_bits, model.thresholds, report)
 

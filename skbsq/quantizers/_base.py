@@ -44,13 +44,16 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
     @property
     def codebook_(self):
         """All that was learned."""
-        if "codebook_" not in vars(self):
-            check_is_fitted(self)
-        return vars(self)["codebook_"]
+        return self._fitted_codebook()
 
     @codebook_.setter
     def codebook_(self, book):
         vars(self)["codebook_"] = book
+
+    def _fitted_codebook(self):
+        if "codebook_" not in vars(self):
+            check_is_fitted(self)
+        return vars(self)["codebook_"]
 
     _parameter_constraints: dict = {
         "encode": [StrOptions(set(ENCODINGS))],

@@ -24,15 +24,10 @@ class IncrementalQuantizer(FixedQuantizer):
         "sketch_size": [Interval(Integral, MIN_SIZE, MAX_SIZE, closed="both")],
     }
 
-    @property
-    def codebook_(self):
+    def _fitted_codebook(self):
         """The codebook: that of `fit`, or made when it is first used after `partial_fit` or `merge`."""
         pending = vars(self).get("_pending")
-        return super().codebook_ if pending is None else pending.codebook()
-
-    @codebook_.setter
-    def codebook_(self, book):
-        vars(self)["codebook_"] = book
+        return super()._fitted_codebook() if pending is None else pending.codebook()
 
     def __getstate__(self):
         state = dict(super().__getstate__())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from skbsq._codebook import Codebook
-from skbsq._labels import in_feature_order, labels_of
+from skbsq._labels import in_feature_order, labels_of, numbered_names
 from skbsq._matrix import refuse_mask
 from skbsq.quantizers._base import FixedQuantizer
 
@@ -75,7 +75,7 @@ def _is_flat(thresholds):
 def _spread(thresholds, names, n_features):
     """One array per feature."""
     labels = labels_of(thresholds)
-    known = [f"x{j}" for j in range(n_features)] if names is None else names
+    known = numbered_names(n_features) if names is None else names
     # The index of one array for all features means nothing, because its order means nothing.
     is_one = not isinstance(thresholds, dict) and _is_flat(thresholds) and set(labels or ()).isdisjoint(known)
     if labels is not None and not is_one:

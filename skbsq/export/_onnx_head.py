@@ -5,6 +5,7 @@ from torch import nn
 
 from skbsq._floats import FLOAT32_MAX
 from skbsq.export._onnx_codes import bits_of, values_of
+from skbsq.nn.heads import ByteDropout
 from skbsq.nn.joint import has_hooks
 from skbsq.nn.values import CodeValues
 
@@ -198,6 +199,7 @@ LAYERS = {
     nn.Linear: _linear,
     nn.Identity: lambda graph, x, layer: x,
     nn.Dropout: lambda graph, x, layer: x,
+    ByteDropout: lambda graph, x, layer: x,
     nn.AlphaDropout: lambda graph, x, layer: x,
     nn.ReLU: lambda graph, x, layer: graph.add("Relu", x),
     nn.ReLU6: lambda graph, x, layer: graph.add("Clip", x, np.float32(0), np.float32(6)),

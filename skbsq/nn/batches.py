@@ -3,8 +3,41 @@
 A DataLoader fetches row by row and glues the rows together; here a batch is one index operation.
 """
 
+import math
+
 import torch
 from torch.utils.data import Dataset
+
+_FEWEST, _USUAL, _MOST = 32, 256, 1024
+# A batch is that share of few rows; where rows are many it grows as their square root, from this number on.
+_SHARE = 16
+_MANY = 65_536
+
+
+def auto_batch_size(n_rows):
+    """Rows per batch: a power of two, from 32 for up to 1000 rows to 1024 for a million.
+
+    Parameters
+    ----------
+    n_rows : int
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> from skbsq.nn.batches import auto_batch_size
+    >>> [auto_batch_size(n) for n in (100, 1_000, 10_000, 100_000, 1_000_000)]
+    [32, 32, 256, 512, 1024]
+    """
+    size = min(n_rows / _SHARE, _USUAL * max(1.0, math.sqrt(n_rows / _MANY) * 2))
+    return int(min(_MOST, max(_FEWEST, 2 ** int(math.log2(max(size, 1))))))
+
+
+def n_batches(n_rows, batch_size):
+    """Number of batches of an epoch; a last batch of a single row joins the one before it."""
+    return max(1, -(-n_rows // batch_size) - (n_rows % batch_size == 1 and batch_size > 1))
 
 
 class TensorRows(Dataset):
@@ -127,8 +160,7 @@ class TensorBatches:
         self.generator = generator
 
     def __len__(self):
-        n = len(self.dataset)
-        return max(1, -(-n // self.batch_size) - (n % self.batch_size == 1 and self.batch_size > 1))
+        return n_batches(len(self.dataset), self.batch_size)
 
     def __iter__(self):
         # So many rows may be the last batch, and have to wait for what follows.

@@ -7,6 +7,34 @@ import torch
 from torch import nn
 
 
+class ByteDropout(nn.Dropout):
+    """Dropout that spends one random byte per unit on the CPU, where the usual one takes longer than a small layer.
+
+    Parameters
+    ----------
+    p : float
+        Probability to drop a unit, rounded to a multiple of 1/256 on the CPU.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn.heads import ByteDropout
+    >>> dropout = ByteDropout(0.5)
+    >>> sorted(set(dropout(torch.ones(100)).tolist()))
+    [0.0, 2.0]
+    >>> bool((dropout.eval()(torch.ones(100)) == 1).all())
+    True
+    """
+
+    def forward(self, x):
+        dropped = round(256 * self.p)
+        if not self.training or x.device.type != "cpu" or not 0 < dropped < 256:
+            return super().forward(x)
+        random = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
+        kept = random.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
+        return x * kept.to(x.dtype).mul_(256 / (256 - dropped))
+
+
 class MLP(nn.Sequential):
     """ReLU layers with dropout, and a linear one at the end.
 
@@ -37,9 +65,49 @@ class MLP(nn.Sequential):
         for size in hidden_sizes:
             layers += [nn.Linear(n_inputs, size), nn.ReLU()]
             if dropout:
-                layers.append(nn.Dropout(dropout))
+                layers.append(ByteDropout(dropout))
             n_inputs = size
         super().__init__(*layers, nn.Linear(n_inputs, n_outputs))
+
+
+def start_at(mlp, constant):
+    """Set the last bias, near which the outputs begin.
+
+    Parameters
+    ----------
+    mlp : MLP
+        Changed in place.
+    constant : Tensor of shape (n_outputs,)
+    """
+    with torch.no_grad():
+        mlp[-1].bias.copy_(constant)
+
+
+def shrink_output(mlp, share, constant):
+    """Shrink the outputs towards a constant.
+
+    Parameters
+    ----------
+    mlp : MLP
+        Changed in place.
+    share : float
+        What remains of the difference.
+    constant : Tensor of shape (n_outputs,)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn import MLP
+    >>> from skbsq.nn.heads import shrink_output
+    >>> mlp, x, constant = MLP(3, 2, hidden_sizes=()), torch.ones(1, 3), torch.tensor([1.0, -1.0])
+    >>> before = mlp(x)
+    >>> shrink_output(mlp, 0.5, constant)
+    >>> torch.allclose(mlp(x) - constant, (before - constant) / 2)
+    True
+    """
+    with torch.no_grad():
+        mlp[-1].weight.mul_(share)
+        mlp[-1].bias.copy_(torch.lerp(constant.to(mlp[-1].bias), mlp[-1].bias, share))
 
 
 def build_head(head, n_inputs, n_outputs, **kwargs):

@@ -12,6 +12,7 @@ FORWARDS = ("auto", "hard", "soft")
 # Features of more thresholds than this are hard under "auto".
 MOST_SOFT = 7
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+_ROWS_AT_ONCE = 2**16
 
 
 class _HardBits(torch.autograd.Function):
@@ -126,6 +127,8 @@ class BitwiseQuantization(_BitLayer):
     more the more a bit changes, and pulls thresholds aside where they are few. Hence "auto".
     NOTE[DIFF]: the paper compares standardized values, which a device does not have. Here the bits
     compare raw float32 values with raw float32 thresholds, in training too.
+    NOTE[DIFF]: in the space of ranks, thresholds are kept among the rows: one that leaves them would be of no use, and
+    get no gradient to come back.
 
     Examples
     --------
@@ -157,13 +160,16 @@ class BitwiseQuantization(_BitLayer):
         self.n_features = sizes.size
         self.theta = nn.Parameter(self._scaled(torch.from_numpy(raw)))
         self.n_columns = raw.size + missing.size
+        self._bounds = None
         self.set_column_map(None)
 
     def forward(self, x):
-        outputs = self.outputs
-        bits = (outputs.spread(x) > outputs.pick(self.raw_thresholds(), torch.inf)).to(x.dtype)
+        outputs, z = self.outputs, None
         if self.training:
-            z, theta = outputs.spread(self.scaled(x)), outputs.pick(self.theta, _FLOAT32_MAX)
+            x, z = self.raw_and_scaled(x)
+        bits = (outputs.spread(x) > outputs.pick(self.raw_thresholds(), torch.inf)).to(x.dtype)
+        if z is not None:
+            z, theta = outputs.spread(z), outputs.pick(self.theta, _FLOAT32_MAX)
             if self.hard:
                 bits = _HardBits.apply(bits, z, theta, self.temperature)
             else:
@@ -178,16 +184,24 @@ class BitwiseQuantization(_BitLayer):
             bits = bits.index_copy(1, outputs.missing_outputs, nan)
         return bits
 
+    def confine(self):
+        """Move thresholds that have left the rows back to the outermost ones, in a space that knows these."""
+        if hasattr(self.space, "bounds"):
+            if self._bounds is None or self._bounds[0].device != self.theta.device:
+                self._bounds = self.space.bounds(self.feature)
+            self.theta.data.clamp_(*self._bounds)
+
     def soft_columns(self):
         """Which columns the head sees as sigmoids in training: bool array of shape (T + M,)."""
         return np.append(self.soft.cpu().numpy(), np.zeros(self.missing.numel(), dtype=bool))
 
-    def sigmoids(self, x, columns):
+    def sigmoids(self, z, columns):
         """The sigmoids of some thresholds, as the head sees them in training.
 
         Parameters
         ----------
-        x : Tensor of float32 of shape (n, d)
+        z : Tensor of float32 of shape (n, d)
+            Scaled values.
         columns : Tensor of int64 of shape (k,)
             Each that of a threshold.
 
@@ -195,7 +209,7 @@ class BitwiseQuantization(_BitLayer):
         -------
         Tensor of float32 of shape (n, k)
         """
-        z = self.scaled(x).index_select(1, self.feature[columns])
+        z = z.index_select(1, self.feature[columns])
         return torch.sigmoid((z - self.theta.index_select(0, columns)) / self.temperature)
 
     def scaled(self, x):
@@ -210,7 +224,36 @@ class BitwiseQuantization(_BitLayer):
         Tensor of float32 of shape (n, d)
             -inf where missing: such a value has all bits off and moves no threshold.
         """
-        return self.space(x).nan_to_num(nan=-torch.inf)
+        return self.space(x).nan_to_num(nan=-torch.inf).contiguous()
+
+    def with_scaled(self, x):
+        """Put the scaled values behind the raw ones, once for all steps of a training.
+
+        Parameters
+        ----------
+        x : Tensor of float32 of shape (n, d)
+
+        Returns
+        -------
+        Tensor of float32 of shape (n, 2 d)
+        """
+        return torch.cat([x, torch.cat([self.scaled(part) for part in x.split(_ROWS_AT_ONCE)])], dim=1)
+
+    def raw_and_scaled(self, x):
+        """Raw and scaled values.
+
+        Parameters
+        ----------
+        x : Tensor of float32 of shape (n, d) or (n, 2 d)
+            Raw values, or what `with_scaled` returned.
+
+        Returns
+        -------
+        raw, scaled : Tensors of float32 of shape (n, d)
+        """
+        if x.shape[1] == 2 * self.n_features:
+            return x[:, : self.n_features], x[:, self.n_features :]
+        return x, self.scaled(x)
 
     def _scaled(self, raw):
         """Scaled thresholds."""

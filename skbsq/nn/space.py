@@ -106,11 +106,33 @@ class RankSpace(nn.Module):
         }.items():
             self.register_buffer(name, torch.from_numpy(array))
 
+        self._placed = None  # where the thresholds of a layer go, made once for all steps
+
+    def __getstate__(self):
+        return {**self.__dict__, "_placed": None}
+
     def forward(self, x):
         columns = x.T.double().contiguous()
         segment = torch.searchsorted(self.ends_x, columns)
         z = self.base_z.gather(1, segment) + (columns - self.base_x.gather(1, segment)) * self.slope.gather(1, segment)
         return z.T.to(x.dtype)
+
+    def bounds(self, feature):
+        """Least and greatest scaled thresholds that part the rows: they lie in the first and the last segment.
+
+        Parameters
+        ----------
+        feature : Tensor of int64 of shape (T,)
+            Of each threshold.
+
+        Returns
+        -------
+        low, high : Tensors of float32 of shape (T,)
+        """
+        last = self.ends_z.isfinite().sum(1) - 1
+        edges = [0 * last, last.clamp(max=1), (last - 1).clamp(min=0), last]
+        first, second, before, end = (self.ends_z.gather(1, edge[:, None])[:, 0] for edge in edges)
+        return ((first + second) / 2).float()[feature], ((before + end) / 2).float()[feature]
 
     def raw(self, theta, feature):
         """Scaled thresholds in the units of x: finite float32, without -0.0.
@@ -127,11 +149,15 @@ class RankSpace(nn.Module):
         """
         theta = theta.detach().double()
         # A row of thresholds per feature, to be searched among its knots.
-        place = torch.arange(theta.numel(), device=theta.device) - torch.searchsorted(feature, feature)
-        rows = theta.new_zeros(len(self.ends_z), int(place.max()) + 1 if place.numel() else 0)
-        rows[feature, place] = theta
-        segment = torch.searchsorted(self.ends_z, rows)[feature, place]
-        base_x, base_z, slope = (t[feature, segment] for t in (self.base_x, self.base_z, self.slope))
+        if self._placed is None or self._placed[0] is not feature:
+            place = torch.arange(theta.numel(), device=theta.device) - torch.searchsorted(feature, feature)
+            width = int(place.max()) + 1 if place.numel() else 0
+            self._placed = feature, width, feature * width + place, feature * self.base_x.shape[1]
+        _, width, place, first = self._placed
+        rows = theta.new_zeros(len(self.ends_z), width)
+        rows.view(-1).index_copy_(0, place, theta)
+        segment = torch.searchsorted(self.ends_z, rows).view(-1).index_select(0, place) + first
+        base_x, base_z, slope = (t.view(-1).index_select(0, segment) for t in (self.base_x, self.base_z, self.slope))
         return _as_float32(base_x + (theta - base_z) / slope)
 
 

@@ -293,14 +293,13 @@ def table_linear(x, quantization, linear, layout):
     -------
     Tensor of shape (n, units)
     """
-    theta, z, temperature = None, None, None
-    if torch.is_grad_enabled() and getattr(quantization, "theta", None) is not None:
-        theta, z, temperature = (
-            quantization.theta,
-            quantization.scaled(x).T.contiguous(),
-            quantization.temperature,
-        )
-    sigmoids = quantization.sigmoids(x, layout.soft_columns) if layout.soft_inputs.numel() else None
+    theta, z, temperature, sigmoids = None, None, None, None
+    if quantization.training and hasattr(quantization, "theta"):
+        x, z = quantization.raw_and_scaled(x)
+        theta, temperature = quantization.theta, quantization.temperature
+        if layout.soft_inputs.numel():
+            sigmoids = quantization.sigmoids(z, layout.soft_columns)
+        z = z.T.contiguous()
     thresholds = _padded_thresholds(quantization)
     return _TableLinear.apply(theta, linear.weight, linear.bias, sigmoids, thresholds, x, z, temperature, layout)
 

@@ -53,14 +53,14 @@ def temperature_at(progress, *, schedule="exponential", start=1.0, end=1e-3):
 
 
 class TemperatureSchedule(Callback):
-    """Sets ``net.module_.quantization.temperature`` before every epoch, and records it in the history.
+    """Set ``net.module_.quantization.temperature`` before every batch, and record that of each epoch's first one.
 
     Parameters
     ----------
     schedule : str, default="exponential"
         See `temperature_at`.
     start, end : float
-        Temperature in the first epoch, and the one that would follow the last.
+        Temperature of the first batch, and the one that would follow the last.
 
     Examples
     --------
@@ -74,9 +74,20 @@ class TemperatureSchedule(Callback):
         self.start = start
         self.end = end
 
-    def on_epoch_begin(self, net, **kwargs):
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
         # The history already holds a row for the epoch that begins.
-        progress = (len(net.history) - 1) / net.max_epochs
-        temperature = temperature_at(progress, schedule=self.schedule, start=self.start, end=self.end)
-        net.module_.quantization.temperature = temperature
-        net.history.record("temperature", temperature)
+        self.step_, self.n_steps_ = 0, len(net.get_iterator(dataset_train, training=True))
+        self.epochs_before_ = len(net.history) - 1
+        self._set(net)
+        net.history.record("temperature", net.module_.quantization.temperature)
+
+    def on_batch_begin(self, net, training=None, **kwargs):
+        if training:
+            self._set(net)
+            self.step_ += 1
+
+    def _set(self, net):
+        progress = (self.epochs_before_ + self.step_ / self.n_steps_) / net.max_epochs
+        net.module_.quantization.temperature = temperature_at(
+            progress, schedule=self.schedule, start=self.start, end=self.end
+        )

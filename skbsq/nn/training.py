@@ -2,6 +2,7 @@
 
 import dis
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from traceback import walk_tb
 
 import numpy as np
@@ -13,13 +14,15 @@ from skorch.history import History
 from torch import nn
 from tqdm import tqdm
 
-from skbsq.nn.batches import TensorBatches
+from skbsq.nn.batches import TensorBatches, TensorRows
 from skbsq.nn.joint import JointNet
 from skbsq.nn.resume import copied_state, put_state, restore_training, training_state
 
 # Adam's mean of gradients falls to a thousandth in so many steps.
 _STEPS_TO_ROUND = 64
 _NO_EFFECT = 1e-30
+# Values that are scaled before training and not in each step: half a gigabyte of memory at most.
+_MOST_SCALED = 2**27
 
 
 class _EndOfTraining(Exception):
@@ -78,13 +81,98 @@ class BestEpoch(Callback):
         self.state_ = None
 
 
+class MeanWeights(Callback):
+    """Average the weights over the last part of training; the average takes their place at the end.
+
+    Parameters
+    ----------
+    share : float, default=0.5
+        The last part, as a share of all steps.
+
+    Examples
+    --------
+    >>> from skbsq.nn.training import MeanWeights
+    >>> MeanWeights().get_params()
+    {'share': 0.5}
+    """
+
+    def __init__(self, share=0.5):
+        self.share = share
+
+    def initialize(self):
+        self.step_, self.n_averaged_, self.mean_ = 0, 0, None
+        return self
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        self.first_ = (1 - self.share) * net.max_epochs * len(net.get_iterator(dataset_train, training=True))
+
+    def on_batch_end(self, net, training=None, **kwargs):
+        if not training:
+            return
+        self.step_ += 1
+        if self.step_ <= self.first_:
+            return
+        weights = [parameter.detach() for parameter in net.module_.parameters()]
+        self.n_averaged_ += 1
+        if self.mean_ is None:
+            self.mean_ = [weight.clone() for weight in weights]
+        else:
+            torch._foreach_lerp_(self.mean_, weights, 1 / self.n_averaged_)
+
+    @contextmanager
+    def in_place(self, net):
+        """Have the average in the place of the weights for a while, once there is one.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+        """
+        if self.mean_ is None:
+            yield
+            return
+        weights = [parameter.detach().clone() for parameter in net.module_.parameters()]
+        _fill(net.module_, self.mean_)
+        try:
+            yield
+        finally:
+            _fill(net.module_, weights)
+
+    def put(self, net):
+        """Put the average in the place of the weights.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            Changed in place.
+        """
+        if self.mean_ is not None:
+            _fill(net.module_, self.mean_)
+        self.mean_ = None
+
+
+def _fill(module, values):
+    """Copy values into the parameters of a module."""
+    with torch.no_grad():
+        for parameter, value in zip(module.parameters(), values, strict=True):
+            parameter.copy_(value)
+
+
 class ProgressBar(Callback):
-    """One tqdm bar over the epochs, on standard error."""
+    """One tqdm bar over the epochs, on standard error.
+
+    Parameters
+    ----------
+    description : str, default=None
+        Shown before the bar.
+    """
 
     only_shows = True
 
+    def __init__(self, description=None):
+        self.description = description
+
     def on_train_begin(self, net, **kwargs):
-        self.bar_ = tqdm(total=net.max_epochs, unit="epoch", leave=True)
+        self.bar_ = tqdm(total=net.max_epochs, unit="epoch", leave=True, desc=self.description)
 
     def on_epoch_end(self, net, **kwargs):
         row = net.history[-1]
@@ -147,7 +235,19 @@ def put_to_rest(net, history):
     net.module_.eval()
 
 
-def train(net, rows, validation=None, *, generator, patience=None, verbose=0, any_order=False, progress=None):
+def train(
+    net,
+    rows,
+    validation=None,
+    *,
+    generator,
+    patience=None,
+    mean_weights=False,
+    verbose=0,
+    description=None,
+    own=False,
+    progress=None,
+):
     """Train a net, silently by default; afterwards it is on the CPU and in evaluation mode.
 
     Parameters
@@ -161,11 +261,16 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0, an
         On the CPU; draws the order of the rows.
     patience : int, default=None
         With validation rows: end after so many epochs without a lower loss, and keep the best epoch's weights.
+    mean_weights : bool, default=False
+        End with the mean of the weights over the last half of the steps.
     verbose : int, default=0
         1 shows a progress bar.
-    any_order : bool, default=False
-        Let the weights lie in memory in the order that suits training: they may then not be contiguous to a callback
-        that looks at them. Afterwards they are.
+    description : str, default=None
+        Shown before the progress bar.
+    own : bool, default=False
+        The net is one of `default_net`, with callbacks of this package only. Its epochs then run without the calls
+        that skorch makes for every batch, and the weights may lie in memory in the order that suits training;
+        afterwards they are contiguous.
     progress : Progress, default=None
         Of a fit with a checkpoint: training goes on from what it recalls, and has it keep its state after every epoch.
 
@@ -186,27 +291,31 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0, an
         iterator_valid=TensorBatches,
         verbose=0,
     )
-    own = []
+    ours = []
     if validation is not None and patience is not None:
-        own.append(BestEpoch(patience))
+        ours.append(BestEpoch(patience))
+    if mean_weights:
+        ours.append(MeanWeights())
     if verbose:
-        own.append(ProgressBar())
-    net.callbacks = [*(net.callbacks or []), *own]
+        ours.append(ProgressBar(description))
+    net.callbacks = [*(net.callbacks or []), *ours]
     net.initialize()
     rounding = KeepFromDenormal(net.optimizer_)
-    best = next((c for _, c in net.callbacks_ if isinstance(c, BestEpoch)), None)
-    bar = next((c for _, c in net.callbacks_ if isinstance(c, ProgressBar)), None)
+    confine = getattr(getattr(net.module_, "quantization", None), "confine", None)
+    confined = net.optimizer_.register_step_post_hook(lambda *_: confine()) if confine is not None else None
+    best, mean, bar = (_own_callback(net, kind) for kind in (BestEpoch, MeanWeights, ProgressBar))
 
     rows = rows.to(net.device)
     try:
         # Not net.fit: it swallows Ctrl-C.
         net.notify("on_train_begin", X=rows, y=None)
-        with _stored_by_input(net) if any_order else nullcontext(), _ends_when_a_callback_says_so():
+        with _stored_by_input(net) if own else nullcontext(), _ends_when_a_callback_says_so():
+            run = partial(_run_epochs, net) if own else net.fit_loop
             try:
                 if progress:
-                    _go_on(net, rows, generator, rounding, bar, progress)
+                    _go_on(net, run, rows, generator, rounding, bar, progress)
                 else:
-                    net.fit_loop(rows)
+                    run(rows, epochs=net.max_epochs)
             except KeyError as error:
                 if validation is not None or "valid_" not in str(error):
                     raise
@@ -217,15 +326,70 @@ def train(net, rows, validation=None, *, generator, patience=None, verbose=0, an
         net.notify("on_train_end", X=rows, y=None)
     finally:
         rounding.remove()
+        if confined is not None:
+            confined.remove()
         if bar is not None:
             bar.close()
+    if mean is not None:
+        mean.put(net)
     if best is not None:
         best.restore(net)
     _settle(net)
     return best.best_epoch_ or None if best is not None else None
 
 
-def _go_on(net, rows, generator, rounding, bar, progress):
+def _own_callback(net, kind):
+    return next((callback for _, callback in net.callbacks_ if isinstance(callback, kind)), None)
+
+
+def _run_epochs(net, rows, epochs):
+    """Run epochs of a net whose callbacks are ours: those that look at batches are called for each, nothing else is."""
+    _, validation = net.get_split_datasets(rows)
+    scale = getattr(getattr(net.module_, "quantization", None), "with_scaled", None)
+    if scale is not None and isinstance(rows, TensorRows) and rows.x.numel() <= _MOST_SCALED:
+        rows = TensorRows(scale(rows.x), rows.y, rows.weights)
+    for _ in range(epochs):
+        net.notify("on_epoch_begin", dataset_train=rows, dataset_valid=validation)
+        loss, count = _run_training_batches(net, net.get_iterator(rows, training=True))
+        net.history.record("train_loss", loss)
+        net.history.record("train_batch_count", count)
+        if validation is not None:
+            mean = _own_callback(net, MeanWeights)
+            with nullcontext() if mean is None else mean.in_place(net):
+                net.run_single_epoch(
+                    net.get_iterator(validation, training=False),
+                    training=False,
+                    prefix="valid",
+                    step_fn=net.validation_step,
+                )
+        net.notify("on_epoch_end", dataset_train=rows, dataset_valid=validation)
+
+
+def _run_training_batches(net, batches):
+    """Mean loss of the rows of an epoch, and the number of its batches."""
+    module, criterion, optimizer = net.module_, net.criterion_, net.optimizer_
+    before, after = (
+        [getattr(own, name) for _, own in net.callbacks_ if getattr(type(own), name) is not getattr(Callback, name)]
+        for name in ("on_batch_begin", "on_batch_end")
+    )
+    module.train()
+    criterion.train()
+    total, n_rows, count = 0.0, 0, 0
+    for x, y in batches:
+        for call in before:
+            call(net, training=True)
+        optimizer.zero_grad()
+        with torch.enable_grad():
+            loss = criterion(module(x), y)
+            loss.backward()
+        optimizer.step()
+        for call in after:
+            call(net, training=True)
+        total, n_rows, count = total + loss.detach() * len(x), n_rows + len(x), count + 1
+    return float(total) / n_rows, count
+
+
+def _go_on(net, run, rows, generator, rounding, bar, progress):
     """Train to the end, from where `progress` knows; it learns about every epoch."""
     known = progress.recall("training")
     if known is not None:
@@ -233,7 +397,7 @@ def _go_on(net, rows, generator, rounding, bar, progress):
         if bar is not None:
             bar.bar_.update(len(net.history))
     while len(net.history) < net.max_epochs:
-        net.fit_loop(rows, epochs=1)
+        run(rows, epochs=1)
         progress.keep("training", training_state(net, generator, rounding))
     progress.keep("training", training_state(net, generator, rounding, finished=True), write=False)
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from skbsq.nn.batches import TensorBatches, TensorRows, TensorStream
+from skbsq.nn.batches import TensorBatches, TensorRows, TensorStream, auto_batch_size
 
 
 def rows_of(n, weights=False):
@@ -80,3 +80,9 @@ def test_one_chunk_is_in_the_order_of_all_rows():
 def test_chunks_are_brought_to_a_device():
     part = next(stream_of([3], weights=True).to("meta").parts())
     assert {part.x.device.type, part.y.device.type, part.weights.device.type} == {"meta"}
+
+
+def test_auto_batch_size_grows_with_the_rows():
+    sizes = [auto_batch_size(n) for n in range(1, 3_000_000, 997)]
+    assert sizes == sorted(sizes)
+    assert set(sizes) == {32, 64, 128, 256, 512, 1024}

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from skbsq.nn import MLP, build_head
+from skbsq.nn.heads import ByteDropout
 
 
 class Named(nn.Linear):
@@ -22,7 +23,7 @@ class Sizeless(nn.Module):
 
 def test_mlp_layers():
     kinds = [type(layer).__name__ for layer in MLP(3, 2, hidden_sizes=(8, 4), dropout=0.5)]
-    assert kinds == ["Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
+    assert kinds == ["Linear", "ReLU", "ByteDropout", "Linear", "ReLU", "ByteDropout", "Linear"]
     assert [type(layer).__name__ for layer in MLP(3, 2, hidden_sizes=())] == ["Linear"]
     assert MLP(3, 2)(torch.zeros(5, 3)).shape == (5, 2)
 
@@ -83,3 +84,21 @@ def test_heads_that_return_no_floats():
 
     with pytest.raises(ValueError, match=r"head must return floats, got torch.int64"):
         build_head(Head, 3, 1)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_byte_dropout_drops_its_share_and_keeps_the_mean(p):
+    torch.manual_seed(0)
+    dropout, x = ByteDropout(p), torch.ones(1001, 101, requires_grad=True)
+    out = dropout(x)
+    assert (out == 0).float().mean().item() == pytest.approx(p, abs=0.005)
+    assert out.mean().item() == pytest.approx(1, abs=0.02)
+    (gradient,) = torch.autograd.grad(out.sum(), x)
+    assert torch.equal(gradient, out.detach())
+    assert torch.equal(dropout.eval()(x), x)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.001, 0.999, 1.0])
+def test_shares_that_bytes_do_not_tell_are_left_to_torch(p):
+    out = ByteDropout(p)(torch.ones(1000, 100))
+    assert (out == 0).float().mean().item() == pytest.approx(p, abs=0.003)

@@ -7,7 +7,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from skbsq.nn import MLP, BitwiseQuantization, JointNet, StandardSpace, train, training
+from skbsq.nn import MLP, BitwiseQuantization, JointNet, RankSpace, StandardSpace, train, training
 from skbsq.nn.batches import TensorRows
 
 
@@ -24,7 +24,7 @@ def fit(module, rows, *, callbacks=(), **optimizer):
     net = NeuralNet(
         module, criterion=nn.MSELoss, max_epochs=3, batch_size=32, lr=0.05, callbacks=list(callbacks), **optimizer
     )
-    train(net, rows, generator=torch.Generator().manual_seed(0), any_order=True)
+    train(net, rows, generator=torch.Generator().manual_seed(0), own=True)
     return net
 
 
@@ -74,30 +74,6 @@ def test_the_weight_comes_back_after_an_error(rng, rows):
     assert module.head[0].weight.is_contiguous()
 
 
-class Gradients(Callback):
-    """Halves every gradient, as a callback that clips them would change them."""
-
-    def on_grad_computed(self, net, named_parameters, **kwargs):
-        for _, parameter in named_parameters:
-            parameter.grad.mul_(0.5)
-
-
-def test_callbacks_see_and_change_the_gradients(rng, rows, global_random_seed):
-    once, halved = (
-        fit(
-            joint_net(np.random.default_rng(global_random_seed)),
-            rows,
-            callbacks=callbacks,
-            optimizer=torch.optim.SGD,
-            optimizer__fused=True,
-            optimizer__lr=lr,
-        )
-        for lr, callbacks in [(0.01, []), (0.02, [Gradients()])]
-    )
-    for one, other in zip(once.module_.parameters(), halved.module_.parameters(), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
-
-
 def test_gradients_add_up_until_the_optimizer_forgets_them(rng):
     module = joint_net(rng)
     net = NeuralNet(module, criterion=nn.MSELoss, optimizer=torch.optim.AdamW, optimizer__fused=True).initialize()
@@ -142,3 +118,55 @@ def test_no_mean_of_the_optimizer_gets_denormal():
     assert optimizer.state[parameter]["exp_avg"][0] == pytest.approx(1)
     assert (optimizer.state[parameter]["exp_avg_sq"] > 0).all()
     assert optimizer.state[parameter]["step"] == 1100
+
+
+# -- the mean of the weights -------------------------------------------------------------------------
+
+
+def test_mean_weights_by_hand(rows):
+    """The mean over the steps of the second half, in place at the end and while validation rows are looked at."""
+    seen, validated = [], []
+
+    class Recorder(Callback):
+        def on_batch_end(self, net, training=None, **kwargs):
+            if not training:
+                return
+            seen.append(net.module_[0].weight.detach().clone())
+
+    class Linear(nn.Sequential):
+        def forward(self, x):
+            if not self.training:
+                validated.append(self[0].weight.detach().clone())
+            return super().forward(x)
+
+    module = Linear(nn.Linear(3, 1))
+    net = NeuralNet(module, criterion=nn.MSELoss, max_epochs=4, batch_size=25, lr=0.1, callbacks=[Recorder()])
+    train(net, rows, rows, generator=torch.Generator().manual_seed(0), mean_weights=True, own=True)
+    assert len(seen) == 16
+    torch.testing.assert_close(net.module_[0].weight.detach(), torch.stack(seen[8:]).mean(0))
+    torch.testing.assert_close(validated[-1], net.module_[0].weight.detach())
+    torch.testing.assert_close(validated[0], seen[3])
+
+
+def test_epochs_of_ours_are_those_of_skorch(rng, rows):
+    """Without the calls for every batch: the same weights, and the same losses in the history."""
+    nets = []
+    for own in (True, False):
+        torch.manual_seed(0)
+        net = NeuralNet(nn.Linear(3, 1), criterion=nn.MSELoss, max_epochs=3, batch_size=30, lr=0.1)
+        train(net, rows, rows, generator=torch.Generator().manual_seed(0), own=own)
+        nets.append(net)
+    assert torch.equal(nets[0].module_.weight, nets[1].module_.weight)
+    for name in ("train_loss", "valid_loss", "train_batch_count"):
+        np.testing.assert_allclose(nets[0].history[:, name], nets[1].history[:, name], rtol=1e-6)
+
+
+def test_thresholds_do_not_leave_the_rows():
+    space = RankSpace([([0.0, 1.0, 2.0], [-1.0, 0.0, 1.0]), ([5.0], [0.0])], outer=[0.5, 0.5])
+    layer = BitwiseQuantization([[0.1, 1.9], []], space=space)
+    layer.theta.data = torch.tensor([-40.0, 0.2])
+    layer.confine()
+    assert layer.theta.tolist() == [-0.5, pytest.approx(0.2)]
+    layer.theta.data = torch.tensor([0.7, 9.0])
+    layer.confine()
+    assert layer.theta.tolist() == [0.5, 0.5]

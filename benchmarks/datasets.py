@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.datasets import fetch_california_housing, fetch_openml, load_digits, make_friedman1
+from pandas.api.types import is_numeric_dtype
+from sklearn import datasets as sklearn_datasets
+from sklearn.datasets import fetch_california_housing, fetch_openml, make_classification, make_friedman1
 
 from benchmarks.command import CommandError
 
@@ -72,9 +74,14 @@ _SOURCES: dict[str, _Source | None] = {
     "kin8nm": _openml(189, "y", (8_192, 8)),
     "air_quality": None,
     "occupancy": None,
+    "german": None,
+    "caravan": None,
+    "oj": None,
+    "wage": None,
 }
-_CLASSIFICATION = ("occupancy",)
-NAMES = (*_SOURCES, "fried", "digits")
+_CLASSIFICATION = ("occupancy", "german", "caravan", "oj")
+_IN_SKLEARN = ("digits", "diabetes", "wine", "iris", "breast_cancer")
+NAMES = (*_SOURCES, "fried", *_IN_SKLEARN, "noisy", "imbalanced", "irrelevant")
 
 
 def load(name, data_dir=None, *, n_samples=None):
@@ -83,8 +90,9 @@ def load(name, data_dir=None, *, n_samples=None):
     Parameters
     ----------
     name : str
-        One of `NAMES`. fried is generated and digits comes with scikit-learn; the others are read from a folder
-        or downloaded.
+        One of `NAMES`. fried, noisy (a quarter of the labels wrong), imbalanced (5 % positive) and irrelevant (500 of
+        505 features are noise) are generated; digits, diabetes, wine, iris and breast_cancer come with scikit-learn;
+        the others are read from a folder or downloaded, of which the numeric columns are taken.
     data_dir : path, default=None
         Folder of the files ``<name>.csv.gz``, the target in the last column. None: the environment variable
         SKBSQ_DATA_DIR; without that, download into the cache of scikit-learn.
@@ -106,14 +114,24 @@ def load(name, data_dir=None, *, n_samples=None):
         return _fried(FRIED_ROWS if n_samples is None else n_samples)
     if n_samples is not None:
         raise DatasetError(f"Only fried can be made with a number of rows of choice; {name} comes whole.")
-    if name == "digits":
-        return Dataset(name, *load_digits(return_X_y=True, as_frame=True), "classification")
+    if name in _IN_SKLEARN:
+        task = "regression" if name == "diabetes" else "classification"
+        return Dataset(name, *getattr(sklearn_datasets, f"load_{name}")(return_X_y=True, as_frame=True), task)
+    if name == "irrelevant":
+        return _generated(name, make_friedman1(2000, n_features=505, noise=1.0, random_state=0), "regression")
+    if name in ("noisy", "imbalanced"):
+        given: dict = {"n_samples": 1000, "flip_y": 0.5} if name == "noisy" else {"n_samples": 6000, "weights": [0.95]}
+        return _generated(name, make_classification(n_informative=5, random_state=0, **given), "classification")
     folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     X, y = _read(name, Path(folder)) if folder else _download(name)
     kept = y.notna()
     X, y = X[kept].reset_index(drop=True), y[kept].reset_index(drop=True)
     task = "classification" if name in _CLASSIFICATION else "regression"
-    return Dataset(name, X.astype(float), y.astype(float if task == "regression" else int), task)
+    X = X.select_dtypes("number").astype(float)
+    if task == "regression":
+        return Dataset(name, X, y.astype(float), task)
+    labels = y if is_numeric_dtype(y) else pd.Series(pd.factorize(y, sort=True)[0], name=y.name)
+    return Dataset(name, X, labels.astype(int), task)
 
 
 def load_several(names, data_dir=None, *, n_samples=None):
@@ -139,8 +157,12 @@ def load_several(names, data_dir=None, *, n_samples=None):
 
 
 def _fried(n_samples):
-    X, y = make_friedman1(n_samples, n_features=10, noise=1.0, random_state=0)
-    return Dataset("fried", pd.DataFrame(X, columns=[f"x{j}" for j in range(10)]), pd.Series(y, name="y"), "regression")
+    return _generated("fried", make_friedman1(n_samples, n_features=10, noise=1.0, random_state=0), "regression")
+
+
+def _generated(name, rows, task):
+    X, y = rows
+    return Dataset(name, pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])]), pd.Series(y, name="y"), task)
 
 
 def _read(name, folder):

@@ -10,14 +10,12 @@ import pandas as pd
 
 from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
 from benchmarks.datasets import Dataset, load_several
-from benchmarks.experiments.changes import measure_changed
 from benchmarks.experiments.plans import PLANS
-from benchmarks.methods import split
+from benchmarks.methods import measure, split
 from benchmarks.paper import VERSIONS, as_text
 
 KEY = ["dataset", "bits", "variant", "seed", "training", "data_sha256"]
 COLUMNS = [*KEY, "error", "row_bits", "fit_seconds", "failure", "versions"]
-HEAD: dict = {"hidden_sizes": [256, 256, 256]}
 
 
 def training_rows(data, seed):
@@ -46,13 +44,10 @@ def explore(plan, data, output, *, n_jobs=1):
     for seed in plan.seeds:
         of_seed = []
         for dataset, bits, (name, training) in product(data, plan.bits, plan.variants.items()):
-            own = {**HEAD, **training}
-            row = {"dataset": dataset.name, "bits": bits, "variant": name, "seed": seed, "training": as_text(own)}
+            row = {"dataset": dataset.name, "bits": bits, "variant": name, "seed": seed, "training": as_text(training)}
             row |= {"data_sha256": dataset.sha256, "versions": VERSIONS}
             cell = {"data": training_rows(dataset, seed), "method": "bitwise", "bits": bits, "seed": seed}
-            if plan.budget:
-                cell |= {"bits": None, "bit_budget": bits * dataset.X.shape[1]}
-            of_seed.append((row, measure_changed, {**cell, "test_size": 0.2, **own}))
+            of_seed.append((row, measure, {**cell, "test_size": 0.2, **training}))
         jobs += shuffled(of_seed)
     texts = {"data_sha256": str, "variant": str}
     return collect(jobs, KEY, COLUMNS, output, dtype=texts, n_jobs=n_jobs, description="experiment")

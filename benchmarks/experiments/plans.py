@@ -11,12 +11,9 @@ class Plan:
     ----------
     question : str
     variants : dict
-        Parameters of `BitwiseRegressor` by the name of a variant, and as "change" a key of `CHANGES`. The first is what
-        the others are compared with.
+        Parameters of `BitwiseRegressor` by the name of a variant. The first is what the others are compared with.
     datasets : tuple of str
     bits, seeds : tuple of int
-    budget : bool
-        Whether the bits are a budget, per feature on average, and not the width of each.
     """
 
     question: str
@@ -24,7 +21,6 @@ class Plan:
     datasets: tuple = ("california", "fried", "cpu_act", "sulfur", "wine_quality", "kin8nm")
     bits: tuple = (2, 4)
     seeds: tuple = (42, 43)
-    budget: bool = False
 
 
 PLANS = {
@@ -49,8 +45,6 @@ PLANS = {
             "kmeans": {"init": "kmeans"},
             "tree": {"init": "tree"},
             "uniform": {"init": "uniform"},
-            "rows and range": {"change": "blended start"},
-            "pilot": {"change": "pilot"},
         },
     ),
     "surrogate": Plan(
@@ -59,9 +53,6 @@ PLANS = {
             "recipe": {},
             "temperature from 2": {"temperature_start": 2.0},
             "temperature from 0.5": {"temperature_start": 0.5},
-            "random bits": {"change": "random bits"},
-            "sigmoids as wide as gaps": {"change": "bits as wide as gaps"},
-            "head trained on at the end": {"change": "fine-tuned head"},
         },
     ),
     "threshold-rate": Plan(
@@ -74,17 +65,6 @@ PLANS = {
         },
         bits=(3, 4, 6),
     ),
-    "first-layer": Plan(
-        "How should the first layer begin?",
-        {
-            "recipe": {},
-            "bits from zero": {"change": "own share 0"},
-            "bits in full": {"change": "own share 1"},
-            "bits scaled by rise": {"change": "bits scaled by rise"},
-            "levels standardized": {"change": "levels standardized"},
-            "levels ranked": {"change": "levels ranked"},
-        },
-    ),
     "optimizer": Plan(
         "How should the head be trained?",
         {
@@ -92,38 +72,23 @@ PLANS = {
             "twice the rate": {"lr": 4e-3},
             "constant rate": {"lr": 1e-3, "lr_schedule": "constant"},
             "decay of 1": {"weight_decay": 1.0},
-            "averaged weights": {"change": "averaged weights"},
-            "beta2 of 0.99": {"change": "shorter memory"},
             "60 epochs": {"max_epochs": 60},
             "60 epochs, dropout of 0.1": {"max_epochs": 60, "dropout": 0.1},
         },
     ),
-    "averaging": Plan(
-        "Which weights should training end with?",
+    "training": Plan(
+        "How long, and with which head?",
         {
-            "recipe": {},
-            "last quarter": {"change": "mean over the last quarter"},
-            "last half": {"change": "mean over the last half"},
-            "last three quarters": {"change": "mean over the last three quarters"},
+            "default": {},
+            "30 epochs": {"max_epochs": 30},
+            "30 epochs of 3 x 256, no dropout": {
+                **{"max_epochs": 30, "batch_size": 256, "hidden_sizes": [256, 256, 256], "dropout": 0.0}
+            },
+            "no dropout": {"dropout": 0.0},
+            "dropout of 0.3": {"dropout": 0.3},
+            "2 x 128": {"hidden_sizes": [128, 128]},
+            "3 x 256": {"hidden_sizes": [256, 256, 256]},
+            "held-out rows not trained on": {"early_stopping": True},
         },
-        bits=(2, 3, 4),
-    ),
-    "teacher": Plan(
-        "Should targets be in part what a teacher of 6 bits says?",
-        {"recipe": {}, "half": {"change": "taught by half"}, "four fifths": {"change": "taught"}},
-        bits=(2,),
-    ),
-    "budget": Plan(
-        "How should a budget be split?",
-        {
-            "in rounds": {},
-            "at once": {"change": "split at once"},
-            "by group sparsity": {"change": "split by shrinking"},
-            "by distortion": {"change": "split by distortion"},
-            "by half distortion": {"change": "split by half distortion"},
-        },
-        bits=(1, 2),
-        seeds=(42, 43, 44, 45),
-        budget=True,
     ),
 }

@@ -19,6 +19,21 @@ SHAPES = {
     "kin8nm": (8192, 8),
     "air_quality": (9357 - 1683, 12),
     "occupancy": (20560, 5),
+    "german": (1000, 7),
+    "caravan": (5822, 85),
+    "oj": (1070, 16),
+    "wage": (3000, 2),
+}
+MADE = {
+    "fried": (40768, 10),
+    "digits": (1797, 64),
+    "diabetes": (442, 10),
+    "wine": (178, 13),
+    "iris": (150, 4),
+    "breast_cancer": (569, 30),
+    "noisy": (1000, 20),
+    "imbalanced": (6000, 20),
+    "irrelevant": (2000, 505),
 }
 
 
@@ -140,5 +155,12 @@ def test_download_of_another_set(no_folder, monkeypatch):
     assert_one_sentence(caught.value)
 
 
+@pytest.mark.parametrize("name", MADE)
+def test_sets_that_need_no_folder(name, no_folder):
+    data = load(name)
+    assert data.X.shape == MADE[name]
+    assert len(data.y) == len(data.X)
+
+
 def test_every_name_is_covered():
-    assert set(NAMES) == {*SHAPES, "fried", "digits"}
+    assert set(NAMES) == {*SHAPES, *MADE}

@@ -29,6 +29,7 @@ def attribute_names(estimator):
     required, optional = {"n_features_in_"}, {"feature_names_in_"}
     if has("max_epochs"):
         required |= {"best_epoch_", "target_mean_", "target_scale_"}
+        optional |= {"length_search_"}
     if has("quantizer"):
         # The net of a learned quantizer is written down there.
         required |= {"quantizer_", "classes_" if hasattr(estimator, "predict_proba") else "target_ndim_"}
@@ -252,5 +253,6 @@ _CHECKS = {
     "_sklearn_output_config": _output_config,
     "net_": _described,
     "allocation_": _described,
+    "length_search_": _described,
     "quantizer_": _quantizer,
 }

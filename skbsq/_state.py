@@ -22,6 +22,11 @@ from skbsq.nn.values import CodeValues
 
 _CPU = torch.device("cpu")
 _TASKS = {nn.MSELoss: "regression", nn.CrossEntropyLoss: "classification"}
+# Frames among the attributes: types of their columns, and whether they have a row per feature.
+_FRAMES: dict[str, tuple[dict[str, str], bool]] = {
+    "allocation_": ({"n_bits": "i8", "cap": "i8", "loss_if_dropped": "f8", "loss_of_one_bit_less": "f8"}, True),
+    "length_search_": ({"epochs": "i8", "steps": "i8", "loss": "f8", "share": "f8"}, False),
+}
 # Rows that a head of one's own is asked about, to tell it from another with weights of the same shapes.
 _QUESTIONS = 4
 # A layer pads the features to the widest: more than a gigabyte of that is no model but an attack.
@@ -49,8 +54,9 @@ def plain_state(estimator, attributes):
             del attributes["net_"]  # the quantizer writes it down
         elif not isinstance(estimator.head, nn.Module | NeuralNet):
             attributes["net_"] = _net_state_if_exact(estimator)
-    if isinstance(frame := attributes.get("allocation_"), pd.DataFrame):
-        attributes["allocation_"] = _frame_state(frame)
+    for name in _FRAMES:
+        if isinstance(frame := attributes.get(name), pd.DataFrame):
+            attributes[name] = _frame_state(frame)
     return attributes
 
 
@@ -71,8 +77,9 @@ def restore(estimator):
         estimator.net_ = net_from(state, estimator)
     elif "net_" not in attributes and hasattr(attributes.get("quantizer_"), "net_"):
         estimator.net_ = attributes["quantizer_"].net_
-    if isinstance(state := attributes.get("allocation_"), dict):
-        estimator.allocation_ = _frame_from(state, estimator.n_features_in_)
+    for name in _FRAMES:
+        if isinstance(state := attributes.get(name), dict):
+            attributes[name] = _frame_from(state, name, estimator.n_features_in_)
 
 
 def net_state(estimator):
@@ -128,7 +135,7 @@ def net_from(state, estimator):
     if training is not None:
         net = default_net(module, **_checked_training(training))
     elif isinstance(estimator.head, NeuralNet):
-        net = estimator._build_net(module, None, n_outputs, _CPU)
+        net = estimator._build_net(module, None, n_outputs, device=_CPU)
     else:
         raise ValueError(f"head was a skorch net, whose criterion and class are needed, got {estimator.head!r}.")
     put_to_rest(net, _rows(state["history"]))
@@ -319,17 +326,24 @@ def _rows(columns):
 
 def _frame_state(frame):
     columns = {name: frame[name].to_numpy() for name in frame}
-    return {**columns, "feature": np.array(frame.index.tolist(), dtype=object)}
+    return (
+        columns if frame.index.name is None else {**columns, frame.index.name: np.array(list(frame.index), dtype="O")}
+    )
 
 
-def _frame_from(state, d):
-    dtypes = {"n_bits": "i8", "cap": "i8", "loss_if_dropped": "f8", "loss_of_one_bit_less": "f8"}
-    check_keys(state, dtypes.keys() | {"feature"}, "the allocation")
-    names = check_names(checked(state["feature"], "O", (d,), "features of the allocation"))
+def _frame_from(state, name, d):
+    dtypes, indexed = _FRAMES[name]
+    check_keys(state, dtypes.keys() | ({"feature"} if indexed else set()), name)
+    n_rows = d if indexed else None
     columns = {
-        name: checked(state[name], dtype, (d,), f"{name} of the allocation", finite=False)
-        for name, dtype in dtypes.items()
+        column: checked(state[column], dtype, (n_rows,), f"{column} of {name}", finite=False)
+        for column, dtype in dtypes.items()
     }
+    if not indexed:
+        if len({len(column) for column in columns.values()}) != 1:
+            raise ValueError(f"The columns of {name} differ in length.")
+        return pd.DataFrame(columns)
+    names = check_names(checked(state["feature"], "O", (d,), f"features of {name}"))
     return pd.DataFrame(columns, index=pd.Index(list(names), name="feature"))
 
 

@@ -174,6 +174,43 @@ def check_weights(sample_weight, X):
     return np.ldexp(weights, -np.frexp(positive.max())[1])
 
 
+def check_groups(groups, n_rows):
+    """Validate the groups of rows, and number them.
+
+    Parameters
+    ----------
+    groups : None or array-like of shape (n,)
+        Labels of any kind.
+    n_rows : int
+
+    Returns
+    -------
+    None or ndarray of int64 of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        For another shape, or a missing label.
+
+    Examples
+    --------
+    >>> from skbsq._validation import check_groups
+    >>> check_groups(["b", "a", "b"], 3)
+    array([0, 1, 0])
+    """
+    if groups is None:
+        return None
+    labels = np.asarray(refuse_mask(groups, "groups"))
+    if labels.shape != (n_rows,):
+        raise ValueError(f"groups has shape {labels.shape}; it must be ({n_rows},), one label per row of X.")
+    import pandas as pd  # not at the top: encoding does without pandas
+
+    numbers = pd.factorize(labels)[0]
+    if (numbers < 0).any():
+        raise ValueError(f"groups has no label for row {int(np.argmin(numbers))}: give every row a group.")
+    return numbers.astype(np.int64)
+
+
 def check_chunk_weights(sample_weight, X):
     """Validate the weights of some of the rows, which count beside those of other chunks as they are.
 

@@ -654,7 +654,7 @@ def test_learned_attributes(estimator, data):
 @pytest.mark.parametrize("kind", sorted({type(e) for e in ESTIMATORS}, key=str), ids=lambda kind: kind.__name__)
 def test_attributes_that_a_docstring_names_are_there(kind, rng):
     """Also those that another class has described, such as allocation_ of a predictor."""
-    given = {"bit_budget": 5, "thresholds": [0.0], **TRAINING}
+    given = {"bit_budget": 5, "thresholds": [0.0], **TRAINING, "early_stopping": True}
     estimator = kind(**{name: value for name, value in given.items() if name in kind._get_param_names()})
     X = pd.DataFrame(rng.normal(size=(40, 3)), columns=list("abc"))
     fitted = fit(estimator, X, X["a"] + X["b"])

@@ -226,8 +226,8 @@ def test_rows_move_to_the_device_once(device, data, monkeypatch):
 
     monkeypatch.setattr(TensorRows, "to", recorded_move)
     monkeypatch.setattr(TensorRows, "__getitem__", recorded_take)
-    fit(BitwiseRegressor(**TRAINING, early_stopping=True), X, y, device=device)
-    assert sorted(moved) == [15, 135]
+    BitwiseRegressor(**TRAINING, device=device).fit(X, y, X_val=X[:15], y_val=y[:15])
+    assert sorted(moved) == [15, 150]
     assert seen == {device}
 
 

@@ -80,7 +80,7 @@ class BasePredictor(HasCodebook, JointTraining):
             )
         return getattr(self.quantizer_, name)
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, groups=None, X_val=None, y_val=None):
         """Learn thresholds and head.
 
         Parameters
@@ -89,6 +89,10 @@ class BasePredictor(HasCodebook, JointTraining):
         y : array-like of shape (n,) or, for regression, (n, k)
         sample_weight : array-like of shape (n,), default=None
             Rows of weight zero count as absent.
+        groups : array-like of shape (n,), default=None
+            Rows of one group, such as those of one device, are held out together.
+        X_val, y_val : array-likes, default=None
+            Rows to find the length of training on, in place of rows held out of X. Nothing is learned from them.
 
         Returns
         -------
@@ -96,7 +100,7 @@ class BasePredictor(HasCodebook, JointTraining):
         """
         with all_or_nothing(self), serial_after_fork():
             self._validate_params()
-            rows = self._check_rows(X, y, sample_weight, self._task)
+            rows = self._check_rows(X, y, sample_weight, self._task, groups=groups, X_val=X_val, y_val=y_val)
             with self._checkpointed(rows) as progress:
                 self._fit_rows(rows, progress)
         return self
@@ -112,7 +116,8 @@ class BasePredictor(HasCodebook, JointTraining):
             with `class_weight`. Every time it must give the same rows. The chunks of a sequence come in a new random
             order every epoch, others in their own; the rows of a chunk are shuffled.
         validation : (X, y) or (X, y, sample_weight), default=None
-            Rows, in memory, whose loss is recorded every epoch, and by which `early_stopping` goes.
+            Rows, in memory, on which the length of training is found; their loss is recorded every epoch. None: with
+            ``max_epochs="auto"`` 30 epochs are trained, within 64 to 2048 steps.
         sketch_size : int, default=2048
             Up to so many distinct values of a feature are known exactly; beyond them initial thresholds come from a
             sketch of this size.
@@ -267,8 +272,10 @@ class BasePredictor(HasCodebook, JointTraining):
         self._hand_over_names(quantizer)
         quantizer._fit_rows(rows, progress)
         self.quantizer_ = quantizer
-        for name in ("net_", "best_epoch_", "target_mean_", "target_scale_"):
-            setattr(self, name, getattr(quantizer, name))
+        vars(self).pop("length_search_", None)
+        for name in ("net_", "best_epoch_", "target_mean_", "target_scale_", "length_search_"):
+            if hasattr(quantizer, name):
+                setattr(self, name, getattr(quantizer, name))
 
     def _fit_fixed(self, rows, progress):
         seed = progress.seed(draw_seed(self.random_state))

@@ -43,10 +43,10 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     missing : {"error", "code"}, default="error"
         "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers. A `quantizer`
         with ``missing="code"`` asks for it too.
-    max_epochs : int, default=30
-        Passes over the rows.
-    batch_size : int, default=256
-        Rows a step.
+    max_epochs : int or "auto", default="auto"
+        Passes over the rows. "auto" finds the number on held-out rows, see `early_stopping`.
+    batch_size : int or "auto", default="auto"
+        Rows per batch. "auto": 32 for up to 1000 rows, 256 for 10,000, 1024 for a million.
     lr : float, default=2e-3
         Learning rate of the head (AdamW), the peak of it under one-cycle.
     lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
@@ -55,10 +55,10 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start.
     weight_decay : float, default=0.01
         Of the head; thresholds have none.
-    dropout : float, default=0.0
+    dropout : float, default=0.1
         Probability to drop a hidden unit of the default head.
-    hidden_sizes : sequence of int, default=(256, 256, 256)
-        Hidden layers of the default head.
+    hidden_sizes : sequence of int or "auto", default="auto"
+        Hidden layers of the default head. "auto": two of 256 units, or of 128 for fewer than 4096 rows.
     level_inputs : bool, default=True
         In training the default head also reads a level per feature, which is linear in its bits: it starts smooth in
         each feature. Afterwards its first layer is one over the bits alone, as without.
@@ -72,14 +72,16 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         How the width of the sigmoids, whose gradient moves the thresholds, falls over the epochs.
     temperature_start, temperature_end : float, default=1.0 and 1e-3
         Its ends, in standard deviations of a feature.
-    validation_fraction : float or CV splitter, default=0.1
-        Rows held out for early stopping: a share of them (stratified for classes), or the last split of a
-        splitter, for rows in time order. Not used otherwise.
-    early_stopping : bool, default=False
-        End training when the validation loss of the hard bits has not fallen for `patience` epochs, and go back to
-        the best epoch.
+    validation_fraction : "auto", float or CV splitter, default="auto"
+        Rows held out to find the length of training. "auto": a fifth of the rows, 10,000 at most, and where rows are
+        few several such parts in turn. A float: one random part. A splitter: its last split, for rows in time order.
+    early_stopping : bool or "auto", default="auto"
+        "auto" holds rows out only to find ``max_epochs="auto"``, and then trains on all rows. True never trains on the
+        held-out rows: the number of epochs, up to `max_epochs`, is the one with the lowest loss on them. False holds
+        no rows out; ``max_epochs="auto"`` then means 30, within 64 to 2048 steps.
     patience : int, default=10
-        See `early_stopping`.
+        With ``early_stopping=True`` and either a skorch net or ``lr_schedule="constant"``: end after so many epochs
+        without a lower validation loss, and go back to the best epoch.
     class_weight : dict label -> float, "balanced" or None, default=None
         Multiplies the row weights: in the loss, for the initial thresholds, and in the levels. Classification only.
     device : str, default="cpu"
@@ -119,7 +121,10 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     n_iter_ : int
         Epochs run.
     best_epoch_ : int or None
-        The epoch that early stopping went back to, from 1.
+        The epoch that training went back to when `patience` ran out, from 1.
+    length_search_ : DataFrame
+        The lengths tried, where rows were held out for that: epochs, steps, the loss on these rows, and the share of
+        its output that a head keeps (the rest is a constant) so that this loss is lowest.
     target_mean_, target_scale_ : ndarray of float64 of shape (k,)
         The target is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is one of differences.
     n_features_in_ : int
@@ -162,22 +167,22 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         head=None,
         init="auto",
         missing="error",
-        max_epochs=30,
-        batch_size=256,
+        max_epochs="auto",
+        batch_size="auto",
         lr=2e-3,
         lr_schedule="one-cycle",
         threshold_lr_ratio=10.0,
         weight_decay=0.01,
-        dropout=0.0,
-        hidden_sizes=(256, 256, 256),
+        dropout=0.1,
+        hidden_sizes="auto",
         level_inputs=True,
         forward="auto",
         space="rank",
         temperature_schedule="exponential",
         temperature_start=1.0,
         temperature_end=1e-3,
-        validation_fraction=0.1,
-        early_stopping=False,
+        validation_fraction="auto",
+        early_stopping="auto",
         patience=10,
         class_weight=None,
         device="cpu",

@@ -30,6 +30,8 @@ _EPOCHS_OF_PILOT = 0.5
 _HELD_OUT = 0.2
 _MAX_HELD_OUT = 4096
 _WARM_TEMPERATURE = 0.2
+# Rounds at the end in which bits that bring nothing are taken away.
+_MOST_TRIMS = 5
 # Levels of a feature that are parted as well as can be.
 _MOST_POINTS = 512
 
@@ -59,13 +61,13 @@ def split_budget(train, rows, caps, budget, max_epochs, seed, *, from_caps=False
     ----------
     train : callable
         ``train(rows, n_bits, thresholds, head, max_epochs)`` fits a quantizer on rows: of no thresholds and head of its
-        own if these are None, else going on from them.
+        own if these are None, else going on from them; max_epochs None: as long as the rows ask for.
     rows : Rows
     caps : ndarray of int64 of shape (d,)
         Most bits of each feature.
     budget : int
-    max_epochs : int
-        Of a whole training.
+    max_epochs : int or "auto"
+        Of a whole training; "auto": as many as the wide model is trained for.
     seed : int
     from_caps : bool, default=False
         Begin with all that features may have, as thresholds that are given need.
@@ -79,12 +81,26 @@ def split_budget(train, rows, caps, budget, max_epochs, seed, *, from_caps=False
     n_held_out = min(_MAX_HELD_OUT, max(1, int(_HELD_OUT * n)))
     held_out, kept = (_some(rows, part) for part in np.split(order, [n_held_out]))
     wide = caps if from_caps else np.minimum(caps, max(_PILOT_BITS, -(-3 * budget // (2 * max(d, 1)))))
-    pilot = train(kept, wide, None, None, max(1, round(_EPOCHS_OF_PILOT * max_epochs)))
+    auto = max_epochs == "auto"
+    pilot = train(kept, wide, None, None, None if auto else max(1, round(_EPOCHS_OF_PILOT * max_epochs)))
+    of_round = max(1, round(_EPOCHS_OF_ROUND * (pilot.n_iter_ if auto else max_epochs)))
     model = WideModel(pilot, held_out)
+
+    def narrower(n_bits):
+        return WideModel(train(kept, n_bits, *model.narrowed(n_bits), of_round), held_out)
+
     while model.n_bits.sum() > budget:
-        n_bits = allocate_bits(model.costs(), max(budget, int(_KEPT * model.n_bits.sum())))
-        thresholds, head = model.narrowed(n_bits)
-        model = WideModel(train(kept, n_bits, thresholds, head, max(1, round(_EPOCHS_OF_ROUND * max_epochs))), held_out)
+        model = narrower(allocate_bits(model.costs(), max(budget, int(_KEPT * model.n_bits.sum()))))
+    for _ in range(_MOST_TRIMS):
+        # Bits that cost nothing when taken away one feature at a time may still do when taken away together.
+        costs = model.costs()
+        needed = np.array([np.flatnonzero(cost <= 0)[0] for cost in costs])
+        if (needed == model.n_bits).all():
+            break
+        trimmed = narrower(needed)
+        if trimmed.loss > model.loss:
+            break
+        model = trimmed
     costs = model.costs()
     report = pd.DataFrame(
         {
@@ -124,7 +140,8 @@ def go_on_narrower(model, X, y, n_bits, share):
         going_on = {"n_bits": widths, "head": head, **warm_start(thresholds, model.temperature_start)}
         narrow = clone(model)
         # Not set_params: a subclass may set a parameter that its constructor does not take.
-        vars(narrow).update(going_on, max_epochs=max(1, round(share * model.max_epochs)))
+        epochs = model.n_iter_ if model.max_epochs == "auto" else model.max_epochs
+        vars(narrow).update(going_on, max_epochs=max(1, round(share * epochs)))
         return narrow.fit(X, y)
 
 
@@ -134,7 +151,8 @@ def warm_start(thresholds, temperature_start):
 
 
 def _some(rows, index):
-    return replace(rows, X=rows.X[index], y=rows.y[index], weights=rows.weights[index])
+    groups = None if rows.groups is None else rows.groups[index]
+    return replace(rows, X=rows.X[index], y=rows.y[index], weights=rows.weights[index], groups=groups)
 
 
 class WideModel:
@@ -159,13 +177,14 @@ class WideModel:
         for j, table in enumerate(self.tables):
             hidden += table[self.codes[:, j]]
         self.hidden = hidden
+        with torch.inference_mode():
+            self.loss = self._loss(hidden).item()
         self.importance = self._importance()
 
     def costs(self):
         """What each feature would cost with fewer bits: for 0, 1, ... up to its own, which cost nothing."""
         with torch.inference_mode():
-            now = self._loss(self.hidden).item()
-            return [self._costs_of(j, now) for j in range(len(self.tables))]
+            return [self._costs_of(j, self.loss) for j in range(len(self.tables))]
 
     def narrowed(self, n_bits):
         """Thresholds and head with these bits: neighbouring levels have become one, and the head reads their mean.

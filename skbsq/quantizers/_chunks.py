@@ -41,6 +41,17 @@ class ChunkedRows(BaseRows):
         return len(self.classes) if self.task == "classification" else self.target.sums[1].size
 
     @property
+    def n_rows(self):
+        return self.summary.n_rows
+
+    # None of the chunks are held out.
+    can_hold_out = False
+
+    def class_shares(self):
+        """Share of each class in the weight of the rows."""
+        return self.target.class_weights / self.target.class_weights.sum()
+
+    @property
     def target_ndim(self):
         return self.target.ndim
 
@@ -134,7 +145,7 @@ class Targets:
         self.weight = 0.0
         self.least_weight, self.most_weight = np.inf, -np.inf
         self.sums = (0.0, 0.0, 0.0)
-        self.classes = None
+        self.classes = self.class_weights = None
 
     def add(self, y, weights):
         if self.ndim not in (None, y.ndim) or (self.ndim == 2 and y.shape[1:] != self.sums[1].shape):
@@ -144,8 +155,12 @@ class Targets:
         self.least_weight = min(self.least_weight, weights.min())
         self.most_weight = max(self.most_weight, weights.max())
         if self.task == "classification":
-            labels = np.unique(y)
-            self.classes = labels if self.classes is None else np.union1d(self.classes, labels)
+            labels, place = np.unique(y, return_inverse=True)
+            own = np.bincount(place, weights)
+            if self.classes is not None:
+                labels, place = np.unique(np.concatenate([self.classes, labels]), return_inverse=True)
+                own = np.bincount(place, np.concatenate([self.class_weights, own]))
+            self.classes, self.class_weights = labels, own
         else:
             sums = target_sums(y, weights)
             self.sums = joined_sums(self.sums, sums) if self.sums[0] else sums

@@ -23,7 +23,7 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
         "task": [StrOptions(set(TASKS))],
     }
 
-    def fit(self, X, y=None, sample_weight=None):
+    def fit(self, X, y=None, sample_weight=None, *, groups=None, X_val=None, y_val=None):
         """Learn the thresholds, together with a head.
 
         Parameters
@@ -33,6 +33,10 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
             Required.
         sample_weight : array-like of shape (n,), default=None
             Rows of weight zero count as absent.
+        groups : array-like of shape (n,), default=None
+            Rows of one group, such as those of one device, are held out together.
+        X_val, y_val : array-likes, default=None
+            Rows to find the length of training on, in place of rows held out of X. Nothing is learned from them.
 
         Returns
         -------
@@ -40,7 +44,7 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
         """
         with all_or_nothing(self), serial_after_fork():
             self._validate_params()
-            rows = self._check_rows(X, y, sample_weight, self.task)
+            rows = self._check_rows(X, y, sample_weight, self.task, groups=groups, X_val=X_val, y_val=y_val)
             with self._checkpointed(rows) as progress:
                 self._fit_rows(rows, progress)
         return self
@@ -57,7 +61,8 @@ class LearnedQuantizer(JointTraining, BaseQuantizer):
             chunks of a sequence come in a new random order every epoch, others in their own; the rows of a chunk are
             shuffled.
         validation : (X, y) or (X, y, sample_weight), default=None
-            Rows, in memory, whose loss is recorded every epoch, and by which `early_stopping` goes.
+            Rows, in memory, on which the length of training is found; their loss is recorded every epoch. None: with
+            ``max_epochs="auto"`` 30 epochs are trained, within 64 to 2048 steps.
         sketch_size : int, default=2048
             Up to so many distinct values of a feature are known exactly; beyond them initial thresholds come from a
             sketch of this size.
@@ -154,7 +159,7 @@ class ValueQuantizer(LearnedQuantizer):
     def _train_layer(self, rows, n_bits, has_missing, seed, progress):
         layer = self._make_layer(rows, n_bits, has_missing, seed, progress)
         trained = self._train(rows, layer, has_missing.size + np.count_nonzero(has_missing), seed, progress)
-        thresholds, values = layer.fold()
+        thresholds, values = trained.net.module_.quantization.fold()
         return trained, thresholds, lambda codebook: trained.net.module_.freeze_values(codebook, values)
 
     def _make_layer(self, rows, n_bits, has_missing, seed, progress):

@@ -3,13 +3,13 @@
 import copy
 import os
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.model_selection import train_test_split
 from sklearn.utils import compute_sample_weight
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
@@ -19,23 +19,32 @@ from torch import nn
 
 from skbsq import nn as sq
 from skbsq._checkpoint import checkpointed
+from skbsq._labels import check_columns, columns_of
 from skbsq._state import plain_state, restore
 from skbsq._targets import check_class_weight, check_target
-from skbsq._validation import check_weights, check_X
+from skbsq._validation import check_groups, check_weights, check_X
 from skbsq._work import work_of
-from skbsq.nn.batches import TensorBatches
+from skbsq.nn.batches import TensorBatches, auto_batch_size, n_batches
 from skbsq.nn.device import training_device
+from skbsq.nn.heads import shrink_output, start_at
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
+from skbsq.nn.randomness import own_randomness
+from skbsq.nn.resume import copied_state, put_state
 from skbsq.nn.temperature import SCHEDULES
 from skbsq.nn.threads import serial_after_fork
 from skbsq.nn.training import default_net
 from skbsq.quantizers._base import FixedQuantizer
-from skbsq.quantizers._chunks import ChunkedRows, read_chunks
+from skbsq.quantizers._chunks import read_chunks
+from skbsq.quantizers._held_out import hold_outs
+from skbsq.quantizers._length import find_epochs, held_out_loss, outputs_of, usual_epochs
 from skbsq.quantizers._ranks import levels_of_inputs
 from skbsq.quantizers._rows import Rows
 from skbsq.quantizers._start import INITS
 
 MAX_INPUTS = 2**20
+_ROWS_FOR_WIDE = 4096
+# With patience, a constant rate and max_epochs="auto".
+MOST_EPOCHS = 1000
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Trained:
     best_epoch: int | None
     target_mean: np.ndarray  # float64 (k,): y = output * target_scale + target_mean
     target_scale: np.ndarray
+    search: pd.DataFrame | None  # lengths tried on held-out rows
 
 
 class JointTraining(BaseEstimator):
@@ -53,19 +63,23 @@ class JointTraining(BaseEstimator):
 
     _parameter_constraints: dict = {
         "head": [None, nn.Module, NeuralNet, callable],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "lr_schedule": [StrOptions({"one-cycle", "constant"})],
         "threshold_lr_ratio": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "dropout": [Interval(Real, 0, 1, closed="left")],
-        "hidden_sizes": ["array-like"],
+        "hidden_sizes": ["array-like", StrOptions({"auto"})],
         "temperature_schedule": [StrOptions(set(SCHEDULES))],
         "temperature_start": [Interval(Real, 0, None, closed="neither")],
         "temperature_end": [Interval(Real, 0, None, closed="neither")],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither"), HasMethods("split")],
-        "early_stopping": ["boolean"],
+        "validation_fraction": [
+            Interval(Real, 0, 1, closed="neither"),
+            StrOptions({"auto"}),
+            HasMethods("split"),
+        ],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "class_weight": [None, dict, StrOptions({"balanced"})],
         "device": [str, torch.device],
@@ -105,11 +119,13 @@ class JointTraining(BaseEstimator):
     def _missing_rule(self):
         return self.missing
 
-    def _check_rows(self, X, y, sample_weight, task):
+    def _check_rows(self, X, y, sample_weight, task, *, groups=None, X_val=None, y_val=None):
         """Validate what fit was given; sets ``n_features_in_`` and ``feature_names_in_``."""
         X = check_X(self, X, reset=True, missing=self._missing_rule(), min_rows=2, stacklevel=5)
         weights = check_weights(sample_weight, X)
+        targets = columns_of(y)
         y, task = check_target(y, X, task, self, weights)
+        groups = check_groups(groups, len(X))
         class_weight = getattr(self, "class_weight", None)
         if class_weight is not None:
             check_class_weight(class_weight, task)
@@ -122,13 +138,32 @@ class JointTraining(BaseEstimator):
             raise ValueError(f"At least 2 rows of positive weight are needed to learn thresholds, got {kept.sum()}.")
         if not kept.all():
             X, y, weights = X[kept], y[kept], weights[kept]
+            groups = None if groups is None else groups[kept]
         X = np.ascontiguousarray(X)
         classes = None
         if task == "classification":
             classes = np.unique(y)
             if classes.size < 2:
                 raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two.")
-        return Rows(X, y, weights, task, getattr(self, "feature_names_in_", None), classes)
+        held_out = self._check_validation_rows(X_val, y_val, task, y, targets, classes)
+        names = getattr(self, "feature_names_in_", None)
+        return Rows(X, y, weights, task, names, classes, groups, held_out)
+
+    def _check_validation_rows(self, X, y, task, y_fit, targets, classes):
+        """(X, y, weights) of the rows to validate on that fit was given, or None."""
+        if X is None and y is None:
+            return None
+        if X is None or y is None:
+            raise ValueError(f"{'X_val' if X is None else 'y_val'} is missing: X_val and y_val go together.")
+        X = check_X(self, X, reset=False, missing=self._missing_rule())
+        if targets is not None:
+            check_columns(columns_of(y), targets, "y_val")
+        y, _ = check_target(y, X, task, self)
+        if y.shape[1:] != y_fit.shape[1:]:
+            raise ValueError(f"y_val has shape {y.shape}, and y {y_fit.shape}: they need the same targets.")
+        if classes is not None and (unknown := ~np.isin(y, classes)).any():
+            raise ValueError(f"The label {y[unknown].tolist()[0]!r} in y_val is not in y.")
+        return np.ascontiguousarray(X), y, np.ones(len(X))
 
     def _checkpointed(self, rows):
         """The progress of a fit, for a with block."""
@@ -149,7 +184,7 @@ class JointTraining(BaseEstimator):
             for quantizer in (own, INITS[init]() if isinstance(init, str) and init in INITS else init):
                 if isinstance(quantizer, FixedQuantizer):
                     quantizer._check_can_summarize()
-        if self.early_stopping and validation is None:
+        if self.early_stopping is True and validation is None:
             raise ValueError(
                 "early_stopping of fit_chunks needs validation=(X, y) or (X, y, sample_weight), rows in memory that "
                 "are not among the chunks: none are held out of these."
@@ -185,39 +220,127 @@ class JointTraining(BaseEstimator):
         -------
         Trained
         """
-        head = self._build_head(n_inputs, rows.n_outputs)
+        head = self._build_head(n_inputs, rows.n_outputs, rows.n_rows)
+        constant = None
+        if self.head is None:
+            shares = rows.class_shares() if rows.task == "classification" else None
+            constant = torch.zeros(rows.n_outputs) if shares is None else torch.from_numpy(np.log(shares)).float()
+            if shares is not None:
+                start_at(head, constant)
         reads_levels = levels is not None and self.head is None
         if reads_levels:
             head[0] = sq.LevelLinear(head[0], *levels)
         module = sq.JointNet(quantization, head, column_map=column_map)
-        net = self._build_net(module, rows.task, rows.n_outputs, self._device())
+        net = self._build_net(module, rows.task, rows.n_outputs)
         mean, scale = np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
         if rows.task == "classification":
             check_class_criterion(net)
         elif standardizes_target(net):
             mean, scale = rows.target_moments()
+        data, parts = self._parts(rows, mean, scale, seed)
+        fit = partial(self._train_net, module, rows, seed=seed)
+        search = None
+        if isinstance(self.head, NeuralNet) or (self.early_stopping is True and self.lr_schedule == "constant"):
+            # The user's own schedule: epochs end when patience does.
+            training, validation = parts[0] if parts else (data, None)
+            net, best_epoch = fit(training, validation, None, progress=progress)
+        else:
+            epochs, search = self._epochs(data, parts, fit, constant, progress)
+            kept = parts and (self.early_stopping is True or parts[0][0] is data)
+            training, validation = parts[0] if kept else (data, None)
+            net, best_epoch = fit(training, validation, epochs, progress=progress)
+            if search is not None and constant is not None:
+                share = search.loc[search["epochs"] == epochs, "share"].item()
+                shrink_output(net.module_.head, share, constant)
+        if reads_levels:
+            net.module_.head[0] = net.module_.head[0].folded()
+        return Trained(net, best_epoch, mean, scale, search)
+
+    def _parts(self, rows, mean, scale, seed):
+        """All rows as tensors, and the parts (training, validation) that are held out of them: none, one or several.
+
+        Where validation rows are given, all rows are trained on.
+        """
+        data = rows.tensors(mean, scale)
+        given = rows.validation_tensors(mean, scale)
+        if given is not None:
+            return data, [(data, given)]
+        own = isinstance(self.head, NeuralNet)
+        looked_for = self.early_stopping is True or (
+            self.early_stopping == "auto" and self.max_epochs == "auto" and not own
+        )
+        if not looked_for or (self.early_stopping == "auto" and not rows.can_hold_out):
+            return data, []
+        splits = hold_outs(rows, self.validation_fraction, seed, single=self.early_stopping is True)
+        return data, [tuple(data.take(torch.from_numpy(np.asarray(part))) for part in split) for split in splits]
+
+    def _epochs(self, data, parts, fit, constant, progress):
+        """Epochs to train, and the lengths that were tried on held-out rows (None where none were)."""
+        fixed = self.max_epochs != "auto"
+        if not parts or self.early_stopping is False or (fixed and self.early_stopping == "auto"):
+            steps = n_batches(len(data), self._batch_size(len(data)))
+            return (int(self.max_epochs) if fixed else usual_epochs(steps)), None
+        held_out = parts[0][1]
+        for _, more in parts[1:]:
+            held_out = held_out.followed_by(more)
+        # What a checkpoint holds: the output for held-out rows by trial, and the last module of each part.
+        known = progress.recall("lengths") or {"outputs": {}, "modules": {}}
+        modules: dict = {}
+        shares: list = []
+
+        def loss_after(epochs, cycle):
+            outputs = []
+            for k, (training, validation) in enumerate(parts):
+                trial = f"{epochs} epochs, part {k + 1}"
+                if trial not in known["outputs"]:
+                    part = progress.part(trial)
+                    start = modules.get(k, known["modules"].get(str(k)))
+                    net, _ = fit(training, None, cycle, start=start, shift=epochs, progress=part, description=trial)
+                    known["outputs"][trial] = outputs_of(net, validation)
+                    modules[k] = net.module_
+                    if progress:
+                        known["modules"][str(k)] = copied_state(net.module_)
+                        part.keep("training", None, write=False)
+                        progress.keep("lengths", known)
+                outputs.append(known["outputs"][trial])
+            loss, share = held_out_loss(torch.cat(outputs), held_out, constant)
+            shares.append(share)
+            return loss
+
+        steps = n_batches(len(parts[0][0]), self._batch_size(len(parts[0][0])))
+        epochs, tried = find_epochs(loss_after, steps, n_parts=len(parts), most=int(self.max_epochs) if fixed else None)
+        return epochs, tried.assign(share=shares)
+
+    def _train_net(
+        self, module, rows, training, validation, epochs, *, seed, progress, start=None, shift=0, description=None
+    ):
+        """Train a copy of a module from its weights or others; epochs None: as many as the net itself says."""
+        module = copy.deepcopy(module if start is None or isinstance(start, dict) else start)
+        if isinstance(start, dict):
+            put_state(module, start)
+        net = self._build_net(module, rows.task, rows.n_outputs, epochs, len(training))
         if rows.weighted:
             weigh_rows(net)
             if isinstance(net, NeuralNetClassifier) and getattr(net, "callbacks__valid_acc", "on") is not None:
                 net.set_params(callbacks__valid_acc=None)  # it cannot read the weights beside the labels
-        if isinstance(rows, ChunkedRows):
-            training, validation = rows.tensors(mean, scale), rows.validation_tensors(mean, scale)
-        else:
-            training, validation = self._split(rows.tensors(mean, scale), rows, seed)
-        self._add_schedules(net, quantization, TensorBatches(training, net.batch_size))
-        best_epoch = sq.train(
-            net,
-            training,
-            validation,
-            generator=torch.Generator().manual_seed(seed),
-            patience=self.patience if self.early_stopping else None,
-            verbose=self.verbose,
-            any_order=not isinstance(self.head, NeuralNet),
-            progress=progress,
-        )
-        if reads_levels:
-            net.module_.head[0] = net.module_.head[0].folded()
-        return Trained(net, best_epoch, mean, scale)
+        self._add_schedules(net, module.quantization, TensorBatches(training, net.batch_size))
+        with own_randomness(seed + shift, self._device()):
+            best_epoch = sq.train(
+                net,
+                training,
+                validation,
+                generator=torch.Generator().manual_seed(seed + shift),
+                patience=self.patience if self.early_stopping is True and epochs is None else None,
+                mean_weights=self.head is None and self.lr_schedule == "one-cycle",
+                verbose=self.verbose,
+                description=description,
+                own=not isinstance(self.head, NeuralNet),
+                progress=progress,
+            )
+        return net, best_epoch
+
+    def _batch_size(self, n_rows):
+        return auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
 
     def _train_on_bits(self, rows, quantization, thresholds, columns, n_bits, seed, progress):
         """Train a head on the bits of a layer.
@@ -248,6 +371,9 @@ class JointTraining(BaseEstimator):
         self.best_epoch_ = trained.best_epoch
         self.target_mean_ = trained.target_mean
         self.target_scale_ = trained.target_scale
+        vars(self).pop("length_search_", None)
+        if trained.search is not None:
+            self.length_search_ = trained.search
 
     def _device(self):
         """Where to train."""
@@ -256,19 +382,21 @@ class JointTraining(BaseEstimator):
     def _device_given(self):
         return self.head.device if isinstance(self.head, NeuralNet) else self.device
 
-    def _build_head(self, n_inputs, n_outputs):
+    def _build_head(self, n_inputs, n_outputs, n_rows=1):
         if isinstance(self.head, NeuralNet):
             given = self.head.get_params_for("module")
             for name in {"n_inputs", "n_outputs"} & given.keys():
                 raise ValueError(f"module__{name} is set from the data: leave it out of the skorch net.")
             return sq.build_head(self.head.module, n_inputs, n_outputs, **given)
         if self.head is None:
-            sizes = _check_sizes(self.hidden_sizes)
+            auto = isinstance(self.hidden_sizes, str)
+            sizes = auto_sizes(n_rows) if auto else _check_sizes(self.hidden_sizes)
             return sq.MLP(n_inputs, n_outputs, hidden_sizes=sizes, dropout=self.dropout).float()
         return sq.build_head(self.head, n_inputs, n_outputs)
 
-    def _build_net(self, module, task, n_outputs, device):
+    def _build_net(self, module, task, n_outputs, max_epochs=None, n_rows=1, device=None):
         """The skorch net around a joint net: the user's, or one of our parameters."""
+        device = self._device() if device is None else device
         if isinstance(self.head, NeuralNet):
             # Built anew: skorch lets no module be put into a net that has one.
             given = clone(self.head).get_params(deep=False)
@@ -284,8 +412,8 @@ class JointTraining(BaseEstimator):
                 module,
                 task,
                 lr=self.lr,
-                max_epochs=self.max_epochs,
-                batch_size=self.batch_size,
+                max_epochs=max_epochs or (MOST_EPOCHS if self.max_epochs == "auto" else self.max_epochs),
+                batch_size=self._batch_size(n_rows),
                 weight_decay=self.weight_decay,
                 device=str(device),
             )
@@ -305,7 +433,7 @@ class JointTraining(BaseEstimator):
                     self.temperature_schedule, start=self.temperature_start, end=self.temperature_end
                 )
             )
-        n_steps = int(net.max_epochs * len(batches))
+        n_steps = net.max_epochs * len(batches)
         # The only step of a cycle of one would be at its least rate.
         if not isinstance(self.head, NeuralNet) and self.lr_schedule == "one-cycle" and n_steps > 1:
             peaks = [group.get("lr", self.lr) for _, group in net.get_params_for("optimizer").get("param_groups", [])]
@@ -315,57 +443,10 @@ class JointTraining(BaseEstimator):
                     max_lr=[*peaks, self.lr],
                     total_steps=n_steps,
                     step_every="batch",
+                    event_name=None,
                 )
             )
         net.callbacks = callbacks
-
-    def _split(self, data, rows, seed):
-        """Training rows, and validation rows if early stopping wants some."""
-        if not self.early_stopping:
-            return data, None
-        index = np.arange(len(data))
-        if hasattr(self.validation_fraction, "split"):
-            splitter = copy.deepcopy(self.validation_fraction)
-            if getattr(splitter, "random_state", seed) is None:
-                splitter.random_state = seed
-            kept, held_out = _last_split(splitter, rows)
-        else:
-            labels = rows.y if rows.task == "classification" else None
-            try:
-                kept, held_out = train_test_split(
-                    index, test_size=self.validation_fraction, stratify=labels, random_state=seed
-                )
-            except ValueError as error:
-                raise ValueError(
-                    f"early_stopping cannot hold out validation_fraction={self.validation_fraction}: {error}"
-                ) from error
-        if len(kept) == 0 or len(held_out) == 0:
-            raise ValueError(
-                f"validation_fraction={self.validation_fraction!r} leaves {len(kept)} rows to train on and "
-                f"{len(held_out)} to validate on: both are needed."
-            )
-        return tuple(data.take(torch.from_numpy(np.asarray(part))) for part in (kept, held_out))
-
-
-def _last_split(splitter, rows):
-    """Row numbers of the last split of a splitter."""
-    try:
-        *_, (kept, held_out) = splitter.split(rows.X, rows.y)
-    except Exception as error:  # of the splitter, whoever wrote it
-        raise ValueError(
-            f"validation_fraction={splitter!r} cannot split the {len(rows.X)} rows of positive weight "
-            f"({str(error).rstrip('.')}). fit gives it X and y alone: take one that needs no groups, such as KFold or "
-            "TimeSeriesSplit."
-        ) from error
-    for part in map(np.asarray, (kept, held_out)):
-        if part.size and (part.dtype.kind not in "iu" or part.min() < 0):
-            raise ValueError(f"validation_fraction={splitter!r} must give row numbers from 0, got {part[:3]}...")
-        if part.size and part.max() >= len(rows.X):
-            raise ValueError(
-                f"validation_fraction={splitter!r} names row {part.max()}, and there are {len(rows.X)} rows of "
-                "positive weight."
-            )
-    return kept, held_out
 
 
 def head_inputs(thresholds, missing, n_bits):
@@ -406,6 +487,11 @@ def head_inputs(thresholds, missing, n_bits):
         if missing_column >= 0:
             inputs[start - 1] = missing_column
     return inputs
+
+
+def auto_sizes(n_rows):
+    """Hidden layers of the default head: wider ones where there are rows enough to learn them from."""
+    return (128, 128) if n_rows < _ROWS_FOR_WIDE else (256, 256)
 
 
 def _check_sizes(hidden_sizes):

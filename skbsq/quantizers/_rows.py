@@ -12,6 +12,7 @@ from skbsq._validation import nan_features
 from skbsq.nn.batches import TensorRows
 from skbsq.quantizers._base import build_codebook
 from skbsq.quantizers._cells import features_of
+from skbsq.quantizers._held_out import MIN_ROWS
 from skbsq.quantizers._ranks import rank_knots
 
 
@@ -46,10 +47,26 @@ class Rows(BaseRows):
     task: str
     names: np.ndarray | None
     classes: np.ndarray | None  # sorted labels, for classification
+    groups: np.ndarray | None = None  # (n,)
+    held_out: tuple | None = None  # (X, y, weights) to validate on, where they were given
 
     @property
     def n_features(self):
         return self.X.shape[1]
+
+    @property
+    def n_rows(self):
+        return len(self.X)
+
+    @property
+    def can_hold_out(self):
+        """Whether there are rows enough to hold some out."""
+        return self.n_rows >= MIN_ROWS
+
+    def class_shares(self):
+        """Share of each class in the weight of the rows."""
+        weight = np.bincount(np.searchsorted(self.classes, self.y), self.weights)
+        return weight / weight.sum()
 
     @property
     def n_outputs(self):
@@ -123,8 +140,15 @@ class Rows(BaseRows):
         -------
         TensorRows
         """
+        return self._as_tensors((self.X, self.y, self.weights), mean, scale)
+
+    def validation_tensors(self, mean, scale):
+        """The rows to validate on that were given, or None; see `tensors`."""
+        return None if self.held_out is None else self._as_tensors(self.held_out, mean, scale)
+
+    def _as_tensors(self, rows, mean, scale):
         mean_weight = self.weights.mean() if self.weighted else None
-        return as_tensors(self.X, self.y, self.weights, self.classes, mean, scale, mean_weight)
+        return as_tensors(*rows, self.classes, mean, scale, mean_weight)
 
 
 def as_tensors(X, y, weights, classes, mean, scale, mean_weight):

@@ -21,7 +21,9 @@ MAX_THRESHOLDS = 2**17
 
 # Rows that `choose_init` looks at: ranks starts as well as all rows do, in a fraction of a second.
 _PILOT_ROWS = 4096
-_MIN_PILOT_ROWS = 64
+_MIN_PILOT_ROWS = 1000
+# Quantiles serve most tables. On another draw of the rows the errors differ by up to a tenth for no reason.
+_CLEARLY = 0.9
 
 
 def make_init(init, n_bits, missing, task, seed):
@@ -47,7 +49,8 @@ def choose_init(rows, n_bits, missing, seed):
     Returns
     -------
     str
-        A key of `INITS`; "quantile" where there are too few rows to tell, or they come in chunks.
+        A key of `INITS`; "quantile" unless another has an error lower by a tenth, where there are too few rows to
+        tell, and where they come in chunks.
     """
     if not isinstance(rows, Rows):
         return "quantile"
@@ -74,7 +77,8 @@ def choose_init(rows, n_bits, missing, seed):
         forest.fit(quantizer.transform(X[fit]), _squeeze(target[fit]), sample_weight=weights[fit])
         found = forest.predict(quantizer.transform(X[score])).reshape(len(target[score]), -1)
         errors[init] = np.average(((found - target[score]) ** 2).mean(axis=1), weights=weights[score])
-    return min(errors, key=errors.__getitem__)
+    best = min(errors, key=errors.__getitem__)
+    return best if errors[best] < _CLEARLY * errors["quantile"] else "quantile"
 
 
 def start_thresholds(quantizer, rows, n_bits, has_missing):

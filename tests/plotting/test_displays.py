@@ -40,7 +40,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def regressor(data):
-    return BitwiseRegressor([3] * 5 + [1] * 4 + [0], early_stopping=True, **QUICK).fit(*data)
+    return BitwiseRegressor([3] * 5 + [1] * 4 + [0], early_stopping=True, lr_schedule="constant", **QUICK).fit(*data)
 
 
 @pytest.fixture(scope="module")

@@ -229,10 +229,13 @@ def test_caps_hold(friedman):
     assert quantizer.allocation_["cap"].tolist() == caps
 
 
-def test_a_generous_budget_is_not_used_up(friedman):
-    X, y = friedman
-    quantizer = BitwiseQuantizer(2, bit_budget=1000, **QUICK).fit(X, y)
-    assert (quantizer.n_bits_ == 2).all()
+def test_a_generous_budget_is_spent_on_what_lowers_the_loss(rng):
+    X = rng.normal(size=(600, 8))
+    y = X[:, 0] + X[:, 1] ** 2
+    quantizer = BitwiseQuantizer(3, bit_budget=1000, **{**QUICK, "max_epochs": 20}).fit(X, y)
+    assert (quantizer.n_bits_[:2] > 0).all()
+    assert (quantizer.n_bits_[2:] == 0).sum() >= 3  # of six features of noise
+    assert (quantizer.allocation_["n_bits"] == quantizer.n_bits_).all()
 
 
 def test_names_weights_missing_and_classes(friedman):

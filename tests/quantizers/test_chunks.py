@@ -198,7 +198,7 @@ def test_a_function_and_an_iterable_are_alike(data):
 
 def test_a_torch_dataset(data):
     X, y = (torch.from_numpy(a).float() for a in data)
-    estimator = BitwiseRegressor(**TRAINING)
+    estimator = BitwiseRegressor(dropout=0, **TRAINING)  # a DataLoader draws a number from the generator of dropout
     by_loader = clone(estimator).fit_chunks(DataLoader(TensorDataset(X, y[:, None]), batch_size=100))
     by_hand = clone(estimator).fit_chunks(lambda: iter([(X[i : i + 100], y[i : i + 100]) for i in (0, 100, 200)]))
     assert_equal(by_loader, by_hand, data[0])
@@ -331,7 +331,10 @@ def test_several_targets(data):
 def test_validation_rows(data, early_stopping):
     X, y = data
     estimator = BitwiseRegressor(
-        **{**TRAINING, "max_epochs": 60, "lr": 0.05}, early_stopping=early_stopping, patience=3
+        **{**TRAINING, "max_epochs": 60, "lr": 0.05},
+        early_stopping=early_stopping,
+        lr_schedule="constant" if early_stopping else "one-cycle",
+        patience=3,
     )
     found = estimator.fit_chunks(in_chunks(3, X[:180], y[:180]), validation=(X[180:], y[180:]))
     losses = found.history_["valid_loss"]

@@ -1,0 +1,161 @@
+"""How long to train, found on held-out rows.
+
+A part of the rows is trained on in cycles, each as long as all before it together. After each cycle (its rate and its
+temperature have fallen, its weights are averaged) the loss on the held-out rows is about that of one whole training of
+as many epochs as all cycles so far. So one run finds the length of the training that follows, in twice its time.
+"""
+
+import math
+
+import pandas as pd
+import torch
+from scipy.optimize import minimize_scalar
+from torch.nn import functional as F
+
+# Steps of the first cycle, and up to which cycles run in any case: of one part, and of one of several.
+_FIRST_STEPS = 64
+_SURE_STEPS = 512
+_SURE_OF_SEVERAL = 256
+# Most steps: of one part, and of several together, which are the parts of few rows. At least an epoch is run.
+_MOST_STEPS = 4096
+_MOST_OF_SEVERAL = 1536
+# Doubling is worth its time if the loss falls by this share.
+_WORTH = 0.02
+# Without held-out rows: epochs, within so many steps.
+_USUAL_EPOCHS = 30
+_USUAL_STEPS = (64, 2048)
+_ROWS_AT_ONCE = 4096
+
+
+def usual_epochs(steps_per_epoch):
+    """Epochs to train where nothing is held out.
+
+    Parameters
+    ----------
+    steps_per_epoch : int
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> from skbsq.quantizers._length import usual_epochs
+    >>> usual_epochs(1), usual_epochs(10), usual_epochs(1000)
+    (64, 30, 3)
+    """
+    least, most = (math.ceil(steps / steps_per_epoch) for steps in _USUAL_STEPS)
+    return min(max(_USUAL_EPOCHS, least), most)
+
+
+def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
+    """Find the number of epochs with the lowest loss, among numbers that double.
+
+    Parameters
+    ----------
+    loss_after : callable
+        ``loss_after(epochs, cycle)`` runs a cycle of ``cycle`` epochs, after which there were ``epochs`` in all, and
+        returns the held-out loss.
+    steps_per_epoch : int
+    n_parts : int, default=1
+        Parts of the rows that are trained on alike.
+    most : int, default=None
+        Most epochs. None: those of 4096 steps, or of 1536 over several parts.
+
+    Returns
+    -------
+    epochs : int
+    tried : DataFrame
+        A row per length: epochs, steps, loss.
+
+    Examples
+    --------
+    >>> from skbsq.quantizers._length import find_epochs
+    >>> find_epochs(lambda epochs, cycle: (epochs - 20) ** 2 + 1, steps_per_epoch=32)
+    (16,    epochs  steps  loss
+    0       2     64   325
+    1       4    128   257
+    2       8    256   145
+    3      16    512    17
+    4      32   1024   145)
+    """
+    sure = _SURE_STEPS if n_parts == 1 else _SURE_OF_SEVERAL
+    if most is None:
+        steps = _MOST_STEPS if n_parts == 1 else _MOST_OF_SEVERAL // n_parts
+        most = max(1, steps // steps_per_epoch)
+    epochs = cycle = min(most, max(1, round(_FIRST_STEPS / steps_per_epoch)))
+    losses: dict[int, float] = {}
+    while True:
+        before = min(losses.values(), default=math.inf)
+        losses[epochs] = loss_after(epochs, cycle)
+        fell = losses[epochs] < (1 - _WORTH) * before
+        if epochs >= most or (epochs * steps_per_epoch >= sure and not fell):
+            break
+        cycle = min(epochs, most - epochs)
+        epochs += cycle
+    tried = pd.DataFrame({"epochs": list(losses), "steps": [n * steps_per_epoch for n in losses]})
+    tried["loss"] = list(losses.values())
+    return min(losses, key=losses.__getitem__), tried
+
+
+def outputs_of(net, rows):
+    """Output of a trained net, which is on the CPU, for rows, by hard bits: Tensor of shape (n, k)."""
+    with torch.inference_mode():
+        return torch.cat([net.module_(x) for x in rows.x.split(_ROWS_AT_ONCE)])
+
+
+def held_out_loss(output, rows, constant=None):
+    """Loss of outputs on held-out rows, and the share of the output that a head should keep.
+
+    Of what a net learns from few rows a part is noise. So the output is shrunk towards that of a model that knows the
+    mean target, or the shares of the classes, only; as far as lowers the loss most, and only where it does so by more
+    than twice its standard error over the rows.
+
+    Parameters
+    ----------
+    output : Tensor of shape (n, k)
+    rows : TensorRows
+    constant : Tensor of shape (k,), default=None
+        The output of that model. None: nothing is shrunk.
+
+    Returns
+    -------
+    loss, share : float
+        The share is from 0, the constant, to 1, the output as it is.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn.batches import TensorRows
+    >>> from skbsq.quantizers._length import held_out_loss
+    >>> rows = TensorRows(torch.zeros(4, 1), torch.tensor([[1.0], [-1.0], [1.5], [-1.5]]))
+    >>> held_out_loss(2 * rows.y, rows, torch.zeros(1))
+    (0.0, 0.5)
+    """
+    output, y = output.double(), rows.y
+    weights = torch.ones(len(y), dtype=torch.float64) if rows.weights is None else rows.weights.double()
+    weights = weights / weights.sum()
+
+    def losses(share):
+        shrunk = output if share == 1 else torch.lerp(constant.to(output), output, share)
+        if y.dtype == torch.int64:
+            return F.cross_entropy(shrunk, y, reduction="none")
+        return (shrunk - y.double()).square().mean(1)
+
+    as_it_is = losses(1.0)
+    loss = (weights @ as_it_is).item()
+    if constant is None:
+        return loss, 1.0
+    if y.dtype == torch.int64:
+        found = minimize_scalar(
+            lambda share: (weights @ losses(share)).item(), bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3}
+        )
+        share = float(found.x)
+    else:
+        learned, wanted = output - constant, y.double() - constant
+        size = (weights @ learned.square().sum(1)).item()
+        share = min(max((weights @ (learned * wanted).sum(1)).item() / size, 0.0), 1.0) if size else 0.0
+    gains = as_it_is - losses(share)
+    gain = (weights @ gains).item()
+    error = (weights.square() @ (gains - gain).square()).sqrt().item()
+    return (loss - gain, share) if gain > 2 * error else (loss, 1.0)

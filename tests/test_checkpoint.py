@@ -200,6 +200,18 @@ def test_goes_on_to_the_same_result(estimator, epochs, data, path, interrupt):
     assert not path.exists()
 
 
+@pytest.mark.parametrize("epochs", [[5, 30, 70]], ids=str)
+def test_the_search_for_the_length_goes_on(epochs, data, path, interrupt):
+    """In the first cycle, in a later one of several parts, and in the training that follows."""
+    estimator = BitwiseRegressor(**TRAINING | {"max_epochs": "auto"}).set_params(batch_size=16)
+    X, y = data[0][:40], data[1][:40]
+    whole = clone(estimator).fit(X, y)
+    found = fit_in_pieces(clone(estimator).set_params(checkpoint=path), X, y, interrupt, epochs)
+    pd.testing.assert_frame_equal(found.length_search_, whole.length_search_)
+    np.testing.assert_array_equal(found.predict(X), whole.predict(X))
+    assert not path.exists()
+
+
 @each
 def test_a_checkpoint_changes_nothing(estimator, data, path):
     X, y = data

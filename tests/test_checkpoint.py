@@ -41,7 +41,7 @@ from skbsq import (
 from skbsq.nn.batches import TensorBatches
 from skbsq.nn.training import KeepFromDenormal
 from skbsq.persistence import load, save
-from skbsq.quantizers import _joint
+from skbsq.quantizers import _joint, _length
 
 ROOT = Path(__file__).parent.parent
 TRAINING = dict(n_bits=2, max_epochs=5, hidden_sizes=(8,), batch_size=32, random_state=0)
@@ -200,9 +200,10 @@ def test_goes_on_to_the_same_result(estimator, epochs, data, path, interrupt):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("epochs", [[5, 30, 70]], ids=str)
-def test_the_search_for_the_length_goes_on(epochs, data, path, interrupt):
+@pytest.mark.parametrize("epochs", [[5, 20, 50]], ids=str)
+def test_the_search_for_the_length_goes_on(epochs, data, path, interrupt, monkeypatch):
     """In the first cycle, in a later one of several parts, and in the training that follows."""
+    monkeypatch.setattr(_length, "_FIRST_STEPS", 16)
     estimator = BitwiseRegressor(**TRAINING | {"max_epochs": "auto"}).set_params(batch_size=16)
     X, y = data[0][:40], data[1][:40]
     whole = clone(estimator).fit(X, y)

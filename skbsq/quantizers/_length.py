@@ -15,7 +15,7 @@ from torch.nn import functional as F
 # Steps of the first cycle, and up to which cycles run in any case: of one part, and of one of several.
 _FIRST_STEPS = 64
 _SURE_STEPS = 512
-_SURE_OF_SEVERAL = 256
+_SURE_OF_SEVERAL = 128
 # Most steps: of one part, and of several together, which are the parts of few rows. At least an epoch is run.
 _MOST_STEPS = 4096
 _MOST_OF_SEVERAL = 1536

@@ -56,8 +56,9 @@ def test_load_from_folder(name, data_dir):
     assert data.X.shape == SHAPES[name]
     assert data.y.notna().all()
     assert set(data.X.dtypes) == {np.dtype("float64")}
-    assert data.task == ("classification" if name == "occupancy" else "regression")
-    assert data.y.dtype == (int if name == "occupancy" else float)
+    classes = name in ("occupancy", "german", "caravan", "oj")
+    assert data.task == ("classification" if classes else "regression")
+    assert data.y.dtype == (int if classes else float)
     assert data.X.isna().to_numpy().any() == (name == "air_quality")
     # Without the argument the variable holds, and it is set where this test runs.
     pd.testing.assert_frame_equal(load(name).X, data.X)

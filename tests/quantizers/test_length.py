@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, LLTQuantizer, LSQQuantizer, QuantileQuantizer
 from skbsq.nn.batches import TensorRows
-from skbsq.quantizers import _learned
+from skbsq.quantizers import _learned, _length
 from skbsq.quantizers._length import find_epochs, held_out_loss, usual_epochs
 
 QUICK: dict = dict(hidden_sizes=(16,), init="quantile", random_state=0)
@@ -65,10 +65,10 @@ def test_a_loss_that_always_falls_ends_at_the_most_steps(steps_per_epoch, n_part
 
 
 @pytest.mark.parametrize("n_parts", [1, 3])
-def test_little_is_decided_before_256_or_512_steps(n_parts):
+def test_little_is_decided_before_128_or_512_steps(n_parts):
     losses = {2: 1.0, 4: 1.5, 8: 0.8, 16: 0.9, 32: 0.1}
     found, tried = find_epochs(lambda epochs, cycle: losses[epochs], steps_per_epoch=32, n_parts=n_parts)
-    assert (found, tried["epochs"].iloc[-1]) == (8, 16)
+    assert (found, tried["epochs"].iloc[-1]) == ((8, 16) if n_parts == 1 else (2, 4))
 
 
 def test_a_gain_of_less_than_two_percent_is_the_last():
@@ -123,9 +123,18 @@ def test_outputs_are_shrunk_to_nothing_where_they_are_noise(rng):
     assert held_out_loss(output, TensorRows(y, -output), torch.zeros(1)) == (pytest.approx(1, abs=0.1), 0.0)
 
 
+@pytest.fixture
+def short_search(monkeypatch):
+    """What is tested of the search below does not need its length."""
+    for name, steps in {"_FIRST_STEPS": 8, "_SURE_STEPS": 32, "_SURE_OF_SEVERAL": 32, "_MOST_STEPS": 128}.items():
+        monkeypatch.setattr(_length, name, steps)
+    monkeypatch.setattr(_length, "_MOST_OF_SEVERAL", 192)
+
+
 # -- what fit does with it ---------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("short_search")
 @pytest.mark.parametrize("quantizer", [None, QuantileQuantizer(2), LSQQuantizer(2), "passthrough"])
 def test_the_length_found_is_the_length_given(friedman, quantizer, trained_rows):
     """A fit that finds its length ends as one that was given it, but for the share of the output that is kept."""
@@ -199,6 +208,7 @@ def test_the_last_value_of_valid_loss_is_that_of_the_fitted_model(friedman):
 # -- rows to validate on, groups, time ---------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("short_search")
 def test_validation_rows_find_the_length_and_are_not_trained_on(friedman, trained_rows):
     X, y = friedman
     fitted = BitwiseRegressor(2, **QUICK).fit(X[:200], y[:200], X_val=X[200:], y_val=y[200:])
@@ -228,6 +238,7 @@ def test_validation_rows_that_are_refused(friedman):
     assert not hasattr(regressor, "codebook_")
 
 
+@pytest.mark.usefixtures("short_search")
 @pytest.mark.parametrize("labels", [np.arange(300) % 7, np.array(list("abcde") * 60), list(range(300))])
 def test_groups_of_any_label(friedman, labels, trained_rows):
     BitwiseRegressor(2, **QUICK).fit(*friedman, groups=labels)
@@ -254,6 +265,7 @@ def test_rows_of_zero_weight_leave_their_groups(friedman):
     np.testing.assert_array_equal(one.predict(X), other.predict(X))
 
 
+@pytest.mark.usefixtures("short_search")
 def test_time_order(friedman, trained_rows):
     BitwiseRegressor(2, validation_fraction=TimeSeriesSplit(5), **QUICK).fit(*friedman)
     assert set(trained_rows[:-1]) == {250}
@@ -278,6 +290,7 @@ def test_groups_and_validation_rows_are_routed(friedman):
         assert regressor.history_["valid_loss"].iloc[-1] == pytest.approx(error.mean(), rel=1e-4)
 
 
+@pytest.mark.usefixtures("short_search")
 def test_in_a_grid(friedman):
     X, y = friedman
     search = GridSearchCV(BitwiseRegressor(**QUICK), {"n_bits": [1, 3]}, cv=2).fit(X[:60], y[:60])
@@ -287,6 +300,7 @@ def test_in_a_grid(friedman):
 # -- chunks, heads, checkpoints, files ---------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("short_search")
 def test_chunks_with_rows_to_validate_on_find_their_length(friedman):
     X, y = friedman
     chunks = [(X[i::3], y[i::3]) for i in range(3)]
@@ -297,6 +311,7 @@ def test_chunks_with_rows_to_validate_on_find_their_length(friedman):
     assert not hasattr(without, "length_search_")
 
 
+@pytest.mark.usefixtures("short_search")
 @pytest.mark.parametrize("head", [torch.nn.Linear, lambda n, k: torch.nn.Sequential(torch.nn.Linear(n, k))])
 def test_heads_of_ones_own_find_their_length(friedman, head):
     fitted = BitwiseRegressor(2, head=head, init="quantile", random_state=0).fit(*friedman)
@@ -309,6 +324,7 @@ def test_batches_of_a_rival_follow_the_rows(friedman):
     assert fitted.net_.batch_size == 32
 
 
+@pytest.mark.usefixtures("short_search")
 def test_length_search_is_saved(friedman, tmp_path):
     from skbsq.persistence import load, save
 

@@ -175,6 +175,14 @@ def split(data, seed, test_size=0.1):
     return standardized(data.task, *parts)
 
 
+def error_of(model, task, parts):
+    """Mean squared error or log loss of a fitted model on the test rows of `split`."""
+    _, X_test, y_train, y_test = parts
+    if task == "regression":
+        return mean_squared_error(y_test, model.predict(X_test))
+    return log_loss(y_test, model.predict_proba(X_test), labels=sorted(y_train.unique()))
+
+
 def evaluate(task, parts, method, bits, *, random_state=None, **training):
     """Fit one method on training rows and score it on others.
 
@@ -202,12 +210,8 @@ def evaluate(task, parts, method, bits, *, random_state=None, **training):
     model.fit(X_train, y_train)
     seconds = time.perf_counter() - start
 
-    accuracy = None
-    if task == "regression":
-        error = mean_squared_error(y_test, model.predict(X_test))
-    else:
-        error = log_loss(y_test, model.predict_proba(X_test), labels=sorted(y_train.unique()))
-        accuracy = accuracy_score(y_test, model.predict(X_test))
+    error = error_of(model, task, parts)
+    accuracy = None if task == "regression" else accuracy_score(y_test, model.predict(X_test))
     codebook = codebook_of(model)
     return {
         "error": error,

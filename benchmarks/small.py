@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.metrics import log_loss, mean_squared_error
 
 from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
 from benchmarks.datasets import load_several
-from benchmarks.methods import FLOAT_BITS, build, split
+from benchmarks.methods import FLOAT_BITS, build, error_of, split
 from benchmarks.paper import TEXTS, VERSIONS
 
 DATASETS = (
@@ -53,7 +52,8 @@ def measure(data, method, bits, seed):
     dict
         error: mean squared error of the standardized target, or log loss.
     """
-    X_train, X_test, y_train, y_test = split(data, seed, TEST_SIZE)
+    parts = split(data, seed, TEST_SIZE)
+    X_train, _, y_train, _ = parts
     regression = data.task == "regression"
     if method == CONSTANT:
         model = DummyRegressor() if regression else DummyClassifier(strategy="prior")
@@ -63,12 +63,10 @@ def measure(data, method, bits, seed):
         name, training = NETWORKS[method]
         model = build(name, bits, data.task, random_state=seed, **training)
     model.fit(X_train, y_train)
-    if regression:
-        return {"error": mean_squared_error(y_test, model.predict(X_test))}
-    return {"error": log_loss(y_test, model.predict_proba(X_test), labels=sorted(y_train.unique()))}
+    return {"error": error_of(model, data.task, parts)}
 
 
-def compare(data, bits, seeds, output, *, methods=tuple(NETWORKS), n_jobs=1):
+def compare(data, bits, seeds, output, *, n_jobs=1):
     """Measure all methods on all splits, except what the output file already holds.
 
     Parameters
@@ -77,7 +75,6 @@ def compare(data, bits, seeds, output, *, methods=tuple(NETWORKS), n_jobs=1):
     bits, seeds : list of int
     output : Path
         CSV file; each row is appended once it is known.
-    methods : sequence of str, default=all of NETWORKS
     n_jobs : int, default=1
         Processes.
 
@@ -87,7 +84,7 @@ def compare(data, bits, seeds, output, *, methods=tuple(NETWORKS), n_jobs=1):
     """
     jobs = []
     for seed in seeds:
-        cells = [*product(data, methods, bits), *product(data, UNQUANTIZED, [FLOAT_BITS])]
+        cells = [*product(data, NETWORKS, bits), *product(data, UNQUANTIZED, [FLOAT_BITS])]
         of_seed = []
         for dataset, method, width in cells:
             row = {"dataset": dataset.name, "bits": width, "method": method, "seed": seed}

@@ -9,9 +9,9 @@ import torch
 from torch.utils.data import Dataset
 
 _FEWEST, _USUAL, _MOST = 32, 256, 1024
-# A batch is that share of few rows; where rows are many it grows as their square root, from this number on.
+# A batch is 1/16 of few rows; from this number of rows on it grows as their square root.
 _SHARE = 16
-_MANY = 65_536
+_MANY = 16_384
 
 
 def auto_batch_size(n_rows):
@@ -31,7 +31,7 @@ def auto_batch_size(n_rows):
     >>> [auto_batch_size(n) for n in (100, 1_000, 10_000, 100_000, 1_000_000)]
     [32, 32, 256, 512, 1024]
     """
-    size = min(n_rows / _SHARE, _USUAL * max(1.0, math.sqrt(n_rows / _MANY) * 2))
+    size = min(n_rows / _SHARE, _USUAL * max(1.0, math.sqrt(n_rows / _MANY)))
     return int(min(_MOST, max(_FEWEST, 2 ** int(math.log2(max(size, 1))))))
 
 

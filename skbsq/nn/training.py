@@ -306,6 +306,8 @@ def train(
     best, mean, bar = (_own_callback(net, kind) for kind in (BestEpoch, MeanWeights, ProgressBar))
 
     rows = rows.to(net.device)
+    if own:
+        rows = _with_scaled(net, rows)
     try:
         # Not net.fit: it swallows Ctrl-C.
         net.notify("on_train_begin", X=rows, y=None)
@@ -342,12 +344,17 @@ def _own_callback(net, kind):
     return next((callback for _, callback in net.callbacks_ if isinstance(callback, kind)), None)
 
 
+def _with_scaled(net, rows):
+    """Scale the values of rows in memory once, where the layer would scale them in each step."""
+    scale = getattr(getattr(net.module_, "quantization", None), "with_scaled", None)
+    if scale is None or not isinstance(rows, TensorRows) or rows.x.numel() > _MOST_SCALED:
+        return rows
+    return TensorRows(scale(rows.x), rows.y, rows.weights)
+
+
 def _run_epochs(net, rows, epochs):
     """Run epochs of a net whose callbacks are ours: those that look at batches are called for each, nothing else is."""
     _, validation = net.get_split_datasets(rows)
-    scale = getattr(getattr(net.module_, "quantization", None), "with_scaled", None)
-    if scale is not None and isinstance(rows, TensorRows) and rows.x.numel() <= _MOST_SCALED:
-        rows = TensorRows(scale(rows.x), rows.y, rows.weights)
     for _ in range(epochs):
         net.notify("on_epoch_begin", dataset_train=rows, dataset_valid=validation)
         loss, count = _run_training_batches(net, net.get_iterator(rows, training=True))

@@ -67,7 +67,7 @@ def split_budget(train, rows, caps, budget, max_epochs, seed, *, from_caps=False
         Most bits of each feature.
     budget : int
     max_epochs : int or "auto"
-        Of a whole training; "auto": as many as the wide model is trained for.
+        Epochs of a complete training. "auto" takes the number that the wide model was trained for.
     seed : int
     from_caps : bool, default=False
         Begin with all that features may have, as thresholds that are given need.

@@ -107,16 +107,16 @@ def outputs_of(net, rows):
 def held_out_loss(output, rows, constant=None):
     """Loss of outputs on held-out rows, and the share of the output that a head should keep.
 
-    Of what a net learns from few rows a part is noise. So the output is shrunk towards that of a model that knows the
-    mean target, or the shares of the classes, only; as far as lowers the loss most, and only where it does so by more
-    than twice its standard error over the rows.
+    Part of what a net learns from few rows is noise. Shrinking its output towards a constant, the mean target or the
+    shares of the classes, removes some of it. The share with the lowest loss is taken, but only where it lowers the
+    loss by more than twice the standard error over the rows.
 
     Parameters
     ----------
     output : Tensor of shape (n, k)
     rows : TensorRows
     constant : Tensor of shape (k,), default=None
-        The output of that model. None: nothing is shrunk.
+        The constant. None: nothing is shrunk.
 
     Returns
     -------

@@ -2,9 +2,27 @@
 
 import copy
 import inspect
+import math
 
 import torch
 from torch import nn
+
+N_BYTES = 256
+
+
+def random_bytes(shape):
+    """Random bytes on the CPU, from torch's generator.
+
+    Parameters
+    ----------
+    shape : tuple of int
+
+    Returns
+    -------
+    Tensor of uint8
+    """
+    size = math.prod(shape)
+    return torch.empty(-(-size // 8), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)[:size].view(shape)
 
 
 class ByteDropout(nn.Dropout):
@@ -26,13 +44,16 @@ class ByteDropout(nn.Dropout):
     True
     """
 
+    @property
+    def dropped(self):
+        """How many of 256 units are dropped on the CPU."""
+        return round(N_BYTES * self.p)
+
     def forward(self, x):
-        dropped = round(256 * self.p)
-        if not self.training or x.device.type != "cpu" or not 0 < dropped < 256:
+        if not self.training or x.device.type != "cpu" or not 0 < self.dropped < N_BYTES:
             return super().forward(x)
-        random = torch.empty(-(-x.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-        kept = random.view(torch.uint8)[: x.numel()].view(x.shape) >= dropped
-        return x * kept.to(x.dtype).mul_(256 / (256 - dropped))
+        kept = random_bytes(x.shape) >= self.dropped
+        return x * kept.to(x.dtype).mul_(N_BYTES / (N_BYTES - self.dropped))
 
 
 class MLP(nn.Sequential):

@@ -3,8 +3,7 @@
 import torch
 from torch import nn
 
-from skbsq.nn.bits_linear import bits_linear
-from skbsq.nn.layers import BitwiseQuantization, Thermometer
+from skbsq.nn.layers import Thermometer
 from skbsq.nn.levels import LevelLinear
 from skbsq.nn.table import TableLayout, code_table, sum_rows, table_linear
 from skbsq.nn.threads import serial_after_fork
@@ -54,8 +53,6 @@ class JointNet(nn.Module):
     def forward(self, x):
         linear = self._tabulated(x.device)
         if linear is not None and self.training and not self.training_layout.pays:
-            if isinstance(self.quantization, BitwiseQuantization):
-                return self._run_after_first(bits_linear(x, self.quantization, linear))
             linear = None
         if linear is None:
             return self.head(self.quantization(x))

@@ -17,6 +17,7 @@ from tqdm import tqdm
 from skbsq.nn.batches import TensorBatches, TensorRows
 from skbsq.nn.joint import JointNet
 from skbsq.nn.resume import copied_state, put_state, restore_training, training_state
+from skbsq.nn.step import BitsStep
 
 # Adam's mean of gradients falls to a thousandth in so many steps.
 _STEPS_TO_ROUND = 64
@@ -112,7 +113,7 @@ class MeanWeights(Callback):
         self.step_ += 1
         if self.step_ <= self.first_:
             return
-        weights = [parameter.detach() for parameter in net.module_.parameters()]
+        weights = _weights(net)
         self.n_averaged_ += 1
         if self.mean_ is None:
             self.mean_ = [weight.clone() for weight in weights]
@@ -130,12 +131,12 @@ class MeanWeights(Callback):
         if self.mean_ is None:
             yield
             return
-        weights = [parameter.detach().clone() for parameter in net.module_.parameters()]
-        _fill(net.module_, self.mean_)
+        weights = [weight.clone() for weight in _weights(net)]
+        _fill(net, self.mean_)
         try:
             yield
         finally:
-            _fill(net.module_, weights)
+            _fill(net, weights)
 
     def put(self, net):
         """Put the average in the place of the weights.
@@ -146,15 +147,19 @@ class MeanWeights(Callback):
             Changed in place.
         """
         if self.mean_ is not None:
-            _fill(net.module_, self.mean_)
+            _fill(net, self.mean_)
         self.mean_ = None
 
 
-def _fill(module, values):
-    """Copy values into the parameters of a module."""
-    with torch.no_grad():
-        for parameter, value in zip(module.parameters(), values, strict=True):
-            parameter.copy_(value)
+def _weights(net):
+    """What the optimizer of a net works on, detached."""
+    return [parameter.detach() for group in net.optimizer_.param_groups for parameter in group["params"]]
+
+
+def _fill(net, values):
+    """Copy values into what the optimizer of a net works on."""
+    for weight, value in zip(_weights(net), values, strict=True):
+        weight.copy_(value)
 
 
 class ProgressBar(Callback):
@@ -311,8 +316,8 @@ def train(
     try:
         # Not net.fit: it swallows Ctrl-C.
         net.notify("on_train_begin", X=rows, y=None)
-        with _stored_by_input(net) if own else nullcontext(), _ends_when_a_callback_says_so():
-            run = partial(_run_epochs, net) if own else net.fit_loop
+        with _faster_step(net) if own else nullcontext() as step, _ends_when_a_callback_says_so():
+            run = partial(_run_epochs, net, step) if own else net.fit_loop
             try:
                 if progress:
                     _go_on(net, run, rows, generator, rounding, bar, progress)
@@ -325,6 +330,8 @@ def train(
                     "A callback reads what was measured on validation rows, but none are held out: set "
                     f"early_stopping=True. ({error.args[0]})"
                 ) from error
+            if mean is not None:
+                mean.put(net)
         net.notify("on_train_end", X=rows, y=None)
     finally:
         rounding.remove()
@@ -332,8 +339,6 @@ def train(
             confined.remove()
         if bar is not None:
             bar.close()
-    if mean is not None:
-        mean.put(net)
     if best is not None:
         best.restore(net)
     _settle(net)
@@ -352,12 +357,12 @@ def _with_scaled(net, rows):
     return TensorRows(scale(rows.x), rows.y, rows.weights)
 
 
-def _run_epochs(net, rows, epochs):
+def _run_epochs(net, step, rows, epochs):
     """Run epochs of a net whose callbacks are ours: those that look at batches are called for each, nothing else is."""
     _, validation = net.get_split_datasets(rows)
     for _ in range(epochs):
         net.notify("on_epoch_begin", dataset_train=rows, dataset_valid=validation)
-        loss, count = _run_training_batches(net, net.get_iterator(rows, training=True))
+        loss, count = _run_training_batches(net, step, net.get_iterator(rows, training=True))
         net.history.record("train_loss", loss)
         net.history.record("train_batch_count", count)
         if validation is not None:
@@ -372,7 +377,7 @@ def _run_epochs(net, rows, epochs):
         net.notify("on_epoch_end", dataset_train=rows, dataset_valid=validation)
 
 
-def _run_training_batches(net, batches):
+def _run_training_batches(net, step, batches):
     """Mean loss of the rows of an epoch, and the number of its batches."""
     module, criterion, optimizer = net.module_, net.criterion_, net.optimizer_
     before, after = (
@@ -381,18 +386,24 @@ def _run_training_batches(net, batches):
     )
     module.train()
     criterion.train()
+    if step is not None:
+        step.begin_epoch()
     total, n_rows, count = 0.0, 0, 0
     for x, y in batches:
         for call in before:
             call(net, training=True)
-        optimizer.zero_grad()
-        with torch.enable_grad():
-            loss = criterion(module(x), y)
-            loss.backward()
+        if step is not None:
+            loss = step(x, y)
+        else:
+            optimizer.zero_grad()
+            with torch.enable_grad():
+                loss = criterion(module(x), y)
+                loss.backward()
+            loss = loss.detach()
         optimizer.step()
         for call in after:
             call(net, training=True)
-        total, n_rows, count = total + loss.detach() * len(x), n_rows + len(x), count + 1
+        total, n_rows, count = total + loss * len(x), n_rows + len(x), count + 1
     return float(total) / n_rows, count
 
 
@@ -467,6 +478,17 @@ class KeepFromDenormal:
                     if mean is not None:
                         mean = torch.view_as_real(mean) if mean.is_complex() else mean
                         mean.copy_(nn.functional.hardshrink(mean, _NO_EFFECT))
+
+
+@contextmanager
+def _faster_step(net):
+    """Train with the step that is written out, where there is one for a net: yields it, or None."""
+    if BitsStep.takes(net):
+        with BitsStep(net) as step:
+            yield step
+    else:
+        with _stored_by_input(net):
+            yield None
 
 
 @contextmanager

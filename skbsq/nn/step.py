@@ -1,0 +1,361 @@
+"""A step of training on bits behind which there are linear and ReLU layers, written out in NumPy.
+
+It computes the loss and the gradients that autograd computes for `BitwiseQuantization` or `Thermometer` and such a
+head. Where layers are small, torch spends most of its time between operations. Those of NumPy start several times as
+fast, and each writes where it wrote in the step before. All arrays have a row of the batch per column, so that what
+belongs to one bit or to one unit lies side by side. Large batches are worked on in parts, by as many threads as torch
+has; the result does not depend on their number. Wide features are trained by table instead, see `skbsq.nn.table`.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import cache
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController
+from torch import nn
+
+from skbsq import _forks
+from skbsq.nn.heads import N_BYTES, ByteDropout
+from skbsq.nn.joint import JointNet, has_hooks
+from skbsq.nn.layers import BitwiseQuantization, Thermometer
+from skbsq.nn.levels import LevelLinear
+from skbsq.nn.losses import WeightedLoss, criterion_type
+
+_ROWS_OF_PART = 256
+_FAR = np.finfo(np.float32).max
+
+
+class BitsStep:
+    """The gradients of a net's loss, left where the optimizer reads them; to be used in a with block.
+
+    For the time of the block the parameters of each group of the optimizer, and their gradients, lie in one piece of
+    memory, weights input by input. The optimizer is given this piece, so that its step is one operation.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+        Initialized, and such that `takes` is true. Its optimizer works on each number alone, and has not begun.
+    """
+
+    def __init__(self, net):
+        self.optimizer, self.criterion, self.criterion_type = net.optimizer_, net.criterion_, criterion_type(net)
+        self.layer, self.outputs = net.module_.quantization, net.module_.quantization.outputs
+        first = net.module_.head[0]
+        self.levels = first if isinstance(first, LevelLinear) else None
+        self.linears, self.dropouts = _layers(net.module_.head)
+        self.trains_thresholds = hasattr(self.layer, "theta")
+        self.columns = self.outputs.columns.numpy()
+        self.feature = self.outputs.feature.numpy()
+        self.missing_outputs = self.outputs.missing_outputs.numpy()
+        self.missing_features = self.outputs.missing_features.numpy()
+        self._soft = self.layer.soft_columns() if self.trains_thresholds else np.zeros(self.outputs.n_columns, bool)
+        self._soft = np.append(self._soft, False)[self.columns]
+        self._parts: dict = {}
+
+    @staticmethod
+    def takes(net):
+        """Whether a net is one whose step is written out here.
+
+        Parameters
+        ----------
+        net : skorch.NeuralNet
+            Initialized.
+
+        Returns
+        -------
+        bool
+        """
+        module = net.module_
+        return (
+            isinstance(module, JointNet)
+            and type(module.quantization) in (BitwiseQuantization, Thermometer)
+            and not any(map(has_hooks, module.modules()))
+            and all(p.requires_grad and p.dtype == torch.float32 and p.is_cpu for p in module.parameters())
+            and not module.training_layout.pays
+            and _layers(module.head) is not None
+        )
+
+    def __enter__(self):
+        groups = self.optimizer.param_groups
+        self._given = [group["params"] for group in groups]
+        for group in groups:
+            sizes = [parameter.numel() for parameter in group["params"]]
+            whole = nn.Parameter(torch.zeros(sum(sizes)))
+            whole.grad = torch.zeros_like(whole)
+            for own, *pieces in zip(group["params"], whole.data.split(sizes), whole.grad.split(sizes), strict=True):
+                value, grad = (piece.view(own.shape[::-1]).permute(*range(own.ndim)[::-1]) for piece in pieces)
+                value.copy_(own.data)
+                own.data, own.grad = value, grad
+            group["params"] = [whole]
+        n_threads = 1 if _forks.in_child() else torch.get_num_threads()
+        self._stack = ExitStack()
+        self._stack.enter_context(_blas().limit(limits=1, user_api="blas"))
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(n_threads)) if n_threads > 1 else None
+        self.weights = [_by_input(linear.weight) for linear in self.linears]
+        self.biases = [None if linear.bias is None else _by_input(linear.bias) for linear in self.linears]
+        self.grad_weights = [_by_input(linear.weight.grad) for linear in self.linears]
+        self.grad_biases = [None if linear.bias is None else linear.bias.grad.numpy() for linear in self.linears]
+        self._first = self.weights[0], self.biases[0]
+        if self.levels is not None:
+            self.weights[0] = np.empty_like(self.weights[0])
+            self._rising = np.empty_like(self.weights[0])
+            own = self.levels.level_weight, self.levels.level_weight.grad, self.levels.rises, self.levels.lowest
+            self._level_weight, self._grad_level, self._rises, self._lowest = map(_by_input, own)
+        if not self.trains_thresholds:
+            self.thresholds = self._by_output(self.layer.column_thresholds().numpy(), np.inf)
+        else:
+            self._theta, self._grad_theta = self.layer.theta.detach().numpy(), self.layer.theta.grad.numpy()
+        return self
+
+    def __exit__(self, *exception):
+        self._stack.close()
+        for group, parameters in zip(self.optimizer.param_groups, self._given, strict=True):
+            group["params"] = parameters
+            for own in parameters:
+                own.data, own.grad = own.data.clone(memory_format=torch.contiguous_format), None
+
+    def begin_epoch(self):
+        """Draw, from torch's generator, the seed of the dropout of an epoch."""
+        self._seed, self._random = int(torch.randint(2**62, ())), {}
+
+    def random_of(self, k):
+        """What the k-th part of every batch draws from."""
+        if k not in self._random:
+            self._random[k] = np.random.SFC64(np.random.SeedSequence([self._seed, k]))
+        return self._random[k]
+
+    def __call__(self, x, y):
+        """Compute the loss of a batch, and its gradients.
+
+        Parameters
+        ----------
+        x : Tensor of float32 of shape (n, d), or (n, 2 d) with the scaled values behind the raw ones
+        y : Tensor, or tuple of tensors
+            As the criterion takes it.
+
+        Returns
+        -------
+        float
+            The loss. The gradient of each parameter is in its ``grad``.
+        """
+        if len(x) not in self._parts:
+            self._parts[len(x)] = self._make_parts(len(x))
+        parts = self._parts[len(x)]
+        self._update(x)
+        self._each(parts, _Part.forward)
+        loss, self.grad = self._loss(np.concatenate([part.units[-1] for part in parts], axis=1), y)
+        self._each(parts, _Part.backward)
+        self._gather(parts)
+        return loss
+
+    def _loss(self, output, y):
+        """The loss of outputs of shape (k, n), and its gradient."""
+        n, weights = output.shape[1], None
+        if isinstance(self.criterion, WeightedLoss):
+            y, weights = y
+            weights = weights.numpy()
+        if self.criterion_type is nn.MSELoss:
+            difference = output - y.numpy().reshape(n, -1).T
+            losses, grad = np.square(difference).mean(0), difference * np.float32(2 / output.size)
+        else:
+            chosen = y.numpy(), np.arange(n)
+            shifted = output - output.max(0)
+            shares = np.exp(shifted)
+            total = shares.sum(0)
+            losses, grad = np.log(total) - shifted[chosen], shares / total
+            grad[chosen] -= 1
+            grad *= np.float32(1 / n)
+        if weights is not None:
+            losses *= weights
+            grad *= weights
+        return float(losses.mean()), grad
+
+    def _make_parts(self, n_rows):
+        edges = np.linspace(0, n_rows, max(1, round(n_rows / _ROWS_OF_PART)) + 1).astype(int)
+        return [_Part(self, k, slice(*edges[k : k + 2])) for k in range(edges.size - 1)]
+
+    def _each(self, parts, work):
+        if self._pool is None or len(parts) == 1:
+            for part in parts:
+                work(part)
+        else:
+            list(self._pool.map(work, parts))
+
+    def _update(self, x):
+        """What is the same for all rows of a batch: thresholds, and the weights of the first layer."""
+        layer, d = self.layer, self.layer.n_features
+        self.x = x[:, :d].numpy()
+        if self.trains_thresholds:
+            self.thresholds = self._by_output(layer.raw_thresholds().numpy(), np.inf)
+            self.half = np.float32(0.5 / layer.temperature)
+            self.z = (x[:, d:] if x.shape[1] > d else layer.scaled(x)).numpy()
+            self.scaled_thresholds = self._by_output(self._theta * self.half, _FAR)
+        if self.levels is not None:
+            weight, bias = self._first
+            if self.outputs.block:
+                shape = len(self._level_weight), self.outputs.block, -1
+                np.multiply(self._level_weight[:, None], self._rises.reshape(shape), out=self.weights[0].reshape(shape))
+            else:
+                np.multiply(self._level_weight.take(self.feature, axis=0), self._rises[:, None], out=self.weights[0])
+            self.weights[0] += weight
+            at_lowest = self._lowest @ self._level_weight
+            self.biases[0] = at_lowest if bias is None else bias + at_lowest
+
+    def _by_output(self, by_column, fill):
+        padded = np.full(self.outputs.n_columns + 1, fill, dtype=np.float32)
+        padded[: by_column.size] = by_column
+        picked = padded.take(self.columns)
+        return picked.reshape(-1, self.outputs.block or 1, 1) if self.outputs.block else picked[:, None]
+
+    def _gather(self, parts):
+        """Sum up what the parts have found, and pass it on to the parameters."""
+        first, *others = parts
+        for own in others:
+            for total, more in zip(first.gradients(), own.gradients(), strict=True):
+                total += more
+        if self.levels is not None:
+            rising, grad = np.multiply(self.grad_weights[0], self._rises[:, None], out=self._rising), self._grad_level
+            if self.outputs.block:
+                rising.reshape(len(grad), self.outputs.block, -1).sum(1, out=grad)
+            else:
+                grad[...] = 0
+                np.add.at(grad, self.feature, rising)
+            grad += self._lowest[:, None] * first.grad_biases[0]
+        if self.trains_thresholds:
+            by_column = np.bincount(self.columns, first.pull, minlength=self.outputs.n_columns + 1)
+            np.multiply(by_column[: self._grad_theta.size], -self.half / 2, out=self._grad_theta, casting="same_kind")
+
+
+class _Part:
+    """Some rows of a batch, and the memory for them."""
+
+    def __init__(self, step, k, rows):
+        self.step, self.k, self.rows, n_rows = step, k, rows, rows.stop - rows.start
+        n_inputs, block = step.linears[0].in_features, step.outputs.block
+        shape = (step.layer.n_features, block, n_rows) if block else (n_inputs, n_rows)
+        self.feed = np.empty(shape, dtype=np.float32)
+        self.is_above = np.empty(shape, dtype=bool)
+        self.tanh, self.product = (
+            (np.empty_like(self.feed) for _ in range(2)) if step.trains_thresholds else (None,) * 2
+        )
+        self.units = [np.empty((linear.out_features, n_rows), dtype=np.float32) for linear in step.linears]
+        self.grads = [np.empty_like(units) for units in self.units[:-1]]
+        self.is_on = [np.empty(units.shape, dtype=bool) for units in self.grads]
+        # The first part writes where the optimizer reads.
+        self.grad_weights = step.grad_weights if k == 0 else list(map(np.empty_like, step.weights))
+        self.grad_biases = [
+            own if k == 0 and own is not None else np.empty(linear.out_features, dtype=np.float32)
+            for own, linear in zip(step.grad_biases, step.linears, strict=True)
+        ]
+        self.pull = np.empty(n_inputs, dtype=np.float32)
+        self.ones = np.ones(n_rows, dtype=np.float32)
+
+    def gradients(self):
+        return [*self.grad_weights, *self.grad_biases, *([] if self.tanh is None else [self.pull])]
+
+    def forward(self):
+        step = self.step
+        x = np.ascontiguousarray(step.x[self.rows].T)
+        np.greater(self._spread(x), step.thresholds, out=self.is_above)
+        np.copyto(self.feed, self.is_above)
+        if self.tanh is not None:
+            z = np.multiply(step.z[self.rows].T, step.half, order="C")
+            np.subtract(self._spread(z), step.scaled_thresholds, out=self.tanh)
+            np.tanh(self.tanh, out=self.tanh)
+            # sigmoid(u) = (1 + tanh(u / 2)) / 2
+            if step.layer.all_soft:
+                np.multiply(self.tanh, np.float32(0.5), out=self.feed)
+                self.feed += np.float32(0.5)
+            elif not step.layer.hard:
+                soft = step._soft.reshape(*self.feed.shape[:-1], 1)
+                np.copyto(self.feed, (self.tanh + 1) / 2, where=soft)
+        hidden = self.feed.reshape(-1, len(self.ones))
+        if step.missing_outputs.size:
+            hidden[step.missing_outputs] = np.isnan(x[step.missing_features])
+        for k, (weight, bias, dropout) in enumerate(zip(step.weights, step.biases, step.dropouts, strict=True)):
+            hidden = np.matmul(weight.T, hidden, out=self.units[k])
+            if bias is not None:
+                hidden += bias[:, None]
+            if dropout is not None:
+                np.maximum(hidden, 0, out=hidden)
+                if n_dropped := dropout():
+                    np.greater_equal(self._random_bytes(hidden.shape), n_dropped, out=self.is_on[k])
+                    hidden *= self.is_on[k]
+                    hidden *= _rescaling(n_dropped)
+
+    def backward(self):
+        step = self.step
+        grad = np.ascontiguousarray(step.grad[:, self.rows])
+        for k in reversed(range(len(step.weights))):
+            hidden = self.units[k - 1] if k else self.feed.reshape(-1, len(self.ones))
+            np.matmul(hidden, grad.T, out=self.grad_weights[k])
+            np.matmul(grad, self.ones, out=self.grad_biases[k])
+            if k == 0:
+                break
+            grad = np.matmul(step.weights[k], grad, out=self.grads[k - 1])
+            # A unit that is off or dropped is zero.
+            grad *= np.greater(hidden, 0, out=self.is_on[k - 1])
+            if n_dropped := step.dropouts[k - 1]():
+                grad *= _rescaling(n_dropped)
+        if self.tanh is not None:
+            product = np.matmul(step.weights[0], grad, out=self.product.reshape(len(self.pull), -1))
+            # The slope of the sigmoid is (1 - tanh^2) / 4.
+            slopes = np.subtract(1, np.square(self.tanh, out=self.tanh), out=self.tanh)
+            product *= slopes.reshape(product.shape)
+            np.matmul(product, self.ones, out=self.pull)
+            self.pull[step.missing_outputs] = 0
+
+    def _spread(self, by_feature):
+        return by_feature[:, None] if self.step.outputs.block else by_feature.take(self.step.feature, axis=0)
+
+    def _random_bytes(self, shape):
+        random = self.step.random_of(self.k)
+        size = int(np.prod(shape))
+        return random.random_raw(-(-size // 8)).view(np.uint8)[:size].reshape(shape)
+
+
+def _by_input(tensor):
+    """The values of a tensor, a weight as (inputs, units): they share its memory."""
+    return tensor.detach().numpy().T
+
+
+def _rescaling(n_dropped):
+    return np.float32(N_BYTES / (N_BYTES - n_dropped))
+
+
+def _layers(head):
+    """The linear layers of a head, and for each that a ReLU follows a function that says how many units are dropped.
+
+    Returns
+    -------
+    (list of nn.Linear, list of callable or None) or None
+        None where there is anything else in the head.
+    """
+    if type(head).forward is not nn.Sequential.forward or len(head) == 0:
+        return None
+    linears, dropouts, rest = [], [], list(head)
+    while rest:
+        linear = rest.pop(0)
+        if not linears and type(linear) is LevelLinear:
+            linear = linear.own
+        if type(linear) is not nn.Linear:
+            return None
+        linears.append(linear)
+        if not rest:
+            return linears, [*dropouts, None]
+        if type(rest.pop(0)) is not nn.ReLU or not rest:
+            return None
+        dropout = rest.pop(0) if type(rest[0]) is ByteDropout and rest[0].dropped < N_BYTES else None
+        dropouts.append(_none_dropped if dropout is None else lambda own=dropout: own.dropped if own.training else 0)
+    return None
+
+
+def _none_dropped():
+    return 0
+
+
+@cache
+def _blas():
+    return ThreadpoolController()

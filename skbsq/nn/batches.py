@@ -8,14 +8,13 @@ import math
 import torch
 from torch.utils.data import Dataset
 
-_FEWEST, _USUAL, _MOST = 32, 256, 1024
-# A batch is 1/16 of few rows; from this number of rows on it grows as their square root.
+_FEWEST, _MOST = 32, 256
+# A batch is 1/16 of few rows.
 _SHARE = 16
-_MANY = 16_384
 
 
 def auto_batch_size(n_rows):
-    """Rows per batch: a power of two, from 32 for up to 1000 rows to 1024 for a million.
+    """Rows per batch: a power of two, from 32 for up to 1000 rows to 256 from 4096 rows on.
 
     Parameters
     ----------
@@ -28,11 +27,10 @@ def auto_batch_size(n_rows):
     Examples
     --------
     >>> from skbsq.nn.batches import auto_batch_size
-    >>> [auto_batch_size(n) for n in (100, 1_000, 10_000, 100_000, 1_000_000)]
-    [32, 32, 256, 512, 1024]
+    >>> [auto_batch_size(n) for n in (100, 1_000, 2_000, 10_000)]
+    [32, 32, 64, 256]
     """
-    size = min(n_rows / _SHARE, _USUAL * max(1.0, math.sqrt(n_rows / _MANY)))
-    return int(min(_MOST, max(_FEWEST, 2 ** int(math.log2(max(size, 1))))))
+    return min(_MOST, max(_FEWEST, 2 ** int(math.log2(max(n_rows / _SHARE, 1)))))
 
 
 def n_batches(n_rows, batch_size):

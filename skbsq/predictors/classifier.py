@@ -46,7 +46,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     max_epochs : int or "auto", default="auto"
         Passes over the rows. "auto" finds the number on held-out rows, see `early_stopping`.
     batch_size : int or "auto", default="auto"
-        Rows per batch. "auto": 32 for up to 1000 rows, 256 for 10,000, 1024 for a million.
+        Rows per batch. "auto": 32 for up to 1000 rows, 256 from 4096 rows on.
     lr : float, default=2e-3
         Learning rate of the head (AdamW), the peak of it under one-cycle.
     lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
@@ -55,10 +55,12 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start.
     weight_decay : float, default=0.01
         Of the head; thresholds have none.
-    dropout : float, default=0.1
-        Probability to drop a hidden unit of the default head.
+    dropout : float or "auto", default="auto"
+        Probability to drop a hidden unit of the default head. "auto": 0.1 for up to 8192 rows, less for
+        more.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 256 units, or of 128 for fewer than 4096 rows.
+        Hidden layers of the default head. "auto": two of 128 units; of 256 for 4096 rows or more
+        that are trained on for 1000 steps or more.
     level_inputs : bool, default=True
         In training the default head also reads a level per feature, which is linear in its bits: it starts smooth in
         each feature. Afterwards its first layer is one over the bits alone, as without.
@@ -173,7 +175,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         lr_schedule="one-cycle",
         threshold_lr_ratio=10.0,
         weight_decay=0.01,
-        dropout=0.1,
+        dropout="auto",
         hidden_sizes="auto",
         level_inputs=True,
         forward="auto",

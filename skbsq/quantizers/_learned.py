@@ -42,7 +42,8 @@ from skbsq.quantizers._rows import Rows
 from skbsq.quantizers._start import INITS
 
 MAX_INPUTS = 2**20
-_ROWS_FOR_WIDE = 4096
+_ROWS_FOR_WIDE, _STEPS_FOR_WIDE = 4096, 1000
+_DROPOUT, _ROWS_FOR_DROPOUT = 0.1, 8192
 # With patience, a constant rate and max_epochs="auto".
 MOST_EPOCHS = 1000
 
@@ -69,7 +70,7 @@ class JointTraining(BaseEstimator):
         "lr_schedule": [StrOptions({"one-cycle", "constant"})],
         "threshold_lr_ratio": [Interval(Real, 0, None, closed="left")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
+        "dropout": [Interval(Real, 0, 1, closed="left"), StrOptions({"auto"})],
         "hidden_sizes": ["array-like", StrOptions({"auto"})],
         "temperature_schedule": [StrOptions(set(SCHEDULES))],
         "temperature_start": [Interval(Real, 0, None, closed="neither")],
@@ -220,17 +221,22 @@ class JointTraining(BaseEstimator):
         -------
         Trained
         """
-        head = self._build_head(n_inputs, rows.n_outputs, rows.n_rows)
         constant = None
         if self.head is None:
-            shares = rows.class_shares() if rows.task == "classification" else None
-            constant = torch.zeros(rows.n_outputs) if shares is None else torch.from_numpy(np.log(shares)).float()
-            if shares is not None:
-                start_at(head, constant)
+            constant = torch.zeros(rows.n_outputs)
+            if rows.task == "classification":
+                constant = torch.from_numpy(np.log(rows.class_shares())).float()
         reads_levels = levels is not None and self.head is None
-        if reads_levels:
-            head[0] = sq.LevelLinear(head[0], *levels)
-        module = sq.JointNet(quantization, head, column_map=column_map)
+
+        def make(n_steps):
+            head = self._build_head(n_inputs, rows.n_outputs, rows.n_rows, n_steps)
+            if constant is not None:
+                start_at(head, constant)
+            if reads_levels:
+                head[0] = sq.LevelLinear(head[0], *levels)
+            return sq.JointNet(quantization, head, column_map=column_map)
+
+        module = make(0)
         net = self._build_net(module, rows.task, rows.n_outputs)
         mean, scale = np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
         if rows.task == "classification":
@@ -238,17 +244,19 @@ class JointTraining(BaseEstimator):
         elif standardizes_target(net):
             mean, scale = rows.target_moments()
         data, parts = self._parts(rows, mean, scale, seed)
-        fit = partial(self._train_net, module, rows, seed=seed)
+        fit = partial(self._train_net, rows, seed=seed)
         search = None
         if isinstance(self.head, NeuralNet) or (self.early_stopping is True and self.lr_schedule == "constant"):
             # The user's own schedule: epochs end when patience does.
             training, validation = parts[0] if parts else (data, None)
-            net, best_epoch = fit(training, validation, None, progress=progress)
+            net, best_epoch = fit(module, training, validation, None, progress=progress)
         else:
-            epochs, search = self._epochs(data, parts, fit, constant, progress)
+            epochs, search = self._epochs(data, parts, partial(fit, module), constant, progress)
             kept = parts and (self.early_stopping is True or parts[0][0] is data)
             training, validation = parts[0] if kept else (data, None)
-            net, best_epoch = fit(training, validation, epochs, progress=progress)
+            if self.head is None and self.hidden_sizes == "auto":
+                module = make(epochs * n_batches(len(training), self._batch_size(len(training))))
+            net, best_epoch = fit(module, training, validation, epochs, progress=progress)
             if search is not None and constant is not None:
                 share = search.loc[search["epochs"] == epochs, "share"].item()
                 shrink_output(net.module_.head, share, constant)
@@ -312,7 +320,7 @@ class JointTraining(BaseEstimator):
         return epochs, tried.assign(share=shares)
 
     def _train_net(
-        self, module, rows, training, validation, epochs, *, seed, progress, start=None, shift=0, description=None
+        self, rows, module, training, validation, epochs, *, seed, progress, start=None, shift=0, description=None
     ):
         """Train a copy of a module from its weights or others; epochs None: as many as the net itself says."""
         module = copy.deepcopy(module if start is None or isinstance(start, dict) else start)
@@ -382,7 +390,7 @@ class JointTraining(BaseEstimator):
     def _device_given(self):
         return self.head.device if isinstance(self.head, NeuralNet) else self.device
 
-    def _build_head(self, n_inputs, n_outputs, n_rows=1):
+    def _build_head(self, n_inputs, n_outputs, n_rows=1, n_steps=0):
         if isinstance(self.head, NeuralNet):
             given = self.head.get_params_for("module")
             for name in {"n_inputs", "n_outputs"} & given.keys():
@@ -390,8 +398,9 @@ class JointTraining(BaseEstimator):
             return sq.build_head(self.head.module, n_inputs, n_outputs, **given)
         if self.head is None:
             auto = isinstance(self.hidden_sizes, str)
-            sizes = auto_sizes(n_rows) if auto else _check_sizes(self.hidden_sizes)
-            return sq.MLP(n_inputs, n_outputs, hidden_sizes=sizes, dropout=self.dropout).float()
+            sizes = auto_sizes(n_rows, n_steps) if auto else _check_sizes(self.hidden_sizes)
+            dropout = auto_dropout(n_rows) if self.dropout == "auto" else self.dropout
+            return sq.MLP(n_inputs, n_outputs, hidden_sizes=sizes, dropout=dropout).float()
         return sq.build_head(self.head, n_inputs, n_outputs)
 
     def _build_net(self, module, task, n_outputs, max_epochs=None, n_rows=1, device=None):
@@ -489,9 +498,14 @@ def head_inputs(thresholds, missing, n_bits):
     return inputs
 
 
-def auto_sizes(n_rows):
-    """Hidden layers of the default head: wider ones where there are rows enough to learn them from."""
-    return (128, 128) if n_rows < _ROWS_FOR_WIDE else (256, 256)
+def auto_sizes(n_rows, n_steps):
+    """Hidden layers of the default head: wider ones where rows are many, and it pays to train on them for long."""
+    return (256, 256) if n_rows >= _ROWS_FOR_WIDE and n_steps >= _STEPS_FOR_WIDE else (128, 128)
+
+
+def auto_dropout(n_rows):
+    """Share of units that the default head drops in training: the more rows there are, the less it is needed."""
+    return _DROPOUT * min(1.0, _ROWS_FOR_DROPOUT / n_rows)
 
 
 def _check_sizes(hidden_sizes):

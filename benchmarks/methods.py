@@ -35,9 +35,14 @@ PAPER_METHODS = (
     *("FP", "Po-MQ", "Po-QQ", "Pr-MQ", "Pr-QQ", "Bw-MQ", "Bw-QQ"),
     *("SQ", "SQ+", "Bw-SQ", "LSQ", "LLT-9", "LLT-4"),
 )
+# The learned ones of the paper with our training. Its fixed bits and floats with our training are those of `METHODS`.
+SAME_TRAINING = ("SQ*", "SQ+*", "Bw-SQ*", "LSQ*", "LLT-9*", "LLT-4*")
 # Another receiver: gradient boosting on the codes.
 BOOSTED_METHODS = ("quantile+boosting", "bitwise+boosting")
-ALL_METHODS = (*METHODS, *PAPER_METHODS, *BOOSTED_METHODS)
+ALL_METHODS = (*METHODS, *PAPER_METHODS, *SAME_TRAINING, *BOOSTED_METHODS)
+
+# Floats, with our training and with that of the paper.
+UNQUANTIZED = ("floats", "FP")
 
 # The temperature falls to a thousandth. That, the learning rate and the epochs are among what the paper's search tries.
 PAPER_TRAINING: dict = {
@@ -48,7 +53,7 @@ PAPER_TRAINING: dict = {
 
 def cells(methods, bits):
     """Pairs of method and bits to measure: each method at each width, floats once."""
-    return [(method, b) for method in methods for b in ([FLOAT_BITS] if method in ("floats", "FP") else bits)]
+    return [(method, b) for method in methods for b in ([FLOAT_BITS] if method in UNQUANTIZED else bits)]
 
 
 def build(method, bits, task, *, missing="error", random_state=None, **training):
@@ -59,7 +64,7 @@ def build(method, bits, task, *, missing="error", random_state=None, **training)
     method : str
         One of `ALL_METHODS`. "bitwise" learns the thresholds with the head, "floats" gives the head the features
         themselves, "uniform", ... fix the thresholds before; with "+boosting" the head makes way for gradient boosting
-        once the codes are there. The others are those of the paper.
+        once the codes are there. The others are those of the paper, with an asterisk those with our training.
     bits : int
         Per feature; without a meaning for "floats" and "FP".
     task : {"regression", "classification"}
@@ -87,7 +92,10 @@ def build(method, bits, task, *, missing="error", random_state=None, **training)
     if method == "bitwise+boosting":
         return make_pipeline(BitwiseQuantizer(bits, task=task, **training), boosting(random_state=random_state))
 
-    training = {**PAPER_TRAINING, **training}
+    if method in SAME_TRAINING:
+        method = method.removesuffix("*")
+    else:
+        training = {**PAPER_TRAINING, **training}
     floats = predictor(quantizer="passthrough", **training)
     uniform = UniformQuantizer(bits, missing=missing, levels="midpoint")
     quantile = QuantileQuantizer(bits, missing=missing, levels="midpoint", quantile_method="linear", ties="merge")

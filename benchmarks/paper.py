@@ -19,6 +19,7 @@ from benchmarks.methods import (
     FLOAT_BITS,
     PAPER_METHODS,
     PAPER_TRAINING,
+    SAME_TRAINING,
     cells,
     evaluate,
     measure,
@@ -26,8 +27,8 @@ from benchmarks.methods import (
 )
 
 DATASETS = ("california", "fried", "superconduct", "cpu_act", "sulfur", "wine_quality")
-# What the paper compares, what we recommend, and another receiver.
-METHODS = (*PAPER_METHODS, "bitwise", *BOOSTED_METHODS)
+# What the paper compares, as it trains it and as we do, what we recommend, and another receiver.
+METHODS = (*PAPER_METHODS, "bitwise", "quantile", "uniform", "floats", *SAME_TRAINING, *BOOSTED_METHODS)
 KEY = ["dataset", "bits", "method", "seed"]
 # What else a row depends on: rows that differ here are not the same cell.
 SETTINGS = ["n_rows", "data_sha256", "training"]
@@ -50,16 +51,18 @@ class Profile:
     bits, seeds : tuple of int
     n_configs : int
         Random configurations that are tried per data set, width and method; 0: no search.
+    paper_training : dict
+        Parameters of the methods of the paper, beside `benchmarks.methods.PAPER_TRAINING`.
     """
 
     bits: tuple
     seeds: tuple
     n_configs: int = 0
-    training: dict = field(default_factory=dict)
+    paper_training: dict = field(default_factory=dict)
 
 
 PROFILES = {
-    "quick": Profile((2, 3, 4, 6, 8), (42, 43, 44), training={"hidden_sizes": [256, 256, 256]}),
+    "quick": Profile((2, 3, 4, 6, 8), (42, 43, 44), paper_training={"hidden_sizes": [256, 256, 256]}),
     "full": Profile((2, 3, 4, 5, 6, 7, 8), tuple(range(42, 52)), n_configs=100),
 }
 SEARCH_SPACE = {
@@ -207,7 +210,7 @@ def search(data, bits, methods, seeds, n_configs, output, *, training=None, n_jo
     return {(row.dataset, row.bits, row.method): json.loads(row.training) for row in best.itertuples()}
 
 
-def compare(data, bits, methods, seeds, output, *, training=None, configs=None, n_jobs=1):
+def compare(data, bits, methods, seeds, output, *, training=None, paper_training=None, configs=None, n_jobs=1):
     """Measure every method at every width on every split, except what the output file already holds.
 
     Parameters
@@ -221,6 +224,8 @@ def compare(data, bits, methods, seeds, output, *, training=None, configs=None, 
         CSV file; each row is appended as soon as it is known.
     training : dict, default=None
         Parameters of every predictor.
+    paper_training : dict, default=None
+        Those of the methods of the paper, beside `benchmarks.methods.PAPER_TRAINING`.
     configs : dict, default=None
         Those of one alone, by (dataset, bits, method), as `search` finds them.
     n_jobs : int, default=1
@@ -237,7 +242,8 @@ def compare(data, bits, methods, seeds, output, *, training=None, configs=None, 
         for dataset, (method, width) in product(data, cells(methods, bits)):
             owner = SEARCHED_AS.get(method, method)
             searched = (configs or {}).get((dataset.name, FLOAT_BITS if owner == "FP" else width, owner), {})
-            own = {**(PAPER_TRAINING if method in PAPER_METHODS else {}), **searched, **(training or {})}
+            recipe = {**PAPER_TRAINING, **(paper_training or {})} if method in PAPER_METHODS else {}
+            own = {**recipe, **searched, **(training or {})}
             row = {"dataset": dataset.name, "bits": width, "method": method, "seed": seed, "n_rows": len(dataset.X)}
             row |= {"data_sha256": dataset.sha256, "training": as_text(own), "versions": VERSIONS}
             cell = {"data": dataset, "method": method, "bits": width, "seed": seed}
@@ -252,8 +258,8 @@ def main(argv=None):
         "--profile",
         default="quick",
         choices=PROFILES,
-        help="quick: one head of 3 x 256, bits 2 3 4 6 8, seeds 42-44; full: bits 2-8, seeds 42-51, and the search of "
-        "the paper for each method, meant for a GPU (default: %(default)s)",
+        help="quick: bits 2 3 4 6 8, seeds 42-44, one head of 3 x 256 for the methods of the paper; full: bits 2-8, "
+        "seeds 42-51, and the search of the paper for each method, meant for a GPU (default: %(default)s)",
     )
     parser.add_argument("--dataset", nargs="+", default=DATASETS, metavar="NAME", help=f"of {', '.join(NAMES)}")
     add_data_dir(parser)
@@ -287,7 +293,7 @@ def main(argv=None):
     bits, seeds = arguments.bits or profile.bits, arguments.seeds or profile.seeds
     n_configs = profile.n_configs if arguments.n_configs is None else arguments.n_configs
     given = {name: getattr(arguments, name) for name in ("hidden_sizes", "max_epochs", "dropout", "device")}
-    training = {**profile.training, **{name: value for name, value in given.items() if value is not None}}
+    training = {name: value for name, value in given.items() if value is not None}
     shared = {"training": training, "n_jobs": arguments.n_jobs}
     with plain_errors():
         data = load_several(arguments.dataset, arguments.data_dir, n_samples=arguments.n_samples)
@@ -295,6 +301,7 @@ def main(argv=None):
         if n_configs:
             tried = arguments.output.with_name(f"{arguments.output.stem}-search.csv")
             configs = search(data, bits, arguments.methods, seeds, n_configs, tried, **shared)
+        shared["paper_training"] = profile.paper_training
         results = compare(data, bits, arguments.methods, seeds, arguments.output, configs=configs, **shared)
     failed = results[results["error"].isna()]
     if len(failed):

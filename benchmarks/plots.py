@@ -4,6 +4,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
+from benchmarks.methods import SAME_TRAINING, UNQUANTIZED
+
 # Okabe and Ito's colours, told apart by colour-blind readers too. A colour is a family, a line one of its members; two
 # families share one only if they are never in one picture.
 COLORS = {
@@ -24,6 +26,7 @@ COLORS = {
     "budget": "#7A3E9D",
     "FP": "#000000",
 }
+COLORS |= {method: COLORS[method.removesuffix("*")] for method in SAME_TRAINING}
 MARKERS = {
     **{"bitwise": "o", "uniform": "s", "quantile": "^", "kmeans": "D", "tree": "v"},
     **{"Po-MQ": "x", "Pr-MQ": "<", "Bw-MQ": "s", "Po-QQ": "x", "Pr-QQ": ">", "Bw-QQ": "^"},
@@ -34,7 +37,6 @@ LINES = {
     **dict.fromkeys(["Po-MQ", "Po-QQ"], ":"),
     **dict.fromkeys(["Pr-MQ", "Pr-QQ", "SQ", "LLT-4", "quantile+boosting", "bitwise+boosting"], "--"),
 }
-UNQUANTIZED = ("floats", "FP")
 
 
 def draw_rate_error(ax: Axes, summary, *, title, ylabel, rate="row_bits", xlabel="bits per row"):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from benchmarks.command import CommandError, read_rows
 from benchmarks.datasets import NAMES
-from benchmarks.methods import ALL_METHODS
+from benchmarks.methods import ALL_METHODS, UNQUANTIZED
 from benchmarks.paper import COLUMNS, KEY, TEXTS
 
 FLOATS = "FP"
@@ -72,6 +72,11 @@ def _ordered(rows):
     return rows.astype(kinds).sort_values([*CELL, *(["seed"] if "seed" in rows else [])], ignore_index=True)
 
 
+def quantized(rows):
+    """Rows of methods that quantize."""
+    return rows[~rows["method"].isin(UNQUANTIZED)]
+
+
 def summarize(measured):
     """Mean and spread per cell, and who is best in it.
 
@@ -97,7 +102,7 @@ def summarize(measured):
     )
     cells["best"] = cells["tied"] = False
     by_split = measured.pivot_table(index=["dataset", "bits", "seed"], columns="method", values="error", observed=True)
-    for (dataset, bits), of_cell in cells[cells["method"] != FLOATS].groupby(["dataset", "bits"], observed=True):
+    for (dataset, bits), of_cell in quantized(cells).groupby(["dataset", "bits"], observed=True):
         best = of_cell.loc[of_cell["error"].idxmin(), "method"]
         splits = by_split.loc[(dataset, bits)]
         excess = splits[of_cell["method"]].sub(splits[best], axis=0)
@@ -120,9 +125,10 @@ def count_wins(cells):
     DataFrame
         Per method: cells, best, best_or_tied.
     """
-    quantized = cells[cells["method"] != FLOATS]
-    counts = quantized.groupby("method", observed=True).agg(
-        cells=("best", "size"), best=("best", "sum"), best_or_tied=("tied", "sum")
+    counts = (
+        quantized(cells)
+        .groupby("method", observed=True)
+        .agg(cells=("best", "size"), best=("best", "sum"), best_or_tied=("tied", "sum"))
     )
     return counts.sort_values(["best", "best_or_tied"], ascending=False, kind="stable")
 
@@ -141,11 +147,11 @@ def ratios(cells, reference=REFERENCE):
     DataFrame
         A row per method, a column per width and "all": geometric means over the data sets.
     """
-    errors = cells[cells["method"] != FLOATS].pivot_table(
-        index=["dataset", "bits"], columns="method", values="error", observed=True
-    )
-    floats = cells[cells["method"] == FLOATS].set_index("dataset")["error"]
-    errors[FLOATS] = errors.index.get_level_values("dataset").map(floats).astype(float)
+    errors = quantized(cells).pivot_table(index=["dataset", "bits"], columns="method", values="error", observed=True)
+    for method in UNQUANTIZED:
+        floats = cells[cells["method"] == method].set_index("dataset")["error"]
+        if len(floats):
+            errors[method] = errors.index.get_level_values("dataset").map(floats).astype(float)
     if reference not in errors:
         return pd.DataFrame()
     logs = np.log(errors.div(errors[reference], axis=0))
@@ -173,7 +179,7 @@ def no_loss(measured, margin=MARGIN):
         the widths is; "all" is the geometric mean.
     """
     floats = measured.loc[measured["method"] == FLOATS, ["dataset", "seed", "error", "row_bits"]]
-    paired = measured[measured["method"] != FLOATS].merge(floats, on=["dataset", "seed"], suffixes=("", "_floats"))
+    paired = quantized(measured).merge(floats, on=["dataset", "seed"], suffixes=("", "_floats"))
     paired["ratio"] = paired["error"] / paired["error_floats"]
     paired["float_bits"] = paired["row_bits_floats"]
     table = smallest_without_loss(paired, ["dataset", "method"], "bits", margin).unstack("dataset")

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.command import CommandError, plain_errors
-from benchmarks.methods import ALL_METHODS, BOOSTED_METHODS
-from benchmarks.plots import COLORS, LINES, UNQUANTIZED, add_legend, draw_rate_error, tidy
+from benchmarks.methods import ALL_METHODS, BOOSTED_METHODS, UNQUANTIZED
+from benchmarks.plots import COLORS, LINES, add_legend, draw_rate_error, tidy
 from benchmarks.ranking import (
     FLOATS,
     MARGIN,
@@ -18,6 +18,7 @@ from benchmarks.ranking import (
     against_published,
     count_wins,
     no_loss,
+    quantized,
     ratios,
     read_measured,
     read_published,
@@ -66,11 +67,11 @@ def error_tables(cells):
     """
     tables = []
     for name, of_set in cells.groupby("dataset", observed=True):
-        bits = sorted(of_set.loc[of_set["method"] != FLOATS, "bits"].unique())
+        bits = sorted(quantized(of_set)["bits"].unique())
         rows = []
         for method, of_method in of_set.groupby("method", observed=True):
             by_bits = of_method.set_index("bits")
-            if method == FLOATS:
+            if method in UNQUANTIZED:
                 by_bits = by_bits.loc[[by_bits.index[0]] * len(bits)].set_axis(bits)
             row = [Cell(method)]
             for b in bits:
@@ -86,7 +87,7 @@ def error_tables(cells):
         note = (
             f"Test error ({_kinds(of_set)}), mean ± standard deviation over {' or '.join(map(str, seeds))} splits. "
             "Bold: lowest mean among the quantized methods. Italic (underlined in LaTeX): on the same splits worse by "
-            f"no more than one standard error of the difference. {FLOATS} is not quantized."
+            f"no more than one standard error of the difference. {FLOATS} and floats are not quantized."
         )
         tables.append(Table(str(name), ["method", *(f"{b} bits" for b in bits)], rows, note))
     return tables
@@ -225,7 +226,7 @@ def draw_errors(cells, methods):
     cells = cells[cells["method"].isin(methods)]
     published = read_published()
     published = published[published["method"].isin(set(cells["method"]) - set(UNQUANTIZED))]
-    published = published[published["bits"].between(*cells.loc[cells["method"] != FLOATS, "bits"].agg(["min", "max"]))]
+    published = published[published["bits"].between(*quantized(cells)["bits"].agg(["min", "max"]))]
     names = cells["dataset"].cat.remove_unused_categories().cat.categories
     n_columns = min(3, len(names))
     n_rows = -(-len(names) // n_columns)
@@ -256,16 +257,17 @@ def draw_spread(measured):
     -------
     Figure
     """
-    quantized = measured[measured["method"] != FLOATS]
     names = measured["dataset"].cat.remove_unused_categories().cat.categories
-    bits = sorted(quantized["bits"].unique())
+    bits = sorted(quantized(measured)["bits"].unique())
     methods = [method for method in ALL_METHODS if method in set(measured["method"])]
     figure = Figure(figsize=(1 + 3.4 * len(bits), 1.2 + 2.5 * len(names)), layout="constrained")
     axes = figure.subplots(len(names), len(bits), squeeze=False, sharex=True, sharey="row")
     for row, name in zip(axes, names, strict=True):
         row[0].set_ylabel(name)
         for ax, b in zip(row, bits, strict=True):
-            of_cell = measured[(measured["dataset"] == name) & (measured["bits"].eq(b) | measured["method"].eq(FLOATS))]
+            of_cell = measured[
+                (measured["dataset"] == name) & (measured["bits"].eq(b) | measured["method"].isin(UNQUANTIZED))
+            ]
             for place, method in enumerate(methods):
                 errors = of_cell.loc[of_cell["method"] == method, "error"]
                 color = {"color": COLORS[method]}
@@ -305,7 +307,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     with plain_errors():
         measured = read_measured(arguments.results, arguments.seeds)
-        if measured["method"].eq(FLOATS).all():
+        if measured["method"].isin(UNQUANTIZED).all():
             raise CommandError(f"{arguments.results} holds rows of {FLOATS} alone: there is nothing to compare.")
     folder = arguments.output_dir or arguments.results.parent
     folder.mkdir(parents=True, exist_ok=True)

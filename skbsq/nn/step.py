@@ -24,6 +24,8 @@ from skbsq.nn.levels import LevelLinear
 from skbsq.nn.losses import WeightedLoss, criterion_type
 
 _ROWS_OF_PART = 256
+# A training that diverges is told from its weights.
+_quiet = np.errstate(over="ignore", invalid="ignore")
 _FAR = np.finfo(np.float32).max
 
 
@@ -150,6 +152,7 @@ class BitsStep:
         self._gather(parts)
         return loss
 
+    @_quiet
     def _loss(self, output, y):
         """The loss of outputs of shape (k, n), and its gradient."""
         n, weights = output.shape[1], None
@@ -183,6 +186,7 @@ class BitsStep:
         else:
             list(self._pool.map(work, parts))
 
+    @_quiet
     def _update(self, x):
         """What is the same for all rows of a batch: thresholds, and the weights of the first layer."""
         layer, d = self.layer, self.layer.n_features
@@ -209,6 +213,7 @@ class BitsStep:
         picked = padded.take(self.columns)
         return picked.reshape(-1, self.outputs.block or 1, 1) if self.outputs.block else picked[:, None]
 
+    @_quiet
     def _gather(self, parts):
         """Sum up what the parts have found, and pass it on to the parameters."""
         first, *others = parts
@@ -255,6 +260,7 @@ class _Part:
     def gradients(self):
         return [*self.grad_weights, *self.grad_biases, *([] if self.tanh is None else [self.pull])]
 
+    @_quiet
     def forward(self):
         step = self.step
         x = np.ascontiguousarray(step.x[self.rows].T)
@@ -285,6 +291,7 @@ class _Part:
                     hidden *= self.is_on[k]
                     hidden *= _rescaling(n_dropped)
 
+    @_quiet
     def backward(self):
         step = self.step
         grad = np.ascontiguousarray(step.grad[:, self.rows])

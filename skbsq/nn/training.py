@@ -87,17 +87,17 @@ class MeanWeights(Callback):
 
     Parameters
     ----------
-    share : float, default=0.5
+    share : float, default=0.2
         The last part, as a share of all steps.
 
     Examples
     --------
     >>> from skbsq.nn.training import MeanWeights
     >>> MeanWeights().get_params()
-    {'share': 0.5}
+    {'share': 0.2}
     """
 
-    def __init__(self, share=0.5):
+    def __init__(self, share=0.2):
         self.share = share
 
     def initialize(self):
@@ -267,7 +267,7 @@ def train(
     patience : int, default=None
         With validation rows: end after so many epochs without a lower loss, and keep the best epoch's weights.
     mean_weights : bool, default=False
-        End with the mean of the weights over the last half of the steps.
+        End with the mean of the weights over the last fifth of the steps.
     verbose : int, default=0
         1 shows a progress bar.
     description : str, default=None

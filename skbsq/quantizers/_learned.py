@@ -42,7 +42,7 @@ from skbsq.quantizers._rows import Rows
 from skbsq.quantizers._start import INITS
 
 MAX_INPUTS = 2**20
-_ROWS_FOR_WIDE, _STEPS_FOR_WIDE = 4096, 1000
+_ROWS_FOR_LARGE, _STEPS_FOR_LARGE = 4096, 3000
 _DROPOUT, _ROWS_FOR_DROPOUT = 0.1, 8192
 # With patience, a constant rate and max_epochs="auto".
 MOST_EPOCHS = 1000
@@ -499,8 +499,8 @@ def head_inputs(thresholds, missing, n_bits):
 
 
 def auto_sizes(n_rows, n_steps):
-    """Hidden layers of the default head: wider ones where rows are many, and it pays to train on them for long."""
-    return (256, 256) if n_rows >= _ROWS_FOR_WIDE and n_steps >= _STEPS_FOR_WIDE else (128, 128)
+    """Hidden layers of the default head: larger ones where rows are many and training pays for long."""
+    return (256, 256, 256) if n_rows >= _ROWS_FOR_LARGE and n_steps >= _STEPS_FOR_LARGE else (128, 128)
 
 
 def auto_dropout(n_rows):

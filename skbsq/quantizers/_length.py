@@ -80,6 +80,7 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
     4      32   1024   145)
     """
     sure = _SURE_STEPS if n_parts == 1 else _SURE_OF_SEVERAL
+    given = most is not None
     if most is None:
         steps = _MOST_STEPS if n_parts == 1 else _MOST_OF_SEVERAL // n_parts
         most = max(1, steps // steps_per_epoch)
@@ -89,9 +90,11 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
         before = min(losses.values(), default=math.inf)
         losses[epochs] = loss_after(epochs, cycle)
         fell = losses[epochs] < (1 - _WORTH) * before
-        if epochs >= most or (epochs * steps_per_epoch >= sure and not fell):
+        left = most - epochs
+        # What is left of our own limit may not be worth a cycle.
+        if left == 0 or (not given and 2 * left < epochs) or (epochs * steps_per_epoch >= sure and not fell):
             break
-        cycle = min(epochs, most - epochs)
+        cycle = min(epochs, left)
         epochs += cycle
     tried = pd.DataFrame({"epochs": list(losses), "steps": [n * steps_per_epoch for n in losses]})
     tried["loss"] = list(losses.values())

@@ -71,8 +71,8 @@ class BitwiseQuantizer(StartsFromThresholds):
         Probability to drop a hidden unit of the default head. "auto": 0.1 for up to 8192 rows, less for
         more.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 128 units; of 256 for 4096 rows or more
-        that are trained on for 1000 steps or more.
+        Hidden layers of the default head. "auto": two of 128 units, or three of 256 where training pays for
+        long.
     level_inputs : bool, default=True
         In training the default head also reads a level per feature, which is linear in its bits: it starts smooth in
         each feature. Afterwards its first layer is one over the bits alone, as without.

@@ -54,8 +54,8 @@ class LLTQuantizer(ValueQuantizer):
         Probability to drop a hidden unit of the default head. "auto": 0.1 for up to 8192 rows, less for
         more.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 128 units; of 256 for 4096 rows or more
-        that are trained on for 1000 steps or more.
+        Hidden layers of the default head. "auto": two of 128 units, or three of 256 where training pays for
+        long.
     temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
         How the temperature of the softmax that places the steps falls over the epochs.
     temperature_start, temperature_end : float, default=1.0 and 1e-3

@@ -50,8 +50,8 @@ class LSQQuantizer(ValueQuantizer):
         Probability to drop a hidden unit of the default head. "auto": 0.1 for up to 8192 rows, less for
         more.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 128 units; of 256 for 4096 rows or more
-        that are trained on for 1000 steps or more.
+        Hidden layers of the default head. "auto": two of 128 units, or three of 256 where training pays for
+        long.
     validation_fraction : "auto", float or CV splitter, default="auto"
         Rows held out to find the length of training. "auto": a fifth of the rows, 10,000 at most, and where rows are
         few several such parts in turn. A float: one random part. A splitter: its last split, for rows in time order.

@@ -11,6 +11,7 @@ from benchmarks.methods import (
     METHODS,
     PAPER_METHODS,
     PAPER_TRAINING,
+    SAME_TRAINING,
     build,
     cells,
     codebook_of,
@@ -93,6 +94,17 @@ def test_rows_of_the_paper_train_as_it_does():
         model = model[-1] if isinstance(model, Pipeline) else model
         found = model.get_params(deep=False)
         assert {key: found[key] for key in PAPER_TRAINING} == {**PAPER_TRAINING, "max_epochs": 2}
+
+
+def test_rows_of_the_same_training_train_as_ours():
+    ours = build("bitwise", 2, "regression", **TINY).get_params(deep=False)
+    for method in SAME_TRAINING:
+        found = build(method, 2, "regression", **TINY)
+        assert {key: found.get_params(deep=False)[key] for key in PAPER_TRAINING} == {
+            key: ours[key] for key in PAPER_TRAINING
+        }
+        alike = build(method.removesuffix("*"), 2, "regression", **TINY)
+        assert repr(found.quantizer) == repr(alike.quantizer)
 
 
 @pytest.mark.parametrize("rule", ["MQ", "QQ"])

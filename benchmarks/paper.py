@@ -168,7 +168,12 @@ def as_text(training):
     return json.dumps(training, sort_keys=True)
 
 
-def search(data, bits, methods, seeds, n_configs, output, *, training=None, n_jobs=1):
+def _given(method, paper_training, training):
+    """Parameters that are given for a method."""
+    return {**((paper_training or {}) if method in PAPER_METHODS else {}), **(training or {})}
+
+
+def search(data, bits, methods, seeds, n_configs, output, *, training=None, paper_training=None, n_jobs=1):
     """Choose a configuration per data set, width and method.
 
     Parameters
@@ -184,6 +189,8 @@ def search(data, bits, methods, seeds, n_configs, output, *, training=None, n_jo
         CSV file of all that was tried; a rerun goes on from there.
     training : dict, default=None
         Parameters that are given and not searched.
+    paper_training : dict, default=None
+        Those of the methods of the paper.
     n_jobs : int, default=1
         Processes.
 
@@ -197,7 +204,7 @@ def search(data, bits, methods, seeds, n_configs, output, *, training=None, n_jo
     for dataset in data:
         rows = rows_for_search(dataset, seeds)
         for (method, width), (draw, config) in product(cells(searched, bits), enumerate(draw_configs(n_configs))):
-            own = {**configured(method, config), **(training or {})}
+            own = {**configured(method, config), **_given(method, paper_training, training)}
             row = {"dataset": dataset.name, "bits": width, "method": method, "draw": draw, "n_rows": len(dataset.X)}
             row |= {"data_sha256": dataset.sha256, "seeds": " ".join(map(str, seeds)), "training": as_text(own)}
             arguments = {"data": dataset, "method": method, "bits": width, "rows": rows, "training": own}
@@ -242,8 +249,8 @@ def compare(data, bits, methods, seeds, output, *, training=None, paper_training
         for dataset, (method, width) in product(data, cells(methods, bits)):
             owner = SEARCHED_AS.get(method, method)
             searched = (configs or {}).get((dataset.name, FLOAT_BITS if owner == "FP" else width, owner), {})
-            recipe = {**PAPER_TRAINING, **(paper_training or {})} if method in PAPER_METHODS else {}
-            own = {**recipe, **searched, **(training or {})}
+            recipe = PAPER_TRAINING if method in PAPER_METHODS else {}
+            own = {**recipe, **searched, **_given(method, paper_training, training)}
             row = {"dataset": dataset.name, "bits": width, "method": method, "seed": seed, "n_rows": len(dataset.X)}
             row |= {"data_sha256": dataset.sha256, "training": as_text(own), "versions": VERSIONS}
             cell = {"data": dataset, "method": method, "bits": width, "seed": seed}
@@ -294,14 +301,13 @@ def main(argv=None):
     n_configs = profile.n_configs if arguments.n_configs is None else arguments.n_configs
     given = {name: getattr(arguments, name) for name in ("hidden_sizes", "max_epochs", "dropout", "device")}
     training = {name: value for name, value in given.items() if value is not None}
-    shared = {"training": training, "n_jobs": arguments.n_jobs}
+    shared = {"training": training, "paper_training": profile.paper_training, "n_jobs": arguments.n_jobs}
     with plain_errors():
         data = load_several(arguments.dataset, arguments.data_dir, n_samples=arguments.n_samples)
         configs = {}
         if n_configs:
             tried = arguments.output.with_name(f"{arguments.output.stem}-search.csv")
             configs = search(data, bits, arguments.methods, seeds, n_configs, tried, **shared)
-        shared["paper_training"] = profile.paper_training
         results = compare(data, bits, arguments.methods, seeds, arguments.output, configs=configs, **shared)
     failed = results[results["error"].isna()]
     if len(failed):

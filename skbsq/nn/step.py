@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from threadpoolctl import ThreadpoolController
 from torch import nn
 
@@ -52,9 +53,10 @@ class BitsStep:
         self.feature = self.outputs.feature.numpy()
         self.missing_outputs = self.outputs.missing_outputs.numpy()
         self.missing_features = self.outputs.missing_features.numpy()
-        self._soft = self.layer.soft_columns() if self.trains_thresholds else np.zeros(self.outputs.n_columns, bool)
-        self._soft = np.append(self._soft, False)[self.columns]
+        self.soft = self.layer.soft_columns() if self.trains_thresholds else np.zeros(self.outputs.n_columns, bool)
+        self.soft = np.append(self.soft, False)[self.columns]
         self._parts: dict = {}
+        self._free: dict = {}  # memory by rows of a part
 
     @staticmethod
     def takes(net):
@@ -77,6 +79,7 @@ class BitsStep:
             and all(p.requires_grad and p.dtype == torch.float32 and p.is_cpu for p in module.parameters())
             and not module.training_layout.pays
             and _layers(module.head) is not None
+            and criterion_type(net) in (nn.MSELoss, nn.CrossEntropyLoss)
         )
 
     def __enter__(self):
@@ -94,6 +97,10 @@ class BitsStep:
         n_threads = 1 if _forks.in_child() else torch.get_num_threads()
         self._stack = ExitStack()
         self._stack.enter_context(_blas().limit(limits=1, user_api="blas"))
+        if n_threads > 1:
+            # Threads of torch that wait for work would keep ours from it.
+            self._stack.callback(torch.set_num_threads, n_threads)
+            torch.set_num_threads(1)
         self._pool = self._stack.enter_context(ThreadPoolExecutor(n_threads)) if n_threads > 1 else None
         self.weights = [_by_input(linear.weight) for linear in self.linears]
         self.biases = [None if linear.bias is None else _by_input(linear.bias) for linear in self.linears]
@@ -105,6 +112,9 @@ class BitsStep:
             self._rising = np.empty_like(self.weights[0])
             own = self.levels.level_weight, self.levels.level_weight.grad, self.levels.rises, self.levels.lowest
             self._level_weight, self._grad_level, self._rises, self._lowest = map(_by_input, own)
+            if not self.outputs.block:
+                entries = self._rises, (self.levels.feature.numpy(), np.arange(self._rises.size))
+                self._to_levels = csr_array(entries, shape=(self._lowest.size, self._rises.size))
         if not self.trains_thresholds:
             self.thresholds = self._by_output(self.layer.column_thresholds().numpy(), np.inf)
         else:
@@ -145,52 +155,53 @@ class BitsStep:
         if len(x) not in self._parts:
             self._parts[len(x)] = self._make_parts(len(x))
         parts = self._parts[len(x)]
-        self._update(x)
-        self._each(parts, _Part.forward)
-        loss, self.grad = self._loss(np.concatenate([part.units[-1] for part in parts], axis=1), y)
-        self._each(parts, _Part.backward)
-        self._gather(parts)
-        return loss
-
-    @_quiet
-    def _loss(self, output, y):
-        """The loss of outputs of shape (k, n), and its gradient."""
-        n, weights = output.shape[1], None
-        if isinstance(self.criterion, WeightedLoss):
-            y, weights = y
-            weights = weights.numpy()
-        if self.criterion_type is nn.MSELoss:
-            difference = output - y.numpy().reshape(n, -1).T
-            losses, grad = np.square(difference).mean(0), difference * np.float32(2 / output.size)
+        self._update(x, y)
+        if self._pool is None or len(parts) == 1:
+            losses = [part.run() for part in parts]
         else:
-            chosen = y.numpy(), np.arange(n)
+            losses = list(self._pool.map(_Part.run, parts))
+        self._gather(parts)
+        return sum(losses)
+
+    def loss(self, output, rows):
+        """The part of some rows in the loss, and its gradient with respect to their outputs of shape (k, n)."""
+        y, share = self.y[rows], np.float32(1 / len(self.y))
+        if self.criterion_type is nn.MSELoss:
+            difference = output - y.reshape(len(y), -1).T
+            losses, grad = np.square(difference).mean(0), difference * np.float32(2 / len(output))
+        else:
+            chosen = y, np.arange(len(y))
             shifted = output - output.max(0)
             shares = np.exp(shifted)
             total = shares.sum(0)
             losses, grad = np.log(total) - shifted[chosen], shares / total
             grad[chosen] -= 1
-            grad *= np.float32(1 / n)
-        if weights is not None:
-            losses *= weights
-            grad *= weights
-        return float(losses.mean()), grad
+        if self.row_weights is not None:
+            losses *= self.row_weights[rows]
+            grad *= self.row_weights[rows]
+        grad *= share
+        return float(losses.sum(dtype=np.float64)) * float(share), grad
+
+    def lend(self, n_rows):
+        """Memory for a part of so many rows."""
+        free = self._free.setdefault(n_rows, [])
+        return free.pop() if free else _Memory(self, n_rows)
+
+    def take_back(self, memory):
+        """Have memory for another part."""
+        self._free[memory.n_rows].append(memory)
 
     def _make_parts(self, n_rows):
         edges = np.linspace(0, n_rows, max(1, round(n_rows / _ROWS_OF_PART)) + 1).astype(int)
-        return [_Part(self, k, slice(*edges[k : k + 2])) for k in range(edges.size - 1)]
-
-    def _each(self, parts, work):
-        if self._pool is None or len(parts) == 1:
-            for part in parts:
-                work(part)
-        else:
-            list(self._pool.map(work, parts))
+        return [_Part(self, k, slice(*edges[k : k + 2].tolist())) for k in range(edges.size - 1)]
 
     @_quiet
-    def _update(self, x):
-        """What is the same for all rows of a batch: thresholds, and the weights of the first layer."""
+    def _update(self, x, y):
+        """The rows of a batch, and what is the same for all: thresholds, and the weights of the first layer."""
         layer, d = self.layer, self.layer.n_features
         self.x = x[:, :d].numpy()
+        y, weights = y if isinstance(self.criterion, WeightedLoss) else (y, None)
+        self.y, self.row_weights = y.numpy(), None if weights is None else weights.numpy()
         if self.trains_thresholds:
             self.thresholds = self._by_output(layer.raw_thresholds().numpy(), np.inf)
             self.half = np.float32(0.5 / layer.temperature)
@@ -202,7 +213,7 @@ class BitsStep:
                 shape = len(self._level_weight), self.outputs.block, -1
                 np.multiply(self._level_weight[:, None], self._rises.reshape(shape), out=self.weights[0].reshape(shape))
             else:
-                np.multiply(self._level_weight.take(self.feature, axis=0), self._rises[:, None], out=self.weights[0])
+                np.copyto(self.weights[0], self._to_levels.T @ self._level_weight)
             self.weights[0] += weight
             at_lowest = self._lowest @ self._level_weight
             self.biases[0] = at_lowest if bias is None else bias + at_lowest
@@ -221,12 +232,12 @@ class BitsStep:
             for total, more in zip(first.gradients(), own.gradients(), strict=True):
                 total += more
         if self.levels is not None:
-            rising, grad = np.multiply(self.grad_weights[0], self._rises[:, None], out=self._rising), self._grad_level
+            grad = self._grad_level
             if self.outputs.block:
+                rising = np.multiply(self.grad_weights[0], self._rises[:, None], out=self._rising)
                 rising.reshape(len(grad), self.outputs.block, -1).sum(1, out=grad)
             else:
-                grad[...] = 0
-                np.add.at(grad, self.feature, rising)
+                np.copyto(grad, self._to_levels @ self.grad_weights[0])
             grad += self._lowest[:, None] * first.grad_biases[0]
         if self.trains_thresholds:
             by_column = np.bincount(self.columns, first.pull, minlength=self.outputs.n_columns + 1)
@@ -234,93 +245,102 @@ class BitsStep:
 
 
 class _Part:
-    """Some rows of a batch, and the memory for them."""
+    """Some rows of a batch, and the gradients that come from them."""
 
     def __init__(self, step, k, rows):
-        self.step, self.k, self.rows, n_rows = step, k, rows, rows.stop - rows.start
-        n_inputs, block = step.linears[0].in_features, step.outputs.block
-        shape = (step.layer.n_features, block, n_rows) if block else (n_inputs, n_rows)
-        self.feed = np.empty(shape, dtype=np.float32)
-        self.is_above = np.empty(shape, dtype=bool)
-        self.tanh, self.product = (
-            (np.empty_like(self.feed) for _ in range(2)) if step.trains_thresholds else (None,) * 2
-        )
-        self.units = [np.empty((linear.out_features, n_rows), dtype=np.float32) for linear in step.linears]
-        self.grads = [np.empty_like(units) for units in self.units[:-1]]
-        self.is_on = [np.empty(units.shape, dtype=bool) for units in self.grads]
+        self.step, self.k, self.rows = step, k, rows
         # The first part writes where the optimizer reads.
         self.grad_weights = step.grad_weights if k == 0 else list(map(np.empty_like, step.weights))
         self.grad_biases = [
             own if k == 0 and own is not None else np.empty(linear.out_features, dtype=np.float32)
             for own, linear in zip(step.grad_biases, step.linears, strict=True)
         ]
-        self.pull = np.empty(n_inputs, dtype=np.float32)
-        self.ones = np.ones(n_rows, dtype=np.float32)
+        self.pull = np.empty(step.linears[0].in_features if step.trains_thresholds else 0, dtype=np.float32)
 
     def gradients(self):
-        return [*self.grad_weights, *self.grad_biases, *([] if self.tanh is None else [self.pull])]
+        return [*self.grad_weights, *self.grad_biases, self.pull]
 
     @_quiet
-    def forward(self):
+    def run(self):
+        """The part of these rows in the loss."""
+        memory = self.step.lend(self.rows.stop - self.rows.start)
+        self._forward(memory)
+        loss, grad = self.step.loss(memory.units[-1], self.rows)
+        self._backward(memory, grad)
+        self.step.take_back(memory)
+        return loss
+
+    def _forward(self, own):
         step = self.step
         x = np.ascontiguousarray(step.x[self.rows].T)
-        np.greater(self._spread(x), step.thresholds, out=self.is_above)
-        np.copyto(self.feed, self.is_above)
-        if self.tanh is not None:
+        np.greater(self._spread(x), step.thresholds, out=own.is_above)
+        np.copyto(own.feed, own.is_above)
+        if step.trains_thresholds:
             z = np.multiply(step.z[self.rows].T, step.half, order="C")
-            np.subtract(self._spread(z), step.scaled_thresholds, out=self.tanh)
-            np.tanh(self.tanh, out=self.tanh)
+            np.subtract(self._spread(z), step.scaled_thresholds, out=own.tanh)
+            np.tanh(own.tanh, out=own.tanh)
             # sigmoid(u) = (1 + tanh(u / 2)) / 2
             if step.layer.all_soft:
-                np.multiply(self.tanh, np.float32(0.5), out=self.feed)
-                self.feed += np.float32(0.5)
+                np.multiply(own.tanh, np.float32(0.5), out=own.feed)
+                own.feed += np.float32(0.5)
             elif not step.layer.hard:
-                soft = step._soft.reshape(*self.feed.shape[:-1], 1)
-                np.copyto(self.feed, (self.tanh + 1) / 2, where=soft)
-        hidden = self.feed.reshape(-1, len(self.ones))
+                np.copyto(own.feed, (own.tanh + 1) / 2, where=step.soft.reshape(*own.feed.shape[:-1], 1))
+        hidden = own.feed.reshape(-1, own.n_rows)
         if step.missing_outputs.size:
             hidden[step.missing_outputs] = np.isnan(x[step.missing_features])
         for k, (weight, bias, dropout) in enumerate(zip(step.weights, step.biases, step.dropouts, strict=True)):
-            hidden = np.matmul(weight.T, hidden, out=self.units[k])
+            hidden = np.matmul(weight.T, hidden, out=own.units[k])
             if bias is not None:
                 hidden += bias[:, None]
             if dropout is not None:
                 np.maximum(hidden, 0, out=hidden)
                 if n_dropped := dropout():
-                    np.greater_equal(self._random_bytes(hidden.shape), n_dropped, out=self.is_on[k])
-                    hidden *= self.is_on[k]
+                    np.greater_equal(self._random_bytes(hidden.shape), n_dropped, out=own.is_on[k])
+                    hidden *= own.is_on[k]
                     hidden *= _rescaling(n_dropped)
 
-    @_quiet
-    def backward(self):
+    def _backward(self, own, grad):
         step = self.step
-        grad = np.ascontiguousarray(step.grad[:, self.rows])
         for k in reversed(range(len(step.weights))):
-            hidden = self.units[k - 1] if k else self.feed.reshape(-1, len(self.ones))
+            hidden = own.units[k - 1] if k else own.feed.reshape(-1, own.n_rows)
             np.matmul(hidden, grad.T, out=self.grad_weights[k])
-            np.matmul(grad, self.ones, out=self.grad_biases[k])
+            np.matmul(grad, own.ones, out=self.grad_biases[k])
             if k == 0:
                 break
-            grad = np.matmul(step.weights[k], grad, out=self.grads[k - 1])
+            grad = np.matmul(step.weights[k], grad, out=own.grads[k - 1])
             # A unit that is off or dropped is zero.
-            grad *= np.greater(hidden, 0, out=self.is_on[k - 1])
+            grad *= np.greater(hidden, 0, out=own.is_on[k - 1])
             if n_dropped := step.dropouts[k - 1]():
                 grad *= _rescaling(n_dropped)
-        if self.tanh is not None:
-            product = np.matmul(step.weights[0], grad, out=self.product.reshape(len(self.pull), -1))
+        if step.trains_thresholds:
+            product = np.matmul(step.weights[0], grad, out=own.product)
             # The slope of the sigmoid is (1 - tanh^2) / 4.
-            slopes = np.subtract(1, np.square(self.tanh, out=self.tanh), out=self.tanh)
+            slopes = np.subtract(1, np.square(own.tanh, out=own.tanh), out=own.tanh)
             product *= slopes.reshape(product.shape)
-            np.matmul(product, self.ones, out=self.pull)
+            np.matmul(product, own.ones, out=self.pull)
             self.pull[step.missing_outputs] = 0
 
     def _spread(self, by_feature):
         return by_feature[:, None] if self.step.outputs.block else by_feature.take(self.step.feature, axis=0)
 
     def _random_bytes(self, shape):
-        random = self.step.random_of(self.k)
         size = int(np.prod(shape))
-        return random.random_raw(-(-size // 8)).view(np.uint8)[:size].reshape(shape)
+        return self.step.random_of(self.k).random_raw(-(-size // 8)).view(np.uint8)[:size].reshape(shape)
+
+
+class _Memory:
+    """Where the work on a part of a batch goes."""
+
+    def __init__(self, step, n_rows):
+        n_inputs, block = step.linears[0].in_features, step.outputs.block
+        shape = (step.layer.n_features, block, n_rows) if block else (n_inputs, n_rows)
+        self.n_rows, self.ones = n_rows, np.ones(n_rows, dtype=np.float32)
+        self.feed, self.is_above = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=bool)
+        if step.trains_thresholds:
+            self.tanh, self.product = np.empty_like(self.feed), np.empty((n_inputs, n_rows), dtype=np.float32)
+        self.units = [np.empty((linear.out_features, n_rows), dtype=np.float32) for linear in step.linears]
+        self.grads = [np.empty_like(units) for units in self.units[:-1]]
+        self.is_on = [np.empty(units.shape, dtype=bool) for units in self.grads]
 
 
 def _by_input(tensor):

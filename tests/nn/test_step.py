@@ -122,20 +122,28 @@ def test_linear_head(rng):
     )
 
 
+@pytest.fixture
+def set_threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_large_batches_in_parts(rng, n_threads, monkeypatch):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+def test_large_batches_in_parts(rng, n_threads, set_threads):
+    set_threads(n_threads)
     net = make_net(JointNet(make_layer(rng, [3, 3, 3], "auto"), MLP(9, 2, hidden_sizes=(6, 5))))
     assert_same(net, *make_rows(rng, 700))
 
 
-def test_the_number_of_threads_changes_nothing(rng, monkeypatch):
+def test_the_number_of_threads_changes_nothing(rng, set_threads):
     layer, (x, y), found = make_layer(rng, [7, 7, 7], "auto"), make_rows(rng, 1000), []
     module = JointNet(layer, MLP(21, 2, hidden_sizes=(20, 20), dropout=0.2))
     for n_threads in (1, 3):
-        monkeypatch.setattr(torch, "get_num_threads", lambda n=n_threads: n)
+        set_threads(n_threads)
         torch.manual_seed(0)
         found.append(by_step(make_net(module), x, y))
+        assert torch.get_num_threads() == n_threads
     assert found[0][0] == found[1][0]
     assert all(map(torch.equal, found[0][1], found[1][1]))
 
@@ -150,7 +158,7 @@ def test_dropout(rng):
     with BitsStep(net) as step:
         step.begin_epoch()
         step(x, y)
-        output, grad = step._parts[300][0].units[-1], head[0].bias.grad
+        output, grad = step._free[300][0].units[-1], head[0].bias.grad
     # 10 of each unit that is kept, times 4/3, and the bias of the output.
     kept = (output - 1) / (10 * 4 / 3) / 200
     assert np.mean(kept) == pytest.approx(0.75, abs=0.01)

@@ -332,3 +332,27 @@ def test_length_search_is_saved(friedman, tmp_path):
     fitted = BitwiseRegressor(2, **QUICK).fit(X[:200], y[:200])
     save(fitted, tmp_path / "model")
     pd.testing.assert_frame_equal(load(tmp_path / "model").length_search_, fitted.length_search_)
+
+
+# -- the default head --------------------------------------------------------------------------------
+
+
+def test_a_large_head_needs_rows_and_steps():
+    large = (256, 256, 256)
+    found = [_learned.auto_sizes(n_rows, n_steps) for n_rows in (4000, 5000) for n_steps in (2000, 4000)]
+    assert found == [(128, 128), (128, 128), (128, 128), large]
+
+
+def test_dropout_falls_as_one_over_the_rows():
+    assert [_learned.auto_dropout(n) for n in (10, 8192, 16384, 81920)] == pytest.approx([0.1, 0.1, 0.05, 0.01])
+
+
+def test_the_head_grows_with_the_length_that_was_found(friedman, monkeypatch):
+    monkeypatch.setattr(_learned, "auto_sizes", lambda n_rows, n_steps: (8,) if n_steps == 0 else (8, 8))
+    X, y = friedman
+    model = BitwiseRegressor(2, init="quantile", random_state=0).fit(X, y)
+    assert [module.out_features for module in model.head_ if hasattr(module, "out_features")] == [8, 8, 1]
+    assert model.n_iter_ in model.length_search_["epochs"].tolist()
+    assert model.score(X, y) > 0.5
+    shaped = BitwiseRegressor(2, hidden_sizes=(4,), init="quantile", random_state=0, max_epochs=2).fit(X, y)
+    assert shaped.head_[0].out_features == 4

@@ -25,6 +25,11 @@ def random_bytes(shape):
     return torch.empty(-(-size // 8), dtype=torch.int64).random_(-(2**63), None).view(torch.uint8)[:size].view(shape)
 
 
+def rescaling(dropped):
+    """What units are multiplied by where `dropped` of 256 are dropped, so that their mean stays."""
+    return N_BYTES / (N_BYTES - dropped)
+
+
 class ByteDropout(nn.Dropout):
     """Dropout that spends one random byte per unit on the CPU, where the usual one takes longer than a small layer.
 
@@ -53,7 +58,7 @@ class ByteDropout(nn.Dropout):
         if not self.training or x.device.type != "cpu" or not 0 < self.dropped < N_BYTES:
             return super().forward(x)
         kept = random_bytes(x.shape) >= self.dropped
-        return x * kept.to(x.dtype).mul_(N_BYTES / (N_BYTES - self.dropped))
+        return x * kept.to(x.dtype).mul_(rescaling(self.dropped))
 
 
 class MLP(nn.Sequential):

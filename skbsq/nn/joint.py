@@ -52,9 +52,7 @@ class JointNet(nn.Module):
 
     def forward(self, x):
         linear = self._tabulated(x.device)
-        if linear is not None and self.training and not self.training_layout.pays:
-            linear = None
-        if linear is None:
+        if linear is None or (self.training and not self.training_layout.pays):
             return self.head(self.quantization(x))
         layout = self.training_layout if self.training else self.layout
         return self._run_after_first(table_linear(x, self.quantization, linear, layout))

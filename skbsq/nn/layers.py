@@ -69,10 +69,6 @@ class ColumnMap(nn.Module):
         """Values of the features for each output: (n, d) to (n, d, 1), or (n, n_outputs)."""
         return values.unsqueeze(2) if self.block else values.index_select(1, self.feature)
 
-    def spread_columns(self, values):
-        """The same with features in rows: (d, n) to (d, 1, n), or (n_outputs, n)."""
-        return values.unsqueeze(1) if self.block else values.index_select(0, self.feature)
-
     def pick(self, by_column, fill):
         """Values of the columns for each output, to be compared with those of `spread`; `fill` for those beyond."""
         padded = nn.functional.pad(by_column, (0, self.n_columns + 1 - by_column.numel()), value=fill)

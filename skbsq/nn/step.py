@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 from torch import nn
 
 from skbsq import _forks
-from skbsq.nn.heads import N_BYTES, ByteDropout
+from skbsq.nn.heads import N_BYTES, ByteDropout, rescaling
 from skbsq.nn.joint import JointNet, has_hooks
 from skbsq.nn.layers import BitwiseQuantization, Thermometer
 from skbsq.nn.levels import LevelLinear
@@ -60,7 +60,7 @@ class BitsStep:
 
     @staticmethod
     def takes(net):
-        """Whether a net is one whose step is written out here.
+        """Whether `BitsStep` can train a net.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class BitsStep:
         padded = np.full(self.outputs.n_columns + 1, fill, dtype=np.float32)
         padded[: by_column.size] = by_column
         picked = padded.take(self.columns)
-        return picked.reshape(-1, self.outputs.block or 1, 1) if self.outputs.block else picked[:, None]
+        return picked.reshape(-1, self.outputs.block, 1) if self.outputs.block else picked[:, None]
 
     @_quiet
     def _gather(self, parts):
@@ -297,7 +297,7 @@ class _Part:
                 if n_dropped := dropout():
                     np.greater_equal(self._random_bytes(hidden.shape), n_dropped, out=own.is_on[k])
                     hidden *= own.is_on[k]
-                    hidden *= _rescaling(n_dropped)
+                    hidden *= np.float32(rescaling(n_dropped))
 
     def _backward(self, own, grad):
         step = self.step
@@ -311,7 +311,7 @@ class _Part:
             # A unit that is off or dropped is zero.
             grad *= np.greater(hidden, 0, out=own.is_on[k - 1])
             if n_dropped := step.dropouts[k - 1]():
-                grad *= _rescaling(n_dropped)
+                grad *= np.float32(rescaling(n_dropped))
         if step.trains_thresholds:
             product = np.matmul(step.weights[0], grad, out=own.product)
             # The slope of the sigmoid is (1 - tanh^2) / 4.
@@ -346,10 +346,6 @@ class _Memory:
 def _by_input(tensor):
     """The values of a tensor, a weight as (inputs, units): they share its memory."""
     return tensor.detach().numpy().T
-
-
-def _rescaling(n_dropped):
-    return np.float32(N_BYTES / (N_BYTES - n_dropped))
 
 
 def _layers(head):

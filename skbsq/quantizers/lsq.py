@@ -47,11 +47,9 @@ class LSQQuantizer(ValueQuantizer):
     weight_decay : float, default=0.01
         Of the head; thresholds have none.
     dropout : float or "auto", default="auto"
-        Probability to drop a hidden unit of the default head. "auto": 0.1 for up to 8192 rows, less for
-        more.
+        Probability to drop a hidden unit of the default head. "auto": 0.1, less from 8192 rows on.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 128 units, or three of 256 where training pays for
-        long.
+        Hidden layers of the default head. "auto": two of 128 units, three of 256 where long training pays.
     validation_fraction : "auto", float or CV splitter, default="auto"
         Rows held out to find the length of training. "auto": a fifth of the rows, 10,000 at most, and where rows are
         few several such parts in turn. A float: one random part. A splitter: its last split, for rows in time order.

@@ -47,6 +47,7 @@ def attribute_names(estimator):
         required |= {"initial_thresholds_"}
         optional |= {"init_"}
     if has("bit_budget"):
+        required |= {"threshold_lr_ratio_"}
         optional |= {"allocation_"}
     return required, optional
 
@@ -151,6 +152,12 @@ def _init(value, known):
     return value
 
 
+def _threshold_lr_ratio(value, known):
+    if type(value) is not float or not 0 <= value < np.inf:
+        _refuse("threshold_lr_ratio_", value)
+    return value
+
+
 def _initial_thresholds(value, known):
     if type(value) is not list or len(value) != known["n_features_in_"]:
         _refuse("initial_thresholds_", value)
@@ -250,6 +257,7 @@ _CHECKS = {
     "best_epoch_": _best_epoch,
     "init_": _init,
     "initial_thresholds_": _initial_thresholds,
+    "threshold_lr_ratio_": _threshold_lr_ratio,
     "_sklearn_output_config": _output_config,
     "net_": _described,
     "allocation_": _described,

@@ -44,6 +44,7 @@ class BasePredictor(HasCodebook, JointTraining):
         "level_inputs": BitwiseQuantizer._parameter_constraints["level_inputs"],
         "forward": BitwiseQuantizer._parameter_constraints["forward"],
         "space": BitwiseQuantizer._parameter_constraints["space"],
+        "threshold_lr_ratio": BitwiseQuantizer._parameter_constraints["threshold_lr_ratio"],
         "missing": [StrOptions(set(MISSING_RULES))],
         "quantizer": [None, StrOptions({"passthrough"}), HasMethods(["fit", "transform"])],
     }
@@ -286,8 +287,7 @@ class BasePredictor(HasCodebook, JointTraining):
             n_bits = book.n_bits
             if hasattr(quantizer, "n_bits"):
                 n_bits = check_n_bits(quantizer.n_bits, rows.names, book.n_features)
-            layer, layout = sq.Thermometer(book), _codebook_columns(book)
-            trained, _ = self._train_on_bits(rows, layer, book.thresholds, layout, n_bits, seed, progress)
+            trained, _ = self._train_on_codebook(rows, book, n_bits, seed, progress)
             self._keep(trained)
 
     def _fit_passthrough(self, rows, progress):
@@ -338,11 +338,3 @@ class BasePredictor(HasCodebook, JointTraining):
             for start in range(step, len(rows), step):
                 out[start : start + step] = batch(start)
         return out
-
-
-def _codebook_columns(book):
-    """Thermometer columns per feature: those of its thresholds, and that of its missing code or -1."""
-    sizes = np.diff(book.offsets)
-    starts = book.offsets[:-1] + np.cumsum(book.has_missing) - book.has_missing
-    thresholds = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
-    return thresholds, np.where(book.has_missing, starts + sizes, -1)

@@ -51,8 +51,9 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         Learning rate of the head (AdamW), the peak of it under one-cycle.
     lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
         "one-cycle" warms up and anneals the rate over the whole training.
-    threshold_lr_ratio : float, default=10.0
-        Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start.
+    threshold_lr_ratio : float or "auto", default="auto"
+        Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start. "auto": 10; and
+        where rows are so few that several parts are held out in turn, 0 if that lowers the held-out loss.
     weight_decay : float, default=0.01
         Of the head; thresholds have none.
     dropout : float or "auto", default="auto"
@@ -171,7 +172,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         batch_size="auto",
         lr=2e-3,
         lr_schedule="one-cycle",
-        threshold_lr_ratio=10.0,
+        threshold_lr_ratio="auto",
         weight_decay=0.01,
         dropout="auto",
         hidden_sizes="auto",

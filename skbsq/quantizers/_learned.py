@@ -44,6 +44,7 @@ from skbsq.quantizers._start import INITS
 MAX_INPUTS = 2**20
 _ROWS_FOR_LARGE, _STEPS_FOR_LARGE = 4096, 3000
 _DROPOUT, _ROWS_FOR_DROPOUT = 0.1, 8192
+AUTO_LR_RATIO = 10.0
 # With patience, a constant rate and max_epochs="auto".
 MOST_EPOCHS = 1000
 
@@ -57,6 +58,7 @@ class Trained:
     target_mean: np.ndarray  # float64 (k,): y = output * target_scale + target_mean
     target_scale: np.ndarray
     search: pd.DataFrame | None  # lengths tried on held-out rows
+    n_parts: int  # that were held out in turn
 
 
 class JointTraining(BaseEstimator):
@@ -262,7 +264,7 @@ class JointTraining(BaseEstimator):
                 shrink_output(net.module_.head, share, constant)
         if reads_levels:
             net.module_.head[0] = net.module_.head[0].folded()
-        return Trained(net, best_epoch, mean, scale, search)
+        return Trained(net, best_epoch, mean, scale, search, len(parts))
 
     def _parts(self, rows, mean, scale, seed):
         """All rows as tensors, and the parts (training, validation) that are held out of them: none, one or several.
@@ -374,6 +376,14 @@ class JointTraining(BaseEstimator):
         levels = levels_of_inputs(rows, thresholds, columns[0], column_map) if self.level_inputs else None
         return self._train(rows, quantization, column_map.size, seed, progress, column_map, levels), column_map
 
+    def _train_on_codebook(self, rows, book, n_bits, seed, progress):
+        """Train a head on the bits of a codebook: see `_train_on_bits`."""
+        sizes = np.diff(book.offsets)
+        starts = book.offsets[:-1] + np.cumsum(book.has_missing) - book.has_missing
+        columns = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+        layout = columns, np.where(book.has_missing, starts + sizes, -1)
+        return self._train_on_bits(rows, sq.Thermometer(book), book.thresholds, layout, n_bits, seed, progress)
+
     def _keep(self, trained):
         self.net_ = trained.net
         self.best_epoch_ = trained.best_epoch
@@ -428,7 +438,8 @@ class JointTraining(BaseEstimator):
             )
             groups, lr = [], self.lr
         if any(True for _ in module.quantization.parameters()):
-            own = ("quantization.*", {"lr": lr * self.threshold_lr_ratio, "weight_decay": 0.0})
+            ratio = AUTO_LR_RATIO if self.threshold_lr_ratio == "auto" else self.threshold_lr_ratio
+            own = ("quantization.*", {"lr": lr * ratio, "weight_decay": 0.0})
             net.set_params(optimizer__param_groups=[own, *groups])
         elif groups:
             net.set_params(optimizer__param_groups=groups)

@@ -1,18 +1,20 @@
 """Thresholds learned together with the model."""
 
 from itertools import count
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbsq import nn as sq
+from skbsq._codebook import Codebook
 from skbsq._validation import check_n_bits
 from skbsq.nn.layers import FORWARDS
-from skbsq.nn.randomness import draw_seed
+from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.quantizers._allocation import split_budget, warm_start
 from skbsq.quantizers._base import parameters_of
 from skbsq.quantizers._joint import StartsFromThresholds
+from skbsq.quantizers._learned import AUTO_LR_RATIO
 from skbsq.quantizers.threshold import ThresholdQuantizer
 
 __all__ = ["BitwiseQuantizer"]
@@ -63,8 +65,9 @@ class BitwiseQuantizer(StartsFromThresholds):
         Learning rate of the head (AdamW), the peak of it under one-cycle.
     lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
         "one-cycle" warms up and anneals the rate over the whole training.
-    threshold_lr_ratio : float, default=10.0
-        Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start.
+    threshold_lr_ratio : float or "auto", default="auto"
+        Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start. "auto": 10; and
+        where rows are so few that several parts are held out in turn, 0 if that lowers the held-out loss.
     weight_decay : float, default=0.01
         Of the head; thresholds have none.
     dropout : float or "auto", default="auto"
@@ -119,6 +122,8 @@ class BitwiseQuantizer(StartsFromThresholds):
         What the thresholds started from.
     initial_thresholds_ : list of d ndarrays
         And where, in the units of X.
+    threshold_lr_ratio_ : float
+        `threshold_lr_ratio`, or what "auto" chose.
     allocation_ : DataFrame
         With `bit_budget`, a row per feature: n_bits, cap, and what the loss on held-out rows would rise by if it were
         dropped (loss_if_dropped) or had one bit less (loss_of_one_bit_less), in a model trained on the way.
@@ -174,6 +179,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         "level_inputs": ["boolean"],
         "forward": [StrOptions(set(FORWARDS))],
         "space": [StrOptions({"rank", "standard"})],
+        "threshold_lr_ratio": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
     }
 
     def __init__(
@@ -190,7 +196,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         batch_size="auto",
         lr=2e-3,
         lr_schedule="one-cycle",
-        threshold_lr_ratio=10.0,
+        threshold_lr_ratio="auto",
         weight_decay=0.01,
         dropout="auto",
         hidden_sizes="auto",
@@ -273,6 +279,28 @@ class BitwiseQuantizer(StartsFromThresholds):
 
     def _train_layer(self, rows, n_bits, has_missing, seed, progress):
         starts = self._start(rows, n_bits, has_missing, seed, progress)
+        given = rows, starts, n_bits, has_missing, seed
+        auto = self.threshold_lr_ratio == "auto"
+        self.threshold_lr_ratio_ = AUTO_LR_RATIO if auto else float(self.threshold_lr_ratio)
+        if self.threshold_lr_ratio == 0:
+            return self._train_still(*given, progress)
+        found = moving = self._train_moving(*given, progress)
+        if auto and moving[0].n_parts > 1:
+            # Few rows: what moving thresholds learn may be noise.
+            with own_randomness(seed, self._device()):
+                still = self._train_still(*given, progress.part("still"))
+            if still[0].search["loss"].min() < moving[0].search["loss"].min():
+                found, self.threshold_lr_ratio_ = still, 0.0
+        return found
+
+    def _train_still(self, rows, starts, n_bits, has_missing, seed, progress):
+        """Train a head on the bits of thresholds that stay where they are."""
+        book = Codebook.from_thresholds(starts, missing=self.missing, has_missing=has_missing)
+        trained, columns = self._train_on_codebook(rows, book, n_bits, seed, progress)
+        return trained, book.thresholds, lambda codebook: trained.net.module_.freeze(codebook, columns)
+
+    def _train_moving(self, rows, starts, n_bits, has_missing, seed, progress):
+        """Train thresholds and head together."""
         layer = sq.BitwiseQuantization(
             starts, space=rows.space(self.space), has_missing=has_missing, forward=self.forward
         )

@@ -5,7 +5,7 @@ import sklearn
 import torch
 from scipy.special import softmax
 from sklearn.base import clone
-from sklearn.datasets import make_classification, make_friedman1
+from sklearn.datasets import load_iris, make_classification, make_friedman1
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, GroupKFold, TimeSeriesSplit, cross_validate
@@ -140,11 +140,14 @@ def test_the_length_found_is_the_length_given(friedman, quantizer, trained_rows)
     """A fit that finds its length ends as one that was given it, but for the share of the output that is kept."""
     X, y = friedman
     found = BitwiseRegressor(2 if quantizer is None else None, quantizer=quantizer, **QUICK).fit(X, y)
-    assert set(trained_rows[:-1]) == {240}
+    assert set(trained_rows) == {240, 300}
     assert trained_rows[-1] == 300
     assert found.n_iter_ in found.length_search_["epochs"].tolist()
     assert found.n_iter_ == found.length_search_.loc[found.length_search_["loss"].idxmin(), "epochs"]
-    given = BitwiseRegressor(**{**found.get_params(deep=False), "max_epochs": found.n_iter_}).fit(X, y)
+    given = {**found.get_params(deep=False), "max_epochs": found.n_iter_}
+    if quantizer is None:
+        given["threshold_lr_ratio"] = found.quantizer_.threshold_lr_ratio_
+    given = BitwiseRegressor(**given).fit(X, y)
     assert not hasattr(given, "length_search_")
     share = found.length_search_["share"][found.length_search_["loss"].idxmin()]
     mean = found.target_mean_[0]
@@ -241,7 +244,7 @@ def test_validation_rows_that_are_refused(friedman):
 @pytest.mark.usefixtures("short_search")
 @pytest.mark.parametrize("labels", [np.arange(300) % 7, np.array(list("abcde") * 60), list(range(300))])
 def test_groups_of_any_label(friedman, labels, trained_rows):
-    BitwiseRegressor(2, **QUICK).fit(*friedman, groups=labels)
+    BitwiseRegressor(2, threshold_lr_ratio=10.0, **QUICK).fit(*friedman, groups=labels)
     n_groups = len(set(labels))
     expected = {300 - 300 // n_groups} if n_groups == 5 else None
     assert expected is None or set(trained_rows[:-1]) == expected
@@ -295,6 +298,32 @@ def test_in_a_grid(friedman):
     X, y = friedman
     search = GridSearchCV(BitwiseRegressor(**QUICK), {"n_bits": [1, 3]}, cv=2).fit(X[:60], y[:60])
     assert search.best_params_["n_bits"] in (1, 3)
+
+
+# -- whether thresholds move -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "n_bits", "expected"), [("friedman", 1, 10.0), ("iris", 4, 0.0)], ids=["friedman", "iris"]
+)
+def test_thresholds_of_few_rows_move_if_that_lowers_the_held_out_loss(friedman, data, n_bits, expected):
+    X, y = friedman if data == "friedman" else load_iris(return_X_y=True)
+    quick = {"n_bits": n_bits, "init": "quantile", "random_state": 0}
+    fits = {ratio: BitwiseQuantizer(**quick, threshold_lr_ratio=ratio).fit(X, y) for ratio in (10.0, 0.0, "auto")}
+    losses = {ratio: fit.length_search_["loss"].min() for ratio, fit in fits.items()}
+    chosen = fits["auto"].threshold_lr_ratio_
+    assert chosen == min((10.0, 0.0), key=losses.__getitem__) == expected
+    assert fits["auto"].codebook_ == fits[chosen].codebook_
+    pd.testing.assert_frame_equal(fits["auto"].length_search_, fits[chosen].length_search_)
+    for one, other in zip(fits["auto"].head_.parameters(), fits[chosen].head_.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.usefixtures("short_search")
+def test_thresholds_move_where_there_is_one_part_or_none(friedman):
+    X, y = friedman
+    for given in ({"max_epochs": 2}, {"early_stopping": True}):
+        assert BitwiseQuantizer(2, **QUICK, **given).fit(X, y).threshold_lr_ratio_ == 10.0
 
 
 # -- chunks, heads, checkpoints, files ---------------------------------------------------------------

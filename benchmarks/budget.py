@@ -14,7 +14,7 @@ from benchmarks.ranking import MARGIN, smallest_without_loss
 
 UNIFORM, BUDGET, FLOATS = "uniform widths", "budget", "floats"
 KEY = ["dataset", "method", "asked", "seed", "data_sha256", "training"]
-COLUMNS = [*KEY, "error", "row_bits", "float_bits", "fit_seconds", "failure", "versions"]
+COLUMNS = [*KEY, "error", "boosted_error", "row_bits", "float_bits", "fit_seconds", "failure", "versions"]
 
 
 def compare(data, widths, shares, seeds, output, *, training, n_jobs=1):
@@ -39,7 +39,7 @@ def compare(data, widths, shares, seeds, output, *, training, n_jobs=1):
     Returns
     -------
     DataFrame
-        A row per fit; asked: bits per row that were asked for.
+        A row per fit; asked: bits per row that were asked for; boosted_error: that of gradient boosting on the codes.
     """
     jobs = []
     for seed in seeds:
@@ -53,7 +53,8 @@ def compare(data, widths, shares, seeds, output, *, training, n_jobs=1):
                 row = {"dataset": dataset.name, "method": name, "asked": asked, "seed": seed}
                 row |= {"data_sha256": dataset.sha256, "training": as_text(training), "versions": VERSIONS}
                 row["float_bits"] = FLOAT_BITS * d
-                arguments = {"data": dataset, "method": method, "bits": bits, "seed": seed, **given, **training}
+                arguments = {"data": dataset, "method": method, "bits": bits, "seed": seed, "boosted": True}
+                arguments |= {**given, **training}
                 of_seed.append((row, measure, arguments))
         jobs += shuffled(of_seed)
     return collect(jobs, KEY, COLUMNS, output, dtype=TEXTS, n_jobs=n_jobs, description="budget")
@@ -127,13 +128,12 @@ def main(argv=None):
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[42, 43, 44], metavar="SEED", help="one per split")
     parser.add_argument("--max-epochs", type=positive, metavar="N", help="default: that of the predictors")
-    parser.add_argument("--hidden-sizes", type=positive, nargs="+", default=[256, 256, 256], metavar="UNITS")
+    parser.add_argument("--hidden-sizes", type=positive, nargs="+", metavar="UNITS", help="default: theirs")
     parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("budget.csv"), metavar="CSV", help="default: %(default)s")
     arguments = parser.parse_args(argv)
-    training = {"hidden_sizes": arguments.hidden_sizes}
-    if arguments.max_epochs:
-        training["max_epochs"] = arguments.max_epochs
+    given = {"hidden_sizes": arguments.hidden_sizes, "max_epochs": arguments.max_epochs}
+    training = {name: value for name, value in given.items() if value is not None}
     with plain_errors():
         rows = compare(
             load_several(arguments.dataset, arguments.data_dir, n_samples=arguments.n_samples),

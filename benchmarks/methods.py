@@ -41,6 +41,8 @@ SAME_TRAINING = ("SQ*", "SQ+*", "Bw-SQ*", "LSQ*", "LLT-9*", "LLT-4*")
 BOOSTED_METHODS = ("quantile+boosting", "bitwise+boosting")
 ALL_METHODS = (*METHODS, *PAPER_METHODS, *SAME_TRAINING, *BOOSTED_METHODS)
 
+BOOSTING = {"regression": HistGradientBoostingRegressor, "classification": HistGradientBoostingClassifier}
+
 # Floats, with our training and with that of the paper.
 UNQUANTIZED = ("floats", "FP")
 
@@ -79,7 +81,7 @@ def build(method, bits, task, *, missing="error", random_state=None, **training)
     """
     training = {"missing": missing, "random_state": random_state, **training}
     predictor = BitwiseRegressor if task == "regression" else BitwiseClassifier
-    boosting = HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
+    boosting = BOOSTING[task]
     if method == "bitwise":
         return predictor(bits, **training)  # bits may be None, with a budget
     if method == "floats":
@@ -95,7 +97,8 @@ def build(method, bits, task, *, missing="error", random_state=None, **training)
     if method in SAME_TRAINING:
         method = method.removesuffix("*")
     else:
-        training = {**PAPER_TRAINING, **training}
+        # Nothing was dropped when the stored rows were measured, which do not say so.
+        training = {"dropout": 0.0, **PAPER_TRAINING, **training}
     floats = predictor(quantizer="passthrough", **training)
     uniform = UniformQuantizer(bits, missing=missing, levels="midpoint")
     quantile = QuantileQuantizer(bits, missing=missing, levels="midpoint", quantile_method="linear", ties="merge")
@@ -191,7 +194,7 @@ def error_of(model, task, parts):
     return log_loss(y_test, model.predict_proba(X_test), labels=sorted(y_train.unique()))
 
 
-def evaluate(task, parts, method, bits, *, random_state=None, **training):
+def evaluate(task, parts, method, bits, *, random_state=None, boosted=False, **training):
     """Fit one method on training rows and score it on others.
 
     Parameters
@@ -203,13 +206,16 @@ def evaluate(task, parts, method, bits, *, random_state=None, **training):
         One of `ALL_METHODS`.
     bits : int
     random_state : int, default=None
+    boosted : bool, default=False
+        Also fit gradient boosting on the codes of the fitted model.
     **training
         Parameters of the predictor.
 
     Returns
     -------
     dict
-        error (mean squared error or log loss), accuracy (None for regression), row_bits, fit_seconds.
+        error (mean squared error or log loss), accuracy (None for regression), row_bits, fit_seconds; boosted_error
+        if it is asked for and there are codes.
     """
     X_train, X_test, y_train, y_test = parts
     missing = "code" if any(X.isna().to_numpy().any() for X in (X_train, X_test)) else "error"
@@ -221,12 +227,17 @@ def evaluate(task, parts, method, bits, *, random_state=None, **training):
     error = error_of(model, task, parts)
     accuracy = None if task == "regression" else accuracy_score(y_test, model.predict(X_test))
     codebook = codebook_of(model)
-    return {
+    scores = {
         "error": error,
         "accuracy": accuracy,
         "row_bits": FLOAT_BITS * X_train.shape[1] if codebook is None else codebook.row_bits,
         "fit_seconds": seconds,
     }
+    if boosted and codebook is not None:
+        codes = [codebook.encode(X) for X in (X_train, X_test)]
+        receiver = BOOSTING[task](random_state=random_state).fit(codes[0], y_train)
+        scores["boosted_error"] = error_of(receiver, task, (*codes, y_train, y_test))
+    return scores
 
 
 def measure(data, method, bits, seed, *, test_size=0.1, **training):

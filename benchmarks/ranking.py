@@ -188,7 +188,7 @@ def no_loss(measured, margin=MARGIN):
     return table
 
 
-def smallest_without_loss(paired, groups, width, margin):
+def smallest_without_loss(paired, groups, width, margin, *, interval=True):
     """Compression at the smallest width without loss.
 
     Parameters
@@ -201,6 +201,8 @@ def smallest_without_loss(paired, groups, width, margin):
         The column of the widths that are tried.
     margin : float
         See `no_loss`.
+    interval : bool, default=True
+        Whether the upper end of the interval has to be within the margin; else the mean.
 
     Returns
     -------
@@ -209,8 +211,9 @@ def smallest_without_loss(paired, groups, width, margin):
     """
     cells = paired.groupby([*groups, width], observed=True)
     found = cells.agg(ratio=("ratio", "mean"), sem=("ratio", "sem"), n=("ratio", "count"))
-    upper = found["ratio"] + stats.t.ppf(0.975, (found["n"] - 1).clip(lower=1)) * found["sem"]
+    half = stats.t.ppf(0.975, (found["n"] - 1).clip(lower=1)) * found["sem"]
     # One split alone has no interval, and shows nothing.
+    upper = found["ratio"] + half if interval else found["ratio"]
     compression = (cells["float_bits"].mean() / cells["row_bits"].mean()).where(upper <= margin, 1.0)
     return compression.groupby(groups, observed=True).max()
 

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.dummy import DummyClassifier, DummyRegressor
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
 from benchmarks.datasets import load_several
-from benchmarks.methods import FLOAT_BITS, build, error_of, split
+from benchmarks.methods import BOOSTING, FLOAT_BITS, build, error_of, split
 from benchmarks.paper import TEXTS, VERSIONS
 
 DATASETS = (
@@ -58,7 +57,7 @@ def measure(data, method, bits, seed):
     if method == CONSTANT:
         model = DummyRegressor() if regression else DummyClassifier(strategy="prior")
     elif method == FLOATS:
-        model = (HistGradientBoostingRegressor if regression else HistGradientBoostingClassifier)(random_state=seed)
+        model = BOOSTING[data.task](random_state=seed)
     else:
         name, training = NETWORKS[method]
         model = build(name, bits, data.task, random_state=seed, **training)

@@ -1,6 +1,6 @@
 """Torch parts, usable on their own: quantization layers, the default head, the temperature callback, training."""
 
-from skbsq.nn.heads import MLP, build_head
+from skbsq.nn.heads import MLP, Ensemble, build_head
 from skbsq.nn.joint import JointNet
 from skbsq.nn.layers import BitwiseQuantization, Standardization, Thermometer
 from skbsq.nn.levels import LevelLinear
@@ -18,6 +18,7 @@ __all__ = [
     "BestEpoch",
     "BitwiseQuantization",
     "CodeValues",
+    "Ensemble",
     "JointNet",
     "LLTQuantization",
     "LSQQuantization",

@@ -96,17 +96,124 @@ class MLP(nn.Sequential):
         super().__init__(*layers, nn.Linear(n_inputs, n_outputs))
 
 
-def start_at(mlp, constant):
+class MemberLinear(nn.Module):
+    """Linear layers side by side: that of each member reads the units of this member alone.
+
+    Parameters
+    ----------
+    n_members : int
+    n_inputs, n_outputs : int
+        Of each member.
+
+    Attributes
+    ----------
+    weight : Parameter of shape (n_members, n_inputs, n_outputs)
+    bias : Parameter of shape (n_members * n_outputs,)
+
+    Notes
+    -----
+    Shape: (n, n_members * n_inputs) to (n, n_members * n_outputs), one member after the other.
+    """
+
+    def __init__(self, n_members, n_inputs, n_outputs):
+        super().__init__()
+        self.in_features, self.out_features = n_members * n_inputs, n_members * n_outputs
+        # As nn.Linear draws them.
+        bound = 1 / math.sqrt(n_inputs)
+        self.weight = nn.Parameter(torch.empty(n_members, n_inputs, n_outputs).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n_members * n_outputs).uniform_(-bound, bound))
+
+    def forward(self, x):
+        by_member = x.view(len(x), len(self.weight), -1).transpose(0, 1)
+        return torch.bmm(by_member, self.weight).transpose(0, 1).flatten(1) + self.bias
+
+
+class MemberMean(nn.Module):
+    """The mean over members; in training the output of each, of shape (n, n_members, n_outputs)."""
+
+    def __init__(self, n_members):
+        super().__init__()
+        self.n_members = n_members
+
+    def forward(self, x):
+        by_member = x.view(len(x), self.n_members, -1)
+        return by_member if self.training else by_member.mean(1)
+
+
+class Ensemble(nn.Sequential):
+    """Several networks like `MLP` on the same inputs, which are trained side by side; their outputs are averaged.
+
+    Each member is trained on the loss of its own outputs, see `skbsq.nn.losses.rows_of_members`. Because each starts
+    elsewhere and drops other units, their errors partly cancel out.
+
+    Parameters
+    ----------
+    n_inputs, n_outputs : int
+    n_members : int
+    hidden_sizes : sequence of int
+        Of each member; at least one.
+    dropout : float, default=0.0
+
+    Notes
+    -----
+    Shape: (n, n_inputs) float32 to (n, n_outputs) float32; in training to (n, n_members, n_outputs).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn import Ensemble
+    >>> head, x = Ensemble(10, 1, n_members=2, hidden_sizes=(4,)), torch.ones(3, 10)
+    >>> head(x).shape, head.eval()(x).shape
+    (torch.Size([3, 2, 1]), torch.Size([3, 1]))
+    >>> torch.allclose(head.folded()(x), head(x), atol=1e-6)
+    True
+    """
+
+    def __init__(self, n_inputs, n_outputs, *, n_members, hidden_sizes, dropout=0.0):
+        first, *others = hidden_sizes
+        layers: list[nn.Module] = [nn.Linear(n_inputs, n_members * first)]
+        for n_units, size in zip(hidden_sizes, [*others, n_outputs], strict=True):
+            layers.append(nn.ReLU())
+            if dropout:
+                layers.append(ByteDropout(dropout))
+            layers.append(MemberLinear(n_members, n_units, size))
+        super().__init__(*layers, MemberMean(n_members))
+
+    def folded(self):
+        """The same function as one network: layers in which no unit reads the units of another member.
+
+        Returns
+        -------
+        MLP
+        """
+        first, *others, last = (module for module in self if isinstance(module, nn.Linear | MemberLinear))
+        sizes = [layer.out_features for layer in (first, *others)]
+        dropout = next((module.p for module in self if isinstance(module, ByteDropout)), 0.0)
+        n_members = self[-1].n_members
+        mlp = MLP(first.in_features, last.out_features // n_members, hidden_sizes=sizes, dropout=dropout)
+        linears = [module for module in mlp if isinstance(module, nn.Linear)]
+        with torch.no_grad():
+            linears[0].load_state_dict(first.state_dict())
+            for linear, layer in zip(linears[1:], others, strict=False):
+                linear.weight.copy_(torch.block_diag(*layer.weight).T)
+                linear.bias.copy_(layer.bias)
+            linears[-1].weight.copy_(last.weight.flatten(0, 1).T / n_members)
+            linears[-1].bias.copy_(last.bias.view(n_members, -1).mean(0))
+        return mlp.train(self.training)
+
+
+def start_at(head, constant):
     """Set the last bias, near which the outputs begin.
 
     Parameters
     ----------
-    mlp : MLP
+    head : MLP or Ensemble
         Changed in place.
     constant : Tensor of shape (n_outputs,)
     """
+    last = [module for module in head if isinstance(module, nn.Linear | MemberLinear)][-1]
     with torch.no_grad():
-        mlp[-1].bias.copy_(constant)
+        last.bias.view(-1, constant.numel()).copy_(constant)
 
 
 def shrink_output(mlp, share, constant):

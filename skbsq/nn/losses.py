@@ -47,6 +47,38 @@ class WeightedLoss(nn.Module):
         return (loss.reshape(len(weights), -1).mean(1) * weights).mean()
 
 
+def rows_of_members(output, target):
+    """Have the outputs of each member of an ensemble as rows of their own, so that a criterion takes them.
+
+    The mean loss of these rows is the mean of the members' losses, and not the loss of their mean, for which they
+    would learn to make up for each other.
+
+    Parameters
+    ----------
+    output : Tensor of shape (n, n_members, k), or (n, k) where there are no members
+    target : Tensor of shape (n, ...), or pair of tensors with row weights
+
+    Returns
+    -------
+    output : Tensor of shape (n * n_members, k)
+    target : Tensor or pair of tensors
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn.losses import rows_of_members
+    >>> output, target = rows_of_members(torch.tensor([[[1.0], [3.0]]]), torch.tensor([[2.0]]))
+    >>> torch.nn.MSELoss()(output, target)
+    tensor(1.)
+    """
+    if output.ndim < 3:
+        return output, target
+    n_members = output.shape[1]
+    if isinstance(target, tuple):
+        return output.flatten(0, 1), tuple(part.repeat_interleave(n_members, 0) for part in target)
+    return output.flatten(0, 1), target.repeat_interleave(n_members, 0)
+
+
 def weigh_rows(net):
     """Make the criterion of an unfitted skorch net one that takes row weights.
 

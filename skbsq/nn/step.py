@@ -18,7 +18,7 @@ from threadpoolctl import ThreadpoolController
 from torch import nn
 
 from skbsq import _forks
-from skbsq.nn.heads import N_BYTES, ByteDropout, rescaling
+from skbsq.nn.heads import N_BYTES, ByteDropout, MemberLinear, MemberMean, rescaling
 from skbsq.nn.joint import JointNet, has_hooks
 from skbsq.nn.layers import BitwiseQuantization, Thermometer
 from skbsq.nn.levels import LevelLinear
@@ -47,7 +47,7 @@ class BitsStep:
         self.layer, self.outputs = net.module_.quantization, net.module_.quantization.outputs
         first = net.module_.head[0]
         self.levels = first if isinstance(first, LevelLinear) else None
-        self.linears, self.dropouts = _layers(net.module_.head)
+        self.linears, self.dropouts, self.n_members = _layers(net.module_.head)
         self.trains_thresholds = hasattr(self.layer, "theta")
         self.columns = self.outputs.columns.numpy()
         self.feature = self.outputs.feature.numpy()
@@ -90,7 +90,7 @@ class BitsStep:
             whole = nn.Parameter(torch.zeros(sum(sizes)))
             whole.grad = torch.zeros_like(whole)
             for own, *pieces in zip(group["params"], whole.data.split(sizes), whole.grad.split(sizes), strict=True):
-                value, grad = (piece.view(own.shape[::-1]).permute(*range(own.ndim)[::-1]) for piece in pieces)
+                value, grad = (_turned(piece.view(_turned(own).shape)) for piece in pieces)
                 value.copy_(own.data)
                 own.data, own.grad = value, grad
             group["params"] = [whole]
@@ -166,21 +166,23 @@ class BitsStep:
     def loss(self, output, rows):
         """The part of some rows in the loss, and its gradient with respect to their outputs of shape (k, n)."""
         y, share = self.y[rows], np.float32(1 / len(self.y))
+        shape, output = output.shape, output.reshape(self.n_members, -1, output.shape[1])
         if self.criterion_type is nn.MSELoss:
             difference = output - y.reshape(len(y), -1).T
-            losses, grad = np.square(difference).mean(0), difference * np.float32(2 / len(output))
+            losses, grad = np.square(difference).mean((0, 1)), difference * np.float32(2 / shape[0])
         else:
-            chosen = y, np.arange(len(y))
-            shifted = output - output.max(0)
+            chosen = slice(None), y, np.arange(len(y))
+            shifted = output - output.max(1, keepdims=True)
             shares = np.exp(shifted)
-            total = shares.sum(0)
-            losses, grad = np.log(total) - shifted[chosen], shares / total
+            total = shares.sum(1)
+            losses, grad = (np.log(total) - shifted[chosen]).mean(0), shares / total[:, None]
             grad[chosen] -= 1
+            grad *= np.float32(1 / self.n_members)
         if self.row_weights is not None:
             losses *= self.row_weights[rows]
             grad *= self.row_weights[rows]
         grad *= share
-        return float(losses.sum(dtype=np.float64)) * float(share), grad
+        return float(losses.sum(dtype=np.float64)) * float(share), grad.reshape(shape)
 
     def lend(self, n_rows):
         """Memory for a part of so many rows."""
@@ -289,7 +291,8 @@ class _Part:
         if step.missing_outputs.size:
             hidden[step.missing_outputs] = np.isnan(x[step.missing_features])
         for k, (weight, bias, dropout) in enumerate(zip(step.weights, step.biases, step.dropouts, strict=True)):
-            hidden = np.matmul(weight.T, hidden, out=own.units[k])
+            np.matmul(weight.swapaxes(-2, -1), _by_member(hidden, weight), out=_by_member(own.units[k], weight))
+            hidden = own.units[k]
             if bias is not None:
                 hidden += bias[:, None]
             if dropout is not None:
@@ -302,12 +305,14 @@ class _Part:
     def _backward(self, own, grad):
         step = self.step
         for k in reversed(range(len(step.weights))):
-            hidden = own.units[k - 1] if k else own.feed.reshape(-1, own.n_rows)
-            np.matmul(hidden, grad.T, out=self.grad_weights[k])
+            weight, hidden = step.weights[k], own.units[k - 1] if k else own.feed.reshape(-1, own.n_rows)
+            by_member = _by_member(grad, weight)
+            np.matmul(_by_member(hidden, weight), by_member.swapaxes(-2, -1), out=self.grad_weights[k])
             np.matmul(grad, own.ones, out=self.grad_biases[k])
             if k == 0:
                 break
-            grad = np.matmul(step.weights[k], grad, out=own.grads[k - 1])
+            grad = own.grads[k - 1]
+            np.matmul(weight, by_member, out=_by_member(grad, weight))
             # A unit that is off or dropped is zero.
             grad *= np.greater(hidden, 0, out=own.is_on[k - 1])
             if n_dropped := step.dropouts[k - 1]():
@@ -343,18 +348,29 @@ class _Memory:
         self.is_on = [np.empty(units.shape, dtype=bool) for units in self.grads]
 
 
+def _turned(tensor):
+    """A weight of shape (units, inputs) as (inputs, units), and the other way round; others as they are."""
+    return tensor.T if tensor.ndim == 2 else tensor
+
+
 def _by_input(tensor):
     """The values of a tensor, a weight as (inputs, units): they share its memory."""
-    return tensor.detach().numpy().T
+    return _turned(tensor.detach()).numpy()
+
+
+def _by_member(rows, weight):
+    """Units with their values for some rows, as the weight of a layer takes them: by member, where it has members."""
+    return rows if weight.ndim == 2 else rows.reshape(len(weight), -1, rows.shape[1])
 
 
 def _layers(head):
-    """The linear layers of a head, and for each that a ReLU follows a function that says how many units are dropped.
+    """What a head consists of.
 
     Returns
     -------
-    (list of nn.Linear, list of callable or None) or None
-        None where there is anything else in the head.
+    (linears, dropouts, n_members) or None
+        The linear layers; for each that a ReLU follows a function that says how many units are dropped, else None; and
+        over how many members the output is averaged. None where there is anything else in the head.
     """
     if type(head).forward is not nn.Sequential.forward or len(head) == 0:
         return None
@@ -363,11 +379,12 @@ def _layers(head):
         linear = rest.pop(0)
         if not linears and type(linear) is LevelLinear:
             linear = linear.own
-        if type(linear) is not nn.Linear:
+        if type(linear) not in (nn.Linear, MemberLinear):
             return None
         linears.append(linear)
-        if not rest:
-            return linears, [*dropouts, None]
+        if not rest or type(rest[0]) is MemberMean:
+            n_members = rest[0].n_members if rest else 1
+            return (linears, [*dropouts, None], n_members) if len(rest) < 2 else None
         if type(rest.pop(0)) is not nn.ReLU or not rest:
             return None
         dropout = rest.pop(0) if type(rest[0]) is ByteDropout and rest[0].dropped < N_BYTES else None

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from skbsq.nn.batches import TensorBatches, TensorRows
 from skbsq.nn.joint import JointNet
+from skbsq.nn.losses import rows_of_members
 from skbsq.nn.resume import copied_state, put_state, restore_training, training_state
 from skbsq.nn.step import BitsStep
 
@@ -397,7 +398,7 @@ def _run_training_batches(net, step, batches):
         else:
             optimizer.zero_grad()
             with torch.enable_grad():
-                loss = criterion(module(x), y)
+                loss = criterion(*rows_of_members(module(x), y))
                 loss.backward()
             loss = loss.detach()
         optimizer.step()

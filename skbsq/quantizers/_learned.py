@@ -42,7 +42,8 @@ from skbsq.quantizers._rows import Rows
 from skbsq.quantizers._start import INITS
 
 MAX_INPUTS = 2**20
-_ROWS_FOR_LARGE, _STEPS_FOR_LARGE = 4096, 3000
+_AUTO_SIZES, _N_MEMBERS = (128, 128), 4
+_ROWS_FOR_MEMBERS, _STEPS_FOR_MEMBERS = 4096, 1500
 _DROPOUT, _ROWS_FOR_DROPOUT = 0.1, 8192
 AUTO_LR_RATIO = 10.0
 # With patience, a constant rate and max_epochs="auto".
@@ -259,11 +260,14 @@ class JointTraining(BaseEstimator):
             if self.head is None and self.hidden_sizes == "auto":
                 module = make(epochs * n_batches(len(training), self._batch_size(len(training))))
             net, best_epoch = fit(module, training, validation, epochs, progress=progress)
-            if search is not None and constant is not None:
-                share = search.loc[search["epochs"] == epochs, "share"].item()
-                shrink_output(net.module_.head, share, constant)
+        head = net.module_.head
         if reads_levels:
-            net.module_.head[0] = net.module_.head[0].folded()
+            head[0] = head[0].folded()
+        if isinstance(head, sq.Ensemble):
+            head = net.module_.head = head.folded()
+        if search is not None and constant is not None:
+            share = search.loc[search["epochs"] == net.max_epochs, "share"].item()
+            shrink_output(head, share, constant)
         return Trained(net, best_epoch, mean, scale, search, len(parts))
 
     def _parts(self, rows, mean, scale, seed):
@@ -407,10 +411,13 @@ class JointTraining(BaseEstimator):
                 raise ValueError(f"module__{name} is set from the data: leave it out of the skorch net.")
             return sq.build_head(self.head.module, n_inputs, n_outputs, **given)
         if self.head is None:
-            auto = isinstance(self.hidden_sizes, str)
-            sizes = auto_sizes(n_rows, n_steps) if auto else _check_sizes(self.hidden_sizes)
-            dropout = auto_dropout(n_rows) if self.dropout == "auto" else self.dropout
-            return sq.MLP(n_inputs, n_outputs, hidden_sizes=sizes, dropout=dropout).float()
+            given = {"dropout": auto_dropout(n_rows) if self.dropout == "auto" else self.dropout}
+            if not isinstance(self.hidden_sizes, str):
+                return sq.MLP(n_inputs, n_outputs, hidden_sizes=_check_sizes(self.hidden_sizes), **given).float()
+            given["hidden_sizes"] = _AUTO_SIZES
+            if (n_members := auto_members(n_rows, n_steps)) == 1:
+                return sq.MLP(n_inputs, n_outputs, **given).float()
+            return sq.Ensemble(n_inputs, n_outputs, n_members=n_members, **given).float()
         return sq.build_head(self.head, n_inputs, n_outputs)
 
     def _build_net(self, module, task, n_outputs, max_epochs=None, n_rows=1, device=None):
@@ -509,9 +516,9 @@ def head_inputs(thresholds, missing, n_bits):
     return inputs
 
 
-def auto_sizes(n_rows, n_steps):
-    """Hidden layers of the default head: larger ones where rows are many and training pays for long."""
-    return (256, 256, 256) if n_rows >= _ROWS_FOR_LARGE and n_steps >= _STEPS_FOR_LARGE else (128, 128)
+def auto_members(n_rows, n_steps):
+    """Networks that the default head averages: several where rows are many and training pays for long."""
+    return _N_MEMBERS if n_rows >= _ROWS_FOR_MEMBERS and n_steps >= _STEPS_FOR_MEMBERS else 1
 
 
 def auto_dropout(n_rows):

@@ -94,6 +94,7 @@ def test_rows_of_the_paper_train_as_it_does():
         model = model[-1] if isinstance(model, Pipeline) else model
         found = model.get_params(deep=False)
         assert {key: found[key] for key in PAPER_TRAINING} == {**PAPER_TRAINING, "max_epochs": 2}
+        assert found["dropout"] == 0
 
 
 def test_rows_of_the_same_training_train_as_ours():

@@ -3,8 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from skbsq.nn import MLP, build_head
-from skbsq.nn.heads import ByteDropout
+from skbsq.nn import MLP, Ensemble, build_head
+from skbsq.nn.heads import ByteDropout, start_at
+from skbsq.nn.losses import rows_of_members
 
 
 class Named(nn.Linear):
@@ -26,6 +27,63 @@ def test_mlp_layers():
     assert kinds == ["Linear", "ReLU", "ByteDropout", "Linear", "ReLU", "ByteDropout", "Linear"]
     assert [type(layer).__name__ for layer in MLP(3, 2, hidden_sizes=())] == ["Linear"]
     assert MLP(3, 2)(torch.zeros(5, 3)).shape == (5, 2)
+
+
+@pytest.fixture
+def members():
+    """An ensemble of three, and its members one by one."""
+    head = Ensemble(7, 2, n_members=3, hidden_sizes=(5, 4), dropout=0.5).eval()
+    first, *others = (module for module in head if hasattr(module, "weight"))
+
+    def output_of(k, x):
+        x = torch.relu(nn.functional.linear(x, first.weight[5 * k : 5 * k + 5], first.bias[5 * k : 5 * k + 5]))
+        for layer, size in zip(others, (4, 2), strict=True):
+            x = x @ layer.weight[k] + layer.bias[size * k : size * k + size]
+            x = x if size == 2 else torch.relu(x)
+        return x
+
+    return head, output_of
+
+
+def test_an_ensemble_is_the_mean_of_its_members(members):
+    head, output_of = members
+    x = torch.randn(6, 7)
+    each = torch.stack([output_of(k, x) for k in range(3)], dim=1)
+    torch.testing.assert_close(head(x), each.mean(1))
+    for module in head:
+        if isinstance(module, ByteDropout):
+            module.p = 0.0
+    torch.testing.assert_close(head.train()(x), each)
+
+
+def test_an_ensemble_as_one_network(members):
+    head, _ = members
+    x, folded = torch.randn(6, 7), head.folded()
+    assert type(folded) is MLP
+    assert repr(folded) == repr(MLP(7, 2, hidden_sizes=(15, 12), dropout=0.5))
+    assert not folded.training
+    torch.testing.assert_close(folded(x), head(x))
+
+
+def test_each_member_has_a_loss_of_its_own(members):
+    head, output_of = members
+    x, y, weights = torch.randn(6, 7), torch.randn(6, 2), torch.rand(6)
+    each = torch.stack([output_of(k, x) for k in range(3)], dim=1)
+    expected = torch.stack([nn.functional.mse_loss(each[:, k], y) for k in range(3)]).mean()
+    torch.testing.assert_close(nn.functional.mse_loss(*rows_of_members(each, y)), expected)
+    output, (targets, own) = rows_of_members(each, (y, weights))
+    torch.testing.assert_close(output[own == weights[2]], each[2])
+    torch.testing.assert_close(targets[own == weights[2]], y[2].expand(3, 2))
+    assert rows_of_members(head(x), y)[0].shape == (6, 2)
+
+
+def test_outputs_start_near_a_constant(members):
+    constant = torch.tensor([3.0, -1.0])
+    for head in (members[0], MLP(7, 2, hidden_sizes=(4,))):
+        start_at(head, constant)
+        with torch.no_grad():
+            [module.weight.zero_() for module in head if hasattr(module, "weight")]
+        torch.testing.assert_close(head(torch.zeros(1, 7))[0], constant)
 
 
 @pytest.mark.parametrize(

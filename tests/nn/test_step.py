@@ -11,6 +11,7 @@ from skbsq import Codebook
 from skbsq.nn import (
     MLP,
     BitwiseQuantization,
+    Ensemble,
     JointNet,
     LevelLinear,
     RankSpace,
@@ -19,6 +20,7 @@ from skbsq.nn import (
     WeightedLoss,
 )
 from skbsq.nn.heads import ByteDropout
+from skbsq.nn.losses import rows_of_members
 from skbsq.nn.step import BitsStep
 
 
@@ -49,7 +51,7 @@ def make_net(module, criterion=None, lr=0.01):
 
 
 def loss_and_gradients(net, x, y):
-    loss = net.criterion_(net.module_(x), y)
+    loss = net.criterion_(*rows_of_members(net.module_(x), y))
     return loss.item(), torch.autograd.grad(loss, list(net.module_.parameters()))
 
 
@@ -69,6 +71,12 @@ def assert_same(net, x, y):
         torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-6)
 
 
+def make_head(n_inputs, hidden_sizes, n_members=1, **given):
+    if n_members == 1:
+        return MLP(n_inputs, 2, hidden_sizes=hidden_sizes, **given)
+    return Ensemble(n_inputs, 2, hidden_sizes=hidden_sizes, n_members=n_members, **given)
+
+
 def make_rows(rng, n, missing=False):
     x = torch.from_numpy(rng.normal(size=(n, 3)).astype(np.float32))
     if missing:
@@ -81,10 +89,11 @@ def make_rows(rng, n, missing=False):
 @pytest.mark.parametrize("space", ["standard", "rank"])
 @pytest.mark.parametrize("levels", [False, True])
 @pytest.mark.parametrize("missing", [False, True])
-def test_equals_autograd(rng, forward, sizes, space, levels, missing):
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_equals_autograd(rng, forward, sizes, space, levels, missing, n_members):
     layer = make_layer(rng, sizes, forward, np.array([missing, False, missing]), space)
     layer.temperature = 0.3
-    head = MLP(layer.n_columns, 2, hidden_sizes=(6, 5))
+    head = make_head(layer.n_columns, (6, 5), n_members)
     if levels:
         head[0] = with_levels(rng, head[0], layer)
     x, y = make_rows(rng, 40, missing)
@@ -96,13 +105,14 @@ def test_equals_autograd(rng, forward, sizes, space, levels, missing):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("classes", [False, True])
-def test_losses(rng, weighted, classes):
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_losses(rng, weighted, classes, n_members):
     layer = make_layer(rng, [3, 3, 3], "hard")
     x, y = make_rows(rng, 40)
     if classes:
         y = torch.from_numpy(rng.integers(0, 2, 40))
     criterion = (nn.CrossEntropyLoss if classes else nn.MSELoss)(reduction="none" if weighted else "mean")
-    net = make_net(JointNet(layer, MLP(9, 2, hidden_sizes=(6,))), criterion)
+    net = make_net(JointNet(layer, make_head(9, (6,), n_members)), criterion)
     if weighted:
         net.criterion_, net.criterion, net.criterion__criterion = WeightedLoss(criterion), WeightedLoss, criterion
         y = y, torch.from_numpy(rng.uniform(0.5, 2, 40).astype(np.float32))
@@ -130,9 +140,10 @@ def set_threads():
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
-def test_large_batches_in_parts(rng, n_threads, set_threads):
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_large_batches_in_parts(rng, n_threads, n_members, set_threads):
     set_threads(n_threads)
-    net = make_net(JointNet(make_layer(rng, [3, 3, 3], "auto"), MLP(9, 2, hidden_sizes=(6, 5))))
+    net = make_net(JointNet(make_layer(rng, [3, 3, 3], "auto"), make_head(9, (6, 5), n_members)))
     assert_same(net, *make_rows(rng, 700))
 
 

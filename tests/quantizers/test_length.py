@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, LLTQuantizer, LSQQuantizer, QuantileQuantizer
+from skbsq.nn import MLP
 from skbsq.nn.batches import TensorRows
 from skbsq.quantizers import _learned, _length
 from skbsq.quantizers._length import find_epochs, held_out_loss, usual_epochs
@@ -366,10 +367,9 @@ def test_length_search_is_saved(friedman, tmp_path):
 # -- the default head --------------------------------------------------------------------------------
 
 
-def test_a_large_head_needs_rows_and_steps():
-    large = (256, 256, 256)
-    found = [_learned.auto_sizes(n_rows, n_steps) for n_rows in (4000, 5000) for n_steps in (2000, 4000)]
-    assert found == [(128, 128), (128, 128), (128, 128), large]
+def test_several_networks_need_rows_and_steps():
+    found = [_learned.auto_members(n_rows, n_steps) for n_rows in (4000, 5000) for n_steps in (1000, 4000)]
+    assert found == [1, 1, 1, 4]
 
 
 def test_dropout_falls_as_one_over_the_rows():
@@ -377,11 +377,16 @@ def test_dropout_falls_as_one_over_the_rows():
 
 
 def test_the_head_grows_with_the_length_that_was_found(friedman, monkeypatch):
-    monkeypatch.setattr(_learned, "auto_sizes", lambda n_rows, n_steps: (8,) if n_steps == 0 else (8, 8))
+    monkeypatch.setattr(_learned, "auto_members", lambda n_rows, n_steps: 1 if n_steps == 0 else 3)
+    monkeypatch.setattr(_learned, "_AUTO_SIZES", (8, 8))
     X, y = friedman
-    model = BitwiseRegressor(2, init="quantile", random_state=0).fit(X, y)
-    assert [module.out_features for module in model.head_ if hasattr(module, "out_features")] == [8, 8, 1]
-    assert model.n_iter_ in model.length_search_["epochs"].tolist()
-    assert model.score(X, y) > 0.5
+    for level_inputs in (True, False):
+        model = BitwiseRegressor(2, init="quantile", level_inputs=level_inputs, random_state=0).fit(X, y)
+        assert type(model.head_) is MLP
+        assert [module.out_features for module in model.head_ if hasattr(module, "out_features")] == [24, 24, 1]
+        assert model.n_iter_ in model.length_search_["epochs"].tolist()
+        assert model.score(X, y) > 0.5
+    labels = BitwiseClassifier(2, init="quantile", random_state=0).fit(X, y > y.mean())
+    assert labels.score(X, y > y.mean()) > 0.7
     shaped = BitwiseRegressor(2, hidden_sizes=(4,), init="quantile", random_state=0, max_epochs=2).fit(X, y)
     assert shaped.head_[0].out_features == 4

@@ -59,8 +59,8 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     dropout : float or "auto", default="auto"
         Probability to drop a hidden unit of the default head. "auto": 0.1, less from 8192 rows on.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 128 units; where long training pays, four such networks side
-        by side, whose outputs are averaged.
+        Hidden layers of the default head. "auto": two of 128 units; where rows are few or training is long, four such
+        networks, whose outputs are averaged.
     level_inputs : bool, default=True
         In training the default head also reads a level per feature, which is linear in its bits: it starts smooth in
         each feature. Afterwards its first layer is one over the bits alone, as without.

@@ -36,14 +36,14 @@ from skbsq.nn.training import default_net
 from skbsq.quantizers._base import FixedQuantizer
 from skbsq.quantizers._chunks import read_chunks
 from skbsq.quantizers._held_out import hold_outs
-from skbsq.quantizers._length import find_epochs, held_out_loss, outputs_of, usual_epochs
+from skbsq.quantizers._length import find_epochs, held_out_losses, outputs_of, usual_epochs
 from skbsq.quantizers._ranks import levels_of_inputs
 from skbsq.quantizers._rows import Rows
 from skbsq.quantizers._start import INITS
 
 MAX_INPUTS = 2**20
 _AUTO_SIZES, _N_MEMBERS = (128, 128), 4
-_ROWS_FOR_MEMBERS, _STEPS_FOR_MEMBERS = 4096, 1500
+_FEW_ROWS, _MANY_STEPS = 4096, 1500
 _DROPOUT, _ROWS_FOR_DROPOUT = 0.1, 8192
 AUTO_LR_RATIO = 10.0
 # With patience, a constant rate and max_epochs="auto".
@@ -231,15 +231,15 @@ class JointTraining(BaseEstimator):
                 constant = torch.from_numpy(np.log(rows.class_shares())).float()
         reads_levels = levels is not None and self.head is None
 
-        def make(n_steps):
-            head = self._build_head(n_inputs, rows.n_outputs, rows.n_rows, n_steps)
+        def make(n_members):
+            head = self._build_head(n_inputs, rows.n_outputs, rows.n_rows, n_members)
             if constant is not None:
                 start_at(head, constant)
             if reads_levels:
                 head[0] = sq.LevelLinear(head[0], *levels)
             return sq.JointNet(quantization, head, column_map=column_map)
 
-        module = make(0)
+        module = make(1)
         net = self._build_net(module, rows.task, rows.n_outputs)
         mean, scale = np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
         if rows.task == "classification":
@@ -257,8 +257,9 @@ class JointTraining(BaseEstimator):
             epochs, search = self._epochs(data, parts, partial(fit, module), constant, progress)
             kept = parts and (self.early_stopping is True or parts[0][0] is data)
             training, validation = parts[0] if kept else (data, None)
-            if self.head is None and self.hidden_sizes == "auto":
-                module = make(epochs * n_batches(len(training), self._batch_size(len(training))))
+            if self.head is None and isinstance(self.hidden_sizes, str):
+                n_steps = epochs * n_batches(len(training), self._batch_size(len(training)))
+                module = make(auto_members(rows.n_rows, n_steps))
             net, best_epoch = fit(module, training, validation, epochs, progress=progress)
         head = net.module_.head
         if reads_levels:
@@ -317,9 +318,9 @@ class JointTraining(BaseEstimator):
                         part.keep("training", None, write=False)
                         progress.keep("lengths", known)
                 outputs.append(known["outputs"][trial])
-            loss, share = held_out_loss(torch.cat(outputs), held_out, constant)
+            losses, share = held_out_losses(torch.cat(outputs), held_out, constant)
             shares.append(share)
-            return loss
+            return losses
 
         steps = n_batches(len(parts[0][0]), self._batch_size(len(parts[0][0])))
         epochs, tried = find_epochs(loss_after, steps, n_parts=len(parts), most=int(self.max_epochs) if fixed else None)
@@ -404,7 +405,7 @@ class JointTraining(BaseEstimator):
     def _device_given(self):
         return self.head.device if isinstance(self.head, NeuralNet) else self.device
 
-    def _build_head(self, n_inputs, n_outputs, n_rows=1, n_steps=0):
+    def _build_head(self, n_inputs, n_outputs, n_rows=1, n_members=1):
         if isinstance(self.head, NeuralNet):
             given = self.head.get_params_for("module")
             for name in {"n_inputs", "n_outputs"} & given.keys():
@@ -412,12 +413,11 @@ class JointTraining(BaseEstimator):
             return sq.build_head(self.head.module, n_inputs, n_outputs, **given)
         if self.head is None:
             given = {"dropout": auto_dropout(n_rows) if self.dropout == "auto" else self.dropout}
-            if not isinstance(self.hidden_sizes, str):
-                return sq.MLP(n_inputs, n_outputs, hidden_sizes=_check_sizes(self.hidden_sizes), **given).float()
-            given["hidden_sizes"] = _AUTO_SIZES
-            if (n_members := auto_members(n_rows, n_steps)) == 1:
-                return sq.MLP(n_inputs, n_outputs, **given).float()
-            return sq.Ensemble(n_inputs, n_outputs, n_members=n_members, **given).float()
+            auto = isinstance(self.hidden_sizes, str)
+            given["hidden_sizes"] = _AUTO_SIZES if auto else _check_sizes(self.hidden_sizes)
+            if n_members > 1:
+                return sq.Ensemble(n_inputs, n_outputs, n_members=n_members, **given).float()
+            return sq.MLP(n_inputs, n_outputs, **given).float()
         return sq.build_head(self.head, n_inputs, n_outputs)
 
     def _build_net(self, module, task, n_outputs, max_epochs=None, n_rows=1, device=None):
@@ -517,8 +517,11 @@ def head_inputs(thresholds, missing, n_bits):
 
 
 def auto_members(n_rows, n_steps):
-    """Networks that the default head averages: several where rows are many and training pays for long."""
-    return _N_MEMBERS if n_rows >= _ROWS_FOR_MEMBERS and n_steps >= _STEPS_FOR_MEMBERS else 1
+    """Networks that the default head averages: several where rows are few, or training pays for long.
+
+    In between they make no difference: what is left of the error there is noise of the target.
+    """
+    return _N_MEMBERS if n_rows < _FEW_ROWS or n_steps >= _MANY_STEPS else 1
 
 
 def auto_dropout(n_rows):

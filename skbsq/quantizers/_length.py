@@ -7,6 +7,7 @@ as many epochs as all cycles so far. So one run finds the length of the training
 
 import math
 
+import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
@@ -55,7 +56,7 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
     ----------
     loss_after : callable
         ``loss_after(epochs, cycle)`` runs a cycle of ``cycle`` epochs, after which there were ``epochs`` in all, and
-        returns the held-out loss.
+        returns the held-out loss of each row, which may be a single one.
     steps_per_epoch : int
     n_parts : int, default=1
         Parts of the rows that are trained on alike.
@@ -86,10 +87,13 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
         most = max(1, steps // steps_per_epoch)
     epochs = cycle = min(most, max(1, round(_FIRST_STEPS / steps_per_epoch)))
     losses: dict[int, float] = {}
+    best = None
     while True:
-        before = min(losses.values(), default=math.inf)
-        losses[epochs] = loss_after(epochs, cycle)
-        fell = losses[epochs] < (1 - _WORTH) * before
+        rows = np.atleast_1d(loss_after(epochs, cycle))
+        losses[epochs] = rows.mean().item()
+        # A gain that the few rows with large losses hide may still be there.
+        fell = best is None or (best - rows).mean() + _standard_error(best - rows) > _WORTH * best.mean()
+        best = rows if best is None or rows.mean() < best.mean() else best
         left = most - epochs
         # What is left of our own limit may not be worth a cycle.
         if left == 0 or (not given and 2 * left < epochs) or (epochs * steps_per_epoch >= sure and not fell):
@@ -101,14 +105,18 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
     return min(losses, key=losses.__getitem__), tried
 
 
+def _standard_error(values):
+    return values.std() / math.sqrt(values.size)
+
+
 def outputs_of(net, rows):
     """Output of a trained net, which is on the CPU, for rows, by hard bits: Tensor of shape (n, k)."""
     with torch.inference_mode():
         return torch.cat([net.module_(x) for x in rows.x.split(_ROWS_AT_ONCE)])
 
 
-def held_out_loss(output, rows, constant=None):
-    """Loss of outputs on held-out rows, and the share of the output that a head should keep.
+def held_out_losses(output, rows, constant=None):
+    """Losses of outputs on held-out rows, and the share of the output that a head should keep.
 
     Part of what a net learns from few rows is noise. Shrinking its output towards a constant, the mean target or the
     shares of the classes, removes some of it. The share with the lowest loss is taken, but only where it lowers the
@@ -123,21 +131,23 @@ def held_out_loss(output, rows, constant=None):
 
     Returns
     -------
-    loss, share : float
-        The share is from 0, the constant, to 1, the output as it is.
+    losses : ndarray of float64 of shape (n,)
+        Of the rows, times their weights; the mean is the loss.
+    share : float
+        From 0, the constant, to 1, the output as it is.
 
     Examples
     --------
     >>> import torch
     >>> from skbsq.nn.batches import TensorRows
-    >>> from skbsq.quantizers._length import held_out_loss
+    >>> from skbsq.quantizers._length import held_out_losses
     >>> rows = TensorRows(torch.zeros(4, 1), torch.tensor([[1.0], [-1.0], [1.5], [-1.5]]))
-    >>> held_out_loss(2 * rows.y, rows, torch.zeros(1))
-    (0.0, 0.5)
+    >>> held_out_losses(2 * rows.y, rows, torch.zeros(1))
+    (array([0., 0., 0., 0.]), 0.5)
     """
     output, y = output.double(), rows.y
     weights = torch.ones(len(y), dtype=torch.float64) if rows.weights is None else rows.weights.double()
-    weights = weights / weights.sum()
+    weights = weights / weights.mean()
 
     def losses(share):
         shrunk = output if share == 1 else torch.lerp(constant.to(output), output, share)
@@ -145,20 +155,21 @@ def held_out_loss(output, rows, constant=None):
             return F.cross_entropy(shrunk, y, reduction="none")
         return (shrunk - y.double()).square().mean(1)
 
-    as_it_is = losses(1.0)
-    loss = (weights @ as_it_is).item()
+    as_it_is = weights * losses(1.0)
     if constant is None:
-        return loss, 1.0
+        return as_it_is.numpy(), 1.0
     if y.dtype == torch.int64:
         found = minimize_scalar(
-            lambda share: (weights @ losses(share)).item(), bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3}
+            lambda share: (weights * losses(share)).mean().item(),
+            bounds=(0.0, 1.0),
+            method="bounded",
+            options={"xatol": 1e-3},
         )
         share = float(found.x)
     else:
         learned, wanted = output - constant, y.double() - constant
         size = (weights @ learned.square().sum(1)).item()
         share = min(max((weights @ (learned * wanted).sum(1)).item() / size, 0.0), 1.0) if size else 0.0
-    gains = as_it_is - losses(share)
-    gain = (weights @ gains).item()
-    error = (weights.square() @ (gains - gain).square()).sqrt().item()
-    return (loss - gain, share) if gain > 2 * error else (loss, 1.0)
+    shrunk = weights * losses(share)
+    gains = (as_it_is - shrunk).numpy()
+    return (shrunk.numpy(), share) if gains.mean() > 2 * _standard_error(gains) else (as_it_is.numpy(), 1.0)

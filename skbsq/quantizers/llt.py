@@ -53,8 +53,8 @@ class LLTQuantizer(ValueQuantizer):
     dropout : float or "auto", default="auto"
         Probability to drop a hidden unit of the default head. "auto": 0.1, less from 8192 rows on.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 128 units; where long training pays, four such networks side
-        by side, whose outputs are averaged.
+        Hidden layers of the default head. "auto": two of 128 units; where rows are few or training is long, four such
+        networks, whose outputs are averaged.
     temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
         How the temperature of the softmax that places the steps falls over the epochs.
     temperature_start, temperature_end : float, default=1.0 and 1e-3

@@ -49,8 +49,8 @@ class LSQQuantizer(ValueQuantizer):
     dropout : float or "auto", default="auto"
         Probability to drop a hidden unit of the default head. "auto": 0.1, less from 8192 rows on.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 128 units; where long training pays, four such networks side
-        by side, whose outputs are averaged.
+        Hidden layers of the default head. "auto": two of 128 units; where rows are few or training is long, four such
+        networks, whose outputs are averaged.
     validation_fraction : "auto", float or CV splitter, default="auto"
         Rows held out to find the length of training. "auto": a fifth of the rows, 10,000 at most, and where rows are
         few several such parts in turn. A float: one random part. A splitter: its last split, for rows in time order.

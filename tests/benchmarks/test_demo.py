@@ -46,10 +46,10 @@ def test_main(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "FRIED_ROWS", 120)
     monkeypatch.setattr(demo, "BITS", (1,))
     monkeypatch.setattr(demo, "SEEDS", (0,))
-    monkeypatch.setattr(demo, "TRAINING", {"test_size": 0.25, "max_epochs": 1, "hidden_sizes": (4,)})
+    monkeypatch.setattr(demo, "TRAINING", {"max_epochs": 1, "hidden_sizes": (4,)})
     demo.main(["--output-dir", str(tmp_path / "out"), "--n-jobs", "1"])
     assert (tmp_path / "out" / "demo.png").stat().st_size > 1000
     printed = capsys.readouterr().out
     assert "fried: 120 rows" in printed
-    assert "1 epochs" in printed
+    assert "25% of the rows" in printed
     assert sum(line.split()[:1] in (["fried"], ["digits"]) for line in printed.splitlines()) == 2 * 5

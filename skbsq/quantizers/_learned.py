@@ -42,7 +42,7 @@ from skbsq.quantizers._rows import Rows
 from skbsq.quantizers._start import INITS
 
 MAX_INPUTS = 2**20
-_AUTO_SIZES, _N_MEMBERS = (128, 128), 4
+AUTO_SIZES, _N_MEMBERS = (128, 128), 4
 _FEW_ROWS, _MANY_STEPS = 4096, 1500
 _DROPOUT, _ROWS_FOR_DROPOUT = 0.1, 8192
 AUTO_LR_RATIO = 10.0
@@ -414,7 +414,7 @@ class JointTraining(BaseEstimator):
         if self.head is None:
             given = {"dropout": auto_dropout(n_rows) if self.dropout == "auto" else self.dropout}
             auto = isinstance(self.hidden_sizes, str)
-            given["hidden_sizes"] = _AUTO_SIZES if auto else _check_sizes(self.hidden_sizes)
+            given["hidden_sizes"] = AUTO_SIZES if auto else _check_sizes(self.hidden_sizes)
             if n_members > 1:
                 return sq.Ensemble(n_inputs, n_outputs, n_members=n_members, **given).float()
             return sq.MLP(n_inputs, n_outputs, **given).float()

@@ -73,12 +73,12 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
     --------
     >>> from skbsq.quantizers._length import find_epochs
     >>> find_epochs(lambda epochs, cycle: (epochs - 20) ** 2 + 1, steps_per_epoch=32)
-    (16,    epochs  steps  loss
-    0       2     64   325
-    1       4    128   257
-    2       8    256   145
-    3      16    512    17
-    4      32   1024   145)
+    (16,    epochs  steps   loss
+    0       2     64  325.0
+    1       4    128  257.0
+    2       8    256  145.0
+    3      16    512   17.0
+    4      32   1024  145.0)
     """
     sure = _SURE_STEPS if n_parts == 1 else _SURE_OF_SEVERAL
     given = most is not None

@@ -14,7 +14,7 @@ from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.quantizers._allocation import split_budget, warm_start
 from skbsq.quantizers._base import parameters_of
 from skbsq.quantizers._joint import StartsFromThresholds
-from skbsq.quantizers._learned import AUTO_LR_RATIO
+from skbsq.quantizers._learned import AUTO_LR_RATIO, AUTO_SIZES
 from skbsq.quantizers.threshold import ThresholdQuantizer
 
 __all__ = ["BitwiseQuantizer"]
@@ -257,6 +257,8 @@ class BitwiseQuantizer(StartsFromThresholds):
 
         def train(part, n_bits, thresholds, head, max_epochs):
             given = {**own, "n_bits": n_bits, "head": head}
+            if isinstance(self.hidden_sizes, str):
+                given["hidden_sizes"] = AUTO_SIZES  # one network is enough to see what bits bring
             if max_epochs is not None:
                 given |= {"max_epochs": max_epochs, "early_stopping": False}
             if thresholds is not None:

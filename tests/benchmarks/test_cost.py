@@ -61,7 +61,7 @@ def test_measure_predict():
 def test_fit_runs_once():
     row = cost.measure(Case("fit", 60, 3, 1), repeats=5, threads=1)
     assert row["repeats"] == 1
-    n_numbers = 3 + (3 * 128 + 128) + (128 * 128 + 128) + (128 + 1)
+    n_numbers = 3 + (3 * 512 + 512) + (512 * 512 + 512) + (512 + 1)  # four networks of 2 x 128, as one
     assert row["output_mb"] == pytest.approx(n_numbers * 4e-6)
 
 

@@ -386,7 +386,7 @@ def test_dropout_falls_as_one_over_the_rows():
 
 def test_the_head_grows_with_the_length_that_was_found(friedman, monkeypatch):
     monkeypatch.setattr(_learned, "auto_members", lambda n_rows, n_steps: 3)
-    monkeypatch.setattr(_learned, "_AUTO_SIZES", (8, 8))
+    monkeypatch.setattr(_learned, "AUTO_SIZES", (8, 8))
     X, y = friedman
     for level_inputs in (True, False):
         model = BitwiseRegressor(2, init="quantile", level_inputs=level_inputs, random_state=0).fit(X, y)

@@ -43,7 +43,7 @@ from skbsq.quantizers._start import INITS
 
 MAX_INPUTS = 2**20
 AUTO_SIZES, _N_MEMBERS = (128, 128), 4
-_FEW_ROWS, _MANY_STEPS = 4096, 1500
+_FEW_ROWS, _MANY_ROWS, _MANY_STEPS = 4096, 32768, 1500
 _DROPOUT, _ROWS_FOR_DROPOUT = 0.1, 8192
 AUTO_LR_RATIO = 10.0
 # With patience, a constant rate and max_epochs="auto".
@@ -517,11 +517,11 @@ def head_inputs(thresholds, missing, n_bits):
 
 
 def auto_members(n_rows, n_steps):
-    """Networks that the default head averages: several where rows are few, or training pays for long.
+    """Networks that the default head averages: several where rows are few, or not many and training pays for long.
 
-    In between they make no difference: what is left of the error there is noise of the target.
+    Elsewhere they make no difference: what is left of the error is noise of the target, or what bits do not tell.
     """
-    return _N_MEMBERS if n_rows < _FEW_ROWS or n_steps >= _MANY_STEPS else 1
+    return _N_MEMBERS if n_rows < _FEW_ROWS or (n_rows < _MANY_ROWS and n_steps >= _MANY_STEPS) else 1
 
 
 def auto_dropout(n_rows):

@@ -376,8 +376,8 @@ def test_length_search_is_saved(friedman, tmp_path):
 
 
 def test_several_networks_where_rows_are_few_or_steps_many():
-    found = [_learned.auto_members(n_rows, n_steps) for n_rows in (4000, 5000) for n_steps in (1000, 4000)]
-    assert found == [4, 4, 1, 4]
+    found = [_learned.auto_members(n_rows, n_steps) for n_rows in (4000, 5000, 50_000) for n_steps in (1000, 4000)]
+    assert found == [4, 4, 1, 4, 1, 1]
 
 
 def test_dropout_falls_as_one_over_the_rows():

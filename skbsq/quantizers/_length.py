@@ -87,12 +87,11 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
         most = max(1, steps // steps_per_epoch)
     epochs = cycle = min(most, max(1, round(_FIRST_STEPS / steps_per_epoch)))
     losses: dict[int, float] = {}
-    best = None
+    best: np.ndarray | None = None
     while True:
         rows = np.atleast_1d(loss_after(epochs, cycle))
         losses[epochs] = rows.mean().item()
-        # A gain that the few rows with large losses hide may still be there.
-        fell = best is None or (best - rows).mean() + _standard_error(best - rows) > _WORTH * best.mean()
+        fell = best is None or _possible_gain(best, rows) > _WORTH * best.mean()
         best = rows if best is None or rows.mean() < best.mean() else best
         left = most - epochs
         # What is left of our own limit may not be worth a cycle.
@@ -103,6 +102,12 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
     tried = pd.DataFrame({"epochs": list(losses), "steps": [n * steps_per_epoch for n in losses]})
     tried["loss"] = list(losses.values())
     return min(losses, key=losses.__getitem__), tried
+
+
+@np.errstate(invalid="ignore")  # infinite losses
+def _possible_gain(before, after):
+    """How much lower the mean loss is, plus one standard error: few rows with large losses may hide a gain."""
+    return (before - after).mean() + _standard_error(before - after)
 
 
 def _standard_error(values):

@@ -85,6 +85,12 @@ def test_a_gain_that_a_few_rows_may_hide_is_looked_for():
     assert (found, tried["epochs"].tolist()) == (32, [1, 2, 4, 8, 16, 32, 64])
 
 
+def test_infinite_losses_are_none_to_go_on_for():
+    losses = {4: [np.inf, 1.0], 8: [2.0, 1.0]}
+    found, tried = find_epochs(lambda epochs, cycle: np.array(losses.get(epochs, [np.inf] * 2)), steps_per_epoch=64)
+    assert (found, tried["epochs"].tolist()) == (8, [1, 2, 4, 8])
+
+
 @pytest.mark.parametrize("steps", [1, 7, 30, 100, 10_000])
 def test_usual_epochs(steps):
     epochs = usual_epochs(steps)

@@ -258,7 +258,7 @@ class JointTraining(BaseEstimator):
             kept = parts and (self.early_stopping is True or parts[0][0] is data)
             training, validation = parts[0] if kept else (data, None)
             if self.head is None and isinstance(self.hidden_sizes, str):
-                n_steps = epochs * n_batches(len(training), self._batch_size(len(training)))
+                n_steps = epochs * n_batches(len(training), self._batch_size(rows.n_rows))
                 module = make(auto_members(rows.n_rows, n_steps))
             net, best_epoch = fit(module, training, validation, epochs, progress=progress)
         head = net.module_.head
@@ -322,7 +322,7 @@ class JointTraining(BaseEstimator):
             shares.append(share)
             return losses
 
-        steps = n_batches(len(parts[0][0]), self._batch_size(len(parts[0][0])))
+        steps = n_batches(len(parts[0][0]), self._batch_size(len(data)))
         epochs, tried = find_epochs(loss_after, steps, n_parts=len(parts), most=int(self.max_epochs) if fixed else None)
         return epochs, tried.assign(share=shares)
 
@@ -333,7 +333,7 @@ class JointTraining(BaseEstimator):
         module = copy.deepcopy(module if start is None or isinstance(start, dict) else start)
         if isinstance(start, dict):
             put_state(module, start)
-        net = self._build_net(module, rows.task, rows.n_outputs, epochs, len(training))
+        net = self._build_net(module, rows.task, rows.n_outputs, epochs, rows.n_rows)
         if rows.weighted:
             weigh_rows(net)
             if isinstance(net, NeuralNetClassifier) and getattr(net, "callbacks__valid_acc", "on") is not None:
@@ -355,6 +355,7 @@ class JointTraining(BaseEstimator):
         return net, best_epoch
 
     def _batch_size(self, n_rows):
+        """Rows per batch, of the whole training and of its parts: else a length found on parts is none for all rows."""
         return auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
 
     def _train_on_bits(self, rows, quantization, thresholds, columns, n_bits, seed, progress):

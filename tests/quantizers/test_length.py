@@ -335,6 +335,19 @@ def test_thresholds_of_few_rows_move_if_that_lowers_the_held_out_loss(friedman, 
 
 
 @pytest.mark.usefixtures("short_search")
+def test_batches_of_the_search_are_those_of_the_training(rng, monkeypatch):
+    """2100 rows have batches of 128, and the 1680 that are trained on meanwhile would have 64."""
+    train, sizes = _learned.sq.train, []
+    monkeypatch.setattr(
+        _learned.sq, "train", lambda net, *args, **kw: (sizes.append(net.batch_size), train(net, *args, **kw))[1]
+    )
+    X = rng.uniform(size=(2100, 2))
+    BitwiseRegressor(1, **QUICK).fit(X, X[:, 0])
+    BitwiseRegressor(1, **QUICK, early_stopping=True).fit(X, X[:, 0])
+    assert set(sizes) == {128}
+
+
+@pytest.mark.usefixtures("short_search")
 def test_thresholds_move_where_there_is_one_part_or_none(friedman):
     X, y = friedman
     for given in ({"max_epochs": 2}, {"early_stopping": True}):

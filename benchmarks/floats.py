@@ -212,13 +212,11 @@ def without_loss(split_rows, models, *, margin=MARGIN, interval=True):
         errors = on_splits(of_models, of_set["seed"].unique())
         best = errors.idxmin()
         floats = of_models[of_models["model"] == best].set_index("seed")["error"]
-        by_receiver = [
-            of_set.assign(ratio=of_set[receiver] / of_set["seed"].map(floats), receiver=receiver)
-            for receiver in ("error", "boosted_error")
+        paired = [
+            of_set.assign(ratio=of_set[model] / of_set["seed"].map(floats), model=model)
+            for model in ("error", "boosted_error")
         ]
-        found = smallest_without_loss(
-            pd.concat(by_receiver), ["method", "receiver"], "asked", margin, interval=interval
-        )
+        found = smallest_without_loss(pd.concat(paired), ["method", "model"], "asked", margin, interval=interval)
         rows.append({"dataset": name, "best": best, "error": errors.min(), **found.groupby("method").max()})
     table = pd.DataFrame(rows)
     means = np.exp(np.log(table.drop(columns=["dataset", "best", "error"])).mean())

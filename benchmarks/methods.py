@@ -235,8 +235,8 @@ def evaluate(task, parts, method, bits, *, random_state=None, boosted=False, **t
     }
     if boosted and codebook is not None:
         codes = [codebook.encode(X) for X in (X_train, X_test)]
-        receiver = BOOSTING[task](random_state=random_state).fit(codes[0], y_train)
-        scores["boosted_error"] = error_of(receiver, task, (*codes, y_train, y_test))
+        downstream = BOOSTING[task](random_state=random_state).fit(codes[0], y_train)
+        scores["boosted_error"] = error_of(downstream, task, (*codes, y_train, y_test))
     return scores
 
 

@@ -202,7 +202,7 @@ def smallest_without_loss(paired, groups, width, margin, *, interval=True):
     margin : float
         See `no_loss`.
     interval : bool, default=True
-        Whether the upper end of the interval has to be within the margin; else the mean.
+        True: the upper end of the interval must be within the margin. False: the mean must be.
 
     Returns
     -------

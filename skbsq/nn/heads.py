@@ -26,7 +26,7 @@ def random_bytes(shape):
 
 
 def rescaling(dropped):
-    """What units are multiplied by where `dropped` of 256 are dropped, so that their mean stays."""
+    """Factor that keeps the mean of the units when `dropped` of 256 are dropped."""
     return N_BYTES / (N_BYTES - dropped)
 
 
@@ -97,7 +97,7 @@ class MLP(nn.Sequential):
 
 
 class MemberLinear(nn.Module):
-    """Linear layers side by side: that of each member reads the units of this member alone.
+    """Linear layers side by side, one per member. A layer reads only the units of the same member.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ class MemberLinear(nn.Module):
 
 
 class MemberMean(nn.Module):
-    """The mean over members; in training the output of each, of shape (n, n_members, n_outputs)."""
+    """Average the outputs of the members; in training return all of them, in shape (n, n_members, n_outputs)."""
 
     def __init__(self, n_members):
         super().__init__()
@@ -141,10 +141,10 @@ class MemberMean(nn.Module):
 
 
 class Ensemble(nn.Sequential):
-    """Several networks like `MLP` on the same inputs, which are trained side by side; their outputs are averaged.
+    """Several networks like `MLP` that read the same inputs and are trained side by side; their outputs are averaged.
 
-    Each member is trained on the loss of its own outputs, see `skbsq.nn.losses.rows_of_members`. Because each starts
-    elsewhere and drops other units, their errors partly cancel out.
+    Training minimizes the mean of the members' losses, see `skbsq.nn.losses.rows_of_members`. The members start from
+    different weights and drop different units, so their errors partly cancel out.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class Ensemble(nn.Sequential):
         super().__init__(*layers, MemberMean(n_members))
 
     def folded(self):
-        """The same function as one network: layers in which no unit reads the units of another member.
+        """Return the same function as a single network, in which no unit reads the units of another member.
 
         Returns
         -------

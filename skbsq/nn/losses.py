@@ -48,10 +48,10 @@ class WeightedLoss(nn.Module):
 
 
 def rows_of_members(output, target):
-    """Have the outputs of each member of an ensemble as rows of their own, so that a criterion takes them.
+    """Turn the outputs of an ensemble's members into rows, so that a criterion accepts them.
 
-    The mean loss of these rows is the mean of the members' losses, and not the loss of their mean, for which they
-    would learn to make up for each other.
+    The mean loss of these rows is the mean of the members' losses. If the loss of the mean output were minimized
+    instead, the members would learn to compensate for each other.
 
     Parameters
     ----------

@@ -157,7 +157,7 @@ class RankSpace(nn.Module):
         return _as_float32(_raw(*given, torch.searchsorted))
 
     def _flattened(self, feature):
-        """Put the knots of all features on one line, those of each feature in a stretch of its own.
+        """Put the knots of all features on one line, without overlap between features.
 
         Returns
         -------

@@ -359,18 +359,18 @@ def _by_input(tensor):
 
 
 def _by_member(rows, weight):
-    """Units with their values for some rows, as the weight of a layer takes them: by member, where it has members."""
+    """Group units by member where the weight of a layer has members: (units, n) to (members, units, n)."""
     return rows if weight.ndim == 2 else rows.reshape(len(weight), -1, rows.shape[1])
 
 
 def _layers(head):
-    """What a head consists of.
+    """Take a head apart.
 
     Returns
     -------
     (linears, dropouts, n_members) or None
-        The linear layers; for each that a ReLU follows a function that says how many units are dropped, else None; and
-        over how many members the output is averaged. None where there is anything else in the head.
+        The linear layers; for each layer a function that returns how many units are dropped behind its ReLU, or None
+        for the last layer; and the number of members. None where there is anything else in the head.
     """
     if type(head).forward is not nn.Sequential.forward or len(head) == 0:
         return None

@@ -59,7 +59,7 @@ class Trained:
     target_mean: np.ndarray  # float64 (k,): y = output * target_scale + target_mean
     target_scale: np.ndarray
     search: pd.DataFrame | None  # lengths tried on held-out rows
-    n_parts: int  # that were held out in turn
+    n_parts: int  # parts of the rows that were held out, one after the other
 
 
 class JointTraining(BaseEstimator):
@@ -355,7 +355,7 @@ class JointTraining(BaseEstimator):
         return net, best_epoch
 
     def _batch_size(self, n_rows):
-        """Rows per batch, of the whole training and of its parts: else a length found on parts is none for all rows."""
+        """Rows per batch. The search uses those of the final training, so that an epoch has about as many steps."""
         return auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
 
     def _train_on_bits(self, rows, quantization, thresholds, columns, n_bits, seed, progress):
@@ -518,9 +518,10 @@ def head_inputs(thresholds, missing, n_bits):
 
 
 def auto_members(n_rows, n_steps):
-    """Networks that the default head averages: several where rows are few, or not many and training pays for long.
+    """Number of networks that the default head averages.
 
-    Elsewhere they make no difference: what is left of the error is noise of the target, or what bits do not tell.
+    Several networks help where rows are few, and where rows are not many and long training helps. Elsewhere the error
+    that remains is noise of the target or lost in the codes, and averaging does not reduce it.
     """
     return _N_MEMBERS if n_rows < _FEW_ROWS or (n_rows < _MANY_ROWS and n_steps >= _MANY_STEPS) else 1
 

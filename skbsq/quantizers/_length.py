@@ -106,7 +106,7 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
 
 @np.errstate(invalid="ignore")  # infinite losses
 def _possible_gain(before, after):
-    """How much lower the mean loss is, plus one standard error: few rows with large losses may hide a gain."""
+    """Gain of the mean loss plus one standard error, because a few rows with large losses may hide a gain."""
     return (before - after).mean() + _standard_error(before - after)
 
 
@@ -137,7 +137,7 @@ def held_out_losses(output, rows, constant=None):
     Returns
     -------
     losses : ndarray of float64 of shape (n,)
-        Of the rows, times their weights; the mean is the loss.
+        Loss of each row times the weight of the row. The loss is the mean of this array.
     share : float
         From 0, the constant, to 1, the output as it is.
 

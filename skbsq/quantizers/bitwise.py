@@ -287,14 +287,16 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.threshold_lr_ratio_ = AUTO_LR_RATIO if auto else float(self.threshold_lr_ratio)
         if self.threshold_lr_ratio == 0:
             return self._train_still(*given, progress)
-        found = moving = self._train_moving(*given, progress)
-        if auto and moving[0].n_parts > 1:
-            # Few rows: what moving thresholds learn may be noise.
-            with own_randomness(seed, self._device()):
-                still = self._train_still(*given, progress.part("still"))
-            if still[0].search["loss"].min() < moving[0].search["loss"].min():
-                found, self.threshold_lr_ratio_ = still, 0.0
-        return found
+        moving = self._train_moving(*given, progress)
+        if not auto or moving[0].n_parts < 2:
+            return moving
+        # Few rows: moving thresholds may learn noise.
+        with own_randomness(seed, self._device()):
+            still = self._train_still(*given, progress.part("still"))
+        if still[0].search["loss"].min() >= moving[0].search["loss"].min():
+            return moving
+        self.threshold_lr_ratio_ = 0.0
+        return still
 
     def _train_still(self, rows, starts, n_bits, has_missing, seed, progress):
         """Train a head on the bits of thresholds that stay where they are."""

@@ -150,7 +150,8 @@ def collect(jobs, key, columns, output, *, dtype=None, n_jobs=1, description=Non
     """
     stored = read_rows(output, columns, dtype=dtype) if output else pd.DataFrame(columns=columns)
     stored = stored.drop_duplicates(key, keep="last")
-    stored = stored[stored["error"].notna()]
+    if "error" in columns:
+        stored = stored[stored["error"].notna()]
     finished = dict(zip(stored[key].itertuples(index=False, name=None), stored.to_dict("records"), strict=True))
     rows, waiting = [], []
     asked = set()

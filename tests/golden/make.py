@@ -1,0 +1,159 @@
+"""Write the formats of this version to a folder, for later versions to read: python -m tests.golden.make FOLDER
+
+A folder is written once, at a release, and never again: what is in it stands for files and devices in the field.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from skbsq import (
+    BitwiseClassifier,
+    BitwiseQuantizer,
+    BitwiseRegressor,
+    Codebook,
+    KMeansQuantizer,
+    LLTQuantizer,
+    LSQQuantizer,
+    QuantileQuantizer,
+    SoftQuantizer,
+    ThresholdQuantizer,
+    TreeQuantizer,
+    UniformQuantizer,
+)
+from skbsq.codec import RowCodec, dumps
+from skbsq.export import to_c, to_onnx
+from skbsq.persistence import save
+
+NAN, INF = float("nan"), float("inf")
+TRAINING = dict(n_bits=2, max_epochs=3, hidden_sizes=(6, 5), batch_size=32, random_state=0)
+
+CODEBOOKS = {
+    "plain": Codebook.from_thresholds([[-1.5, 0.0, 0.25], [0.0], [1e-40, 2.0, 3e38]]),
+    "levels": Codebook.from_thresholds(
+        [[-1.0, 1.0], [0.5]],
+        levels=[[-2.0, 0.1, 7.0], [0.0, 1.0]],
+        counts=[[3, 4, 5], [6, 6]],
+        feature_names=["temperature", "Druck in hPa, außen"],
+    ),
+    "missing": Codebook.from_thresholds(
+        [[0.0, 1.0], [], [5.0], [-3.0, -2.0, -1.0]], missing="code", has_missing=[True, True, False, False]
+    ),
+    "no_bits": Codebook.from_thresholds([[], [0.0], []]),
+    "wide": Codebook.from_thresholds([np.linspace(-4, 4, 300, dtype=np.float32), [0.5]], folded_from=bytes(range(8))),
+}
+
+
+def values_for(codebook):
+    """Each threshold, the floats beside it and hard cases, mixed over the features: float32 of shape (n, d)."""
+    ends = np.float32([0.0, -0.0, 1e-45, -1e-45, 3.4e38, -3.4e38, INF, -INF])
+    if codebook.missing == "code":
+        ends = np.append(ends, np.float32(NAN))
+    columns = []
+    for j, own in enumerate(codebook.thresholds):
+        beside = [np.nextafter(own, np.float32(end)) for end in (-INF, INF)]
+        columns.append(np.roll(np.concatenate([own, *beside, ends]), j))
+    n = max(map(len, columns))
+    return np.stack([np.resize(column, n) for column in columns], axis=1).astype(np.float32)
+
+
+def table(seed=0, n=120):
+    """A small table with missing values, a regression target and three classes."""
+    random = np.random.default_rng(seed)
+    X = random.normal(size=(n, 3)).astype(np.float32)
+    X[::7, 1] = NAN
+    y = np.nan_to_num(X[:, 1]) + X[:, 0] ** 2
+    return X, y, np.digitize(y, [0.3, 1.0])
+
+
+def estimators():
+    """One fitted estimator of every class, and of every kind of quantizer in a predictor."""
+    X, y, labels = table()
+    learned = {"missing": "code", **TRAINING}
+    without_missing = np.nan_to_num(X)
+    thresholds = [[0.0], [-1.0, 1.0], [0.5]]
+    regressors = {
+        "regressor": BitwiseRegressor(**learned),
+        "regressor_fixed": BitwiseRegressor(**learned, quantizer=QuantileQuantizer(2)),
+        "regressor_budget": BitwiseRegressor(**learned | {"n_bits": None}, bit_budget=4),
+        "quantizer_bitwise": BitwiseQuantizer(**learned),
+        "quantizer_soft": SoftQuantizer(**learned, learn_values=True),
+        "quantizer_lsq": LSQQuantizer(**learned),
+        "quantizer_llt": LLTQuantizer(**learned),
+        "quantizer_uniform": UniformQuantizer(2, missing="code"),
+        "quantizer_quantile": QuantileQuantizer([1, 2, 3], missing="code", encode="thermometer"),
+        "quantizer_kmeans": KMeansQuantizer(2, missing="code", encode="value"),
+        "quantizer_tree": TreeQuantizer(2, missing="code", task="regression"),
+        "quantizer_threshold": ThresholdQuantizer(thresholds, missing="code"),
+    }
+    fitted = {name: (estimator.fit(X, y), X) for name, estimator in regressors.items()}
+    fitted["regressor_floats"] = (
+        BitwiseRegressor(**TRAINING, quantizer="passthrough").fit(without_missing, y),
+        (without_missing),
+    )
+    names = np.array(["low", "middle", "high"])[labels]
+    fitted["classifier"] = BitwiseClassifier(**learned).fit(X, names), X
+    return fitted
+
+
+def results(estimator, X):
+    """What a fitted estimator makes of rows, as arrays by the name of the method."""
+    found = {}
+    if getattr(estimator, "codebook_", None) is not None:
+        found["codes"] = estimator.codebook_.encode(X)
+    for method in ("transform", "predict_proba", "predict"):
+        if hasattr(estimator, method):
+            out = getattr(estimator, method)(X)
+            found[method] = out.astype("U8") if out.dtype == object else out
+    return found
+
+
+def write_codebooks(folder):
+    """JSON, header, values and what they become."""
+    folder.mkdir()
+    for name, codebook in CODEBOOKS.items():
+        x = values_for(codebook)
+        codes = codebook.encode(x)
+        (folder / f"{name}.json").write_text(codebook.to_json(), encoding="utf-8")
+        (folder / f"{name}.h").write_text(to_c(codebook, "golden"), encoding="ascii")
+        np.savez_compressed(
+            folder / f"{name}.npz",
+            x=x,
+            codes=codes,
+            levels=codebook.decode(codes),
+            bits=codebook.thermometer(codes),
+            rows=RowCodec(codebook).pack(codes),
+            message=np.frombuffer(dumps(codebook, codes), dtype=np.uint8),
+            fingerprint=np.frombuffer(codebook.fingerprint, dtype=np.uint8),
+        )
+
+
+def write_estimators(folder):
+    """Saved files, and what they predict."""
+    folder.mkdir()
+    for name, (estimator, X) in estimators().items():
+        save(estimator, folder / f"{name}.safetensors")
+        np.savez_compressed(folder / f"{name}.npz", X=X, **results(estimator, X))
+
+
+def write_onnx(folder):
+    """Graphs of some of the estimators, which have their input and what they give."""
+    folder.mkdir()
+    fitted = estimators()
+    for name in ("regressor", "classifier", "quantizer_bitwise"):
+        (folder / f"{name}.onnx").write_bytes(to_onnx(fitted[name][0]).SerializeToString())
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(prog="python -m tests.golden.make", description=__doc__)
+    parser.add_argument("folder", type=Path, help="must not exist")
+    folder = parser.parse_args(argv).folder
+    folder.mkdir(parents=True)
+    write_codebooks(folder / "codebooks")
+    write_estimators(folder / "estimators")
+    write_onnx(folder / "onnx")
+
+
+if __name__ == "__main__":
+    main()

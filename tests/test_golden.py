@@ -1,0 +1,102 @@
+"""What earlier versions wrote is read to the same bits: files and devices in the field outlive a version."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from skbsq import Codebook
+from skbsq.codec import RowCodec, dumps, loads
+from skbsq.export import to_c, to_onnx
+from skbsq.persistence import load
+from tests.export import driver
+from tests.export.tools import need_c
+from tests.golden import make
+
+FOLDER = Path(__file__).parent / "golden"
+VERSIONS = sorted(path.name for path in FOLDER.iterdir() if path.name[0].isdigit())
+CODEBOOKS = [path for version in VERSIONS for path in sorted((FOLDER / version / "codebooks").glob("*.json"))]
+ESTIMATORS = [path for version in VERSIONS for path in sorted((FOLDER / version / "estimators").glob("*.safetensors"))]
+# Outputs of a graph, and the method that gives the same.
+OUTPUTS = {"codes": "codes", "label": "predict", "probabilities": "predict_proba", "prediction": "predict"}
+GRAPHS = [path for version in VERSIONS for path in sorted((FOLDER / version / "onnx").glob("*.onnx"))]
+
+
+def named(path):
+    return f"{path.parent.parent.name}-{path.stem}"
+
+
+each_codebook = pytest.mark.parametrize("path", CODEBOOKS, ids=named)
+
+
+@each_codebook
+def test_a_codebook_gives_the_same_bits(path):
+    codebook, then = Codebook.from_json(path.read_text(encoding="utf-8")), np.load(path.with_suffix(".npz"))
+    codes = codebook.encode(then["x"])
+    found = {
+        "codes": codes,
+        "levels": codebook.decode(codes),
+        "bits": codebook.thermometer(codes),
+        "rows": RowCodec(codebook).pack(codes),
+        "message": np.frombuffer(dumps(codebook, codes), dtype=np.uint8),
+        "fingerprint": np.frombuffer(codebook.fingerprint, dtype=np.uint8),
+    }
+    for name, value in found.items():
+        assert value.dtype == then[name].dtype
+        np.testing.assert_array_equal(value, then[name], err_msg=name)
+    assert codebook.to_json() == path.read_text(encoding="utf-8")
+
+
+@each_codebook
+def test_rows_and_messages_are_read(path):
+    codebook, then = Codebook.from_json(path.read_text(encoding="utf-8")), np.load(path.with_suffix(".npz"))
+    np.testing.assert_array_equal(RowCodec(codebook).unpack(then["rows"]), then["codes"])
+    np.testing.assert_array_equal(loads(then["message"].tobytes(), codebook), then["codes"])
+
+
+@each_codebook
+def test_the_c_of_then_and_of_today_write_the_same_rows(path, tmp_path):
+    command = need_c(*driver.FLAVOURS["c99"])
+    codebook, then = Codebook.from_json(path.read_text(encoding="utf-8")), np.load(path.with_suffix(".npz"))
+    texts = {"then": path.with_suffix(".h").read_text(encoding="ascii"), "today": to_c(codebook, "golden")}
+    for name, text in texts.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        program = driver.build(folder, {"golden": text}, {"golden": "float"}, command)
+        encoded, put = driver.rows(program, "golden", then["x"], RowCodec(codebook).row_bytes)
+        for out in (encoded, put):
+            np.testing.assert_array_equal(out["row"], then["rows"])
+
+
+@pytest.mark.parametrize("path", ESTIMATORS, ids=named)
+def test_a_saved_estimator_gives_the_same(path):
+    estimator, then = load(path), np.load(path.with_suffix(".npz"))
+    found = make.results(estimator, then["X"])
+    assert set(found) == set(then.files) - {"X"}
+    for name, value in found.items():
+        if name == "codes" or value.dtype.kind in "iuU":
+            np.testing.assert_array_equal(value, then[name], err_msg=name)
+        else:  # sums of products may round otherwise on another machine
+            np.testing.assert_allclose(value, then[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("path", GRAPHS, ids=named)
+def test_a_graph_of_then_and_of_today_give_the_same(path):
+    saved = path.parent.parent / "estimators" / f"{path.stem}.safetensors"
+    then = np.load(saved.with_suffix(".npz"))
+    graphs = path.read_bytes(), to_onnx(load(saved)).SerializeToString()
+    for graph in graphs:
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        found = dict(zip(names, session.run(None, {session.get_inputs()[0].name: then["X"]}), strict=True))
+        compared = 0
+        for name, method in OUTPUTS.items():
+            if name in found and method in then.files:
+                out = found[name].reshape(then[method].shape)
+                if out.dtype.kind == "f":
+                    np.testing.assert_allclose(out, then[method], rtol=1e-4, atol=1e-5, err_msg=name)
+                else:
+                    np.testing.assert_array_equal(out, then[method], err_msg=name)
+                compared += 1
+        assert compared

@@ -111,13 +111,13 @@ def _refuse_constant(text):
     raise ValueError(f"{text} is no JSON.")
 
 
-def check_keys(mapping, keys, where):
-    """Refuse anything but a mapping with these keys."""
+def check_keys(mapping, keys, where, *, optional=frozenset()):
+    """Refuse anything but a mapping with these keys, of which some may be absent."""
     if not isinstance(mapping, dict):
         raise ValueError(f"There should be fields in {where}, got {mapping!r}.")
     if unknown := sorted(set(mapping) - keys, key=str):
         raise ValueError(f"Unknown field {unknown[0]!r} in {where}; a newer skbsq may have written it.")
-    if absent := sorted(keys - set(mapping)):
+    if absent := sorted(keys - set(mapping) - optional):
         raise ValueError(f"Field {absent[0]!r} is missing in {where}.")
 
 

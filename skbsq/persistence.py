@@ -28,6 +28,10 @@ _MAX_TEXT = 99_000_000
 
 _NEEDS = "save and load need"
 
+# Parameters that have come since version 0.1, with the value that does what was done before, where that is not the
+# default. A file that is older than a parameter gets it.
+_AS_BEFORE: dict = {}
+
 _QUANTIZERS = (
     *("UniformQuantizer", "QuantileQuantizer", "KMeansQuantizer", "TreeQuantizer", "ThresholdQuantizer"),
     *("BitwiseQuantizer", "SoftQuantizer", "LSQQuantizer", "LLTQuantizer"),
@@ -112,7 +116,8 @@ def save(estimator, path):
 def load(path, *, head=None, **parameters):
     """Read a fitted estimator from a file that `save` wrote.
 
-    Nothing in the file is executed, whoever wrote it, and all of it is checked.
+    Nothing in the file is executed, whoever wrote it, and all of it is checked. A file of an earlier version is read as
+    well; a parameter that it does not know gets the value that does what that version did.
 
     Parameters
     ----------
@@ -245,13 +250,16 @@ def _estimator_from(document, arrays, classes, given, *, fitted):
     known = _parameters_of(kind)
     if type(left_out) is not list or not all(type(key) is str and key in known for key in left_out):
         raise ValueError(f"What is left out must be parameters of {name}, got {left_out!r}.")
-    check_keys(document["parameters"], known.keys() - set(left_out), f"the parameters of {name}")
+    # A file may be older than a parameter.
+    newer = {key for key, parameter in known.items() if parameter.default is not parameter.empty}
+    check_keys(document["parameters"], known.keys() - set(left_out), f"the parameters of {name}", optional=newer)
     if fitted and "head" in left_out and "head" not in given:
         raise ValueError(f"this {name} has a head of your own, which no file can name: give it, load(path, head=...).")
-    estimator = kind(
-        **{key: from_document(value, arrays, _unfitted_from) for key, value in document["parameters"].items()},
-        **{key: given[key] for key in left_out if key in given},
-    )
+    absent = newer - document["parameters"].keys() - set(left_out)
+    values = {key: value for key, value in _AS_BEFORE.items() if key in absent}
+    values |= {key: from_document(value, arrays, _unfitted_from) for key, value in document["parameters"].items()}
+    values |= {key: given[key] for key in left_out if key in given}
+    estimator = kind(**values)
     estimator._validate_params()
     if fitted != (type(attributes) is dict):
         raise ValueError(f"The {name} should {'' if fitted else 'not '}be fitted.")

@@ -617,6 +617,7 @@ def at(document, *keys):
 
 
 LINEAR = {"unfitted": {"class": "UniformQuantizer", "parameters": {}, "left_out": [], "fitted": None}}
+WITHOUT_THRESHOLDS = {"unfitted": {**LINEAR["unfitted"], "class": "ThresholdQuantizer"}}
 
 
 @pytest.mark.parametrize(
@@ -625,14 +626,14 @@ LINEAR = {"unfitted": {"class": "UniformQuantizer", "parameters": {}, "left_out"
         ("bits", ["class"], "os.system", "'os.system' is not one of"),
         ("bits", ["class"], "Codebook", "is not one of"),
         ("bits", ["class"], ["BitwiseRegressor"], "is not one of"),
-        ("bits", ["class"], "BitwiseClassifier", "'class_weight' is missing"),
+        ("bits", ["class"], "BitwiseClassifier", "lacks 'classes_'"),
         ("bits", ["parameters", "__class__"], 1, "Unknown field '__class__'"),
         ("bits", ["parameters", "task"], "regression", "Unknown field 'task'"),
         ("bits", ["parameters", "lr"], "fast", "'lr' parameter"),
         ("bits", ["parameters", "lr"], -1, "'lr' parameter"),
         ("bits", ["parameters", "head"], "os.system", "'head' parameter"),
         ("bits", ["parameters", "head"], {"tuple": ["os", "system"]}, "'head' parameter"),
-        ("bits", ["parameters", "init"], LINEAR, "'encode' is missing"),
+        ("bits", ["parameters", "init"], WITHOUT_THRESHOLDS, "'thresholds' is missing"),
         ("bits", ["parameters", "init"], {"unfitted": {**LINEAR["unfitted"], "class": "system"}}, "'system' is not"),
         ("bits", ["parameters", "init"], {"fitted": LINEAR["unfitted"]}, "Unknown field 'fitted'"),
         ("bits", ["parameters", "init"], {"__reduce__": ["os.system", "true"]}, "Unknown field '__reduce__'"),
@@ -667,6 +668,23 @@ def test_documents(name, where, value, message, saved, path):
     part, key = at(document, *where)
     part[key] = value
     refuse(path, put_together(document, arrays), message)
+
+
+def test_a_file_older_than_a_parameter_has_its_default(saved, path):
+    document, arrays = taken_apart(saved["bits"])
+    document["estimator"]["parameters"].pop("patience")
+    path.write_bytes(put_together(document, arrays))
+    assert load(path).patience == BitwiseRegressor().patience
+
+
+def test_a_file_older_than_a_parameter_does_what_was_done_before(saved, path, monkeypatch):
+    document, arrays = taken_apart(saved["bits"])
+    document["estimator"]["parameters"].pop("patience")
+    path.write_bytes(put_together(document, arrays))
+    monkeypatch.setitem(persistence._AS_BEFORE, "patience", 77)
+    assert load(path).patience == 77
+    path.write_bytes(saved["bits"])
+    assert load(path).patience != 77
 
 
 NET = {name: ["fitted", "net_", "dict"] for name in ("fixed", "floats")}

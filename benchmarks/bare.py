@@ -1,4 +1,4 @@
-"""The model of `BitwiseRegressor` and its training, written as plain PyTorch loops."""
+"""The model of `BitwiseRegressor` and its training, written as a plain PyTorch loop."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -6,9 +6,10 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
 
-# Spelled out, so that all loops do the same whatever the defaults are.
+from skbsq import BitwiseRegressor
+
+# Spelled out, so that both do the same whatever the defaults are.
 RECIPE: dict = {
     "lr": 1e-3,
     "threshold_lr_ratio": 10.0,
@@ -26,7 +27,7 @@ RECIPE: dict = {
 
 @dataclass(frozen=True)
 class Task:
-    """What all loops are given: standardized rows, and how to train on them."""
+    """What both are given: standardized rows, and how to train on them."""
 
     x: np.ndarray  # float32 (n, d)
     y: np.ndarray  # float32 (n, 1)
@@ -83,14 +84,26 @@ class Slices:
             yield self.x[rows], self.y[rows]
 
 
-def fit_bare(task, seed, *, loader):
+def fit_skbsq(task, seed, recipe=RECIPE):
+    """Train a `BitwiseRegressor`, by default of the same model; returns its ``predict``."""
+    model = BitwiseRegressor(
+        task.n_bits,
+        hidden_sizes=task.hidden_sizes,
+        batch_size=task.batch_size,
+        max_epochs=task.max_epochs,
+        random_state=seed,
+        **recipe,
+    )
+    return model.fit(task.x, task.y.ravel()).predict
+
+
+def fit_bare(task, seed):
     """Train the bare net.
 
     Parameters
     ----------
     task : Task
     seed : int
-    loader : {"dataloader", "slices"}
 
     Returns
     -------
@@ -99,10 +112,7 @@ def fit_bare(task, seed, *, loader):
     """
     torch.manual_seed(seed)
     x, y = torch.from_numpy(task.x), torch.from_numpy(task.y)
-    if loader == "dataloader":
-        batches = DataLoader(TensorDataset(x, y), batch_size=task.batch_size, shuffle=True)
-    else:
-        batches = Slices(x, y, task.batch_size)
+    batches = Slices(x, y, task.batch_size)
     shares = np.arange(1, 2**task.n_bits) / 2**task.n_bits
     net = BareNet(torch.from_numpy(np.quantile(task.x, shares, axis=0).T.astype(np.float32)), task.hidden_sizes)
     start, end, lr = RECIPE["temperature_start"], RECIPE["temperature_end"], RECIPE["lr"]

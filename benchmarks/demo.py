@@ -10,7 +10,6 @@ from benchmarks.command import print_table, run_jobs
 from benchmarks.datasets import load
 from benchmarks.methods import cells, measure
 from benchmarks.plots import add_legend, draw_rate_error
-from benchmarks.results import summarize
 
 FRIED_ROWS = 8000
 BITS = (2, 3, 4)
@@ -22,13 +21,32 @@ TRAINING: dict = {}
 ERRORS = {"regression": "MSE, standardized target", "classification": "log loss"}
 
 
+def summarize(results):
+    """Means over the splits, and the standard error of the error.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Rows as `benchmarks.methods.measure` makes them.
+
+    Returns
+    -------
+    DataFrame
+        A row per data set, method and bits per feature, in the order of `METHODS`.
+    """
+    results = results.assign(method=pd.Categorical(results["method"], METHODS), sem=results["error"])
+    means = dict.fromkeys(("error", "accuracy", "row_bits", "compression", "fit_seconds"), "mean")
+    grouped = results.astype({"accuracy": float}).groupby(["dataset", "bits", "method"], observed=True, as_index=False)
+    return grouped.agg({**means, "sem": "sem"})
+
+
 def draw(summary, tasks):
     """Draw a panel per data set.
 
     Parameters
     ----------
     summary : DataFrame
-        As `benchmarks.results.summarize` makes it.
+        As `summarize` makes it.
     tasks : dict
         The task of each data set, in the order of the panels.
 

@@ -1,7 +1,6 @@
 """Draw rate against error in one picture: fixed bits, learned bits, and models of unquantized rows.
 
-It draws rows that `benchmarks.compare`, `benchmarks.budget`, `benchmarks.paper` and `benchmarks.floats` have measured,
-and measures nothing.
+It draws rows that `benchmarks.paper`, `benchmarks.budget` and `benchmarks.floats` have measured, and measures nothing.
 """
 
 import argparse
@@ -19,11 +18,8 @@ from benchmarks.paper import TEXTS
 from benchmarks.plots import draw_rate_error
 from benchmarks.ranking import read_measured
 from benchmarks.report import ERROR
-from benchmarks.results import COLUMNS as COMPARE_COLUMNS
-from benchmarks.results import TEXTS as COMPARE_TEXTS
 
-FIXED = ("quantile", "tree")
-PAPER = ("Bw-SQ",)
+PAPER = ("quantile", "tree", "Bw-SQ")
 NAMES = {UNIFORM: "bitwise", BUDGET: "budget", FLOATS: "floats"}
 LABELS = {
     "quantile": "quantile thresholds",
@@ -38,16 +34,16 @@ LINES = {
     FLOAT16: ("gradient boosting on float16", {"color": "#7F7F7F", "linestyle": ":"}, ("left", "bottom")),
     "boosting on floats": ("gradient boosting on floats", {"color": "#7F7F7F", "linestyle": "--"}, ("left", "top")),
 }
-METHODS = (*FIXED, *PAPER, *NAMES.values(), *BOOSTING)
+METHODS = (*PAPER, *NAMES.values(), *BOOSTING)
 
 
-def curves(fixed, paper, budget, floats, dataset, seeds):
+def curves(paper, budget, floats, dataset, seeds):
     """Mean error of each method and rate, on the splits that all were measured on.
 
     Parameters
     ----------
-    fixed, paper, budget, floats : DataFrame
-        Rows of `benchmarks.compare`, `benchmarks.paper`, `benchmarks.budget` and `benchmarks.floats`.
+    paper, budget, floats : DataFrame
+        Rows of `benchmarks.paper`, `benchmarks.budget` and `benchmarks.floats`.
     dataset : str
     seeds : list of int
         Splits.
@@ -60,18 +56,15 @@ def curves(fixed, paper, budget, floats, dataset, seeds):
     Raises
     ------
     CommandError
-        If a method was not measured on every split, or on other data or with another head than the others.
+        If a method was not measured on every split, or on other data than the others, or budgets with different
+        training.
     """
-    fixed, paper, budget, floats = (rows[rows["dataset"] == dataset] for rows in (fixed, paper, budget, floats))
-    fixed = fixed[fixed["method"].isin(FIXED)]
+    paper, budget, floats = (rows[rows["dataset"] == dataset] for rows in (paper, budget, floats))
     paper = paper[paper["method"].isin(PAPER)]
-    if fixed.drop_duplicates(["max_epochs", "hidden_sizes"]).shape[0] > 1:
-        raise CommandError(f"The rows of benchmarks.compare for {dataset} are from different training.")
-    if set(fixed["n_rows"]) - set(paper["n_rows"]):
-        raise CommandError(f"The rows of benchmarks.compare for {dataset} are from other data than those of the paper.")
+    if budget["training"].nunique() > 1:
+        raise CommandError(f"The rows of benchmarks.budget for {dataset} are from different training.")
     rows = pd.concat(
         [
-            fixed.assign(asked=fixed["bits"]),
             paper.assign(asked=paper["bits"]),
             budget[budget["method"].isin(NAMES)].replace({"method": NAMES}),
             floats.assign(asked=floats["row_bits"]),
@@ -143,7 +136,6 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.rate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--compare", type=Path, required=True, metavar="CSV", help="of benchmarks.compare")
     parser.add_argument("--paper", type=Path, required=True, metavar="CSV", help="of benchmarks.paper")
     parser.add_argument("--budget", type=Path, required=True, metavar="CSV", help="of benchmarks.budget")
     parser.add_argument("--floats", type=Path, required=True, metavar="CSV", help="of benchmarks.floats")
@@ -154,7 +146,6 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     with plain_errors():
         summary = curves(
-            read_rows(arguments.compare, COMPARE_COLUMNS, dtype=COMPARE_TEXTS),
             read_measured(arguments.paper),
             read_rows(arguments.budget, BUDGET_COLUMNS, dtype=TEXTS),
             read_rows(arguments.floats, FLOATS_COLUMNS, dtype=TEXTS),

@@ -25,17 +25,15 @@ from sklearn.preprocessing import KBinsDiscretizer
 from torch import nn
 from tqdm import tqdm
 
-from benchmarks.bare import Task, fit_bare
+from benchmarks.bare import Task, fit_bare, fit_skbsq
 from benchmarks.command import add_data_dir, plain_errors, positive, print_table
 from benchmarks.datasets import load
-from benchmarks.fit_time import fit_skbsq
 from benchmarks.plots import tidy
 from skbsq import BitwiseRegressor, Codebook, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
 from skbsq.codec import RowCodec
 from skbsq.nn import JointNet, Thermometer
 
 SEED = 0
-fit_dense = partial(fit_bare, loader="slices")
 
 
 @dataclass(frozen=True)
@@ -283,7 +281,7 @@ def train(data_dir=None, epochs=10, names=("california", "superconduct")):
                     "train",
                     f"{name}, {bits} bits, batches of {batch_size}",
                     partial(_training_error, fit_skbsq, task),
-                    partial(_training_error, fit_dense, task),
+                    partial(_training_error, fit_bare, task),
                     "the dense layer in plain PyTorch",
                     target=5 if (name, bits) == ("superconduct", 8) else 1,
                     repeats=2,
@@ -336,7 +334,7 @@ def start(n=1_000_000, d=50):
         "start",
         "BitwiseRegressor.fit on 10000 x 20, hard bits",
         partial(_training_error, lambda task, seed: ours.fit(task.x, task.y.ravel()).predict, task),
-        partial(_training_error, fit_dense, task),
+        partial(_training_error, fit_bare, task),
         "a bare loop of the same steps",
         target=1 / 1.2,
         repeats=3,

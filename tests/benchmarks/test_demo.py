@@ -22,6 +22,23 @@ def summary():
     )
 
 
+def test_summary_by_hand():
+    base = {"dataset": "fried", "accuracy": None, "row_bits": 20, "compression": 16.0, "fit_seconds": 1.0}
+    rows = [
+        {**base, "bits": bits, "method": method, "seed": seed, "error": error}
+        for method, bits, seed, error in [
+            ("uniform", 2, 2, 40.0),
+            ("uniform", 2, 1, 2.0),
+            ("bitwise", 2, 1, 1.0),
+            ("bitwise", 2, 2, 3.0),
+        ]
+    ]
+    found = demo.summarize(pd.DataFrame(rows))
+    assert found["method"].tolist() == ["bitwise", "uniform"]
+    assert found["error"].tolist() == [2.0, 21.0]
+    assert found["sem"].tolist() == pytest.approx([1.0, 19.0])
+
+
 def test_draw(summary):
     figure = demo.draw(summary, {"fried": "regression", "digits": "classification"})
     assert [ax.get_title() for ax in figure.axes] == ["fried", "digits"]

@@ -10,27 +10,6 @@ from benchmarks.command import CommandError
 from benchmarks.floats import BOOSTING
 from benchmarks.floats import COLUMNS as FLOATS_COLUMNS
 from benchmarks.paper import COLUMNS as PAPER_COLUMNS
-from benchmarks.results import COLUMNS as COMPARE_COLUMNS
-
-
-def fixed_rows(**changed):
-    rows = [
-        {
-            "dataset": "california",
-            "method": method,
-            "bits": bits,
-            "row_bits": 8 * bits,
-            "seed": seed,
-            "error": 2 * bits + seed,
-            "n_rows": 100,
-            "max_epochs": 30,
-            "hidden_sizes": "256x256x256",
-        }
-        for method in ("quantile", "tree", "kmeans")
-        for bits in (2, 4)
-        for seed in (42, 43)
-    ]
-    return pd.DataFrame(rows, columns=COMPARE_COLUMNS).assign(**changed)
 
 
 def paper_rows(**changed):
@@ -45,14 +24,14 @@ def paper_rows(**changed):
             "n_rows": 100,
             "data_sha256": "00e1",
         }
-        for method in ("FP", "Bw-QQ", "Bw-SQ", "LSQ")
+        for method in ("FP", "Bw-QQ", "Bw-SQ", "LSQ", "quantile", "tree")
         for bits in ((32,) if method == "FP" else (2, 4))
         for seed in (42, 43)
     ]
     return pd.DataFrame(rows, columns=PAPER_COLUMNS).assign(**changed)
 
 
-def budget_rows():
+def budget_rows(**changed):
     rows = [
         {
             "dataset": "california",
@@ -62,12 +41,13 @@ def budget_rows():
             "seed": seed,
             "error": 1.0 / asked,
             "data_sha256": "00e1",
+            "training": "{}",
         }
         for method in (UNIFORM, BUDGET, HEAD)
         for asked in ((256,) if method == HEAD else (8, 16))
         for seed in (42, 43)
     ]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).assign(**changed)
 
 
 def floats_rows():
@@ -86,10 +66,10 @@ def floats_rows():
     return pd.DataFrame(rows, columns=FLOATS_COLUMNS)
 
 
-def curves(fixed=None, paper=None):
-    fixed = fixed_rows() if fixed is None else fixed
+def curves(paper=None, budget=None):
     paper = paper_rows() if paper is None else paper
-    return rate.curves(fixed, paper, budget_rows(), floats_rows(), "california", [42, 43])
+    budget = budget_rows() if budget is None else budget
+    return rate.curves(paper, budget, floats_rows(), "california", [42, 43])
 
 
 def test_means_over_the_same_splits():
@@ -99,7 +79,7 @@ def test_means_over_the_same_splits():
     point = found[(found["method"] == "Bw-SQ") & (found["row_bits"] == 16)]
     assert point["error"].item() == 2 + 42.5
     assert point["sem"].item() == pytest.approx(0.5)
-    assert found.loc[found["method"] == "quantile", "error"].tolist() == [4 + 42.5, 8 + 42.5]
+    assert found.loc[found["method"] == "quantile", "error"].tolist() == [2 + 42.5, 4 + 42.5]
     budgets = found[found["method"] == "budget"]
     assert budgets["row_bits"].tolist() == [7, 15]
     assert budgets["error"].tolist() == [1 / 8, 1 / 16]
@@ -117,18 +97,16 @@ def test_a_method_that_lacks_a_split():
 def test_rows_of_other_data():
     with pytest.raises(CommandError, match="The rows of california are from different data: ff, 00e1"):
         curves(paper=paper_rows(data_sha256="ff"))
-    with pytest.raises(CommandError, match=r"rows of benchmarks\.compare for california are from other data"):
-        curves(fixed=fixed_rows(n_rows=99))
 
 
 def test_rows_of_different_training():
-    mixed = pd.concat([fixed_rows(), fixed_rows(max_epochs=5)])
-    with pytest.raises(CommandError, match=r"rows of benchmarks\.compare for california are from different training"):
-        curves(fixed=mixed)
+    mixed = pd.concat([budget_rows(), budget_rows(training='{"max_epochs": 5}')])
+    with pytest.raises(CommandError, match=r"rows of benchmarks\.budget for california are from different training"):
+        curves(budget=mixed)
 
 
 def write(folder):
-    files = {"compare": fixed_rows(), "paper": paper_rows(), "budget": budget_rows(), "floats": floats_rows()}
+    files = {"paper": paper_rows(), "budget": budget_rows(), "floats": floats_rows()}
     given = []
     for name, rows in files.items():
         rows.to_csv(folder / f"{name}.csv", index=False)

@@ -65,6 +65,25 @@ PLANS = {
         },
         bits=(3, 4, 6),
     ),
+    "narrow": Plan(
+        "How fast should the few thresholds of narrow features learn, beside the head?",
+        {f"{ratio:g}": {"forward": "soft", "threshold_lr_ratio": ratio} for ratio in (10.0, 3.0, 1.0)},
+        datasets=("california", "cpu_act", "sulfur", "wine_quality", "kin8nm"),
+        bits=(2, 3),
+    ),
+    "wide": Plan(
+        "How should the bits of wide features be trained, and how fast should thresholds learn, beside the head?",
+        {
+            f"{what}, {ratio:g}": {"forward": forward, "threshold_lr_ratio": ratio}
+            for what, forward, ratios in (
+                ("hard bits", "hard", (10.0, 3.0, 1.0)),
+                ("sigmoids", "soft", (3.0, 1.0, 0.3)),
+            )
+            for ratio in ratios
+        },
+        datasets=("california", "cpu_act", "sulfur", "wine_quality", "kin8nm"),
+        bits=(4, 6),
+    ),
     "optimizer": Plan(
         "How should the head be trained?",
         {

@@ -45,7 +45,6 @@ MAX_INPUTS = 2**20
 AUTO_SIZES, _N_MEMBERS = (128, 128), 4
 _FEW_ROWS, _MANY_ROWS, _MANY_STEPS = 4096, 32768, 1500
 _DROPOUT, _ROWS_FOR_DROPOUT = 0.1, 8192
-AUTO_LR_RATIO = 10.0
 # With patience, a constant rate and max_epochs="auto".
 MOST_EPOCHS = 1000
 
@@ -446,12 +445,15 @@ class JointTraining(BaseEstimator):
             )
             groups, lr = [], self.lr
         if any(True for _ in module.quantization.parameters()):
-            ratio = AUTO_LR_RATIO if self.threshold_lr_ratio == "auto" else self.threshold_lr_ratio
-            own = ("quantization.*", {"lr": lr * ratio, "weight_decay": 0.0})
+            own = ("quantization.*", {"lr": lr * self._lr_ratio(), "weight_decay": 0.0})
             net.set_params(optimizer__param_groups=[own, *groups])
         elif groups:
             net.set_params(optimizer__param_groups=groups)
         return net
+
+    def _lr_ratio(self):
+        """Learning rate of the thresholds, in multiples of the head's."""
+        return self.threshold_lr_ratio
 
     def _add_schedules(self, net, quantization, batches):
         callbacks = [] if net.callbacks in (None, "disable") else list(net.callbacks)

@@ -14,12 +14,13 @@ from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.quantizers._allocation import split_budget, warm_start
 from skbsq.quantizers._base import parameters_of
 from skbsq.quantizers._joint import StartsFromThresholds
-from skbsq.quantizers._learned import AUTO_LR_RATIO, AUTO_SIZES
+from skbsq.quantizers._learned import AUTO_SIZES
 from skbsq.quantizers.threshold import ThresholdQuantizer
 
 __all__ = ["BitwiseQuantizer"]
 
 CAP_WITH_BUDGET = 8
+_AUTO_LR_RATIO = 10.0
 
 
 class BitwiseQuantizer(StartsFromThresholds):
@@ -283,12 +284,11 @@ class BitwiseQuantizer(StartsFromThresholds):
     def _train_layer(self, rows, n_bits, has_missing, seed, progress):
         starts = self._start(rows, n_bits, has_missing, seed, progress)
         given = rows, starts, n_bits, has_missing, seed
-        auto = self.threshold_lr_ratio == "auto"
-        self.threshold_lr_ratio_ = AUTO_LR_RATIO if auto else float(self.threshold_lr_ratio)
+        self.threshold_lr_ratio_ = self._lr_ratio()
         if self.threshold_lr_ratio == 0:
             return self._train_still(*given, progress)
         moving = self._train_moving(*given, progress)
-        if not auto or moving[0].n_parts < 2:
+        if self.threshold_lr_ratio != "auto" or moving[0].n_parts < 2:
             return moving
         # Few rows: moving thresholds may learn noise.
         with own_randomness(seed, self._device()):
@@ -297,6 +297,9 @@ class BitwiseQuantizer(StartsFromThresholds):
             return moving
         self.threshold_lr_ratio_ = 0.0
         return still
+
+    def _lr_ratio(self):
+        return _AUTO_LR_RATIO if self.threshold_lr_ratio == "auto" else float(self.threshold_lr_ratio)
 
     def _train_still(self, rows, starts, n_bits, has_missing, seed, progress):
         """Train a head on the bits of thresholds that stay where they are."""

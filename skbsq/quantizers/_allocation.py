@@ -164,7 +164,8 @@ class WideModel:
         self.thresholds = [np.asarray(t) for t in self.book.thresholds]
         module = fitted.net_.module_
         self.head = module.head
-        self.tables = _tables(self.book, module)
+        table, self.layers_behind = module.first_table()
+        *self.tables, bias = table.split([*self.book.n_levels.tolist(), 1])
         self.mass = [own / max(own.sum(), 1) for own in self.book.counts]
         self.codes = torch.from_numpy(self.book.encode(rows.X).astype(np.int64))
         self.weights = torch.from_numpy(rows.weights / rows.weights.mean())
@@ -173,7 +174,7 @@ class WideModel:
         else:
             y = (rows.y.reshape(len(rows.y), -1) - fitted.target_mean_) / fitted.target_scale_
             self.target = torch.from_numpy(y.astype(np.float32))
-        hidden = self.head[0].bias.detach().clone().repeat(len(self.codes), 1)
+        hidden = bias.repeat(len(self.codes), 1)
         for j, table in enumerate(self.tables):
             hidden += table[self.codes[:, j]]
         self.hidden = hidden
@@ -258,37 +259,15 @@ class WideModel:
         (gradient,) = torch.autograd.grad(self._loss(hidden) * len(hidden), hidden)
         return gradient.double().square().mean(0).sqrt()
 
-    def _output(self, hidden):
-        for module in list(self.head)[1:]:
-            hidden = module(hidden)
-        return hidden
-
     def _loss(self, hidden):
-        output = self._output(hidden)
+        output = hidden
+        for layer in self.layers_behind:
+            output = layer(output)
         if self.target.dtype == torch.int64:
             loss = nn.functional.cross_entropy(output, self.target, reduction="none")
         else:
             loss = (output - self.target).square().mean(1)
         return (loss * self.weights).mean()
-
-
-def _tables(book, module):
-    """What each code of a feature adds to the units of the first layer: d tensors of shape (levels, units)."""
-    weight = module.head[0].weight.detach()
-    by_column = weight.new_zeros(book.n_columns + 1, len(weight))
-    columns = module.column_map.clone()
-    columns[columns < 0] = book.n_columns
-    by_column.index_add_(0, columns, weight.T)
-    tables, start = [], 0
-    for j, t in enumerate(book.thresholds):
-        rises = by_column[start : start + t.size]
-        start += t.size
-        rows = torch.cat([rises.new_zeros(1, rises.shape[1]), rises.cumsum(0)])
-        if book.has_missing[j]:
-            rows = torch.cat([rows, by_column[start : start + 1]])
-            start += 1
-        tables.append(rows)
-    return tables
 
 
 def best_partition(points, mass, most):

@@ -45,10 +45,13 @@ class Dataset:
 
     @cached_property
     def sha256(self):
-        """Hash of names and numbers, 16 hexadecimal digits: which rows a result is of, whatever file they were in."""
+        """Hash of names and numbers, 16 hexadecimal digits: which rows a result is of, whatever file they were in.
+
+        Numbers count as float32, which is what a model reads: versions of pandas differ in the last digits beyond.
+        """
         digest = hashlib.sha256("\n".join([*self.X.columns, self.y.name]).encode())
         for part in (self.X, self.y):
-            digest.update(np.ascontiguousarray(part, dtype="<f8").tobytes())
+            digest.update(np.ascontiguousarray(part, dtype="<f4").tobytes())
         return digest.hexdigest()[:16]
 
 

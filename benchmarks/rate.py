@@ -136,7 +136,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.rate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--paper", type=Path, required=True, metavar="CSV", help="of benchmarks.paper")
+    parser.add_argument("--paper", type=Path, nargs="+", required=True, metavar="CSV", help="of benchmarks.paper")
     parser.add_argument("--budget", type=Path, required=True, metavar="CSV", help="of benchmarks.budget")
     parser.add_argument("--floats", type=Path, required=True, metavar="CSV", help="of benchmarks.floats")
     parser.add_argument("--dataset", default="california", metavar="NAME", help="default: %(default)s")
@@ -146,7 +146,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     with plain_errors():
         summary = curves(
-            read_measured(arguments.paper),
+            pd.concat([read_measured(path) for path in arguments.paper]),
             read_rows(arguments.budget, BUDGET_COLUMNS, dtype=TEXTS),
             read_rows(arguments.floats, FLOATS_COLUMNS, dtype=TEXTS),
             arguments.dataset,

@@ -1,5 +1,6 @@
 """Data sets: what comes out, and errors in one sentence."""
 
+from dataclasses import replace
 from urllib.error import URLError
 
 import numpy as np
@@ -77,6 +78,15 @@ def test_fried_is_generated():
     assert data.X.shape == (50, 10)
     assert data.task == "regression"
     pd.testing.assert_series_equal(data.y, load("fried", n_samples=50).y)
+
+
+def test_the_hash_is_of_what_a_model_reads():
+    """Versions of pandas read the last digits of a number differently, beyond what float32 holds."""
+    data = load("fried", n_samples=50)
+    beyond = replace(data, X=data.X * (1 + 1e-13))
+    assert not (beyond.X == data.X).all(axis=None)
+    assert beyond.sha256 == data.sha256
+    assert replace(data, X=data.X * (1 + 1e-6)).sha256 != data.sha256
 
 
 def test_digits_come_with_sklearn():

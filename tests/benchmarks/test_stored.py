@@ -9,7 +9,7 @@ from benchmarks.command import read_rows
 
 RESULTS = Path(paper.__file__).parent / "results"
 COLUMNS = {
-    **{"paper": paper.COLUMNS, "paper-default": paper.COLUMNS, "others": paper.COLUMNS, "budget": budget.COLUMNS},
+    **{"paper": paper.COLUMNS, "paper-same": paper.COLUMNS, "others": paper.COLUMNS, "budget": budget.COLUMNS},
     **{"floats": floats.COLUMNS, "default": default.COLUMNS, "small": small.COLUMNS, "gpu": gpu.COLUMNS},
 }
 

@@ -110,7 +110,8 @@ def references(boosting, paper, split_rows):
     Parameters
     ----------
     boosting, paper, split_rows : DataFrame
-        Rows of this command, of `benchmarks.paper` and of `benchmarks.budget`.
+        Rows of this command, of `benchmarks.paper` and of `benchmarks.budget`. Both of the latter may have rows of the
+        head on floats; those of `benchmarks.paper` count.
 
     Returns
     -------
@@ -126,6 +127,7 @@ def references(boosting, paper, split_rows):
         [
             paper[paper["method"] == "FP"].assign(model=PAPER_HEAD),
             split_rows[split_rows["method"] == budget.FLOATS].assign(model=HEAD),
+            paper[paper["method"] == "floats"].assign(model=HEAD),
             boosting.assign(model=boosting["method"]),
         ]
     )
@@ -231,12 +233,12 @@ def main(argv=None):
     parser.add_argument("--dataset", nargs="+", default=DATASETS, metavar="NAME", help=f"of {', '.join(NAMES)}")
     add_data_dir(parser)
     parser.add_argument("--seeds", type=int, nargs="+", default=[*range(42, 52)], metavar="SEED", help="one per split")
-    parser.add_argument("--paper", type=Path, required=True, metavar="CSV", help="of benchmarks.paper")
+    parser.add_argument("--paper", type=Path, nargs="+", required=True, metavar="CSV", help="of benchmarks.paper")
     parser.add_argument("--budget", type=Path, required=True, metavar="CSV", help="of benchmarks.budget")
     parser.add_argument("--output", type=Path, default=Path("floats.csv"), metavar="CSV", help="default: %(default)s")
     arguments = parser.parse_args(argv)
     with plain_errors():
-        paper = read_measured(arguments.paper)
+        paper = pd.concat([read_measured(path) for path in arguments.paper]).astype({"dataset": str})
         split_rows = read_rows(arguments.budget, budget.COLUMNS, dtype=TEXTS)
         data = load_several(arguments.dataset, arguments.data_dir)
         boosting = measure(data, arguments.seeds, arguments.output)
@@ -244,7 +246,7 @@ def main(argv=None):
         paper, split_rows = (rows[rows["dataset"].isin(names)] for rows in (paper, split_rows))
         models = references(boosting, paper, split_rows)
     print("Mean error on the splits of benchmarks.paper")
-    seeds = paper.groupby("dataset", observed=True)["seed"].unique()
+    seeds = paper[paper["method"] == "bitwise"].groupby("dataset")["seed"].unique()
     errors = {name: on_splits(models[models["dataset"] == name], seeds[name]) for name in seeds.index}
     print_table(pd.DataFrame(errors).rename_axis("model").reset_index())
     print("Error of learned bits as a multiple of that of each model, per bits of a feature")

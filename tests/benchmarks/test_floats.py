@@ -83,6 +83,12 @@ def test_multiples_on_the_same_splits():
     assert table.loc[("geometric mean", floats.BEST)].tolist() == pytest.approx([2, 1])
 
 
+def test_the_head_on_floats_of_the_paper_counts():
+    own = rows_of(PAPER_COLUMNS, [("floats", 32, 0.1)])
+    models = floats.references(boosting_rows(), pd.concat([PAPER, own]), BUDGETS).set_index("model")["error"]
+    assert models[floats.HEAD].tolist() == [0.1] * len(SEEDS)
+
+
 def test_a_model_that_lacks_a_split_is_no_reference():
     models = floats.references(boosting_rows(), PAPER, BUDGETS)
     lacking = models[(models["model"] != "boosting on floats") | (models["seed"] == 42)]

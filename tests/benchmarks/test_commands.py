@@ -8,17 +8,27 @@ from pathlib import Path
 import pytest
 
 import benchmarks
+from benchmarks.__main__ import commands, main
 
 ROOT = Path(benchmarks.__file__).parent
-COMMANDS = sorted(path.stem for path in ROOT.glob("*.py") if "\ndef main(" in path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "experiments.__main__"])
+@pytest.mark.parametrize("name", commands())
 def test_help(name, capsys):
+    module = importlib.import_module(f"benchmarks.{name}")
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"benchmarks.{name}.__main__")
     with pytest.raises(SystemExit) as caught:
-        importlib.import_module(f"benchmarks.{name}").main(["--help"])
+        module.main(["--help"])
     assert caught.value.code == 0
-    assert f"python -m benchmarks.{name.removesuffix('.__main__')}" in capsys.readouterr().out
+    assert f"python -m benchmarks.{name}" in capsys.readouterr().out
+
+
+def test_index(capsys):
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(commands()) > 10
+    assert all(len(line.split(maxsplit=3)) == 4 for line in lines)  # python -m benchmarks.NAME, and what it does
 
 
 def test_missing_folder_exits_with_2(tmp_path):

@@ -138,10 +138,12 @@ def target_for(estimator, y):
 
 @pytest.fixture
 def interrupt(monkeypatch):
-    """Has training raise an exception in the middle of its n-th epoch, counted over all rounds."""
+    """Has training get Ctrl-C, or raise an exception, in the middle of its n-th epoch, counted over all rounds."""
     passes = TensorBatches.__iter__
+    # A process that a script starts in the background ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def interrupt(epoch, error=KeyboardInterrupt):
+    def interrupt(epoch, error=None):
         left = epoch
 
         def iterate(batches):
@@ -149,12 +151,15 @@ def interrupt(monkeypatch):
             left -= batches.generator is not None  # a pass for training, not for validation
             for number, batch in enumerate(passes(batches)):
                 if left == 0 and number == 1:
-                    raise error
+                    if error is not None:
+                        raise error
+                    signal.raise_signal(signal.SIGINT)
                 yield batch
 
         monkeypatch.setattr(TensorBatches, "__iter__", iterate)
 
-    return interrupt
+    yield interrupt
+    signal.signal(signal.SIGINT, before)
 
 
 def fit_in_pieces(estimator, X, y, interrupt, epochs):

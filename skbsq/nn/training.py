@@ -1,9 +1,9 @@
 """The one training function."""
 
-import dis
-from contextlib import contextmanager, nullcontext
+import signal
+import threading
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
-from traceback import walk_tb
 
 import numpy as np
 import torch
@@ -317,7 +317,8 @@ def train(
     try:
         # Not net.fit: it swallows Ctrl-C.
         net.notify("on_train_begin", X=rows, y=None)
-        with _faster_step(net) if own else nullcontext() as step, _ends_when_a_callback_says_so():
+        ends = suppress(_EndOfTraining) if own else _ends_when_a_callback_says_so()
+        with _faster_step(net) if own else nullcontext() as step, ends:
             run = partial(_run_epochs, net, step) if own else net.fit_loop
             try:
                 if progress:
@@ -425,26 +426,40 @@ def _go_on(net, run, rows, generator, rounding, bar, progress):
 def _ends_when_a_callback_says_so():
     """Take a callback's word that training ends; let Ctrl-C out.
 
-    skorch's own callbacks say it with the exception that Ctrl-C raises, so what tells the two apart is
-    whether a callback raised it.
+    skorch's own callbacks say it with the exception that Ctrl-C raises. What tells the two apart is whether there was a
+    signal.
     """
+    with _noted_interrupts() as noted:
+        try:
+            yield
+        except _EndOfTraining:
+            pass
+        except KeyboardInterrupt:
+            if noted:
+                raise
+
+
+@contextmanager
+def _noted_interrupts():
+    """For the time of the block, note each SIGINT before it is handled as without: yields the list of them.
+
+    Signals arrive in the main thread alone. In other threads the list stays empty.
+    """
+    noted: list = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield noted
+        return
+
+    def note(number, frame):
+        noted.append(number)
+        return before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
     try:
-        yield
-    except _EndOfTraining:
-        pass
-    except KeyboardInterrupt as interrupt:
-        if not _raised_by_a_callback(interrupt.__traceback__):
-            raise
-
-
-def _raised_by_a_callback(traceback):
-    """Whether a callback is on the way to the exception, and a raise statement (no signal) at its end."""
-    frames = list(walk_tb(traceback))
-    on_the_way = any(isinstance(frame.f_locals.get("self"), Callback) for frame, _ in frames)
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    last = traceback.tb_frame.f_code.co_code[traceback.tb_lasti]
-    return on_the_way and dis.opname[last] == "RAISE_VARARGS"
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class KeepFromDenormal:

@@ -1,4 +1,5 @@
 import re
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -669,6 +670,52 @@ def test_ctrl_c_inside_a_callback_gets_out(data, ctrl_c_after):
     ctrl_c_after(0.4)
     with pytest.raises(KeyboardInterrupt):
         fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=10**5, callbacks=[Busy()]))
+
+
+class Interrupting(Callback):
+    """Ends training as skorch's own callbacks do."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_handler_of_ctrl_c_is_asked_and_comes_back(data):
+    """With a handler that lets training go on, a signal alone does not end it."""
+
+    class Signal(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+
+    numbers = []
+
+    def handle(number, frame):
+        numbers.append(number)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        assert fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=3, callbacks=[Signal()])).n_iter_ == 3
+        assert signal.getsignal(signal.SIGINT) is handle
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert numbers == [signal.SIGINT] * 3
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_a_callback_ends_training_where_ctrl_c_has_no_handler(data, handler):
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        assert fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=9, callbacks=[Interrupting()])).n_iter_ == 2
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_callback_ends_training_in_a_thread(data):
+    """Python allows handlers of signals in the main thread alone."""
+    with ThreadPoolExecutor(1) as pool:
+        net = NeuralNet(Head, nn.MSELoss, max_epochs=9, callbacks=[Interrupting()])
+        assert pool.submit(fit_with_net, data, net).result().n_iter_ == 2
 
 
 @pytest.mark.parametrize("n_bits", [2, 8])

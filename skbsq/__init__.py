@@ -11,7 +11,7 @@ from skbsq import _forks as _forks
 __version__ = "0.1.0.dev0"
 
 _HOME = {
-    "Codebook": "_codebook",
+    "Codebook": "codebook.codebook",
     "UniformQuantizer": "quantizers.uniform",
     "QuantileQuantizer": "quantizers.quantile",
     "KMeansQuantizer": "quantizers.kmeans",
@@ -40,7 +40,7 @@ _SUBMODULES = (
 __all__ = [*_HOME]
 
 if TYPE_CHECKING:
-    from skbsq._codebook import Codebook as Codebook
+    from skbsq.codebook.codebook import Codebook as Codebook
     from skbsq.predictors.classifier import BitwiseClassifier as BitwiseClassifier
     from skbsq.predictors.regressor import BitwiseRegressor as BitwiseRegressor
     from skbsq.quantizers.bitwise import BitwiseQuantizer as BitwiseQuantizer

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from skbsq._files import read_arrays, replacing, safetensors_for
-from skbsq._json import check_keys, read
-from skbsq._plain import NotPlain, from_document, to_document
 from skbsq._work import ROWS, digest
+from skbsq.codebook.documents import NotPlain, from_document, to_document
+from skbsq.codebook.json import check_keys, read
 
 FORMAT = "skbsq-checkpoint"
 VERSION = 1

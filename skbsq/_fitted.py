@@ -3,10 +3,10 @@
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skbsq._checks import check_names
-from skbsq._codebook import Codebook
-from skbsq._json import check_keys
 from skbsq._state import checked
+from skbsq.codebook.checks import check_names
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.json import check_keys
 from skbsq.quantizers._sketch import MAX_SIZE, MIN_SIZE
 
 _INITS = ("quantile", "kmeans", "tree", "uniform")

@@ -23,7 +23,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from skbsq._codebook import Codebook
+from skbsq.codebook.codebook import Codebook
 from skbsq.quantizers._base import HasCodebook
 
 FLOAT_BITS = 32

@@ -10,8 +10,8 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
-from skbsq._checks import check_names
-from skbsq._json import check_keys
+from skbsq.codebook.checks import check_names
+from skbsq.codebook.json import check_keys
 from skbsq.nn.heads import MLP
 from skbsq.nn.joint import JointNet
 from skbsq.nn.layers import Standardization, Thermometer

@@ -10,8 +10,8 @@ from scipy.sparse import issparse
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_y, check_array, check_consistent_length, column_or_1d
 
-from skbsq._labels import columns_of
-from skbsq._matrix import as_table, columns_in, is_categorical, refuse_mask, to_array, where_missing
+from skbsq.codebook.labels import columns_of
+from skbsq.codebook.matrix import as_table, columns_in, is_categorical, refuse_mask, to_array, where_missing
 
 TASKS = ("auto", "regression", "classification")
 _TIMES = (date, time, timedelta, np.datetime64, np.timedelta64, pd.Period, pd.Interval)

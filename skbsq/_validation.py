@@ -7,10 +7,10 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
-from skbsq._checks import MAX_BITS, check_finite
-from skbsq._encode import as_float32
-from skbsq._labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
-from skbsq._matrix import as_numbers, as_table, floats_of_objects, is_categorical, refuse_mask, to_array
+from skbsq.codebook.checks import MAX_BITS, check_finite
+from skbsq.codebook.kernels import as_float32
+from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
+from skbsq.codebook.matrix import as_numbers, as_table, floats_of_objects, is_categorical, refuse_mask, to_array
 from skbsq.exceptions import PrecisionWarning
 
 DEFAULT_BITS = 4

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 import skbsq
-from skbsq._labels import without_pandas
+from skbsq.codebook.labels import without_pandas
 
 # Of the rows there are digests only.
 ROWS = ("X", "y", "sample_weight")

@@ -5,8 +5,8 @@ from numbers import Integral
 
 import numpy as np
 
-from skbsq._labels import columns_of, in_number_order, label
-from skbsq._matrix import floats_of_objects, refuse_mask
+from skbsq.codebook.labels import columns_of, in_number_order, label
+from skbsq.codebook.matrix import floats_of_objects, refuse_mask
 
 __all__ = ["allocate_bits"]
 

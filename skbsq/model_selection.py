@@ -14,9 +14,9 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
-from skbsq._codebook import Codebook
-from skbsq._matrix import as_table, refuse_mask
 from skbsq._row_bits import sent_bits
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.matrix import as_table, refuse_mask
 
 __all__ = ["bits_path", "dask_backend", "fewest_bits", "rate_distortion", "row_bits"]
 

@@ -37,7 +37,7 @@ sys.meta_path.insert(0, Gateway())
 
 
 GATEWAY_USES = [
-    "import skbsq, skbsq._codebook, skbsq.budget, skbsq.codec, skbsq.exceptions",
+    "import skbsq, skbsq.codebook.codebook, skbsq.budget, skbsq.codec, skbsq.exceptions",
     "from skbsq import Codebook; assert Codebook.from_thresholds([[0.5]]).encode([[1.0]]) == 1",
     "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
     "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",

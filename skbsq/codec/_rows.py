@@ -5,10 +5,10 @@ from numbers import Integral
 
 import numpy as np
 
-from skbsq._codebook import Codebook
-from skbsq._encode import for_blocks
-from skbsq._labels import columns_of
-from skbsq._matrix import as_matrix, as_table, columns_in, refuse_mask
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.kernels import for_blocks
+from skbsq.codebook.labels import columns_of
+from skbsq.codebook.matrix import as_matrix, as_table, columns_in, refuse_mask
 
 # Codes per block: its codes, bytes and one column of either fit the cache.
 _BLOCK = 2**18

@@ -4,9 +4,9 @@ from numbers import Integral
 
 import numpy as np
 
-from skbsq._encode import as_float32
-from skbsq._labels import in_feature_order, label
-from skbsq._matrix import is_missing, refuse_mask
+from skbsq.codebook.kernels import as_float32
+from skbsq.codebook.labels import in_feature_order, label
+from skbsq.codebook.matrix import is_missing, refuse_mask
 
 COUNT_TYPES = ("uint8", "int8", "uint16", "int16", "int32")
 

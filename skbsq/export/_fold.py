@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from skbsq._codebook import Codebook
-from skbsq._encode import as_float32
-from skbsq._floats import FLOAT32_MAX, last_floats
-from skbsq._labels import label
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.floats import FLOAT32_MAX, last_floats
+from skbsq.codebook.kernels import as_float32
+from skbsq.codebook.labels import label
 
 DTYPES = ("float32", "float64")
 

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import nn
 
-from skbsq._floats import FLOAT32_MAX
+from skbsq.codebook.floats import FLOAT32_MAX
 from skbsq.export._onnx_codes import bits_of, values_of
 from skbsq.nn.heads import ByteDropout
 from skbsq.nn.joint import has_hooks

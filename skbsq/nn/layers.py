@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from skbsq._codebook import Codebook
+from skbsq.codebook.codebook import Codebook
 from skbsq.nn.space import StandardSpace
 from skbsq.nn.surrogate import weighted_slopes
 

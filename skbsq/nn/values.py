@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from skbsq._codebook import Codebook
-from skbsq._floats import FLOAT32_MAX, last_floats
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.floats import FLOAT32_MAX, last_floats
 from skbsq.nn.layers import Thermometer
 from skbsq.nn.space import StandardSpace
 

@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 
-from skbsq._matrix import is_missing, unmasked
+from skbsq.codebook.matrix import is_missing, unmasked
 from skbsq.exceptions import NotNumbersError
 
 ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder"

@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from skbsq._codebook import Codebook
+from skbsq.codebook.codebook import Codebook
 
 _CODEBOOK = "skbsq-codebook"
 _ENCODE = "skbsq-encode"

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from skbsq._labels import columns_of
-from skbsq._matrix import as_matrix, as_table
+from skbsq.codebook.labels import columns_of
+from skbsq.codebook.matrix import as_matrix, as_table
 from skbsq.plotting._axes import BLUE, ORANGE, fitted_part, names_of, pyplot, tidy
 
 MOST_PANELS = 12

@@ -9,10 +9,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbsq import nn as sq
 from skbsq._checkpoint import checkpointed
-from skbsq._checks import MISSING_RULES
-from skbsq._codebook import Codebook
-from skbsq._matrix import refuse_mask
 from skbsq._validation import all_or_nothing, check_n_bits, check_X
+from skbsq.codebook.checks import MISSING_RULES
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.matrix import refuse_mask
 from skbsq.codec import RowCodec, read_messages
 from skbsq.nn.device import prediction_device
 from skbsq.nn.joint import JointNet

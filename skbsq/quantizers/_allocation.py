@@ -14,8 +14,8 @@ import torch
 from sklearn.base import clone
 from torch import nn
 
-from skbsq._labels import numbered_names
 from skbsq.budget import allocate_bits
+from skbsq.codebook.labels import numbered_names
 from skbsq.nn.threads import serial_after_fork
 from skbsq.quantizers._base import regular_levels
 from skbsq.quantizers._cells import group_starts

@@ -5,13 +5,13 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
 
-from skbsq._checks import MISSING_RULES, midpoint_levels
-from skbsq._codebook import Codebook
-from skbsq._encode import as_float32
 from skbsq._encodings import ENCODINGS, check_encode, encoded, encoded_names
-from skbsq._labels import check_columns, columns_of
-from skbsq._matrix import as_numbers, as_table
 from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X, nan_features
+from skbsq.codebook.checks import MISSING_RULES, midpoint_levels
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.kernels import as_float32
+from skbsq.codebook.labels import check_columns, columns_of
+from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec import RowCodec
 from skbsq.quantizers._cells import features_of
 

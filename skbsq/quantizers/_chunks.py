@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from sklearn.utils import compute_class_weight
 
-from skbsq._labels import check_columns, columns_of
-from skbsq._matrix import as_table
 from skbsq._targets import MAX_INTEGER_CLASSES, as_target, check_class_weight, check_target, resolve_task
 from skbsq._validation import check_chunk_weights, check_X
+from skbsq.codebook.labels import check_columns, columns_of
+from skbsq.codebook.matrix import as_table
 from skbsq.nn.batches import TensorStream
 from skbsq.quantizers._base import CodebookFilling, FixedQuantizer
 from skbsq.quantizers._cells import Feature, joined_sums

@@ -19,11 +19,11 @@ from torch import nn
 
 from skbsq import nn as sq
 from skbsq._checkpoint import checkpointed
-from skbsq._labels import check_columns, columns_of
 from skbsq._state import plain_state, restore
 from skbsq._targets import check_class_weight, check_target
 from skbsq._validation import check_groups, check_weights, check_X
 from skbsq._work import work_of
+from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.nn.batches import TensorBatches, auto_batch_size, n_batches
 from skbsq.nn.device import training_device
 from skbsq.nn.heads import shrink_output, start_at

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbsq._codebook import Codebook
+from skbsq.codebook.codebook import Codebook
 from skbsq.quantizers._base import level_means
 from skbsq.quantizers._cells import Feature, features_of, joined_sums, sums_of_columns
 from skbsq.quantizers._sketch import Sketch, load_datasketches

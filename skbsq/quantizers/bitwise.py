@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbsq import nn as sq
-from skbsq._codebook import Codebook
 from skbsq._validation import check_n_bits
+from skbsq.codebook.codebook import Codebook
 from skbsq.nn.layers import FORWARDS
 from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.quantizers._allocation import split_budget, warm_start

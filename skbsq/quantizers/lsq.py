@@ -3,7 +3,7 @@
 import numpy as np
 
 from skbsq import nn as sq
-from skbsq._labels import label
+from skbsq.codebook.labels import label
 from skbsq.quantizers._joint import ValueQuantizer, value_levels
 
 __all__ = ["LSQQuantizer"]

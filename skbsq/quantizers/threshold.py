@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from skbsq._codebook import Codebook
-from skbsq._labels import in_feature_order, labels_of, numbered_names
-from skbsq._matrix import refuse_mask
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.labels import in_feature_order, labels_of, numbered_names
+from skbsq.codebook.matrix import refuse_mask
 from skbsq.quantizers._base import FixedQuantizer
 
 __all__ = ["ThresholdQuantizer"]

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from skbsq._encode import as_float32
+from skbsq.codebook.kernels import as_float32
 
 JSON_FORMAT = "skbsq-codebook"
 JSON_VERSION = 1

@@ -51,7 +51,7 @@ def as_float32(X):
     Examples
     --------
     >>> import numpy as np
-    >>> from skbsq._encode import as_float32
+    >>> from skbsq.codebook.kernels import as_float32
     >>> as_float32(np.array([[0.1, 1e300]]))
     array([[0.1, inf]], dtype=float32)
     """
@@ -85,7 +85,7 @@ class Encoder:
     Examples
     --------
     >>> import numpy as np
-    >>> from skbsq._encode import Encoder
+    >>> from skbsq.codebook.kernels import Encoder
     >>> encoder = Encoder(np.float32([0, 1, 5]), np.array([0, 2, 3]), None, np.uint8)
     >>> encoder.encode(np.array([[0.5, 5.0], [2.0, 6.0]]))
     (array([[1, 0],
@@ -238,7 +238,7 @@ class Grid:
     Examples
     --------
     >>> import numpy as np
-    >>> from skbsq._encode import Grid
+    >>> from skbsq.codebook.kernels import Grid
     >>> codes = np.empty(3, dtype=np.uint8)
     >>> Grid(np.float32([0, 1, 5]), np.uint8).encode(np.float32([0, 1.5, 9]), codes)
     >>> codes

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from skbsq._codebook import Codebook
+from skbsq.codebook.codebook import Codebook
 
 # What safetensors and NumPy both know.
 DTYPES = ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
@@ -43,7 +43,7 @@ def to_document(value, path, arrays, nested=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skbsq._plain import to_document
+    >>> from skbsq.codebook.documents import to_document
     >>> arrays = {}
     >>> to_document({"a": (1, np.float32([0.5]))}, "x", arrays)
     {'dict': [['a', {'tuple': [1, {'array': 'x.a.1'}]}]]}
@@ -115,7 +115,7 @@ def from_document(document, arrays, nested=None):
 
     Examples
     --------
-    >>> from skbsq._plain import from_document
+    >>> from skbsq.codebook.documents import from_document
     >>> from_document({"dict": [["a", {"tuple": [1, {"float": "inf"}]}]]}, {})
     {'a': (1, inf)}
     """

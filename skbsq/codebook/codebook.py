@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from skbsq import _json
-from skbsq._checks import (
+from skbsq.codebook import json
+from skbsq.codebook.checks import (
     MAX_BITS,
     check_counts,
     check_fields,
@@ -19,9 +19,9 @@ from skbsq._checks import (
     check_thresholds,
     midpoint_levels,
 )
-from skbsq._encode import Encoder, decode, in_range, thermometer
-from skbsq._labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
-from skbsq._matrix import as_matrix
+from skbsq.codebook.kernels import Encoder, decode, in_range, thermometer
+from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
+from skbsq.codebook.matrix import as_matrix
 
 
 class Codebook:
@@ -599,7 +599,7 @@ class Codebook:
         >>> Codebook.from_json(book.to_json()) == book
         True
         """
-        return _json.dump(self)
+        return json.dump(self)
 
     @classmethod
     def from_json(cls, text):
@@ -626,7 +626,7 @@ class Codebook:
         ...
         ValueError: This codebook has format version 2; this skbsq reads version 1.
         """
-        return cls.from_thresholds(**_json.parse(text))
+        return cls.from_thresholds(**json.parse(text))
 
 
 def _frozen(array):

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from skbsq import Codebook, _encode
-from skbsq._encode import BLOCK, KERNELS, Encoder, Grid
+from skbsq import Codebook
+from skbsq.codebook import kernels
+from skbsq.codebook.kernels import BLOCK, KERNELS, Encoder, Grid
 from tests import reference
 from tests.strategies import codebooks, neighbours
 
@@ -216,8 +217,8 @@ def test_memory_order_is_that_of_the_input(kernel, rng):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_threads(workers, rng, monkeypatch):
-    monkeypatch.setattr(_encode, "_VALUES_PER_THREAD", 10)
-    monkeypatch.setattr(_encode, "_cpu_count", lambda: workers)
+    monkeypatch.setattr(kernels, "_VALUES_PER_THREAD", 10)
+    monkeypatch.setattr(kernels, "_cpu_count", lambda: workers)
     X = rng.normal(size=(1001, 2)).astype(np.float32)
     book = Codebook.from_thresholds([np.linspace(-2, 2, 15)] * 2)
     np.testing.assert_array_equal(book.encode(X), (X[:, :, None] > book.thresholds[0]).sum(axis=2))
@@ -227,16 +228,16 @@ def test_threads(workers, rng, monkeypatch):
 
 
 def test_more_features_than_a_tile(rng):
-    X = rng.normal(size=(2, _encode._TILE + 1))
+    X = rng.normal(size=(2, kernels._TILE + 1))
     book = Codebook.from_thresholds([[0.0]] * X.shape[1])
     np.testing.assert_array_equal(book.encode(X), X > 0)
 
 
 def test_workers_are_those_of_openmp(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert _encode._cpu_count() == 3
+    assert kernels._cpu_count() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "4,2")
-    assert _encode._cpu_count() >= 1
+    assert kernels._cpu_count() >= 1
 
 
 # -- the grid ----------------------------------------------------------------------------------------
@@ -275,7 +276,7 @@ def test_grid_where_the_shift_rounds():
     x = neighbours(np.float32([1.0, 2.0, 3.0]))
     grid = Grid(t, np.uint8)
     grid.shift = np.float32(1e8)
-    grid.table, depth = _encode._table(t - grid.shift, np.uint8)
+    grid.table, depth = kernels._table(t - grid.shift, np.uint8)
     grid.padded = np.concatenate([t, np.full(2**depth, INF, dtype=np.float32)])
     grid.hops = [2**step for step in reversed(range(depth))]
     codes = np.empty(x.size, dtype=np.uint8)

@@ -47,7 +47,7 @@ def check_columns(columns, names, what, *, strict=True):
 
     Examples
     --------
-    >>> from skbsq._labels import check_columns
+    >>> from skbsq.codebook.labels import check_columns
     >>> check_columns(["b", "a"], ["a", "b"], "X")
     Traceback (most recent call last):
     ...
@@ -81,7 +81,7 @@ def labels_of(values):
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbsq._labels import labels_of
+    >>> from skbsq.codebook.labels import labels_of
     >>> labels_of(pd.Series([4, 2], index=["b", "a"])), labels_of(pd.Series([4, 2])), labels_of([4, 2])
     (['b', 'a'], None, None)
     """
@@ -124,7 +124,7 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
 
     Examples
     --------
-    >>> from skbsq._labels import in_feature_order
+    >>> from skbsq.codebook.labels import in_feature_order
     >>> in_feature_order({"b": 4, "a": 2}, ["a", "b"], 2, "n_bits")
     [2, 4]
     """
@@ -193,7 +193,7 @@ def in_number_order(values, what):
     Examples
     --------
     >>> import pandas as pd
-    >>> from skbsq._labels import in_number_order
+    >>> from skbsq.codebook.labels import in_number_order
     >>> in_number_order(pd.Series([5, 1], index=[1, 0]), "counts")
     [1, 5]
     """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import Codebook
-from skbsq._plain import DTYPES, NotPlain, from_document, to_document
+from skbsq.codebook.documents import DTYPES, NotPlain, from_document, to_document
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 values = st.recursive(

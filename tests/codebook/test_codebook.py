@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skbsq import Codebook
-from skbsq._checks import midpoint_levels
+from skbsq.codebook.checks import midpoint_levels
 from tests import reference
 from tests.strategies import codebooks
 

@@ -7,7 +7,7 @@ from datetime import date, time, timedelta
 
 import numpy as np
 
-from skbsq._labels import check_columns, columns_of, label, labels_of
+from skbsq.codebook.labels import check_columns, columns_of, label, labels_of
 from skbsq.exceptions import NotATableError, NotNumbersError
 
 _ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder, or leave it out"
@@ -36,7 +36,7 @@ def as_matrix(X, what, names=None, *, strict=True):
     names : sequence of str, default=None
         Names that the columns of a data frame must have.
     strict : bool, default=True
-        See `skbsq._labels.check_columns`.
+        See `skbsq.codebook.labels.check_columns`.
 
     Returns
     -------
@@ -50,7 +50,7 @@ def as_matrix(X, what, names=None, *, strict=True):
     Examples
     --------
     >>> import numpy as np
-    >>> from skbsq._matrix import as_matrix
+    >>> from skbsq.codebook.matrix import as_matrix
     >>> as_matrix(np.ma.masked_equal([[1.0, 2.0]], 2.0), "X")
     array([[ 1., nan]])
     """
@@ -206,7 +206,7 @@ def refuse_mask(values, what):
     Examples
     --------
     >>> import numpy as np
-    >>> from skbsq._matrix import refuse_mask
+    >>> from skbsq.codebook.matrix import refuse_mask
     >>> refuse_mask(np.ma.array([1, -999], mask=[False, True]), "y")
     Traceback (most recent call last):
     ...

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skbsq import BitwiseRegressor, Codebook, QuantileQuantizer, ThresholdQuantizer
-from skbsq._labels import check_columns, columns_of, in_feature_order, labels_of, without_pandas
+from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, labels_of, without_pandas
 from skbsq.codec import RowCodec
 from skbsq.export import to_c
 from skbsq.model_selection import bits_path

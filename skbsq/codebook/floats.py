@@ -25,7 +25,7 @@ def last_floats(holds, shape):
     Examples
     --------
     >>> import numpy as np
-    >>> from skbsq._floats import last_floats
+    >>> from skbsq.codebook.floats import last_floats
     >>> last_floats(lambda x: 3 * x <= np.float32([1, 6]), (2,))
     array([0.33333334, 2.        ], dtype=float32)
     """

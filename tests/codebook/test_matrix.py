@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn.utils.fixes import parse_version
 
 from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, Codebook, QuantileQuantizer, UniformQuantizer
-from skbsq._matrix import as_matrix, refuse_mask
+from skbsq.codebook.matrix import as_matrix, refuse_mask
 from skbsq.codec import RowCodec, dumps
 from skbsq.exceptions import NotNumbersError
 

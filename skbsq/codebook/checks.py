@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from skbsq._encode import as_float32
-from skbsq._labels import in_feature_order, in_number_order, label
-from skbsq._matrix import refuse_mask
+from skbsq.codebook.kernels import as_float32
+from skbsq.codebook.labels import in_feature_order, in_number_order, label
+from skbsq.codebook.matrix import refuse_mask
 
 MAX_BITS = 16
 MISSING_RULES = ("error", "code")
@@ -27,7 +27,7 @@ def check_thresholds(thresholds, label, *, strict=False):
 
     Examples
     --------
-    >>> from skbsq._checks import check_thresholds
+    >>> from skbsq.codebook.checks import check_thresholds
     >>> check_thresholds([2, 1, 1, -0.0], "feature 0")
     array([0., 1., 2.], dtype=float32)
     """
@@ -73,7 +73,7 @@ def midpoint_levels(thresholds, lone_gap=None):
     Examples
     --------
     >>> import numpy as np
-    >>> from skbsq._checks import midpoint_levels
+    >>> from skbsq.codebook.checks import midpoint_levels
     >>> midpoint_levels(np.float32([0, 1, 3]))
     array([-0.5,  0.5,  2. ,  4. ], dtype=float32)
     """
@@ -177,7 +177,7 @@ def check_fields(thresholds, offsets, levels, counts, has_missing, missing, name
     Examples
     --------
     >>> import numpy as np
-    >>> from skbsq._checks import check_fields
+    >>> from skbsq.codebook.checks import check_fields
     >>> t = np.float32([2, 1])
     >>> check_fields(t, np.array([0, 2]), np.float32([0, 1, 2]), None, np.array([False]), "error", None)
     Traceback (most recent call last):

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import given
 
-from skbsq._floats import last_floats
+from skbsq.codebook.floats import last_floats
 from tests.strategies import finite32
 
 

@@ -1,0 +1,1 @@
+"""The codebook, an immutable value, and everything behind it. NumPy alone."""

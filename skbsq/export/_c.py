@@ -10,7 +10,7 @@ import numpy as np
 
 from skbsq.codec import RowCodec
 from skbsq.export import _c_text as c
-from skbsq.export._counts import check_counts, first_counts_above
+from skbsq.export._adc import check_counts, first_counts_above
 from skbsq.export._fold import to_codebook
 
 # Up to this many thresholds, passing them one by one takes fewer instructions than halving, on a Cortex-M0+ and M4.

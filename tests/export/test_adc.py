@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skbsq.export._counts import first_counts_above, value_of
+from skbsq.export._adc import first_counts_above, value_of
 from tests.strategies import finite32
 
 magnitudes = st.floats(1e-30, 1e30) | st.sampled_from([1e-300, 5e-324, 1.0, 0.1, 1e300, 1.7e308])

@@ -36,10 +36,11 @@ from skbsq import (
     ThresholdQuantizer,
     TreeQuantizer,
     UniformQuantizer,
-    _fitted,
-    persistence,
 )
-from skbsq.persistence import FORMAT, load, save
+from skbsq.persistence import files as files_module
+from skbsq.persistence import fitted as fitted_module
+from skbsq.persistence import load, save
+from skbsq.persistence.files import FORMAT
 from skbsq.quantizers._start import INITS
 
 TRAINING = dict(n_bits=2, max_epochs=2, hidden_sizes=(5,), batch_size=32, random_state=0)
@@ -107,8 +108,8 @@ def test_predictions_are_equal(kind, quantizer, data, path):
 
 
 def test_tables_are_complete():
-    assert {*persistence._QUANTIZERS, *persistence._PREDICTORS} == {*skbsq.__all__} - {"Codebook"}
-    assert {*_fitted._INITS} == INITS.keys()
+    assert {*files_module._QUANTIZERS, *files_module._PREDICTORS} == {*skbsq.__all__} - {"Codebook"}
+    assert {*fitted_module._INITS} == INITS.keys()
 
 
 def test_what_a_net_leaves(data, path):
@@ -681,7 +682,7 @@ def test_a_file_older_than_a_parameter_does_what_was_done_before(saved, path, mo
     document, arrays = taken_apart(saved["bits"])
     document["estimator"]["parameters"].pop("patience")
     path.write_bytes(put_together(document, arrays))
-    monkeypatch.setitem(persistence._AS_BEFORE, "patience", 77)
+    monkeypatch.setitem(files_module._AS_BEFORE, "patience", 77)
     assert load(path).patience == 77
     path.write_bytes(saved["bits"])
     assert load(path).patience != 77

@@ -7,7 +7,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skbsq import Codebook
 from skbsq.export import to_c
-from skbsq.export._counts import first_counts_above, value_of
+from skbsq.export._adc import first_counts_above, value_of
 
 # Counts of a converter to a standard deviation.
 COUNTS = 4000

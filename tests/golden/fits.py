@@ -32,7 +32,8 @@ FITS = {
     "regressor": BitwiseRegressor(**MISSING | {"n_bits": [1, 2, 3]}),
     "regressor_length": BitwiseRegressor(2, missing="code", batch_size=64, hidden_sizes=(8,), random_state=0),
     "regressor_stopped": BitwiseRegressor(**MISSING, early_stopping=True),
-    "regressor_budget": BitwiseRegressor(**MISSING | {"n_bits": None}, bit_budget=4),
+    # Long enough that features are worth their bits.
+    "regressor_budget": BitwiseRegressor(**MISSING | {"n_bits": None, "max_epochs": 10}, lr=0.005, bit_budget=4),
     "regressor_fixed": BitwiseRegressor(**MISSING, quantizer=QuantileQuantizer(2)),
     "regressor_soft": BitwiseRegressor(**MISSING, quantizer=SoftQuantizer(2)),
     "regressor_members": BitwiseRegressor(**MISSING | {"hidden_sizes": "auto"}),

@@ -76,7 +76,8 @@ def estimators():
     regressors = {
         "regressor": BitwiseRegressor(**learned),
         "regressor_fixed": BitwiseRegressor(**learned, quantizer=QuantileQuantizer(2)),
-        "regressor_budget": BitwiseRegressor(**learned | {"n_bits": None}, bit_budget=4),
+        # Long enough that features are worth their bits.
+        "regressor_budget": BitwiseRegressor(**learned | {"n_bits": None, "max_epochs": 10}, lr=0.005, bit_budget=4),
         "quantizer_bitwise": BitwiseQuantizer(**learned),
         "quantizer_soft": SoftQuantizer(**learned, learn_values=True),
         "quantizer_lsq": LSQQuantizer(**learned),

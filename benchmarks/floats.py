@@ -238,7 +238,7 @@ def main(argv=None):
     parser.add_argument("--output", type=Path, default=Path("floats.csv"), metavar="CSV", help="default: %(default)s")
     arguments = parser.parse_args(argv)
     with plain_errors():
-        paper = pd.concat([read_measured(path) for path in arguments.paper]).astype({"dataset": str})
+        paper = read_measured(*arguments.paper).astype({"dataset": str})
         split_rows = read_rows(arguments.budget, budget.COLUMNS, dtype=TEXTS)
         data = load_several(arguments.dataset, arguments.data_dir)
         boosting = measure(data, arguments.seeds, arguments.output)

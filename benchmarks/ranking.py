@@ -20,12 +20,13 @@ MARGIN = 1.05
 PUBLISHED = Path(__file__).with_name("published.csv")
 
 
-def read_measured(path, seeds=None):
+def read_measured(*paths, seeds=None):
     """Rows of `benchmarks.paper` that have an error, each cell and split once.
 
     Parameters
     ----------
-    path : Path
+    *paths : Path
+        Files whose rows are put together.
     seeds : list of int, default=None
         Splits; None: all. Means are of the splits that a cell has, so take those that were measured whole.
 
@@ -36,24 +37,29 @@ def read_measured(path, seeds=None):
     Raises
     ------
     CommandError
-        If there are none, or if rows of one data set were measured on different data, or those of a cell with different
-        training.
+        If a file has none, or if rows of one data set were measured on different data, or those of a cell with
+        different training.
     """
-    rows = read_rows(path, COLUMNS, dtype=TEXTS)
-    rows = rows[rows["error"].notna()].drop_duplicates(KEY, keep="last")
-    if seeds is not None:
-        rows = rows[rows["seed"].isin(seeds)]
-    if rows.empty:
-        raise CommandError(f"{path} holds no results: run python -m benchmarks.paper --output {path}.")
+    parts = []
+    for path in paths:
+        rows = read_rows(path, COLUMNS, dtype=TEXTS)
+        rows = rows[rows["error"].notna()]
+        if seeds is not None:
+            rows = rows[rows["seed"].isin(seeds)]
+        if rows.empty:
+            raise CommandError(f"{path} holds no results: run python -m benchmarks.paper --output {path}.")
+        parts.append(rows)
+    rows = pd.concat(parts).drop_duplicates(KEY, keep="last")
+    files, hold = " and ".join(map(str, paths)), "holds" if len(paths) == 1 else "hold"
     for name, of_set in rows.groupby("dataset"):
         if of_set["data_sha256"].nunique() > 1:
             raise CommandError(
-                f"{path} holds rows of {name} from different data: {', '.join(of_set['data_sha256'].unique())}."
+                f"{files} {hold} rows of {name} from different data: {', '.join(of_set['data_sha256'].unique())}."
             )
     for cell, of_cell in rows.groupby([*CELL]):
         if of_cell["training"].nunique() > 1:
             raise CommandError(
-                f"{path} holds rows of {', '.join(map(str, cell))} from different training: "
+                f"{files} {hold} rows of {', '.join(map(str, cell))} from different training: "
                 f"{' and '.join(of_cell['training'].unique())}. Keep each in a file of its own."
             )
     return _ordered(rows)

@@ -146,7 +146,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     with plain_errors():
         summary = curves(
-            pd.concat([read_measured(path) for path in arguments.paper]),
+            read_measured(*arguments.paper),
             read_rows(arguments.budget, BUDGET_COLUMNS, dtype=TEXTS),
             read_rows(arguments.floats, FLOATS_COLUMNS, dtype=TEXTS),
             arguments.dataset,

@@ -306,7 +306,7 @@ def main(argv=None):
     )
     arguments = parser.parse_args(argv)
     with plain_errors():
-        measured = read_measured(arguments.results, arguments.seeds)
+        measured = read_measured(arguments.results, seeds=arguments.seeds)
         if measured["method"].isin(UNQUANTIZED).all():
             raise CommandError(f"{arguments.results} holds rows of {FLOATS} alone: there is nothing to compare.")
     folder = arguments.output_dir or arguments.results.parent

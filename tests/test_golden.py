@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read to the same bits: files and devices in the field outlive a version.
+"""What earlier versions wrote is read to the same bits, because saved files and devices stay in use.
 
 The fits at the end guard moves of code only, see `tests.golden.fits`.
 """
@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 
 from skbsq import Codebook
-from skbsq.codec import RowCodec, dumps, loads
+from skbsq.codec import RowCodec, loads
 from skbsq.export import to_c, to_onnx
 from skbsq.persistence import load
 from tests.export import driver
@@ -36,15 +36,7 @@ each_codebook = pytest.mark.parametrize("path", CODEBOOKS, ids=named)
 @each_codebook
 def test_a_codebook_gives_the_same_bits(path):
     codebook, then = Codebook.from_json(path.read_text(encoding="utf-8")), np.load(path.with_suffix(".npz"))
-    codes = codebook.encode(then["x"])
-    found = {
-        "codes": codes,
-        "levels": codebook.decode(codes),
-        "bits": codebook.thermometer(codes),
-        "rows": RowCodec(codebook).pack(codes),
-        "message": np.frombuffer(dumps(codebook, codes), dtype=np.uint8),
-        "fingerprint": np.frombuffer(codebook.fingerprint, dtype=np.uint8),
-    }
+    found = make.encoded(codebook, then["x"])
     for name, value in found.items():
         assert value.dtype == then[name].dtype
         np.testing.assert_array_equal(value, then[name], err_msg=name)

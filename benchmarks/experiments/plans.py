@@ -67,19 +67,23 @@ PLANS = {
     ),
     "narrow": Plan(
         "How fast should the few thresholds of narrow features learn, beside the head?",
-        {f"{ratio:g}": {"forward": "soft", "threshold_lr_ratio": ratio} for ratio in (10.0, 3.0, 1.0)},
+        {
+            "10": {"forward": "soft", "threshold_lr_ratio": 10.0},
+            "3": {"forward": "soft", "threshold_lr_ratio": 3.0},
+            "1": {"forward": "soft", "threshold_lr_ratio": 1.0},
+        },
         datasets=("california", "cpu_act", "sulfur", "wine_quality", "kin8nm"),
         bits=(2, 3),
     ),
     "wide": Plan(
         "How should the bits of wide features be trained, and how fast should thresholds learn, beside the head?",
         {
-            f"{what}, {ratio:g}": {"forward": forward, "threshold_lr_ratio": ratio}
-            for what, forward, ratios in (
-                ("hard bits", "hard", (10.0, 3.0, 1.0)),
-                ("sigmoids", "soft", (3.0, 1.0, 0.3)),
-            )
-            for ratio in ratios
+            "hard bits, 10": {"forward": "hard", "threshold_lr_ratio": 10.0},
+            "hard bits, 3": {"forward": "hard", "threshold_lr_ratio": 3.0},
+            "hard bits, 1": {"forward": "hard", "threshold_lr_ratio": 1.0},
+            "sigmoids, 3": {"forward": "soft", "threshold_lr_ratio": 3.0},
+            "sigmoids, 1": {"forward": "soft", "threshold_lr_ratio": 1.0},
+            "sigmoids, 0.3": {"forward": "soft", "threshold_lr_ratio": 0.3},
         },
         datasets=("california", "cpu_act", "sulfur", "wine_quality", "kin8nm"),
         bits=(4, 6),

@@ -140,9 +140,9 @@ def test_failed_rows_are_left_out_and_the_last_counts(write):
 
 
 def test_splits_can_be_chosen(write):
-    assert set(read_measured(write(rows()), [42, 44])["seed"]) == {42, 44}
+    assert set(read_measured(write(rows()), seeds=[42, 44])["seed"]) == {42, 44}
     with pytest.raises(CommandError, match="holds no results"):
-        read_measured(write(rows()), [7])
+        read_measured(write(rows()), seeds=[7])
 
 
 def test_rows_of_different_data_are_refused(write):
@@ -150,6 +150,17 @@ def test_rows_of_different_data_are_refused(write):
     table.loc[0, "data_sha256"] = "ff"
     with pytest.raises(CommandError, match=r"rows of sulfur from different data: ff, 00e1"):
         read_measured(write(table))
+
+
+def test_rows_of_several_files(write, tmp_path):
+    table = rows()
+    other = tmp_path / "other.csv"
+    table[table["method"] == "SQ"].to_csv(other, index=False)
+    path = write(table[table["method"] != "SQ"])
+    pd.testing.assert_frame_equal(read_measured(path, other), read_measured(write(table)))
+    table[table["method"] == "SQ"].assign(data_sha256="ff").to_csv(other, index=False)
+    with pytest.raises(CommandError, match=r"and .*other\.csv hold rows of .* from different data"):
+        read_measured(write(table[table["method"] != "SQ"]), other)
 
 
 def test_rows_of_different_training_are_refused(write):

@@ -110,38 +110,40 @@ def results(estimator, X):
     return found
 
 
+def encoded(codebook, x):
+    """What a codebook makes of values, as arrays by name."""
+    codes = codebook.encode(x)
+    return {
+        "codes": codes,
+        "levels": codebook.decode(codes),
+        "bits": codebook.thermometer(codes),
+        "rows": RowCodec(codebook).pack(codes),
+        "message": np.frombuffer(dumps(codebook, codes), dtype=np.uint8),
+        "fingerprint": np.frombuffer(codebook.fingerprint, dtype=np.uint8),
+    }
+
+
 def write_codebooks(folder):
     """JSON, header, values and what they become."""
     folder.mkdir()
     for name, codebook in CODEBOOKS.items():
         x = values_for(codebook)
-        codes = codebook.encode(x)
         (folder / f"{name}.json").write_text(codebook.to_json(), encoding="utf-8")
         (folder / f"{name}.h").write_text(to_c(codebook, "golden"), encoding="ascii")
-        np.savez_compressed(
-            folder / f"{name}.npz",
-            x=x,
-            codes=codes,
-            levels=codebook.decode(codes),
-            bits=codebook.thermometer(codes),
-            rows=RowCodec(codebook).pack(codes),
-            message=np.frombuffer(dumps(codebook, codes), dtype=np.uint8),
-            fingerprint=np.frombuffer(codebook.fingerprint, dtype=np.uint8),
-        )
+        np.savez_compressed(folder / f"{name}.npz", x=x, **encoded(codebook, x))
 
 
-def write_estimators(folder):
+def write_estimators(folder, fitted):
     """Saved files, and what they predict."""
     folder.mkdir()
-    for name, (estimator, X) in estimators().items():
+    for name, (estimator, X) in fitted.items():
         save(estimator, folder / f"{name}.safetensors")
         np.savez_compressed(folder / f"{name}.npz", X=X, **results(estimator, X))
 
 
-def write_onnx(folder):
+def write_onnx(folder, fitted):
     """Graphs of some of the estimators, which have their input and what they give."""
     folder.mkdir()
-    fitted = estimators()
     for name in ("regressor", "classifier", "quantizer_bitwise"):
         (folder / f"{name}.onnx").write_bytes(to_onnx(fitted[name][0]).SerializeToString())
 
@@ -152,8 +154,9 @@ def main(argv=None):
     folder = parser.parse_args(argv).folder
     folder.mkdir(parents=True)
     write_codebooks(folder / "codebooks")
-    write_estimators(folder / "estimators")
-    write_onnx(folder / "onnx")
+    fitted = estimators()
+    write_estimators(folder / "estimators", fitted)
+    write_onnx(folder / "onnx", fitted)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from benchmarks.command import plain_errors, positive, print_table
 from skbsq import BitwiseRegressor, QuantileQuantizer, UniformQuantizer
-from skbsq.quantizers._sketch import Sketch
-from skbsq.quantizers.quantile import averaged_inverted_cdf
+from skbsq.thresholds.quantile import averaged_inverted_cdf
+from skbsq.thresholds.sketch import Sketch
 
 SEED = 0
 SIZES = (256, 1024, 2048, 4096)

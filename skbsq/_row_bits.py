@@ -24,7 +24,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq.codebook.codebook import Codebook
-from skbsq.quantizers._base import HasCodebook
+from skbsq.quantizers.base import HasCodebook
 
 FLOAT_BITS = 32
 # Attributes under which meta-estimators keep fitted members that all read X. An ensemble keeps a template in

@@ -17,8 +17,10 @@ from skbsq.nn.joint import JointNet
 from skbsq.nn.layers import Standardization, Thermometer
 from skbsq.nn.losses import criterion_type
 from skbsq.nn.randomness import own_randomness
-from skbsq.nn.training import default_net, put_to_rest
 from skbsq.nn.values import CodeValues
+from skbsq.training.loop import put_to_rest
+from skbsq.training.nets import default_net, head_of, net_of
+from skbsq.training.recipe import Recipe
 
 _CPU = torch.device("cpu")
 _TASKS = {nn.MSELoss: "regression", nn.CrossEntropyLoss: "classification"}
@@ -41,7 +43,7 @@ def plain_state(estimator, attributes):
 
     Parameters
     ----------
-    estimator : JointTraining
+    estimator : LearnedEstimator
     attributes : dict
         Changed in place.
 
@@ -65,7 +67,7 @@ def restore(estimator):
 
     Parameters
     ----------
-    estimator : JointTraining
+    estimator : LearnedEstimator
 
     Raises
     ------
@@ -87,7 +89,7 @@ def net_state(estimator):
 
     Parameters
     ----------
-    estimator : JointTraining
+    estimator : LearnedEstimator
 
     Returns
     -------
@@ -115,7 +117,7 @@ def net_from(state, estimator):
     Parameters
     ----------
     state : dict
-    estimator : JointTraining
+    estimator : LearnedEstimator
         With its other fitted attributes, and `head` where the net has one of the user's.
 
     Returns
@@ -135,7 +137,7 @@ def net_from(state, estimator):
     if training is not None:
         net = default_net(module, **_checked_training(training))
     elif isinstance(estimator.head, NeuralNet):
-        net = estimator._build_net(module, None, n_outputs, device=_CPU)
+        net = net_of(Recipe.of(estimator), module, None, n_outputs, device=_CPU)
     else:
         raise ValueError(f"head was a skorch net, whose criterion and class are needed, got {estimator.head!r}.")
     put_to_rest(net, _rows(state["history"]))
@@ -248,7 +250,7 @@ def _own_head(state, n_inputs, n_outputs, estimator):
     if estimator.head is None:
         raise ValueError("The net has a head of the user's, and there is none to put the weights into: give head.")
     with own_randomness(0, _CPU):
-        head = estimator._build_head(n_inputs, n_outputs)
+        head = head_of(Recipe.of(estimator), n_inputs, n_outputs)
     made = head.state_dict()
     if unlike := sorted(made.keys() ^ state["weights"].keys()):
         where = "head" if unlike[0] in made else "the saved head"

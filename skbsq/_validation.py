@@ -146,6 +146,28 @@ def nan_features(X):
     return np.isnan(np.minimum.reduce(X))  # a minimum with NaN is NaN
 
 
+def constant_features(X):
+    """Which features hold one value, or none.
+
+    Parameters
+    ----------
+    X : ndarray of float32 of shape (n, d)
+
+    Returns
+    -------
+    ndarray of bool of shape (d,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq._validation import constant_features
+    >>> constant_features(np.float32([[1, 2], [1, np.nan], [1, 3]]))
+    array([ True, False])
+    """
+    low, high = np.fmin.reduce(X), np.fmax.reduce(X)
+    return (low == high) | np.isnan(low)
+
+
 def check_weights(sample_weight, X):
     """Validate row weights, and scale them: only their ratios count.
 

@@ -20,7 +20,7 @@ from skbsq import (
 )
 from skbsq.codec import RowCodec
 from skbsq.nn import BitwiseQuantization, StandardSpace, Thermometer
-from skbsq.nn.batches import TensorRows
+from skbsq.training.batches import TensorRows
 from tests.strategies import codebooks, neighbours
 
 has_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

@@ -1,4 +1,4 @@
-"""Torch parts, usable on their own: quantization layers, the default head, the temperature callback, training."""
+"""Torch modules, usable on their own: quantization layers, the default head, and the net of both."""
 
 from skbsq.nn.heads import MLP, Ensemble, build_head
 from skbsq.nn.joint import JointNet
@@ -9,13 +9,10 @@ from skbsq.nn.losses import WeightedLoss
 from skbsq.nn.lsq import LSQQuantization
 from skbsq.nn.soft import SoftQuantization
 from skbsq.nn.space import RankSpace, StandardSpace
-from skbsq.nn.temperature import TemperatureSchedule, temperature_at
-from skbsq.nn.training import BestEpoch, train
 from skbsq.nn.values import CodeValues
 
 __all__ = [
     "MLP",
-    "BestEpoch",
     "BitwiseQuantization",
     "CodeValues",
     "Ensemble",
@@ -27,10 +24,7 @@ __all__ = [
     "SoftQuantization",
     "StandardSpace",
     "Standardization",
-    "TemperatureSchedule",
     "Thermometer",
     "WeightedLoss",
     "build_head",
-    "temperature_at",
-    "train",
 ]

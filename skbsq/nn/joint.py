@@ -3,11 +3,9 @@
 import torch
 from torch import nn
 
-from skbsq.nn.layers import Thermometer
 from skbsq.nn.levels import LevelLinear
 from skbsq.nn.table import TableLayout, code_table, sum_rows, table_linear
 from skbsq.nn.threads import serial_after_fork
-from skbsq.nn.values import CodeValues
 
 
 class JointNet(nn.Module):
@@ -80,41 +78,27 @@ class JointNet(nn.Module):
 
         Returns
         -------
-        callable
+        nn.Module
             From a Tensor of an integer type of shape (n, d) to one of float32 of shape (n, n_outputs).
         """
         linear = self._tabulated(device)
         if linear is None:
-            return lambda codes: self.head(self.quantization.from_codes(codes))
+            return _Decoder(self)
         if torch.is_grad_enabled():
-            # The finished table would pass no gradients to the weights.
-            return lambda codes: self(self.quantization.floats(codes))
-        table, offsets = self._code_table(linear), self.quantization.offsets
-        return lambda codes: self._run_after_first(sum_rows(table, codes + offsets, len(table) - 1))
+            return _FloatDecoder(self)
+        return _TableDecoder(self._code_table(linear), self.quantization.offsets, self._after_first())
 
-    def freeze(self, codebook, column_map=None):
-        """Put a codebook in the place of whatever quantized so far; the head keeps its weights.
+    def freeze(self, codebook):
+        """Put a codebook in the place of the layer that learned it; the output of the head stays equal.
 
         Parameters
         ----------
         codebook : Codebook
-        column_map : ndarray of int64 of shape (n_inputs,), default=None
-            As in the constructor, into the thermometer columns of the codebook.
+            Of the thresholds that the layer folds to.
         """
-        self.quantization = Thermometer(codebook)
+        column_map = None if self.column_map is None else self.column_map.numpy()
+        self.quantization, column_map = self.quantization.frozen(codebook, column_map)
         self._set_column_map(column_map)
-
-    def freeze_values(self, codebook, values):
-        """Put a codebook and the values of its codes in the place of whatever quantized so far.
-
-        Parameters
-        ----------
-        codebook : Codebook
-        values : list of d ndarrays of float32
-            What the head reads for each code but the missing one.
-        """
-        self.quantization = CodeValues(codebook, values)
-        self._set_column_map(None)
 
     def first_table(self):
         """What the first layer of the head makes of codes, as a table, and the layers behind it.
@@ -193,6 +177,42 @@ class JointNet(nn.Module):
     def _run_after_first(self, hidden):
         for module in self._after_first():
             hidden = module(hidden)
+        return hidden
+
+
+class _Decoder(nn.Module):
+    """Outputs of a net for codes, by its layer and its head."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.quantization, self.head = net.quantization, net.head
+
+    def forward(self, codes):
+        return self.head(self.quantization.from_codes(codes))
+
+
+class _FloatDecoder(nn.Module):
+    """Outputs of a net for codes, by floats that have them: gradients reach the weights, as by no finished table."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, codes):
+        return self.net(self.net.quantization.floats(codes))
+
+
+class _TableDecoder(nn.Module):
+    """Outputs of a net for codes, by the table that its layer and the first layer of its head make."""
+
+    def __init__(self, table, offsets, layers):
+        super().__init__()
+        self.table, self.offsets, self.layers = table, offsets, nn.ModuleList(layers)
+
+    def forward(self, codes):
+        hidden = sum_rows(self.table, codes + self.offsets, len(self.table) - 1)
+        for layer in self.layers:
+            hidden = layer(hidden)
         return hidden
 
 

@@ -89,6 +89,41 @@ class _BitLayer(nn.Module):
         """
         self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
 
+    def fold(self):
+        """Thresholds, and where each column of this layer went in the thermometer of them.
+
+        Returns
+        -------
+        thresholds : list of d ndarrays of float32
+            Sorted and merged.
+        columns : ndarray of int64 of shape (n_columns,)
+            Column c of this layer equals column ``columns[c]`` of that thermometer.
+        """
+        raise NotImplementedError
+
+    def folded_thresholds(self):
+        """Thresholds of the codebook that this layer becomes: list of d ndarrays of float32."""
+        return self.fold()[0]
+
+    def frozen(self, codebook, column_map):
+        """Return the layer for good, as the thermometer of a codebook.
+
+        Parameters
+        ----------
+        codebook : Codebook
+            Of the thresholds of `fold`.
+        column_map : ndarray of int64 of shape (n_outputs,), or None
+            What the outputs of this layer show.
+
+        Returns
+        -------
+        layer : Thermometer
+        column_map : ndarray of int64 of shape (n_outputs,)
+            What its outputs show, to be the same bits.
+        """
+        columns = self.fold()[1]
+        return Thermometer(codebook), columns if column_map is None else np.append(columns, -1)[column_map]
+
 
 class BitwiseQuantization(_BitLayer):
     """Bits with trainable thresholds: bitwise soft quantization.
@@ -279,14 +314,7 @@ class BitwiseQuantization(_BitLayer):
         return self.space.raw(self.theta, self.feature)
 
     def fold(self):
-        """Sorted, merged thresholds, and where each column of this layer went.
-
-        Returns
-        -------
-        thresholds : list of d ndarrays of float32
-        columns : ndarray of int64 of shape (T + M,)
-            Column c of this layer equals column ``columns[c]`` of the thermometer of the folded thresholds.
-        """
+        """Sort and merge the thresholds; see the base class."""
         feature, raw = self.feature.cpu().numpy(), self.raw_thresholds().cpu().numpy()
         missing = set(self.missing.tolist())
         thresholds, columns = [], np.empty(raw.size + len(missing), dtype=np.int64)
@@ -353,6 +381,10 @@ class Thermometer(_BitLayer):
 
     def forward(self, x):
         return self.from_codes(self.encode(x))
+
+    def fold(self):
+        """Its own thresholds and columns, as they are."""
+        return [row[row < torch.inf].cpu().numpy() for row in self.thresholds], np.arange(self.n_columns)
 
     def floats(self, codes):
         """Floats that have given codes: a threshold is the largest that does not lie above it.

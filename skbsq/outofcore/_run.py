@@ -3,9 +3,9 @@
 from contextlib import contextmanager
 from functools import partial
 
-from skbsq._encodings import check_encode
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.labels import numbered_names
+from skbsq.codec.encodings import check_encode
 from skbsq.exceptions import NotNumbersError
 from skbsq.outofcore import _arrow, _dask, _outputs, _sources
 from skbsq.outofcore._numbers import as_numbers

@@ -5,13 +5,13 @@ from functools import cached_property
 
 import numpy as np
 
-from skbsq._encodings import encoded, encoded_names
 from skbsq.codebook.checks import check_finite
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.kernels import as_float32
 from skbsq.codebook.labels import numbered_names
 from skbsq.codebook.matrix import as_matrix
 from skbsq.codec import RowCodec
+from skbsq.codec.encodings import encoded, encoded_names
 from skbsq.outofcore import _arrow
 from skbsq.outofcore._origin import metadata_of, origin_of, read_once
 

@@ -7,7 +7,7 @@ from skbsq._state import checked
 from skbsq.codebook.checks import check_names
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.json import check_keys
-from skbsq.quantizers._sketch import MAX_SIZE, MIN_SIZE
+from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
 
 _INITS = ("quantile", "kmeans", "tree", "uniform")
 _OUTPUTS = ("default", "pandas", "polars")

@@ -4,7 +4,7 @@ from sklearn.base import ClassifierMixin
 
 from skbsq.nn.losses import log_probabilities, probabilities
 from skbsq.nn.threads import serial_after_fork
-from skbsq.predictors._base import BasePredictor
+from skbsq.predictors.base import BasePredictor
 
 __all__ = ["BitwiseClassifier"]
 
@@ -291,7 +291,8 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         with serial_after_fork():
             return function(self.net_, output.double()).numpy()
 
-    def _set_target(self, rows):
+    def _keep(self, learned, rows):
+        super()._keep(learned, rows)
         self.classes_ = rows.classes
 
     def _from_output(self, output):

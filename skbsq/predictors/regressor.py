@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from skbsq.exceptions import PrecisionWarning
-from skbsq.predictors._base import BasePredictor
+from skbsq.predictors.base import BasePredictor
 
 __all__ = ["BitwiseRegressor"]
 
@@ -223,7 +223,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _set_target(self, rows):
+    def _keep(self, learned, rows):
+        super()._keep(learned, rows)
         self.target_ndim_ = rows.target_ndim
         _, mean, variance = rows.target_sums()
         _warn_if_coarse(mean, np.sqrt(variance))

@@ -1,26 +1,18 @@
 """Thresholds learned together with the model."""
 
-from itertools import count
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skbsq import nn as sq
 from skbsq._validation import check_n_bits
-from skbsq.codebook.codebook import Codebook
 from skbsq.nn.layers import FORWARDS
-from skbsq.nn.randomness import draw_seed, own_randomness
-from skbsq.quantizers._allocation import split_budget, warm_start
-from skbsq.quantizers._base import parameters_of
-from skbsq.quantizers._joint import StartsFromThresholds
-from skbsq.quantizers._learned import AUTO_SIZES
-from skbsq.quantizers.threshold import ThresholdQuantizer
+from skbsq.quantizers.learned import StartsFromThresholds
+from skbsq.training.budget import learn_within
+from skbsq.training.feeds import Bits
 
 __all__ = ["BitwiseQuantizer"]
 
 CAP_WITH_BUDGET = 8
-_AUTO_LR_RATIO = 10.0
 
 
 class BitwiseQuantizer(StartsFromThresholds):
@@ -247,80 +239,43 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _fit_rows(self, rows, progress):
-        vars(self).pop("allocation_", None)
+    def _learn(self, rows, checkpoint, **given):
         if self.bit_budget is None:
-            super()._fit_rows(rows, progress)
-            return
-        own = {**parameters_of(self, BitwiseQuantizer), "bit_budget": None, "task": rows.task}
-        own["random_state"] = progress.seed(draw_seed(self.random_state))
-        rounds = count()
-
-        def train(part, n_bits, thresholds, head, max_epochs):
-            given = {**own, "n_bits": n_bits, "head": head}
-            if isinstance(self.hidden_sizes, str):
-                given["hidden_sizes"] = AUTO_SIZES  # one network is enough to see what bits bring
-            if max_epochs is not None:
-                given |= {"max_epochs": max_epochs, "early_stopping": False}
-            if thresholds is not None:
-                given |= warm_start(thresholds, self.temperature_start)
-            quantizer = BitwiseQuantizer(**{**given, "verbose": 0})
-            quantizer._fit_rows(part, progress.part(f"round {next(rounds)}"))
-            return quantizer
-
+            return super()._learn(rows, checkpoint, **given)
         caps = check_n_bits(CAP_WITH_BUDGET if self.n_bits is None else self.n_bits, rows.names, rows.n_features)
-        starts_given = isinstance(self.init, ThresholdQuantizer)
-        allocation = split_budget(
-            train, rows, caps, self.bit_budget, self.max_epochs, own["random_state"], from_caps=starts_given
+        learned = learn_within(self._learner(rows, checkpoint), self._kind(), caps, self.bit_budget, self._start())
+        self._keep(learned, rows)
+        return learned
+
+    def _keep(self, learned, rows):
+        super()._keep(learned, rows)
+        self.threshold_lr_ratio_ = learned.lr_ratio
+        vars(self).pop("allocation_", None)
+        if learned.allocation is not None:
+            self.allocation_ = learned.allocation
+
+    def _check_can_learn_in_chunks(self):
+        refuse_budget_of_chunks(self.bit_budget)
+        super()._check_can_learn_in_chunks()
+
+    def _kind(self):
+        return Bits(self.space, self.forward, self.level_inputs)
+
+
+def refuse_budget_of_chunks(bit_budget):
+    """Refuse a budget where rows come in chunks.
+
+    Parameters
+    ----------
+    bit_budget : int or None
+
+    Raises
+    ------
+    ValueError
+        For a number.
+    """
+    if bit_budget is not None:
+        raise ValueError(
+            "bit_budget needs all rows in memory: fit on some of the rows with it, and give the n_bits_ found as "
+            "n_bits to fit_chunks."
         )
-        own["n_bits"] = allocation.n_bits
-        if starts_given or self.init == "auto":  # thresholds that are given are too many for what features got
-            own["init"] = ThresholdQuantizer(allocation.thresholds)
-        fitted = BitwiseQuantizer(**own)
-        fitted._fit_rows(rows, progress.part("whole"))
-        vars(self).update({name: value for name, value in vars(fitted).items() if name.endswith("_")})
-        self.allocation_ = allocation.report
-
-    def _train_layer(self, rows, n_bits, has_missing, seed, progress):
-        starts = self._start(rows, n_bits, has_missing, seed, progress)
-        given = rows, starts, n_bits, has_missing, seed
-        self.threshold_lr_ratio_ = self._lr_ratio()
-        if self.threshold_lr_ratio == 0:
-            return self._train_still(*given, progress)
-        moving = self._train_moving(*given, progress)
-        if self.threshold_lr_ratio != "auto" or moving[0].n_parts < 2:
-            return moving
-        # Few rows: moving thresholds may learn noise.
-        with own_randomness(seed, self._device()):
-            still = self._train_still(*given, progress.part("still"))
-        if still[0].search["loss"].min() >= moving[0].search["loss"].min():
-            return moving
-        self.threshold_lr_ratio_ = 0.0
-        return still
-
-    def _lr_ratio(self):
-        return _AUTO_LR_RATIO if self.threshold_lr_ratio == "auto" else float(self.threshold_lr_ratio)
-
-    def _train_still(self, rows, starts, n_bits, has_missing, seed, progress):
-        """Train a head on the bits of thresholds that stay where they are."""
-        book = Codebook.from_thresholds(starts, missing=self.missing, has_missing=has_missing)
-        trained, columns = self._train_on_codebook(rows, book, n_bits, seed, progress)
-        return trained, book.thresholds, lambda codebook: trained.net.module_.freeze(codebook, columns)
-
-    def _train_moving(self, rows, starts, n_bits, has_missing, seed, progress):
-        """Train thresholds and head together."""
-        layer = sq.BitwiseQuantization(
-            starts, space=rows.space(self.space), has_missing=has_missing, forward=self.forward
-        )
-        layout = _layer_columns(starts, has_missing)
-        trained, column_map = self._train_on_bits(rows, layer, starts, layout, n_bits, seed, progress)
-        thresholds, columns = trained.net.module_.quantization.fold()
-        columns = np.append(columns, -1)[column_map]  # -1 stays -1
-        return trained, thresholds, lambda codebook: trained.net.module_.freeze(codebook, columns)
-
-
-def _layer_columns(starts, has_missing):
-    """Columns of the layer per feature: those of its thresholds, and that of its missing bit or -1."""
-    stops = np.cumsum([t.size for t in starts])
-    thresholds = [np.arange(stop - t.size, stop) for t, stop in zip(starts, stops, strict=True)]
-    return thresholds, np.where(has_missing, stops[-1] + np.cumsum(has_missing) - 1, -1)

@@ -2,16 +2,15 @@
 
 from numbers import Integral
 
-import numpy as np
 from sklearn.utils._param_validation import Interval
 
-from skbsq import nn as sq
-from skbsq.quantizers._joint import ValueQuantizer, value_levels
+from skbsq.quantizers.learned import LearnedQuantizer
+from skbsq.training.feeds import Table
 
 __all__ = ["LLTQuantizer"]
 
 
-class LLTQuantizer(ValueQuantizer):
+class LLTQuantizer(LearnedQuantizer):
     """Steps at places of a fine grid that are learned with a head (LLT), from one table per feature.
 
     The head reads the values of the table. They become thresholds without losing a value.
@@ -132,7 +131,7 @@ class LLTQuantizer(ValueQuantizer):
     """
 
     _parameter_constraints: dict = {
-        **ValueQuantizer._parameter_constraints,
+        **LearnedQuantizer._parameter_constraints,
         "granularity": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -191,22 +190,5 @@ class LLTQuantizer(ValueQuantizer):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _make_layer(self, rows, n_bits, has_missing, seed, progress):
-        # 2 R + 1 levels, and 2 with 1 bit.
-        n_levels = value_levels(rows, n_bits, has_missing)
-        n_levels = np.where(n_levels > 2, (n_levels - 1) // 2 * 2 + 1, n_levels)
-        mean, scale = rows.moments()
-        return sq.LLTQuantization(
-            n_levels,
-            3 * self._batch_deviation(rows, scale, seed) / scale,
-            granularity=self.granularity,
-            mean=mean,
-            scale=scale,
-            has_missing=has_missing,
-        )
-
-    def _batch_deviation(self, rows, scale, seed):
-        """Standard deviations within a batch; those of all rows where a feature is constant there."""
-        drawn = rows.drawn(self._batch_size(rows.n_rows), seed)
-        constant = [own.x.size == 0 or own.x.min() == own.x.max() for own in drawn]
-        return np.where(constant, scale, [own.moments[1] for own in drawn])
+    def _kind(self):
+        return Table(self.granularity)

@@ -1,15 +1,12 @@
 """Learned step sizes (LSQ) as a quantizer of features."""
 
-import numpy as np
-
-from skbsq import nn as sq
-from skbsq.codebook.labels import label
-from skbsq.quantizers._joint import ValueQuantizer, value_levels
+from skbsq.quantizers.learned import LearnedQuantizer
+from skbsq.training.feeds import Steps
 
 __all__ = ["LSQQuantizer"]
 
 
-class LSQQuantizer(ValueQuantizer):
+class LSQQuantizer(LearnedQuantizer):
     """Equal steps whose size is learned with a head (LSQ), one per feature.
 
     The head reads multiples of the step. They become thresholds without losing a value.
@@ -168,23 +165,5 @@ class LSQQuantizer(ValueQuantizer):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _make_layer(self, rows, n_bits, has_missing, seed, progress):
-        n_levels = value_levels(rows, n_bits, has_missing)
-        if (n_levels == 2).any():
-            j = int(np.argmax(n_levels == 2))
-            raise ValueError(
-                f"n_bits is 1 for {label(rows.names, j)}: with 1 bit LSQ has no positive multiple, by which it scales "
-                "its gradient. Use 0 or at least 2 bits, or another quantizer."
-            )
-        mean, scale = rows.moments()
-        # 2 mean|z| / sqrt(Q), the mean by the weights of the rows.
-        size = np.array(
-            [
-                np.average(np.abs(own.x - mean[j]) / scale[j], weights=own.weights) if own.x.size else 0.0
-                for j, own in enumerate(rows.features())
-            ]
-        )
-        step = 2 * size / np.sqrt(np.maximum((n_levels - 1) // 2, 1))
-        return sq.LSQQuantization(
-            n_levels, np.where(step > 0, step, 1.0), mean=mean, scale=scale, has_missing=has_missing
-        )
+    def _kind(self):
+        return Steps()

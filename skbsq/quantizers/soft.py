@@ -1,12 +1,12 @@
 """Soft quantization with a head that reads values: SQ and SQ+."""
 
-from skbsq import nn as sq
-from skbsq.quantizers._joint import StartsFromThresholds, ValueQuantizer
+from skbsq.quantizers.learned import StartsFromThresholds
+from skbsq.training.feeds import Soft
 
 __all__ = ["SoftQuantizer"]
 
 
-class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
+class SoftQuantizer(StartsFromThresholds):
     """Thresholds learned behind a sum of sigmoids: soft quantization (SQ).
 
     In training the head reads one value per feature, the sum of sigmoids around its thresholds; at test time the number
@@ -195,9 +195,5 @@ class SoftQuantizer(StartsFromThresholds, ValueQuantizer):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _make_layer(self, rows, n_bits, has_missing, seed, progress):
-        starts = self._start(rows, n_bits, has_missing, seed, progress)
-        mean, scale = rows.moments()
-        return sq.SoftQuantization(
-            starts, mean=mean, scale=scale, has_missing=has_missing, learn_values=self.learn_values
-        )
+    def _kind(self):
+        return Soft(self.learn_values)

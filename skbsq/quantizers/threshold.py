@@ -5,7 +5,7 @@ import numpy as np
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.labels import in_feature_order, labels_of, numbered_names
 from skbsq.codebook.matrix import refuse_mask
-from skbsq.quantizers._base import FixedQuantizer
+from skbsq.quantizers.base import FixedQuantizer
 
 __all__ = ["ThresholdQuantizer"]
 
@@ -62,7 +62,7 @@ class ThresholdQuantizer(FixedQuantizer):
         self.missing = missing
         self.levels = levels
 
-    def _cut_all(self, features, names, nan_seen):
+    def _cut_all(self, features, names, constant, nan_seen):
         cuts = Codebook.from_thresholds(_spread(self.thresholds, names, nan_seen.size), feature_names=names).thresholds
         has_missing = [self.missing == "code" and (t.size > 0 or nan) for t, nan in zip(cuts, nan_seen, strict=True)]
         return np.array(has_missing), cuts

@@ -3,20 +3,13 @@
 from numbers import Real
 
 import numpy as np
-from scipy.sparse import coo_array
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbsq._targets import TASKS, check_target
-from skbsq.quantizers._base import FixedQuantizer
-from skbsq.quantizers._cells import between, group_starts, rows_in_order, run_starts
+from skbsq.quantizers.base import FixedQuantizer
+from skbsq.thresholds.tree import tree
 
 __all__ = ["TreeQuantizer"]
-
-# Beyond so many distinct values of a feature, neighbours are merged before its tree is grown. Many classes lower that,
-# to so many for each level of the feature at the least.
-MAX_CELLS = 2**16
-_CELLS_PER_LEVEL = 64
 
 
 class TreeQuantizer(FixedQuantizer):
@@ -100,44 +93,9 @@ class TreeQuantizer(FixedQuantizer):
         return np.unique(y, return_inverse=True)[1] if self.task_ == "classification" else y
 
     def _cut(self, feature, n_levels):
-        rows = rows_in_order(feature.x)
-        x, weights, y = feature.x[rows], feature.weights[rows], feature.y[rows]
-        starts = run_starts(x)
-        starts = starts[group_starts(np.add.reduceat(weights, starts), self._max_cells(y, n_levels))]
-        # A cell needs no more than its weight and mean, or its weight per class: the splits of a tree on these are
-        # those of one on the rows. It sees ranks, because it takes values closer than 1e-7 for equal at any scale.
-        if self.task_ == "classification":
-            grow, (cells, target, mass) = DecisionTreeClassifier, _class_weights(y, weights, starts)
-        else:
-            grow, (cells, target, mass) = DecisionTreeRegressor, _means(y, weights, starts)
-        tree = grow(max_leaf_nodes=n_levels, min_weight_fraction_leaf=self.min_share / n_levels, random_state=0).fit(
-            cells[:, None], target, sample_weight=mass
-        )
-        above = starts[np.floor(tree.tree_.threshold[tree.tree_.feature >= 0]).astype(np.int64) + 1]
-        return between(x[above - 1], x[above])
-
-    def _max_cells(self, y, n_levels):
-        if self.task_ == "regression":
-            return MAX_CELLS
-        # Each class of a cell is a row to the tree.
-        n_classes = np.count_nonzero(np.bincount(y))
-        return max(MAX_CELLS // n_classes, min(MAX_CELLS, _CELLS_PER_LEVEL * n_levels))
+        return tree(feature, n_levels, task=self.task_, min_share=self.min_share)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
-
-
-def _means(y, weights, starts):
-    """Number, mean target and weight of each cell, where cells are ranges of the rows."""
-    mass = np.add.reduceat(weights, starts)
-    total = np.add.reduceat((weights * y.T).T, starts)
-    return np.arange(starts.size), (total.T / mass).T, mass
-
-
-def _class_weights(y, weights, starts):
-    """Cell, class and weight for each class that a cell has rows of, where cells are ranges of the rows."""
-    cells = np.repeat(np.arange(starts.size), np.diff(starts, append=y.size))
-    table = coo_array((weights, (cells, y))).tocsr().tocoo()  # on the way, equal pairs are summed
-    return table.row, table.col, table.data

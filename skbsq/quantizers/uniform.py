@@ -1,9 +1,8 @@
 """Thresholds at equal distances."""
 
-import numpy as np
-
-from skbsq.quantizers._incremental import IncrementalQuantizer
-from skbsq.quantizers._summary import DEFAULT_SIZE
+from skbsq.quantizers.incremental import IncrementalQuantizer
+from skbsq.thresholds.summary import DEFAULT_SIZE
+from skbsq.thresholds.uniform import uniform
 
 __all__ = ["UniformQuantizer"]
 
@@ -76,9 +75,7 @@ class UniformQuantizer(IncrementalQuantizer):
         self.sketch_size = sketch_size
 
     def _cut(self, feature, n_levels):
-        low, high = float(feature.x.min()), float(feature.x.max())
-        step = (high - low) / (n_levels - 1)
-        return low + step * (np.arange(n_levels - 1) + 0.5)
+        return uniform(feature, n_levels)
 
     def _size_of_sketch(self):
         return self.sketch_size if self.levels == "mean" else None

@@ -16,7 +16,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, Polynomial
 from sklearn.svm import SVC
 
 from skbsq import UniformQuantizer
-from skbsq._encodings import ENCODINGS
+from skbsq.codec.encodings import ENCODINGS
 from skbsq.outofcore import predict, transform
 
 pytest.importorskip("pyarrow")

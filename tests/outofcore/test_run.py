@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from skbsq import BitwiseRegressor, Codebook, UniformQuantizer
-from skbsq._encodings import ENCODINGS
 from skbsq.codec import RowCodec
+from skbsq.codec.encodings import ENCODINGS
 from skbsq.outofcore import predict, transform
 from tests.strategies import codebooks
 from tests.test_packaging import NUMPY_ALONE, ROOT

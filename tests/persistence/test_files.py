@@ -41,7 +41,7 @@ from skbsq.persistence import files as files_module
 from skbsq.persistence import fitted as fitted_module
 from skbsq.persistence import load, save
 from skbsq.persistence.files import FORMAT
-from skbsq.quantizers._start import INITS
+from skbsq.training.starts import RULES
 
 TRAINING = dict(n_bits=2, max_epochs=2, hidden_sizes=(5,), batch_size=32, random_state=0)
 NAN = float("nan")
@@ -109,7 +109,7 @@ def test_predictions_are_equal(kind, quantizer, data, path):
 
 def test_tables_are_complete():
     assert {*files_module._QUANTIZERS, *files_module._PREDICTORS} == {*skbsq.__all__} - {"Codebook"}
-    assert {*fitted_module._INITS} == INITS.keys()
+    assert {*fitted_module._INITS} == RULES.keys()
 
 
 def test_what_a_net_leaves(data, path):

@@ -19,12 +19,11 @@ from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
-from skbsq import BitwiseQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
-from skbsq.nn import temperature_at
-from skbsq.quantizers import bitwise as bitwise_module
-from skbsq.quantizers._learned import head_inputs
-from skbsq.quantizers._start import INITS, start_in_gaps
-from skbsq.quantizers.bitwise import _layer_columns
+from skbsq import BitwiseQuantizer, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
+from skbsq.nn import BitwiseQuantization
+from skbsq.training import temperature_at
+from skbsq.training.feeds import head_inputs, layer_columns
+from skbsq.training.starts import RULES, start_in_gaps
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
 NAN = float("nan")
@@ -64,7 +63,7 @@ def test_schedules_reach_the_layer(data, forward, schedule):
     np.testing.assert_allclose(quantizer.history_["temperature"], expected)
 
 
-@pytest.mark.parametrize("init", [*INITS, "auto", QuantileQuantizer(ties="merge"), ThresholdQuantizer([-1, 0, 1])])
+@pytest.mark.parametrize("init", [*RULES, "auto", QuantileQuantizer(ties="merge"), ThresholdQuantizer([-1, 0, 1])])
 def test_inits(data, init):
     quantizer = BitwiseQuantizer(2, init=init, **QUICK).fit(*data)
     assert (quantizer.n_levels_ <= 4).all()
@@ -73,7 +72,7 @@ def test_inits(data, init):
 def test_without_learning_rate_the_init_stays(data):
     X, y = data
     quantizer = BitwiseQuantizer(3, init="kmeans", threshold_lr_ratio=0.0, **QUICK).fit(X, y)
-    np.testing.assert_array_equal(quantizer.transform(X), INITS["kmeans"](3).fit(X).transform(X))
+    np.testing.assert_array_equal(quantizer.transform(X), KMeansQuantizer(3).fit(X).transform(X))
 
 
 def test_init_gets_weights_and_labels(rng):
@@ -149,14 +148,14 @@ def test_bits_before_and_after_folding(data, monkeypatch):
     """The trained layer's hard bits, read through the map, are those of the codebook."""
     X, y = data
     seen = {}
-    fold = bitwise_module.sq.BitwiseQuantization.fold
+    fold = BitwiseQuantization.fold
 
     def spy(layer):
         layer.eval()
         seen["bits"] = layer(torch.from_numpy(X)).detach().numpy()
         return fold(layer)
 
-    monkeypatch.setattr(bitwise_module.sq.BitwiseQuantization, "fold", spy)
+    monkeypatch.setattr(BitwiseQuantization, "fold", spy)
     quantizer = BitwiseQuantizer(3, threshold_lr_ratio=300.0, **QUICK).fit(X, y)  # wild enough to change the order
     column_map = quantizer.net_.module_.column_map.numpy()
     assert (np.diff(column_map) < 0).any()
@@ -175,7 +174,7 @@ def test_head_inputs_depend_on_the_widths_alone(rng):
 
 def test_column_map_by_hand():
     starts = [np.float32([0]), np.float32([]), np.float32([1, 2])]
-    found = head_inputs(*_layer_columns(starts, np.array([False, False, True])), np.array([2, 0, 2]))
+    found = head_inputs(*layer_columns(starts, np.array([False, False, True])), np.array([2, 0, 2]))
     # f0: one threshold, two inputs nothing feeds; f1: not sent; f2: two thresholds, then its missing bit.
     assert found.tolist() == [0, -1, -1, 1, 2, 3]
     assert head_inputs([[]], [-1], np.array([0])).tolist() == [-1]

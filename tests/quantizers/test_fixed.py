@@ -11,9 +11,9 @@ from hypothesis.extra import numpy as hnp
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skbsq import KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer, UniformQuantizer
-from skbsq.quantizers import kmeans as kmeans_module
-from skbsq.quantizers import tree as tree_module
-from skbsq.quantizers._cells import between, group_starts
+from skbsq.thresholds import kmeans as kmeans_module
+from skbsq.thresholds import tree as tree_module
+from skbsq.thresholds.features import between, group_starts
 
 NAN = float("nan")
 UNSUPERVISED = [UniformQuantizer, QuantileQuantizer, KMeansQuantizer]
@@ -215,9 +215,7 @@ def test_tree_on_merged_cells_equals_one_on_groups_of_values(grow, max_cells, rn
     ("n_classes", "n_levels", "cells"), [(2, 16, 2**15), (20, 16, 3276), (500, 16, 1024), (500, 2**16, 2**16)]
 )
 def test_tree_merges_more_cells_for_more_classes(n_classes, n_levels, cells):
-    quantizer = TreeQuantizer()
-    quantizer.task_ = "classification"
-    assert quantizer._max_cells(np.arange(n_classes), n_levels) == cells
+    assert tree_module.max_cells("classification", np.arange(n_classes), n_levels) == cells
 
 
 def test_tree_knows_labels_and_several_targets(rng):

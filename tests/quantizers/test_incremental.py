@@ -452,7 +452,7 @@ def test_parameters_are_checked_before_the_codebook_is_made(n_bits, X):
 def test_few_rows_are_taken_in_as_many_are(quantizer, X, monkeypatch):
     """The fast way for a few values gives what the general one gives, to the last bit."""
     fast = on_chunks(quantizer, X, 7)
-    monkeypatch.setattr("skbsq.quantizers._summary._FEW_VALUES", 0)
+    monkeypatch.setattr("skbsq.thresholds.summary._FEW_VALUES", 0)
     general = on_chunks(quantizer, X, 7)
     assert fast.codebook_ == general.codebook_
     np.testing.assert_array_equal(fast.summary_["sums"], general.summary_["sums"])

@@ -1,0 +1,43 @@
+"""A path over rates: a fitted predictor goes on with fewer bits."""
+
+from dataclasses import replace
+
+import numpy as np
+from sklearn.base import clone
+
+from skbsq.nn.threads import serial_after_fork
+from skbsq.training.budget import WideModel, warm
+from skbsq.training.recipe import Recipe
+from skbsq.training.rows import read_rows
+from skbsq.training.starts import GivenStart
+
+
+def go_on_narrower(model, X, y, n_bits, share):
+    """Narrow a fitted predictor of learned thresholds, and train it on.
+
+    Parameters
+    ----------
+    model : BitwiseRegressor or BitwiseClassifier
+        With the default head.
+    X, y : array-likes
+        What it was fitted on.
+    n_bits : int
+        Most bits of a feature.
+    share : float
+        Of its epochs that are trained.
+
+    Returns
+    -------
+    BitwiseRegressor or BitwiseClassifier
+        A new one.
+    """
+    with serial_after_fork():
+        narrow = clone(model)
+        rows = read_rows(narrow, X, y, None, model._task, model._missing, Recipe.of(model).class_weight)
+        wide = WideModel(model.codebook_, model.net_.module_, model.target_mean_, model.target_scale_, rows)
+        narrow.n_bits = np.minimum(wide.n_bits, n_bits)  # not set_params: the constructor of a subclass may not take it
+        thresholds, head = wide.narrowed(narrow.n_bits)
+        recipe = Recipe.of(model)
+        epochs = model.n_iter_ if recipe.max_epochs == "auto" else recipe.max_epochs
+        recipe = replace(recipe, max_epochs=max(1, round(share * epochs)), **warm(recipe, head))
+        return narrow._learn_bits(rows, recipe, GivenStart(thresholds))

@@ -1,0 +1,103 @@
+"""Which work a fit is: all that its result depends on, as texts that are equal for equal work."""
+
+import hashlib
+import re
+
+import numpy as np
+import sklearn
+import skorch
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+import skbsq
+from skbsq.codebook.labels import without_pandas
+
+# Of the rows there are digests only.
+ROWS = ("X", "y", "sample_weight")
+# Say nothing about what is learned, or are told by another name.
+_NOT_COMPARED = {"checkpoint", "device", "encode", "verbose"}
+_MANY = 1000
+
+
+def work_of(estimator, rows, device):
+    """What the result of a fit depends on.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+    rows : Rows
+    device : torch.device
+
+    Returns
+    -------
+    dict of str to str
+    """
+    return {
+        **{module.__name__: str(module.__version__) for module in (skbsq, np, sklearn, skorch, torch)},
+        "estimator": type(estimator).__name__,
+        "device": device.type,
+        **_described_parameters(estimator),
+        "feature names": repr(None if rows.names is None else rows.names.tolist()),
+        "task": rows.task,
+        "X": digest(rows.X),
+        "y": digest(rows.y),
+        "sample_weight": digest(rows.weights),
+    }
+
+
+def _described_parameters(estimator):
+    # A subclass may set a parameter of ours that its own constructor does not take.
+    kinds = [
+        kind
+        for kind in type(estimator).__mro__
+        if kind.__module__.partition(".")[0] == skbsq.__name__ and issubclass(kind, BaseEstimator)
+    ]
+    fixed = {name: getattr(estimator, name) for kind in kinds for name in kind._get_param_names()}
+    given = {**fixed, **estimator.get_params(deep=False)}
+    return {name: _described(value) for name, value in sorted(given.items()) if name not in _NOT_COMPARED}
+
+
+def _described(value):
+    """Text that is equal for equal parameters, in another process too.
+
+    Of code there is a name: whether it still does the same no text could say.
+    """
+    value = without_pandas(value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, np.ndarray):
+        return _described(value.tolist()) if value.size <= _MANY else digest(value)
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_described, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key!r}: {_described(own)}' for key, own in value.items())}}}"
+    if isinstance(value, np.random.RandomState | np.random.Generator):
+        return type(value).__name__  # what it gives next changes by the fit; the seed drawn from it is kept
+    if isinstance(value, nn.Module):
+        weights = [digest(_bytes_of(own)) for own in value.state_dict().values() if isinstance(own, torch.Tensor)]
+        return f"{structure_of(value)} {weights}"
+    if isinstance(value, type) or hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    if hasattr(value, "get_params"):
+        return f"{type(value).__qualname__} {_described_parameters(value)}"
+    return structure_of(value)
+
+
+def structure_of(value):
+    """What an object, such as a module, says that it is made of; without addresses, which every process has its own."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
+
+
+def _bytes_of(tensor):
+    return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+
+
+def digest(array):
+    """Of the values, type and shape of an array."""
+    found = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
+    if array.dtype.hasobject:
+        found.update(repr(array.tolist()).encode())
+    else:
+        found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return found.hexdigest()[:16]

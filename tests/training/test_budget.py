@@ -1,0 +1,283 @@
+"""A budget of bits: exact parts, and fits that keep to it."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.datasets import make_friedman1
+
+from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, Codebook, ThresholdQuantizer
+from skbsq.nn import JointNet, Thermometer
+from skbsq.training import budget
+from skbsq.training.budget import WideModel, best_partition
+from skbsq.training.feeds import head_inputs, layer_columns
+from skbsq.training.rows import Rows
+
+QUICK = {"max_epochs": 4, "hidden_sizes": (16,), "batch_size": 32, "random_state": 0}
+NAN = float("nan")
+
+
+@pytest.fixture(scope="module")
+def friedman():
+    return make_friedman1(400, random_state=0)
+
+
+# -- which neighbouring codes become one -------------------------------------------------------------
+
+
+def distortion(points, mass, groups):
+    stops = [*groups[1:], len(points)]
+    total = 0.0
+    for start, stop in zip(groups, stops, strict=True):
+        own, weights = points[start:stop], mass[start:stop]
+        mean = np.average(own, axis=0, weights=weights)
+        total += (weights * ((own - mean) ** 2).sum(axis=1)).sum()
+    return total
+
+
+@given(seed=st.integers(0, 10_000), m=st.integers(1, 8), most=st.integers(1, 8))
+def test_no_partition_is_better(seed, m, most):
+    rng = np.random.default_rng(seed)
+    points, mass = rng.normal(size=(m, 3)), rng.uniform(0.1, 1, m)
+    found = best_partition(points, mass, most)
+    assert found[0] == 0
+    assert len(found) <= most
+    others = ([0, *cuts] for size in range(min(most, m)) for cuts in combinations(range(1, m), size))
+    assert distortion(points, mass, found) <= min(distortion(points, mass, g) for g in others) + 1e-9
+
+
+@pytest.mark.parametrize(("most", "share"), [(4, 1.01), (200, 1.5), (1500, None)])
+def test_many_levels_are_parted_nearly_as_well(most, share):
+    """In a time that does not grow with the cube of their number."""
+    rng = np.random.default_rng(0)
+    points, mass = np.cumsum(rng.normal(size=(2048, 2)), axis=0), rng.uniform(0.1, 1, 2048)
+    found = best_partition(points, mass, most)
+    assert found[0] == 0
+    assert sorted(set(found)) == found
+    assert most // 2 < len(found) <= most
+    if share is not None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(budget, "_MOST_POINTS", 2048)
+            best = best_partition(points, mass, most)
+        assert distortion(points, mass, found) <= share * distortion(points, mass, best)
+
+
+@pytest.mark.parametrize("most", [255, 256])
+def test_heavy_levels_stay_apart(most):
+    rng, mass = np.random.default_rng(0), np.full(1024, 1e-9)
+    mass[rng.choice(1024, 10, replace=False)] = 1.0
+    points = rng.normal(size=(1024, 2)).cumsum(0)
+    assert distortion(points, mass, best_partition(points, mass, most)) < 1e-5
+
+
+@pytest.mark.parametrize("most", [4, 255, 300, 511, 1000])
+def test_a_heavy_level_leaves_groups_to_the_others(most):
+    rng, mass = np.random.default_rng(0), np.full(1023, 0.01 / 1023)
+    mass[300] += 0.99
+    assert len(best_partition(rng.normal(size=(1023, 4)).cumsum(0), mass, most)) == most
+
+
+# -- a wide model as tables --------------------------------------------------------------------------
+
+
+def wide_model(X, y, *, task="regression", missing="error", n_bits=3):
+    quantizer = BitwiseQuantizer(n_bits, task=task, missing=missing, **QUICK).fit(X, y)
+    classes = np.unique(y) if task == "classification" else None
+    rows = Rows(np.asarray(X, dtype=np.float32), np.asarray(y), np.linspace(0.5, 2, len(X)), task, None, classes)
+    of_target = quantizer.target_mean_, quantizer.target_scale_
+    return WideModel(quantizer.codebook_, quantizer.net_.module_, *of_target, rows), quantizer, rows
+
+
+def loss_of(net, quantizer, rows):
+    """The weighted loss of a net, the plain way."""
+    with torch.no_grad():
+        out = net.eval()(torch.from_numpy(rows.X))
+    weights = torch.from_numpy(rows.weights / rows.weights.mean())
+    if rows.task == "classification":
+        target = torch.from_numpy(np.searchsorted(rows.classes, rows.y))
+        loss = torch.nn.functional.cross_entropy(out, target, reduction="none")
+    else:
+        y = (rows.y[:, None] - quantizer.target_mean_) / quantizer.target_scale_
+        loss = (out - torch.from_numpy(y)).square().mean(1)
+    return (loss * weights).mean().item()
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+@pytest.mark.parametrize("missing", ["error", "code"])
+def test_cost_is_the_loss_of_the_narrowed_net(friedman, task, missing):
+    """For one feature narrowed by one bit, or dropped, with the head that `narrowed` makes."""
+    X, y = friedman[0][:150, :3].copy(), friedman[1][:150]
+    if missing == "code":
+        X[::5, 1] = NAN
+    if task == "classification":
+        y = (y > y.mean()).astype(int)
+    model, quantizer, rows = wide_model(X, y, task=task, missing=missing)
+    now = loss_of(quantizer.net_.module_, quantizer, rows)
+    assert model._loss(model.hidden).item() == pytest.approx(now, rel=1e-4)
+    costs = model.costs()
+    assert [cost.size - 1 for cost in costs] == model.n_bits.tolist()
+    for j, b in [(0, 2), (1, 2), (1, 1), (2, 0), (1, 0)]:
+        n_bits = np.where(np.arange(3) == j, b, model.n_bits)
+        thresholds, head = model.narrowed(n_bits)
+        has_missing = model.book.has_missing & (n_bits > 0)
+        book = codebook_with(thresholds, has_missing)
+        columns, missing_columns = [], np.full(3, -1)
+        start = 0
+        for i, t in enumerate(thresholds):
+            columns.append(np.arange(start, start + t.size))
+            start += t.size
+            if has_missing[i]:
+                missing_columns[i] = start
+                start += 1
+        net = JointNet(Thermometer(book), head, column_map=head_inputs(columns, missing_columns, n_bits))
+        assert loss_of(net, quantizer, rows) - now == pytest.approx(costs[j][b], abs=2e-5)
+
+
+def codebook_with(thresholds, has_missing):
+    """A codebook with missing codes for those features that have thresholds: fitted on rows that ask for them."""
+    if not any(has_missing):
+        return Codebook.from_thresholds(thresholds)
+    # A constant feature in which no value is missing has no missing code.
+    X = np.column_stack([[1.0, NAN, 2.0] if missing else np.ones(3) for missing in has_missing])
+    return ThresholdQuantizer(thresholds, missing="code").fit(X).codebook_
+
+
+def test_costs_leave_the_columns_of_a_layer_as_they_are(friedman):
+    """The layout of the narrowed head is the one that training makes of its thresholds."""
+    X, y = friedman
+    model, *_ = wide_model(X[:, :4], y)
+    n_bits = np.array([3, 1, 0, 2])
+    thresholds, head = model.narrowed(n_bits)
+    assert [t.size for t in thresholds] == [7, 1, 0, 3]
+    columns = head_inputs(*layer_columns(thresholds, np.zeros(4, dtype=bool)), n_bits)
+    assert head[0].in_features == columns.size
+    assert (columns >= 0).sum() == sum(t.size for t in thresholds)
+    assert not head[0].weight.detach().numpy()[:, columns < 0].any()
+
+
+# -- fits --------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=10)
+@given(budget=st.integers(0, 12), seed=st.integers(0, 1000))
+def test_budget_is_kept(budget, seed):
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.normal(size=60), rng.integers(0, 3, 60), np.ones(60), rng.lognormal(size=60)])
+    y = X[:, 0] + X[:, 1]
+    quantizer = BitwiseQuantizer(bit_budget=budget, **QUICK).fit(X, y)
+    assert quantizer.codebook_.row_bits <= budget
+    assert quantizer.n_bits_[2] == 0
+    assert quantizer.allocation_["n_bits"].sum() <= budget
+
+
+def test_bits_go_where_they_matter(friedman):
+    """Only the first five features of Friedman's function matter."""
+    X, y = make_friedman1(1500, random_state=0)
+    regressor = BitwiseRegressor(bit_budget=10, max_epochs=15, hidden_sizes=(32, 32), random_state=0).fit(X, y)
+    n_bits = regressor.codebook_.n_bits
+    assert n_bits[5:].sum() == 0
+    assert (n_bits[:5] > 0).sum() >= 4
+    uniform = BitwiseRegressor(1, max_epochs=15, hidden_sizes=(32, 32), random_state=0).fit(X, y)
+    assert regressor.score(X, y) > uniform.score(X, y) + 0.1
+
+    report = regressor.quantizer_.allocation_
+    assert report.columns.tolist() == ["n_bits", "cap", "loss_if_dropped", "loss_of_one_bit_less"]
+    assert report.index.tolist() == [f"x{j}" for j in range(10)]
+    assert report.index.name == "feature"
+    assert (report["cap"] == 8).all()
+    assert report.loc["x3", "loss_if_dropped"] > 0.05
+    assert report.loc["x7", "loss_if_dropped"] == 0
+    assert np.isnan(report.loc["x7", "loss_of_one_bit_less"])
+
+
+def test_correlated_features_share(rng):
+    """Of two copies of a feature one is enough."""
+    x = rng.normal(size=(1500, 2))
+    X = np.column_stack([x[:, 0], x[:, 0], x[:, 1]])
+    y = np.sin(2 * x[:, 0]) + 0.5 * x[:, 1]
+    quantizer = BitwiseQuantizer(bit_budget=5, max_epochs=15, hidden_sizes=(32,), random_state=0).fit(X, y)
+    n_bits = quantizer.codebook_.n_bits
+    assert n_bits[2] >= 1
+    assert n_bits[:2].max() >= 2
+
+
+def test_thresholds_given_are_those_that_are_left(friedman):
+    """Given for the widest, they are too many for what a feature got."""
+    X, y = friedman
+    start = ThresholdQuantizer([np.quantile(column, [0.25, 0.5, 0.75]) for column in X.T])
+    fitted = BitwiseQuantizer(2, bit_budget=5, **{**QUICK, "init": start}, threshold_lr_ratio=0.0).fit(X, y)
+    assert fitted.codebook_.row_bits <= 5
+    for own, known in zip(fitted.initial_thresholds_, start.thresholds, strict=True):
+        assert np.isin(own.astype(np.float32), np.float32(known)).all()
+
+
+def test_more_thresholds_given_than_the_wide_model_would_have(friedman):
+    X, y = friedman
+    start = ThresholdQuantizer([np.quantile(column, np.linspace(0.01, 0.99, 63)) for column in X.T])
+    fitted = BitwiseQuantizer(6, bit_budget=8, **{**QUICK, "init": start}).fit(X, y)
+    assert fitted.codebook_.row_bits <= 8
+
+
+def test_caps_hold(friedman):
+    X, y = friedman
+    caps = [1, 8, 0, 2, 8, 8, 8, 8, 8, 8]
+    quantizer = BitwiseQuantizer(caps, bit_budget=12, **QUICK).fit(X, y)
+    assert (quantizer.n_bits_ <= caps).all()
+    assert quantizer.allocation_["cap"].tolist() == caps
+
+
+def test_a_generous_budget_is_spent_on_what_lowers_the_loss(rng):
+    X = rng.normal(size=(600, 8))
+    y = X[:, 0] + X[:, 1] ** 2
+    quantizer = BitwiseQuantizer(3, bit_budget=1000, **{**QUICK, "max_epochs": 20}).fit(X, y)
+    assert (quantizer.n_bits_[:2] > 0).all()
+    assert (quantizer.n_bits_[2:] == 0).sum() >= 3  # of six features of noise
+    assert (quantizer.allocation_["n_bits"] == quantizer.n_bits_).all()
+
+
+def test_names_weights_missing_and_classes(friedman):
+    X, y = friedman
+    X = pd.DataFrame(X.copy(), columns=[f"a{j}" for j in range(10)])
+    X.iloc[::7, 0] = NAN
+    labels = np.where(y > np.median(y), "high", "low")
+    classifier = BitwiseClassifier(bit_budget=9, missing="code", class_weight="balanced", **QUICK)
+    classifier.fit(X, labels, sample_weight=np.linspace(0, 1, len(y)))
+    assert classifier.quantizer_.allocation_.index.tolist() == list(X)
+    assert classifier.codebook_.row_bits <= 9
+    np.testing.assert_array_equal(classifier.predict(X), classifier.predict_codes(classifier.codebook_.encode(X)))
+
+
+def test_same_seed_same_split(friedman):
+    X, y = friedman
+    fits = [BitwiseQuantizer(bit_budget=8, **QUICK).fit(X, y) for _ in range(2)]
+    assert fits[0].codebook_ == fits[1].codebook_
+    pd.testing.assert_frame_equal(fits[0].allocation_, fits[1].allocation_)
+
+
+def test_nothing_of_a_budget_stays_without_one(friedman):
+    X, y = friedman
+    quantizer = BitwiseQuantizer(2, bit_budget=8, **QUICK).fit(X, y)
+    quantizer.set_params(bit_budget=None).fit(X, y)
+    assert not hasattr(quantizer, "allocation_")
+    assert quantizer.codebook_ == BitwiseQuantizer(2, **QUICK).fit(X, y).codebook_
+
+
+def test_budget_is_checked(friedman):
+    with pytest.raises(ValueError, match="bit_budget"):
+        BitwiseQuantizer(bit_budget=-1, **QUICK).fit(*friedman)
+    with pytest.raises(ValueError, match="bit_budget"):
+        BitwiseRegressor(bit_budget=2.5, **QUICK).fit(*friedman)
+
+
+def test_a_budget_without_a_random_state_leaves_the_global_generator_alone(friedman):
+    """It drew its seed from there."""
+    X, y = friedman
+    before = np.random.get_state()  # noqa: NPY002
+    BitwiseQuantizer(bit_budget=12, **QUICK | {"max_epochs": 1, "random_state": None}).fit(X, y)
+    after = np.random.get_state()  # noqa: NPY002
+    assert after[2] == before[2]
+    np.testing.assert_array_equal(after[1], before[1])

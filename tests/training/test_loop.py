@@ -1,0 +1,173 @@
+"""What training does with the memory of weights and of the optimizer; its results are tested with the estimators."""
+
+import numpy as np
+import pytest
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback
+from torch import nn
+
+from skbsq.nn import MLP, BitwiseQuantization, JointNet, RankSpace, StandardSpace
+from skbsq.training import loop, train
+from skbsq.training.batches import TensorRows
+
+
+def joint_net(rng, *, n_bits=7, by_table=True):
+    torch.manual_seed(0)
+    thresholds = [np.sort(rng.normal(size=2**n_bits - 1)) for _ in range(3)]
+    layer = BitwiseQuantization(thresholds, space=StandardSpace(mean=np.zeros(3), scale=np.ones(3)))
+    module = JointNet(layer, MLP(layer.n_columns, 1, hidden_sizes=(16,)))
+    module.layout.pays = by_table
+    return module
+
+
+def fit(module, rows, *, callbacks=(), **optimizer):
+    net = NeuralNet(
+        module, criterion=nn.MSELoss, max_epochs=3, batch_size=32, lr=0.05, callbacks=list(callbacks), **optimizer
+    )
+    train(net, rows, generator=torch.Generator().manual_seed(0), own=True)
+    return net
+
+
+@pytest.fixture
+def rows(rng):
+    x = torch.tensor(rng.normal(size=(100, 3)).astype(np.float32))
+    return TensorRows(x, x[:, :1] * x[:, 1:2])
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_by_table_and_by_bits_learn_the_same(fused, momentum, rows, global_random_seed):
+    nets = [
+        fit(
+            joint_net(np.random.default_rng(global_random_seed), by_table=by_table),
+            rows,
+            optimizer=torch.optim.SGD,
+            optimizer__fused=fused,
+            optimizer__momentum=momentum,
+        )
+        for by_table in (True, False)
+    ]
+    for one, other in zip(*(net.module_.parameters() for net in nets), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    start = joint_net(np.random.default_rng(global_random_seed))
+    assert not torch.equal(nets[0].module_.head[0].weight, start.head[0].weight)
+
+
+def test_the_weight_comes_back_as_it_was(rng, rows):
+    net = fit(joint_net(rng), rows, optimizer=torch.optim.AdamW, optimizer__fused=True)
+    weight = net.module_.head[0].weight
+    assert weight.is_contiguous()
+    held = [parameter for group in net.optimizer_.param_groups for parameter in group["params"]]
+    assert {id(parameter) for parameter in held} == {id(parameter) for parameter in net.module_.parameters()}
+    assert not weight._backward_hooks
+
+
+class Stop(Callback):
+    def on_batch_end(self, net, **kwargs):
+        raise RuntimeError("stop")
+
+
+def test_the_weight_comes_back_after_an_error(rng, rows):
+    module = joint_net(rng)
+    with pytest.raises(RuntimeError, match="stop"):
+        fit(module, rows, callbacks=[Stop()], optimizer=torch.optim.AdamW, optimizer__fused=True)
+    assert module.head[0].weight.is_contiguous()
+
+
+def test_gradients_add_up_until_the_optimizer_forgets_them(rng):
+    module = joint_net(rng)
+    net = NeuralNet(module, criterion=nn.MSELoss, optimizer=torch.optim.AdamW, optimizer__fused=True).initialize()
+    weight = module.head[0].weight
+    x = torch.randn(5, 3)
+    with loop._stored_by_input(net):
+        module(x).sum().backward()
+        once = weight.grad.clone()
+        module(x).sum().backward()
+        torch.testing.assert_close(weight.grad, 2 * once)
+        net.optimizer_.zero_grad()
+        module(x).sum().backward()
+        torch.testing.assert_close(weight.grad, once)
+        net.optimizer_.zero_grad(set_to_none=False)
+        module(x).sum().backward()
+        torch.testing.assert_close(weight.grad, once)
+
+
+def test_means_of_complex_weights_are_rounded_too():
+    weight = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
+    optimizer = torch.optim.Adam([weight])
+    weight.grad = torch.tensor([1e-32 + 1e-3j, 1e-3 + 0j])
+    loop.KeepFromDenormal(optimizer)
+    for _ in range(64):
+        optimizer.step()
+    assert optimizer.state[weight]["exp_avg"][0].real == 0
+    assert optimizer.state[weight]["exp_avg"][0].imag > 0
+
+
+def test_no_mean_of_the_optimizer_gets_denormal():
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.AdamW([parameter])
+    loop.KeepFromDenormal(optimizer)
+    mask = torch.tensor([1.0, 0.0])
+    for step in range(1100):
+        optimizer.zero_grad()
+        (parameter * (mask if step else 1.0)).sum().backward()
+        optimizer.step()
+        smallest = optimizer.state[parameter]["exp_avg"].abs()[1]
+        assert smallest == 0 or smallest > torch.finfo(torch.float32).tiny
+    assert smallest == 0
+    assert optimizer.state[parameter]["exp_avg"][0] == pytest.approx(1)
+    assert (optimizer.state[parameter]["exp_avg_sq"] > 0).all()
+    assert optimizer.state[parameter]["step"] == 1100
+
+
+# -- the mean of the weights -------------------------------------------------------------------------
+
+
+def test_mean_weights_by_hand(rows):
+    """The mean over the last fifth of the steps, in place at the end and while validation rows are looked at."""
+    seen, validated = [], []
+
+    class Recorder(Callback):
+        def on_batch_end(self, net, training=None, **kwargs):
+            if not training:
+                return
+            seen.append(net.module_[0].weight.detach().clone())
+
+    class Linear(nn.Sequential):
+        def forward(self, x):
+            if not self.training:
+                validated.append(self[0].weight.detach().clone())
+            return super().forward(x)
+
+    module = Linear(nn.Linear(3, 1))
+    net = NeuralNet(module, criterion=nn.MSELoss, max_epochs=4, batch_size=25, lr=0.1, callbacks=[Recorder()])
+    train(net, rows, rows, generator=torch.Generator().manual_seed(0), mean_weights=True, own=True)
+    assert len(seen) == 16
+    torch.testing.assert_close(net.module_[0].weight.detach(), torch.stack(seen[12:]).mean(0))
+    torch.testing.assert_close(validated[-1], net.module_[0].weight.detach())
+    torch.testing.assert_close(validated[0], seen[3])
+
+
+def test_epochs_of_ours_are_those_of_skorch(rng, rows):
+    """Without the calls for every batch: the same weights, and the same losses in the history."""
+    nets = []
+    for own in (True, False):
+        torch.manual_seed(0)
+        net = NeuralNet(nn.Linear(3, 1), criterion=nn.MSELoss, max_epochs=3, batch_size=30, lr=0.1)
+        train(net, rows, rows, generator=torch.Generator().manual_seed(0), own=own)
+        nets.append(net)
+    assert torch.equal(nets[0].module_.weight, nets[1].module_.weight)
+    for name in ("train_loss", "valid_loss", "train_batch_count"):
+        np.testing.assert_allclose(nets[0].history[:, name], nets[1].history[:, name], rtol=1e-6)
+
+
+def test_thresholds_do_not_leave_the_rows():
+    space = RankSpace([([0.0, 1.0, 2.0], [-1.0, 0.0, 1.0]), ([5.0], [0.0])], outer=[0.5, 0.5])
+    layer = BitwiseQuantization([[0.1, 1.9], []], space=space)
+    layer.theta.data = torch.tensor([-40.0, 0.2])
+    layer.confine()
+    assert layer.theta.tolist() == [-0.5, pytest.approx(0.2)]
+    layer.theta.data = torch.tensor([0.7, 9.0])
+    layer.confine()
+    assert layer.theta.tolist() == [0.5, 0.5]

@@ -363,9 +363,7 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
     for name in ("quantizer", "head", "bit_budget"):
         if getattr(estimator, name) is not None:
             raise ValueError(f"bits_path narrows what the estimator has learned itself: leave {name} at None.")
-    widths = sorted({operator.index(b) for b in bits}, reverse=True)
-    if not widths:
-        raise ValueError("bits is empty: give at least one width.")
+    widths = _falling(bits)
     scorer = check_scoring(estimator, scoring)
     splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
     rows = []
@@ -393,6 +391,13 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
         sem=("score", "sem"),
         fit_seconds=("fit_seconds", "mean"),
     )
+
+
+def _falling(bits):
+    widths = sorted({operator.index(b) for b in bits}, reverse=True)
+    if not widths:
+        raise ValueError("bits is empty: give at least one width.")
+    return widths
 
 
 def _score_name(cv_results, score):

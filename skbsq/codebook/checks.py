@@ -141,6 +141,28 @@ def check_names(names):
     return tuple(str(name) for name in names)
 
 
+def check_n_levels(thresholds, has_missing, names):
+    """Refuse a feature of more levels than a code can tell apart.
+
+    Parameters
+    ----------
+    thresholds : list of d ndarrays
+    has_missing : ndarray of bool of shape (d,)
+    names : sequence of str or None
+
+    Raises
+    ------
+    ValueError
+        Naming the feature.
+    """
+    for j, own in enumerate(thresholds):
+        n_levels = own.size + 1 + has_missing[j]
+        if n_levels > 2**MAX_BITS:
+            raise ValueError(
+                f"{label(names, j)} has {n_levels} levels; at most 2^{MAX_BITS} = {2**MAX_BITS} fit a code."
+            )
+
+
 def check_levels(levels, n, label):
     raw = np.asarray(in_number_order(refuse_mask(levels, f"The array of levels of {label}"), f"the levels of {label}"))
     if raw.shape != (n,) or raw.dtype.kind not in "fiub":

@@ -8,13 +8,13 @@ import numpy as np
 
 from skbsq.codebook import json
 from skbsq.codebook.checks import (
-    MAX_BITS,
     check_counts,
     check_fields,
     check_folded_from,
     check_has_missing,
     check_levels,
     check_missing_rule,
+    check_n_levels,
     check_names,
     check_thresholds,
     midpoint_levels,
@@ -131,35 +131,14 @@ class Codebook:
         >>> book.thresholds, book.levels
         ([array([1., 2.], dtype=float32)], [array([0.5, 1.5, 2.5, nan], dtype=float32)])
         """
-        if isinstance(thresholds, str | bytes) or not hasattr(thresholds, "__len__"):
-            raise ValueError(f"thresholds must be a list with one 1-d array per feature, got {thresholds!r}.")
-        d = len(thresholds)
-        if d == 0:
-            raise ValueError("A codebook needs at least one feature, got an empty list of thresholds.")
-        labels = labels_of(thresholds)
-        if feature_names is None and labels is not None and all(isinstance(name, str) for name in labels):
-            feature_names = labels
-        names = check_names(feature_names)
-        for what, given in [("feature_names", names), ("levels", levels), ("counts", counts)]:
-            if given is not None and len(given) != d:
-                raise ValueError(f"{what} has {len(given)} entries for {d} features.")
-        thresholds, levels, counts = (
-            in_feature_order(given, names, d, what)
-            for given, what in [(thresholds, "thresholds"), (levels, "levels"), (counts, "counts")]
-        )
+        names, thresholds, levels, counts = _by_feature(thresholds, levels, counts, feature_names)
         check_missing_rule(missing)
         check_folded_from(folded_from)
 
         strict = levels is not None
         cuts = [check_thresholds(t, label(names, j), strict=strict) for j, t in enumerate(thresholds)]
         has_missing = check_has_missing(has_missing, missing, cuts, names)
-        for j, t in enumerate(cuts):
-            n_levels = t.size + 1 + has_missing[j]
-            if n_levels > 2**MAX_BITS:
-                raise ValueError(
-                    f"{label(names, j)} has {n_levels} levels; at most 2^{MAX_BITS} = {2**MAX_BITS} fit a code."
-                )
-
+        check_n_levels(cuts, has_missing, names)
         full_levels = []
         for j, t in enumerate(cuts):
             if levels is None:
@@ -632,3 +611,21 @@ class Codebook:
 def _frozen(array):
     array.flags.writeable = False
     return array
+
+
+def _by_feature(thresholds, levels, counts, feature_names):
+    """Names, and what is given of each feature in the order of the features."""
+    if isinstance(thresholds, str | bytes) or not hasattr(thresholds, "__len__"):
+        raise ValueError(f"thresholds must be a list with one 1-d array per feature, got {thresholds!r}.")
+    d = len(thresholds)
+    if d == 0:
+        raise ValueError("A codebook needs at least one feature, got an empty list of thresholds.")
+    labels = labels_of(thresholds)
+    if feature_names is None and labels is not None and all(isinstance(name, str) for name in labels):
+        feature_names = labels
+    names = check_names(feature_names)
+    for what, given in [("feature_names", names), ("levels", levels), ("counts", counts)]:
+        if given is not None and len(given) != d:
+            raise ValueError(f"{what} has {len(given)} entries for {d} features.")
+    parts = [(thresholds, "thresholds"), (levels, "levels"), (counts, "counts")]
+    return names, *(in_feature_order(given, names, d, what) for given, what in parts)

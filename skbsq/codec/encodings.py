@@ -1,5 +1,8 @@
 """What codes become in a table: codes as they are, thermometer bits, levels or packed bytes. NumPy alone."""
 
+import numpy as np
+
+from skbsq.codebook.kernels import as_float32
 from skbsq.codec import RowCodec
 
 ENCODINGS = ("ordinal", "thermometer", "value", "packed")
@@ -39,6 +42,53 @@ def encoded(book, codes, encode):
     if encode == "packed":
         return RowCodec(book).pack(codes)
     return book.decode(codes)
+
+
+def decoded(book, X, encode):
+    """Levels of what `encoded` returned.
+
+    Parameters
+    ----------
+    book : Codebook
+    X : ndarray of shape (n, d), (n, n_columns) or (n, row_bytes)
+    encode : str
+
+    Returns
+    -------
+    ndarray of float32 of shape (n, d)
+        NaN where the code is the missing one.
+
+    Raises
+    ------
+    ValueError
+        For values that are no codes, bits, levels or bytes of the codebook.
+
+    Examples
+    --------
+    >>> from skbsq import Codebook
+    >>> from skbsq.codec.encodings import decoded
+    >>> book = Codebook.from_thresholds([[0.0, 1.0], [5.0]], levels=[[-1, 0.5, 2], [4, 6]])
+    >>> decoded(book, [[1, 1]], "ordinal")
+    array([[0.5, 6. ]], dtype=float32)
+    """
+    if encode == "ordinal":
+        return book.decode(X)
+    if encode == "thermometer":
+        return book.decode(book.codes_from_thermometer(X))
+    if encode == "packed":
+        return book.decode(RowCodec(book).unpack(X))
+    return _checked_levels(book, X)
+
+
+def _checked_levels(book, X):
+    if X.shape[1] != book.n_features:
+        raise ValueError(f"X has {X.shape[1]} features, but the codebook has {book.n_features}.")
+    values = as_float32(X)
+    for j, levels in enumerate(book.levels):
+        known = np.isin(values[:, j], levels) | (np.isnan(values[:, j]) & book.has_missing[j])
+        if not known.all():
+            raise ValueError(f"Column {j} of X holds {X[np.argmin(known), j]}, which is no level of this quantizer.")
+    return values
 
 
 def encoded_names(book, names, encode):

@@ -10,13 +10,13 @@ from sklearn.utils.validation import check_is_fitted
 
 import skbsq
 from skbsq._files import read_arrays, replacing, safetensors_for
-from skbsq._state import net_state
 from skbsq._validation import check_n_bits
 from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
 from skbsq.codebook.labels import without_pandas
 from skbsq.nn.threads import serial_after_fork
 from skbsq.persistence.fitted import attribute_names, check_attributes
+from skbsq.training.plain import net_state
 
 FORMAT = "skbsq-estimator"
 VERSION = 1

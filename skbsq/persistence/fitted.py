@@ -3,11 +3,11 @@
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skbsq._state import checked
 from skbsq.codebook.checks import check_names
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.json import check_keys
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
+from skbsq.training.plain import checked
 
 _INITS = ("quantile", "kmeans", "tree", "uniform")
 _OUTPUTS = ("default", "pandas", "polars")

@@ -14,11 +14,9 @@ from skbsq._validation import (
     nan_features,
 )
 from skbsq.codebook.checks import MISSING_RULES
-from skbsq.codebook.kernels import as_float32
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
-from skbsq.codec import RowCodec
-from skbsq.codec.encodings import ENCODINGS, check_encode, encoded, encoded_names
+from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, cut_features
 
@@ -98,15 +96,7 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_encode(self.encode)  # it may have been set after fit
-        book = self.codebook_
-        X = self._encoded_rows(X)
-        if self.encode == "ordinal":
-            return book.decode(X)
-        if self.encode == "thermometer":
-            return book.decode(book.codes_from_thermometer(X))
-        if self.encode == "packed":
-            return book.decode(RowCodec(book).unpack(X))
-        return self._check_values(X)
+        return decoded(self.codebook_, self._encoded_rows(X), self.encode)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns that `transform` returns.
@@ -145,20 +135,6 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         check_encode(self.encode)  # it may have been set after fit
         X = check_X(self, X, reset=False, missing=self.codebook_.missing)
         return self.codebook_.encode(X)
-
-    def _check_values(self, X):
-        book = self.codebook_
-        if X.shape[1] != book.n_features:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but {type(self).__name__} was fitted with {book.n_features}."
-            )
-        values = as_float32(X)
-        for j, levels in enumerate(book.levels):
-            known = np.isin(values[:, j], levels) | (np.isnan(values[:, j]) & book.has_missing[j])
-            if not known.all():
-                wrong = X[np.argmin(known), j]
-                raise ValueError(f"Column {j} of X holds {wrong}, which is no level of this quantizer.")
-        return values
 
 
 class FixedQuantizer(BaseQuantizer):

@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import nn
 
-from skbsq._state import plain_state, restore
 from skbsq._targets import TASKS
 from skbsq._validation import all_or_nothing, check_n_bits
 from skbsq.nn.randomness import draw_seed
@@ -25,6 +24,7 @@ from skbsq.thresholds.summary import DEFAULT_SIZE
 from skbsq.training.checkpoint import checkpointed
 from skbsq.training.chunks import read_chunks
 from skbsq.training.learner import Learner
+from skbsq.training.plain import plain_state, restore
 from skbsq.training.recipe import Recipe
 from skbsq.training.rows import read_rows
 from skbsq.training.schedules import SCHEDULES

@@ -28,8 +28,8 @@ class JointNet(nn.Module):
     Because the head reads through the map, sorting and merging thresholds changes the map alone: the head's
     weights stay, and its output is equal to the last bit.
 
-    Where the head begins with a linear layer, on the CPU, bits and layer are one table, see `skbsq.nn.table`: always
-    in evaluation mode, and in training where that is faster. It makes no difference beyond rounding.
+    Where the head begins with a linear layer, on the CPU and without gradients, bits and layer are one table in
+    evaluation mode, see `skbsq.nn.table`. It makes no difference beyond rounding.
 
     Examples
     --------
@@ -49,11 +49,13 @@ class JointNet(nn.Module):
         self._set_column_map(column_map)
 
     def forward(self, x):
-        linear = self._tabulated(x.device)
-        if linear is None or (self.training and not self.training_layout.pays):
+        linear = None if self.training or torch.is_grad_enabled() else self._tabulated(x.device)
+        if linear is None:
             return self.head(self.quantization(x))
-        layout = self.training_layout if self.training else self.layout
-        return self._run_after_first(table_linear(x, self.quantization, linear, layout))
+        hidden = table_linear(x, self.quantization, linear, self.layout)
+        for module in self._after_first():
+            hidden = module(hidden)
+        return hidden
 
     def from_codes(self, codes):
         """The output for codes instead of floats, once the net is folded.
@@ -133,26 +135,16 @@ class JointNet(nn.Module):
             widths.append(getattr(self.quantization, "n_columns", 0))
         return max(widths, default=0)
 
-    def trained_by_table(self):
-        """The weight of shape (units, n_inputs) that training reads as a table, input by input; None without one."""
-        linear = self._tabulated()
-        if linear is None or not self.training_layout.pays:
-            return None
-        return linear.own.weight if isinstance(linear, LevelLinear) else linear.weight
-
     def __getstate__(self):
         # The table is made anew from the weights.
         return {**self.__dict__, "_cached": None}
 
     def _set_column_map(self, column_map):
         self.register_buffer("column_map", None if column_map is None else torch.from_numpy(column_map))
-        self.layout = self.training_layout = None
+        self.layout = None
         if hasattr(self.quantization, "set_column_map"):
             self.quantization.set_column_map(column_map)
-            self.layout = self.training_layout = TableLayout(self.quantization, column_map)
-            if not getattr(self.quantization, "hard", True):
-                # What is a sigmoid in training is a bit of the table afterwards.
-                self.training_layout = TableLayout(self.quantization, column_map, self.quantization.soft_columns())
+            self.layout = TableLayout(self.quantization, column_map)
         elif column_map is not None:
             raise ValueError(f"{type(self.quantization).__name__} takes no column_map: its outputs come in one order.")
         self._cached = None
@@ -173,11 +165,6 @@ class JointNet(nn.Module):
     def _after_first(self):
         """The layers of the head but its first one."""
         return list(self.head)[1:] if isinstance(self.head, nn.Sequential) else []
-
-    def _run_after_first(self, hidden):
-        for module in self._after_first():
-            hidden = module(hidden)
-        return hidden
 
 
 class _Decoder(nn.Module):

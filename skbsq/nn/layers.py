@@ -6,13 +6,13 @@ from torch import nn
 
 from skbsq.codebook.codebook import Codebook
 from skbsq.nn.space import StandardSpace
-from skbsq.nn.surrogate import weighted_slopes
 
 FORWARDS = ("auto", "hard", "soft")
 # Features of more thresholds than this are hard under "auto".
 MOST_SOFT = 7
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _ROWS_AT_ONCE = 2**16
+_VANISHES = 60.0
 
 
 class _HardBits(torch.autograd.Function):
@@ -27,7 +27,9 @@ class _HardBits(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         z, theta = ctx.saved_tensors
-        slopes = weighted_slopes((z - theta).mul_(1 / ctx.temperature), grad)
+        # Beyond this distance, in temperatures, the slope is zero beside anything; its denormal numbers would be slow.
+        soft = (z - theta).mul_(1 / ctx.temperature).clamp_(-_VANISHES, _VANISHES).sigmoid_()
+        slopes = torch.ops.aten.sigmoid_backward.grad_input(grad, soft, grad_input=soft)
         return None, None, slopes.sum(0) / -ctx.temperature, None
 
 
@@ -229,23 +231,6 @@ class BitwiseQuantization(_BitLayer):
     def soft_columns(self):
         """Which columns the head sees as sigmoids in training: bool array of shape (T + M,)."""
         return np.append(self.soft.cpu().numpy(), np.zeros(self.missing.numel(), dtype=bool))
-
-    def sigmoids(self, z, columns):
-        """The sigmoids of some thresholds, as the head sees them in training.
-
-        Parameters
-        ----------
-        z : Tensor of float32 of shape (n, d)
-            Scaled values.
-        columns : Tensor of int64 of shape (k,)
-            Each that of a threshold.
-
-        Returns
-        -------
-        Tensor of float32 of shape (n, k)
-        """
-        z = z.index_select(1, self.feature[columns])
-        return torch.sigmoid((z - self.theta.index_select(0, columns)) / self.temperature)
 
     def scaled(self, x):
         """The values that the surrogate compares.

@@ -1,8 +1,8 @@
 """Bits and the linear layer behind them as a table, without the bits.
 
 The thermometer bits of a feature are ones up to its code, so what a linear layer makes of them is a running sum of its
-weights, picked by the code. A table of these sums replaces the product with the bits, and its gradient is made of sums
-over the rows that share a code. Neither grows with rows times thresholds.
+weights, picked by the code. Where nothing is trained, a table of these sums replaces the product with the bits, which
+would grow with rows times thresholds.
 """
 
 from itertools import pairwise
@@ -10,14 +10,8 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from skbsq.nn.surrogate import threshold_gradient
-
-# Rows of the table, for each feature and in all, beyond which it beats the product with the bits in training.
-_PAYS_FROM_EACH = 32
-_PAYS_FROM_ALL = 512
 # Padding that is taken for fewer groups of features, as a share of the table.
 _MAX_PADDING = 0.2
 
@@ -33,27 +27,18 @@ class TableLayout(nn.Module):
     quantization : BitwiseQuantization or Thermometer
     column_map : ndarray of int64 of shape (n_inputs,), default=None
         Column that each input reads, -1 for none; see `skbsq.nn.JointNet`. None: the columns in order.
-    soft : ndarray of bool of shape (C,), default=None
-        Columns that are sigmoids in training: they are left to a product beside the table. None: there are none.
 
     Attributes
     ----------
     n_rows : int
         Of the table.
-    soft_inputs, soft_columns : Tensor of int64
-        Inputs that read sigmoids, and the columns that they read.
-    pays : bool
-        Whether training by table is faster than with bits.
     """
 
-    def __init__(self, quantization, column_map=None, soft=None):
+    def __init__(self, quantization, column_map=None):
         super().__init__()
         feature, missing = quantization.column_features()
         column_map = np.arange(feature.size) if column_map is None else column_map
         self.n_columns = feature.size
-        is_soft = np.append(np.zeros(feature.size, dtype=bool) if soft is None else soft, False)[column_map]
-        _add_buffers(self, soft_inputs=np.flatnonzero(is_soft), soft_columns=column_map[is_soft])
-        column_map = np.where(is_soft, -1, column_map)
         inputs: list[list[int]] = [[] for _ in range(quantization.n_features)]
         missing_inputs: dict[int, list[int]] = {}
         for i, column in enumerate(column_map.tolist()):
@@ -78,7 +63,6 @@ class TableLayout(nn.Module):
             self.n_rows += 1
         self.bias_row = self.n_rows
         self.n_rows += 1
-        self.pays = self.n_rows > _PAYS_FROM_EACH * quantization.n_features + _PAYS_FROM_ALL
         _add_buffers(
             self,
             missing_row=missing_row,
@@ -227,65 +211,16 @@ def _padded_thresholds(quantization):
     return F.pad(quantization.column_thresholds(), (0, 1), value=torch.inf)
 
 
-class _TableLinear(torch.autograd.Function):
-    """See `table_linear`."""
-
-    @staticmethod
-    def forward(ctx, theta, weight, bias, sigmoids, thresholds, x, z, temperature, layout):
-        parts = layout.parts(thresholds, weight)
-        index = table_rows(layout, parts, x)
-        out = sum_rows(fill_table(layout, parts, weight, bias), index, layout.bias_row)
-        soft_weight = None
-        if sigmoids is not None:
-            soft_weight = weight.T.index_select(0, layout.soft_inputs)  # along the inputs, as they may lie in memory
-            out.addmm_(sigmoids, soft_weight)
-        ctx.save_for_backward(theta, z, index, sigmoids, soft_weight)
-        ctx.parts, ctx.layout, ctx.temperature = parts, layout, temperature
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        theta, z, index, sigmoids, soft_weight = ctx.saved_tensors
-        layout, grad = ctx.layout, grad.contiguous()
-        sums = bucket_sums(index, grad, layout.n_rows)
-        sums[0] = 0
-        row_of_input = layout.row_of_input.clone()
-        for part in ctx.parts:
-            # The input in slot k is on where the code is at least k.
-            own = part.view(sums)
-            running_sums(own, out=own, reverse=True)
-            row_of_input[part.slots] = part.group.first + torch.arange(own.shape[1])
-        grad_weight = sums.index_select(0, row_of_input[:-1]).T if ctx.needs_input_grad[1] else None
-        grad_sigmoids = None
-        if sigmoids is not None:
-            grad_sigmoids = grad @ soft_weight.T
-            if grad_weight is not None:
-                grad_weight.T[layout.soft_inputs] = sigmoids.T @ grad
-        grad_bias = grad.sum(0) if ctx.needs_input_grad[2] else None
-        grad_theta = None
-        if ctx.needs_input_grad[0]:
-            grad_theta = theta.new_zeros(layout.n_columns + 1)
-            by_column = F.pad(theta, (0, grad_theta.numel() - theta.numel()), value=torch.finfo(theta.dtype).max)
-            for part in ctx.parts:
-                of_slots = threshold_gradient(
-                    z[part.group.features], by_column[part.columns], part.weights, grad, ctx.temperature
-                )
-                grad_theta.index_add_(0, part.columns.flatten(), of_slots.flatten())
-            grad_theta = grad_theta[: theta.numel()]
-        return grad_theta, grad_weight, grad_bias, grad_sigmoids, None, None, None, None, None
-
-
 def table_linear(x, quantization, linear, layout):
     """The bits of raw values through a linear layer: equal to ``linear(quantization(x))`` up to rounding.
 
-    Gradients are those of the hard bits with the surrogate of the quantization layer, but for the inputs that are soft
-    in the layout. On the CPU only.
+    On the CPU, and without gradients.
 
     Parameters
     ----------
     x : Tensor of float32 of shape (n, d)
     quantization : BitwiseQuantization or Thermometer
+        In evaluation mode.
     linear : nn.Linear
     layout : TableLayout
 
@@ -293,19 +228,13 @@ def table_linear(x, quantization, linear, layout):
     -------
     Tensor of shape (n, units)
     """
-    theta, z, temperature, sigmoids = None, None, None, None
-    if quantization.training and hasattr(quantization, "theta"):
-        x, z = quantization.raw_and_scaled(x)
-        theta, temperature = quantization.theta, quantization.temperature
-        if layout.soft_inputs.numel():
-            sigmoids = quantization.sigmoids(z, layout.soft_columns)
-        z = z.T.contiguous()
-    thresholds = _padded_thresholds(quantization)
-    return _TableLinear.apply(theta, linear.weight, linear.bias, sigmoids, thresholds, x, z, temperature, layout)
+    weight, bias = linear.weight, linear.bias
+    parts = layout.parts(_padded_thresholds(quantization), weight)
+    return sum_rows(fill_table(layout, parts, weight, bias), table_rows(layout, parts, x), layout.bias_row)
 
 
-def running_sums(rows, out, *, reverse=False):
-    """Inclusive running sums over the slots of each feature, forwards or backwards.
+def running_sums(rows, out):
+    """Inclusive running sums over the slots of each feature.
 
     In two levels, within blocks of about the square root of the number of slots and then over the blocks, so that
     there are few calls and each works on many features.
@@ -316,33 +245,22 @@ def running_sums(rows, out, *, reverse=False):
         M is a power of two.
     out : Tensor of the same shape
         May be `rows` itself.
-    reverse : bool, default=False
 
     Examples
     --------
     >>> import torch
     >>> from skbsq.nn.table import running_sums
     >>> rows = torch.tensor([1.0, 2.0, 3.0, 4.0]).reshape(1, 4, 1)
-    >>> running_sums(rows, out=rows, reverse=True)
+    >>> running_sums(rows, out=rows)
     >>> rows.flatten()
-    tensor([10.,  9.,  7.,  4.])
+    tensor([ 1.,  3.,  6., 10.])
     """
     f, n_slots, units = rows.shape
     length = 1 << (n_slots.bit_length() // 2)
     rows, out = (tensor.view(f, -1, length, units) for tensor in (rows, out))
-    way = slice(None, None, -1 if reverse else 1)
-    terms, places, blocks = (parts[way] for parts in (rows.unbind(2), out.unbind(2), out.unbind(1)))
+    terms, places, blocks = rows.unbind(2), out.unbind(2), out.unbind(1)
     places[0].copy_(terms[0])
     for (before, here), term in zip(pairwise(places), terms[1:], strict=True):
         torch.add(before, term, out=here)
-    last = 0 if reverse else length - 1
     for before, here in pairwise(blocks):
-        here += before[:, last, None]
-
-
-def bucket_sums(index, grad, n_rows):
-    """Sum the rows of a gradient by where they point: ``out[r] = sum of grad[i] over index[i, j] == r``."""
-    flat = index.flatten()
-    counts = torch.bincount(flat, minlength=n_rows)
-    rows = torch.argsort(flat, stable=True) // index.shape[1]
-    return F.embedding_bag(rows, grad, counts.cumsum(0) - counts, mode="sum")
+        here += before[:, -1, None]

@@ -15,7 +15,7 @@ from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
 from skbsq.codebook.labels import without_pandas
 from skbsq.nn.threads import serial_after_fork
-from skbsq.persistence.fitted import attribute_names, check_attributes
+from skbsq.persistence.fitted import check_attributes
 from skbsq.training.plain import net_state
 
 FORMAT = "skbsq-estimator"
@@ -223,8 +223,8 @@ def _state_of(estimator):
     if "net_" in state and not isinstance(state["net_"], dict):
         with serial_after_fork():
             state["net_"] = net_state(estimator)
-    required, optional = attribute_names(estimator)
-    return {key: value for key, value in state.items() if key in required | optional}
+    known = estimator._required_attributes | estimator._optional_attributes
+    return {key: value for key, value in state.items() if key in known}
 
 
 def _needs_head(net):

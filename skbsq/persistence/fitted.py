@@ -13,45 +13,6 @@ _INITS = ("quantile", "kmeans", "tree", "uniform")
 _OUTPUTS = ("default", "pandas", "polars")
 
 
-def attribute_names(estimator):
-    """Names of the attributes that a fit sets, and of those that may be there beside them.
-
-    Parameters
-    ----------
-    estimator : BaseEstimator
-        One of the package.
-
-    Returns
-    -------
-    required, optional : sets of str
-    """
-    has = estimator.get_params(deep=False).keys().__contains__
-    required, optional = {"n_features_in_"}, {"feature_names_in_"}
-    if has("max_epochs"):
-        required |= {"best_epoch_", "target_mean_", "target_scale_"}
-        optional |= {"length_search_"}
-    if has("quantizer"):
-        # The net of a learned quantizer is written down there.
-        required |= {"quantizer_", "classes_" if hasattr(estimator, "predict_proba") else "target_ndim_"}
-        optional |= {"net_"}
-        return required, optional
-    required |= {"codebook_"}
-    optional |= {"_sklearn_output_config"}
-    if has("sketch_size"):
-        optional |= {"summary_"}
-    if has("task"):
-        required |= {"task_"}
-    if has("max_epochs"):
-        required |= {"net_"}
-    if has("init"):
-        required |= {"initial_thresholds_"}
-        optional |= {"init_"}
-    if has("bit_budget"):
-        required |= {"threshold_lr_ratio_"}
-        optional |= {"allocation_"}
-    return required, optional
-
-
 def check_attributes(estimator, attributes):
     """Refuse attributes that no fit leaves; the net is checked where it is made.
 
@@ -66,7 +27,7 @@ def check_attributes(estimator, attributes):
     ValueError
         Naming the attribute.
     """
-    required, optional = attribute_names(estimator)
+    required, optional = estimator._required_attributes, estimator._optional_attributes
     wrong = [*(required - attributes.keys()), *(attributes.keys() - required - optional)]
     if wrong:
         what = "lacks" if wrong[0] in required else "has no"

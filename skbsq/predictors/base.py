@@ -35,6 +35,9 @@ _BATCH_FLOATS = {"cpu": 2**20, "cuda": 2**26}
 class BasePredictor(HasCodebook, LearnedEstimator):
     """Fit and the one path from codes to the head's output; a subclass says what the output means."""
 
+    _required_attributes = LearnedEstimator._required_attributes | {"quantizer_"}
+    # The net of a learned quantizer is written down with that.
+    _optional_attributes = LearnedEstimator._optional_attributes | {"net_"}
     _parameter_constraints: dict = {
         **LearnedEstimator._parameter_constraints,
         "init": BitwiseQuantizer._parameter_constraints["init"],

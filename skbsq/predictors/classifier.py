@@ -159,6 +159,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     """
 
     _task = "classification"
+    _required_attributes = BasePredictor._required_attributes | {"classes_"}
 
     def __init__(
         self,

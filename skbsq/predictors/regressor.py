@@ -163,6 +163,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     # Several targets work, yet the tag multi_output stays False: scikit-learn's check of it asks for float64
     # predictions, and those of this package are float32, as on the wire.
     _task = "regression"
+    _required_attributes = BasePredictor._required_attributes | {"target_ndim_"}
 
     def __init__(
         self,

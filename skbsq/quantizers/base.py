@@ -60,6 +60,9 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
             check_is_fitted(self)
         return vars(self)["codebook_"]
 
+    # What a fit sets, and what may be there beside it: all that a file holds.
+    _required_attributes: frozenset = frozenset({"n_features_in_", "codebook_"})
+    _optional_attributes: frozenset = frozenset({"feature_names_in_", "_sklearn_output_config"})
     _parameter_constraints: dict = {
         "encode": [StrOptions(set(ENCODINGS))],
         "missing": [StrOptions(set(MISSING_RULES))],

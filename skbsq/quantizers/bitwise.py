@@ -167,6 +167,8 @@ class BitwiseQuantizer(StartsFromThresholds):
     ((200, 10), 20)
     """
 
+    _required_attributes = StartsFromThresholds._required_attributes | {"threshold_lr_ratio_"}
+    _optional_attributes = StartsFromThresholds._optional_attributes | {"allocation_"}
     _parameter_constraints: dict = {
         **StartsFromThresholds._parameter_constraints,
         "bit_budget": [None, Interval(Integral, 0, None, closed="left")],

@@ -19,6 +19,7 @@ _MADE = ("codebook_", "summary_", "_pending")
 class IncrementalQuantizer(FixedQuantizer):
     """A fixed quantizer with `partial_fit` and `merge`; it keeps a `Summary` of the rows as ``summary_``."""
 
+    _optional_attributes = FixedQuantizer._optional_attributes | {"summary_"}
     _parameter_constraints: dict = {
         **FixedQuantizer._parameter_constraints,
         "sketch_size": [Interval(Integral, MIN_SIZE, MAX_SIZE, closed="both")],

@@ -38,6 +38,8 @@ class LearnedEstimator(BaseEstimator):
     A subclass learns in `_learn`, and says in `_task` and `_missing` what is asked of the rows.
     """
 
+    _required_attributes: frozenset = frozenset({"n_features_in_", "best_epoch_", "target_mean_", "target_scale_"})
+    _optional_attributes: frozenset = frozenset({"feature_names_in_", "length_search_"})
     _parameter_constraints: dict = {
         "head": [None, nn.Module, NeuralNet, callable],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -237,6 +239,10 @@ class LearnedEstimator(BaseEstimator):
 class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
     """A quantizer trained together with a head: a subclass says behind which layer in `_kind`."""
 
+    _required_attributes = (
+        BaseQuantizer._required_attributes | LearnedEstimator._required_attributes | {"task_", "net_"}
+    )
+    _optional_attributes = BaseQuantizer._optional_attributes | LearnedEstimator._optional_attributes
     _parameter_constraints: dict = {
         **BaseQuantizer._parameter_constraints,
         **LearnedEstimator._parameter_constraints,
@@ -297,6 +303,8 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
 class StartsFromThresholds(LearnedQuantizer):
     """One whose layer starts from thresholds, as `init` says."""
 
+    _required_attributes = LearnedQuantizer._required_attributes | {"initial_thresholds_"}
+    _optional_attributes = LearnedQuantizer._optional_attributes | {"init_"}
     _parameter_constraints: dict = {
         **LearnedQuantizer._parameter_constraints,
         "init": [StrOptions({"auto", *RULES}), HasMethods(["fit", "transform"])],

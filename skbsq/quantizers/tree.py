@@ -64,6 +64,7 @@ class TreeQuantizer(FixedQuantizer):
     [array([2.5], dtype=float32)]
     """
 
+    _required_attributes = FixedQuantizer._required_attributes | {"task_"}
     _parameter_constraints: dict = {
         **FixedQuantizer._parameter_constraints,
         "task": [StrOptions(set(TASKS))],

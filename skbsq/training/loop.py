@@ -13,7 +13,6 @@ from skorch.history import History
 from torch import nn
 from tqdm import tqdm
 
-from skbsq.nn.joint import JointNet
 from skbsq.nn.losses import rows_of_members
 from skbsq.training.batches import TensorBatches, TensorRows
 from skbsq.training.state import KeptTraining, copied_state, put_state
@@ -297,7 +296,7 @@ def _train_to_the_end(net, rows, validates, own, kept):
             # Not net.fit: it swallows Ctrl-C.
             net.notify("on_train_begin", X=rows, y=None)
             ends = suppress(_EndOfTraining) if own else _ends_when_a_callback_says_so()
-            with _faster_step(net) if own else nullcontext() as step, ends, _explained(validates):
+            with _step_of(net, own) as step, ends, _explained(validates):
                 run = partial(_run_epochs, net, step) if own else net.fit_loop
                 if kept is None:
                     run(rows, epochs=net.max_epochs)
@@ -318,6 +317,11 @@ def _train_to_the_end(net, rows, validates, own, kept):
         return None
     best.restore(net)
     return best.best_epoch_ or None
+
+
+def _step_of(net, own):
+    """The step that is written out, where there is one for a net of ours, else None: for a with block."""
+    return BitsStep(net) if own and BitsStep.takes(net) else nullcontext()
 
 
 @contextmanager
@@ -484,55 +488,6 @@ class KeepFromDenormal:
                     if mean is not None:
                         mean = torch.view_as_real(mean) if mean.is_complex() else mean
                         mean.copy_(nn.functional.hardshrink(mean, _NO_EFFECT))
-
-
-@contextmanager
-def _faster_step(net):
-    """Train with the step that is written out, where there is one for a net: yields it, or None."""
-    if BitsStep.takes(net):
-        with BitsStep(net) as step:
-            yield step
-    else:
-        with _stored_by_input(net):
-            yield None
-
-
-@contextmanager
-def _stored_by_input(net):
-    """Keep the weight that training reads as a table in memory as the table reads it, input by input.
-
-    A fused optimizer, which copies what is not contiguous, is given the transpose of it, which shares its memory.
-    """
-    weight = net.module_.trained_by_table() if isinstance(net.module_, JointNet) else None
-    fused = net.optimizer_.defaults.get("fused")
-    if weight is None or weight.device.type != "cpu" or not (fused and weight.requires_grad):
-        yield
-        return
-    weight.data = weight.data.T.contiguous().T
-    stored = nn.Parameter(weight.detach().T)
-
-    def forget(_):
-        if stored.grad is None:  # the optimizer has set the gradients of its parameters to None
-            weight.grad = None
-
-    def hand_over(_):
-        stored.grad = weight.grad.T
-
-    handles = [weight.register_hook(forget), weight.register_post_accumulate_grad_hook(hand_over)]
-    _replace_parameter(net.optimizer_, weight, stored)
-    try:
-        yield
-    finally:
-        _replace_parameter(net.optimizer_, stored, weight)
-        for handle in handles:
-            handle.remove()
-        weight.data = weight.data.contiguous()
-        weight.grad = None
-
-
-def _replace_parameter(optimizer, old, new):
-    for group in optimizer.param_groups:
-        group["params"] = [new if parameter is old else parameter for parameter in group["params"]]
 
 
 def _settle(net):

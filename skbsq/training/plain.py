@@ -38,8 +38,7 @@ _MAX_PADDED = 2**28
 def plain_state(estimator, attributes):
     """Attributes of an estimator with its net and frames in arrays and plain values.
 
-    A head that only the user's code can make is written as its weights where `head`, a class or function, makes it
-    anew; else the net stays as it is.
+    The net of a head of the user's stays as it is: only the user's code can make it anew.
 
     Parameters
     ----------
@@ -54,8 +53,8 @@ def plain_state(estimator, attributes):
     if "net_" in attributes:
         if attributes["net_"] is getattr(attributes.get("quantizer_"), "net_", None):
             del attributes["net_"]  # the quantizer writes it down
-        elif not isinstance(estimator.head, nn.Module | NeuralNet):
-            attributes["net_"] = _net_state_if_exact(estimator)
+        elif estimator.head is None and _is_default(attributes["net_"]):
+            attributes["net_"] = net_state(estimator)
     for name in _FRAMES:
         if isinstance(frame := attributes.get(name), pd.DataFrame):
             attributes[name] = _frame_state(frame)
@@ -144,17 +143,10 @@ def net_from(state, estimator):
     return net
 
 
-def _net_state_if_exact(estimator):
-    try:
-        state = net_state(estimator)
-        answers = state["head"]["answers"]
-        if answers is not None:
-            made = net_from(state, estimator).module_
-            found = _answers(made.head, _n_inputs(made.quantization, made.column_map))
-    except Exception:  # the user's code is called, which may do anything but make that head
-        return estimator.net_
-    same = answers is None or np.array_equal(found, answers)
-    return state if same and state["training"] is not None else estimator.net_
+def _is_default(net):
+    """Whether the head and the training of a net are this package's own."""
+    head = net.module_.head
+    return type(head) is MLP and _dropout_of_default(head) is not None and _training_state(net) is not None
 
 
 def _quantization_state(layer, column_map):
@@ -205,13 +197,15 @@ def _head_state(head, n_inputs):
         raise ValueError(f"head {type(head).__name__} has weights that are no arrays of NumPy: {error}") from None
     if not any(True for _ in head.parameters()):
         raise ValueError(f"head {type(head).__name__} has no weights: there is nothing of it to write down.")
+    dropout = _dropout_of_default(head)
+    return {"dropout": dropout, "answers": _answers(head, n_inputs) if dropout is None else None, "weights": weights}
+
+
+def _dropout_of_default(head):
+    """Dropout of the default head; None for another."""
     dropout = next((module.p for module in head.modules() if isinstance(module, nn.Dropout)), 0.0)
-    is_default = type(head) is MLP and repr(head) == repr(_empty_mlp(weights, dropout))
-    return {
-        "dropout": float(dropout) if is_default else None,
-        "answers": None if is_default else _answers(head, n_inputs),
-        "weights": weights,
-    }
+    is_default = type(head) is MLP and repr(head) == repr(_empty_mlp(head.state_dict(), dropout))
+    return float(dropout) if is_default else None
 
 
 def _head_from(state, n_inputs, n_outputs, estimator):

@@ -4,7 +4,7 @@ It computes the loss and the gradients that autograd computes for `BitwiseQuanti
 head. Where layers are small, torch spends most of its time between operations. Those of NumPy start several times as
 fast, and each writes where it wrote in the step before. All arrays have a row of the batch per column, so that what
 belongs to one bit or to one unit lies side by side. Large batches are worked on in parts, by as many threads as torch
-has; the result does not depend on their number. Wide features are trained by table instead, see `skbsq.nn.table`.
+has; the result does not depend on their number.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -77,7 +77,6 @@ class BitsStep:
             and type(module.quantization) in (BitwiseQuantization, Thermometer)
             and not any(map(has_hooks, module.modules()))
             and all(p.requires_grad and p.dtype == torch.float32 and p.is_cpu for p in module.parameters())
-            and not module.training_layout.pays
             and _layers(module.head) is not None
             and criterion_type(net) in (nn.MSELoss, nn.CrossEntropyLoss)
         )

@@ -12,13 +12,11 @@ from skbsq.training import loop, train
 from skbsq.training.batches import TensorRows
 
 
-def joint_net(rng, *, n_bits=7, by_table=True):
+def joint_net(rng, *, n_bits=7):
     torch.manual_seed(0)
     thresholds = [np.sort(rng.normal(size=2**n_bits - 1)) for _ in range(3)]
     layer = BitwiseQuantization(thresholds, space=StandardSpace(mean=np.zeros(3), scale=np.ones(3)))
-    module = JointNet(layer, MLP(layer.n_columns, 1, hidden_sizes=(16,)))
-    module.layout.pays = by_table
-    return module
+    return JointNet(layer, MLP(layer.n_columns, 1, hidden_sizes=(16,)))
 
 
 def fit(module, rows, *, callbacks=(), **optimizer):
@@ -33,64 +31,6 @@ def fit(module, rows, *, callbacks=(), **optimizer):
 def rows(rng):
     x = torch.tensor(rng.normal(size=(100, 3)).astype(np.float32))
     return TensorRows(x, x[:, :1] * x[:, 1:2])
-
-
-@pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_by_table_and_by_bits_learn_the_same(fused, momentum, rows, global_random_seed):
-    nets = [
-        fit(
-            joint_net(np.random.default_rng(global_random_seed), by_table=by_table),
-            rows,
-            optimizer=torch.optim.SGD,
-            optimizer__fused=fused,
-            optimizer__momentum=momentum,
-        )
-        for by_table in (True, False)
-    ]
-    for one, other in zip(*(net.module_.parameters() for net in nets), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    start = joint_net(np.random.default_rng(global_random_seed))
-    assert not torch.equal(nets[0].module_.head[0].weight, start.head[0].weight)
-
-
-def test_the_weight_comes_back_as_it_was(rng, rows):
-    net = fit(joint_net(rng), rows, optimizer=torch.optim.AdamW, optimizer__fused=True)
-    weight = net.module_.head[0].weight
-    assert weight.is_contiguous()
-    held = [parameter for group in net.optimizer_.param_groups for parameter in group["params"]]
-    assert {id(parameter) for parameter in held} == {id(parameter) for parameter in net.module_.parameters()}
-    assert not weight._backward_hooks
-
-
-class Stop(Callback):
-    def on_batch_end(self, net, **kwargs):
-        raise RuntimeError("stop")
-
-
-def test_the_weight_comes_back_after_an_error(rng, rows):
-    module = joint_net(rng)
-    with pytest.raises(RuntimeError, match="stop"):
-        fit(module, rows, callbacks=[Stop()], optimizer=torch.optim.AdamW, optimizer__fused=True)
-    assert module.head[0].weight.is_contiguous()
-
-
-def test_gradients_add_up_until_the_optimizer_forgets_them(rng):
-    module = joint_net(rng)
-    net = NeuralNet(module, criterion=nn.MSELoss, optimizer=torch.optim.AdamW, optimizer__fused=True).initialize()
-    weight = module.head[0].weight
-    x = torch.randn(5, 3)
-    with loop._stored_by_input(net):
-        module(x).sum().backward()
-        once = weight.grad.clone()
-        module(x).sum().backward()
-        torch.testing.assert_close(weight.grad, 2 * once)
-        net.optimizer_.zero_grad()
-        module(x).sum().backward()
-        torch.testing.assert_close(weight.grad, once)
-        net.optimizer_.zero_grad(set_to_none=False)
-        module(x).sum().backward()
-        torch.testing.assert_close(weight.grad, once)
 
 
 def test_means_of_complex_weights_are_rounded_too():

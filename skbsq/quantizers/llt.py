@@ -24,12 +24,8 @@ class LLTQuantizer(LearnedQuantizer):
     granularity : int, default=9
         Cells of the grid among which each step of a table is placed.
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
-        What reads the values. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,
-        n_outputs); an instance must have these sizes, and is copied. With a skorch net its module becomes the head,
-        and its max_epochs, batch_size, lr, optimizer, criterion, callbacks and device hold in place of ours
-        (`lr_schedule` and `weight_decay` too are then left to it); its parameters are reachable as ``head__lr``.
-        n_inputs is the number of features, and one more for each with a missing code; n_outputs the number of targets,
-        or of classes (2 for a binary target), whose outputs are logits.
+        What reads the values, as in `BitwiseQuantizer`; n_inputs is the number of features, and one more for each with
+        a missing code.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, or levels.
     missing : {"error", "code"}, default="error"
@@ -37,49 +33,16 @@ class LLTQuantizer(LearnedQuantizer):
     task : {"auto", "regression", "classification"}, default="auto"
         "auto": floating y is regression, even if integral; bool, string and category are classification; integer y
         is classification up to 20 classes, else regression.
-    max_epochs : int or "auto", default="auto"
-        Passes over the rows. "auto" finds the number on held-out rows, see `early_stopping`.
-    batch_size : int or "auto", default="auto"
-        Rows per batch. "auto": 32 for up to 1000 rows, 256 from 4096 rows on.
-    lr : float, default=2e-3
-        Learning rate of the head (AdamW), the peak of it under one-cycle.
-    lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
-        "one-cycle" warms up and anneals the rate over the whole training.
+    max_epochs, batch_size, lr, lr_schedule : see `BitwiseQuantizer`
     threshold_lr_ratio : float, default=1.0
         Learning rate of the tables and scales, in multiples of the head's. 0 leaves them where they start.
-    weight_decay : float, default=0.01
-        Of the head; thresholds have none.
-    dropout : float or "auto", default="auto"
-        Probability to drop a hidden unit of the default head. "auto": 0.1, less from 8192 rows on.
-    hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 128 units; where rows are few or training is long, four such
-        networks, whose outputs are averaged.
+    weight_decay, dropout, hidden_sizes : see `BitwiseQuantizer`
     temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
         How the temperature of the softmax that places the steps falls over the epochs.
     temperature_start, temperature_end : float, default=1.0 and 1e-3
         Its ends.
-    validation_fraction : "auto", float or CV splitter, default="auto"
-        Rows held out to find the length of training. "auto": a fifth of the rows, 10,000 at most, and where rows are
-        few several such parts in turn. A float: one random part. A splitter: its last split, for rows in time order.
-    early_stopping : bool or "auto", default="auto"
-        "auto" holds rows out only to find ``max_epochs="auto"``, and then trains on all rows. True never trains on the
-        held-out rows: the number of epochs, up to `max_epochs`, is the one with the lowest loss on them. False holds
-        no rows out; ``max_epochs="auto"`` then means 30, within 64 to 2048 steps.
-    patience : int, default=10
-        With ``early_stopping=True`` and either a skorch net or ``lr_schedule="constant"``: end after so many epochs
-        without a lower validation loss, and go back to the best epoch.
-    class_weight : dict label -> float, "balanced" or None, default=None
-        Multiplies the row weights: in the loss, for the initial thresholds, and in the levels. Classification only.
-    device : str, default="cpu"
-        Where to train: "cuda", another torch device, or "auto" for a GPU if there is one. The result is on the CPU.
-    checkpoint : str, path-like or None, default=None
-        A file that `fit` keeps its state in after every epoch, and removes once it is done. A fit of the same work that
-        finds it goes on from there: on the CPU to the same result, to the last bit. Of other work it is refused. A
-        folder holds a file for each work, as a search needs. Needs ``pip install 'skbsq[save]'``.
-    random_state : int, RandomState or None, default=None
-        Determines the fit on the CPU. None: fresh entropy. The global generators are never touched.
-    verbose : int, default=0
-        1 shows a progress bar.
+    validation_fraction, early_stopping, patience, class_weight : see `BitwiseQuantizer`
+    device, checkpoint, random_state, verbose : see `BitwiseQuantizer`
 
     Attributes
     ----------
@@ -89,22 +52,8 @@ class LLTQuantizer(LearnedQuantizer):
         In the units of X, sorted and merged.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
-    net_ : skorch.NeuralNet
-        The trained net, on the CPU; ``net_.module_`` goes from raw floats to outputs.
-    head_ : nn.Module
-        The trained head.
-    history_ : DataFrame
-        A row an epoch: train_loss, valid_loss, temperature, seconds (dur).
-    n_iter_ : int
-        Epochs run.
-    best_epoch_ : int or None
-        The epoch that training went back to when `patience` ran out, from 1.
-    length_search_ : DataFrame
-        The lengths tried, where rows were held out for that: epochs, steps, the loss on these rows, and the share of
-        its output that a head keeps (the rest is a constant) so that this loss is lowest.
-    target_mean_, target_scale_ : ndarray of float64 of shape (k,)
-        The target is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is one of differences.
-    task_ : {"regression", "classification"}
+    net_, head_, history_, n_iter_, best_epoch_, length_search_, target_mean_, target_scale_, task_
+        See `BitwiseQuantizer`.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only where X has string column names.

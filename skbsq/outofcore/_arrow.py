@@ -22,20 +22,17 @@ def pyarrow_for(what):
     return pyarrow
 
 
-def dataset(path, keep=()):
+def dataset(path):
     """Open a path as a pyarrow data set: a file or folder of Parquet, or of CSV and the like, as its suffix says.
 
     Parameters
     ----------
     path : str or path-like
-    keep : sequence of str, default=()
-        Columns that need not hold numbers.
 
     Returns
     -------
     pyarrow.dataset.Dataset
-        Columns that begin as whole numbers, or empty, are floats where later rows may differ: in CSV, and from file to
-        file.
+        Where files of a folder differ in the type of a column, it has one that holds them all.
 
     Raises
     ------
@@ -49,8 +46,7 @@ def dataset(path, keep=()):
     kind = arrow_format(path)
     try:
         found = open_dataset(path, format=kind)
-        if kind == "csv":
-            return open_dataset(path, format=_csv_format(found.schema, keep))
+        found.schema.names  # noqa: B018, text of another encoding shows here
         schemas = [fragment.physical_schema for fragment in found.get_fragments()]
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
@@ -71,20 +67,6 @@ def _joint(field, schemas):
         return pa.unify_schemas(found, promote_options="permissive").field(0) if found else field
     except pa.ArrowException:
         return field
-
-
-def _csv_format(schema, keep):
-    """CSV whose types are not left to the first rows of a file."""
-    import pyarrow as pa
-    from pyarrow import csv, dataset, types
-
-    kinds = {}
-    for field in schema:
-        if field.name in keep:
-            kinds |= {field.name: pa.string()} if types.is_null(field.type) else {}
-        elif types.is_null(field.type) or types.is_integer(field.type):
-            kinds[field.name] = pa.float64()
-    return dataset.CsvFileFormat(convert_options=csv.ConvertOptions(column_types=kinds))
 
 
 def is_dataset(source):
@@ -139,7 +121,10 @@ def _readable(batches):
     try:
         yield from batches
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{error}: a column has another type than it began with. Give chunks of one type.") from error
+        raise ValueError(
+            f"{error}: a column has another type than it began with. Give chunks of one "
+            "type, such as pandas.read_csv(path, dtype='float64', chunksize=100_000)."
+        ) from error
 
 
 def _batches(source, check, **options):

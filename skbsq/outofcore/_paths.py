@@ -12,7 +12,6 @@ _FORMATS = {
     ".csv.lz4": "csv",
     ".feather": "feather",
     ".arrow": "ipc",
-    ".orc": "orc",
 }
 _PANDAS_CSV = "pandas.read_csv({path!r}, chunksize=100_000)"
 _PANDAS_TSV = 'pandas.read_csv({path!r}, sep="\\t", chunksize=100_000)'
@@ -26,6 +25,7 @@ _WAYS_OUT = {
     ".json": _PYARROW_JSON,
     ".jsonl": _PYARROW_JSON,
     ".ndjson": _PYARROW_JSON,
+    ".orc": 'pyarrow.dataset.dataset({path!r}, format="orc")',
     ".ipc": 'pyarrow.dataset.dataset({path!r}, format="ipc")',
     ".xls": "pandas.read_excel({path!r})",
     ".xlsx": "pandas.read_excel({path!r})",

@@ -29,7 +29,7 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
         One of:
 
         - the path of a file with the suffix ``.npy``, ``.parquet``, ``.csv``, ``.csv.gz``, ``.csv.bz2``, ``.csv.lz4``,
-          ``.feather``, ``.arrow`` or ``.orc``, in capitals or not, or of a folder of Parquet files;
+          ``.feather`` or ``.arrow``, in capitals or not, or of a folder of Parquet files;
         - an array, memory-mapped or not;
         - a `pyarrow.dataset.Dataset`, or an object with Arrow's stream protocol, such as a data frame of pandas or
           polars, a table or a RecordBatchReader;
@@ -225,9 +225,8 @@ def _apply(work, source, output, columns, keep, batch_size):
         return list(dict.fromkeys([*keep, *work.choose(_arrow.data_columns(schema), keep)]))
 
     names = wanted if features is None else list(dict.fromkeys([*keep, *features]))
-    no_numbers = [name for name in keep if name not in (features or ())]
     check = partial(work.check_source, named=columns is not None)
-    chunks = _sources.read(source, batch_size, names, no_numbers, check)
+    chunks = _sources.read(source, batch_size, names, check)
     results = _results(work, chunks, features, keep)
     return (out for out, *_ in results) if output is None else _outputs.write(output, results, work)
 

@@ -28,7 +28,7 @@ _WAYS_OUT = {
 }
 
 
-def read(source, rows, columns, keep=(), check=None):
+def read(source, rows, columns, check=None):
     """Read a source in chunks of at most `rows` rows.
 
     Parameters
@@ -37,8 +37,6 @@ def read(source, rows, columns, keep=(), check=None):
     rows : int
     columns : sequence of str, callable or None
         Columns to read where they have names. A callable gives them for an Arrow schema; None: all.
-    keep : sequence of str, default=()
-        Those of them that need not hold numbers.
     check : callable, default=None
         Called with the metadata of Arrow data; it raises an error to refuse them.
 
@@ -47,7 +45,7 @@ def read(source, rows, columns, keep=(), check=None):
     iterator of ndarray or pyarrow.Table
     """
     if isinstance(source, str | os.PathLike):
-        return _read_path(os.fspath(source), rows, columns, keep, check)
+        return _read_path(os.fspath(source), rows, columns, check)
     if isinstance(source, np.ndarray):
         return _slices(source, rows)
     if _arrow.is_dataset(source):
@@ -55,7 +53,7 @@ def read(source, rows, columns, keep=(), check=None):
     if _arrow.is_stream(source):
         return _arrow.read_stream(source, rows, columns, check)
     if isinstance(source, Iterator | list | tuple) and not hasattr(source, "readline"):
-        return (chunk for part in source for chunk in read(part, rows, columns, keep, check))
+        return (chunk for part in source for chunk in read(part, rows, columns, check))
     raise no_source(source)
 
 
@@ -80,11 +78,11 @@ def no_source(source):
     )
 
 
-def _read_path(path, rows, columns, keep, check):
+def _read_path(path, rows, columns, check):
     check_source(path)
     if format_of(path) == "npy" and not os.path.isdir(path):
         return _slices(_load(path), rows)
-    return _arrow.read_dataset(_arrow.dataset(path, keep), rows, columns, check)
+    return _arrow.read_dataset(_arrow.dataset(path), rows, columns, check)
 
 
 def _load(path):

@@ -30,7 +30,8 @@ class LSQQuantizer(LearnedQuantizer):
     max_epochs, batch_size, lr, lr_schedule : see `BitwiseQuantizer`
     threshold_lr_ratio : float, default=1.0
         Learning rate of the steps, in multiples of the head's. 0 leaves them where they start.
-    weight_decay, dropout, hidden_sizes, validation_fraction, early_stopping, patience, class_weight, device, checkpoint, random_state, verbose : see `BitwiseQuantizer`
+    weight_decay, dropout, hidden_sizes, validation_fraction, early_stopping, patience : see `BitwiseQuantizer`
+    class_weight, device, checkpoint, random_state, verbose : see `BitwiseQuantizer`
 
     Attributes
     ----------

@@ -132,15 +132,6 @@ def test_row_without_bytes():
         _arrow.to_table(np.empty((3, 0), np.uint8), [], True, None)
 
 
-@pytest.mark.parametrize("first", ["1", ""])
-def test_csv_that_goes_on_otherwise(first, tmp_path):
-    """pyarrow takes types from the first rows."""
-    (tmp_path / "rows.csv").write_text("on,a,key\ntrue," + f"{first},\ntrue," * 400_000 + "0.25,last\n")
-    *_, table = _arrow.read_dataset(_arrow.dataset(tmp_path / "rows.csv", keep=["key"]), 2**20, None)
-    np.testing.assert_array_equal(_arrow.matrix(table, ["on", "a"])[-1], [1, 0.25])
-    assert table["key"][-1].as_py() == "last"
-
-
 def test_files_of_other_types(tmp_path):
     pq.write_table(pa.table({"a": pa.array([1, 2], pa.int32())}), tmp_path / "1.parquet")
     pq.write_table(pa.table({"a": [0.25]}), tmp_path / "2.parquet")
@@ -162,10 +153,10 @@ def test_columns_that_are_not_read_may_be_of_any_type(tmp_path):
     np.testing.assert_array_equal(np.concatenate([_arrow.matrix(t, ["a"]).ravel() for t in tables]), [1, 2, 0.25])
 
 
-def test_a_kept_column_that_goes_on_otherwise_is_named(tmp_path):
+def test_a_column_that_goes_on_otherwise_is_named(tmp_path):
     (tmp_path / "rows.csv").write_text("key\n" + "1\n" * 800_000 + "last\n")
     with pytest.raises(ValueError, match="'last': a column has another type than it began with"):
-        list(_arrow.read_dataset(_arrow.dataset(tmp_path / "rows.csv", keep=["key"]), 2**20, None))
+        list(_arrow.read_dataset(_arrow.dataset(tmp_path / "rows.csv"), 2**20, None))
 
 
 def test_labels_of_rows_in_files_of_other_types(tmp_path):

@@ -29,10 +29,6 @@ def write(path):
         parquet.write_table(pa.table(ROWS), path)
     elif name.endswith((".feather", ".arrow", ".ipc")):
         feather.write_feather(pa.table(ROWS), str(path))
-    elif name.endswith(".orc"):
-        from pyarrow import orc
-
-        orc.write_table(pa.table(ROWS), str(path))
     elif name.endswith(".lz4"):
         with pa.CompressedOutputStream(str(path), "lz4") as file:
             file.write(TEXT)
@@ -45,8 +41,8 @@ def write(path):
 @pytest.mark.parametrize(
     "name",
     [
-        *("rows.npy", "rows.parquet", "rows.csv", "rows.feather", "rows.arrow", "rows.orc"),
-        *("ROWS.NPY", "ROWS.PARQUET", "ROWS.CSV", "ROWS.FEATHER", "ROWS.ARROW", "ROWS.ORC", "Rows.Npy"),
+        *("rows.npy", "rows.parquet", "rows.csv", "rows.feather", "rows.arrow"),
+        *("ROWS.NPY", "ROWS.PARQUET", "ROWS.CSV", "ROWS.FEATHER", "ROWS.ARROW", "Rows.Npy"),
         *("rows.csv.gz", "rows.csv.bz2", "rows.csv.lz4", "ROWS.CSV.gz"),
     ],
 )

@@ -380,11 +380,3 @@ def test_a_name_given_twice(option, book, frame, tmp_path):
     given = {"columns": ["a", "b"], "keep": ["key"], option: ["a", "a"]}
     with pytest.raises(ValueError, match=f"{option} names 'a' twice"):
         transform(book, frame, tmp_path / "o.parquet", **given)
-
-
-def test_a_feature_that_is_kept_is_a_number(frame, tmp_path):
-    """Its type is not left to the first rows of a CSV either."""
-    (tmp_path / "rows.csv").write_text("b,a\n" + "1,2\n" * 400_000 + "1,0.5\n")
-    model = LinearRegression().fit(frame[["a", "key"]].rename(columns={"key": "b"}), frame["a"])
-    kept = predict(model, tmp_path / "rows.csv", tmp_path / "o.parquet", keep=["a"])
-    assert kept.count_rows() == 400_001

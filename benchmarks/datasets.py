@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
+from scipy.special import ndtri
 from sklearn import datasets as sklearn_datasets
 from sklearn.datasets import fetch_california_housing, fetch_openml, make_classification, make_friedman1
 
@@ -84,7 +85,7 @@ _SOURCES: dict[str, _Source | None] = {
 }
 _CLASSIFICATION = ("occupancy", "german", "caravan", "oj")
 _IN_SKLEARN = ("digits", "diabetes", "wine", "iris", "breast_cancer")
-NAMES = (*_SOURCES, "fried", *_IN_SKLEARN, "noisy", "imbalanced", "irrelevant")
+NAMES = (*_SOURCES, "fried", *_IN_SKLEARN, "noisy", "imbalanced", "irrelevant", "heavy")
 
 
 def load(name, data_dir=None, *, n_samples=None):
@@ -93,9 +94,10 @@ def load(name, data_dir=None, *, n_samples=None):
     Parameters
     ----------
     name : str
-        One of `NAMES`. fried, noisy (a quarter of the labels wrong), imbalanced (5 % positive) and irrelevant (500 of
-        505 features are noise) are generated; digits, diabetes, wine, iris and breast_cancer come with scikit-learn;
-        the others are read from a folder or downloaded, of which the numeric columns are taken.
+        One of `NAMES`. fried, noisy (a quarter of the labels wrong), imbalanced (5 % positive), irrelevant (500 of
+        505 features are noise) and heavy (the features of fried with the tails of a lognormal) are generated; digits,
+        diabetes, wine, iris and breast_cancer come with scikit-learn; the others are read from a folder or downloaded,
+        of which the numeric columns are taken.
     data_dir : path, default=None
         Folder of the files ``<name>.csv.gz``, the target in the last column. None: the environment variable
         SKBSQ_DATA_DIR; without that, download into the cache of scikit-learn.
@@ -122,6 +124,9 @@ def load(name, data_dir=None, *, n_samples=None):
         return Dataset(name, *getattr(sklearn_datasets, f"load_{name}")(return_X_y=True, as_frame=True), task)
     if name == "irrelevant":
         return _generated(name, make_friedman1(2000, n_features=505, noise=1.0, random_state=0), "regression")
+    if name == "heavy":
+        X, y = make_friedman1(8000, n_features=10, noise=1.0, random_state=0)
+        return _generated(name, (np.exp(2 * ndtri(X)), y), "regression")
     if name in ("noisy", "imbalanced"):
         given: dict = {"n_samples": 1000, "flip_y": 0.5} if name == "noisy" else {"n_samples": 6000, "weights": [0.95]}
         return _generated(name, make_classification(n_informative=5, random_state=0, **given), "classification")

@@ -1,6 +1,7 @@
 """The rooms of the package: imports point down only, and nobody reaches into a room of others."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
@@ -95,3 +96,16 @@ def test_classes_and_functions_are_small(path):
 def test_every_room_has_its_place():
     rooms = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert rooms - {"__init__"} == RANK.keys()
+
+
+def test_the_page_names_rooms_and_files_that_are_there():
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    files = re.findall(r"`((?:\w+/)*\w+\.py)`", page)
+    assert len(files) > 20
+    there = {str(path.relative_to(ROOT)) for path in ROOT.rglob("*.py")}
+    assert [name for name in files if name not in there and not (ROOT.parent / name).exists()] == []
+    table = page[page.index("| room |") : page.index("## The way")]
+    named = set(
+        re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if line.count("|") > 2))
+    )
+    assert named == RANK.keys() - {"exceptions", "_files", "_forks"}

@@ -37,6 +37,13 @@ PLANS = {
             "hard, standardized, no levels": {"forward": "hard", "space": "standard", "level_inputs": False},
         },
     ),
+    "space": Plan(
+        "Where should thresholds move, where features have heavy tails?",
+        {"ranks": {}, "standardized": {"space": "standard"}},
+        datasets=("heavy", "fried"),
+        bits=(2, 3, 4),
+        seeds=(42, 43, 44),
+    ),
     "start": Plan(
         "Where should thresholds start?",
         {

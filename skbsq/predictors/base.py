@@ -18,8 +18,9 @@ from skbsq.nn.randomness import own_randomness
 from skbsq.nn.threads import serial_after_fork
 from skbsq.quantizers.base import FixedQuantizer, HasCodebook
 from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_budget_of_chunks
+from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import adapted, fit_on, parameters_of
-from skbsq.quantizers.learned import LearnedEstimator, LearnedQuantizer
+from skbsq.quantizers.learned import LearnedQuantizer
 from skbsq.training.recipe import Recipe
 
 # What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.

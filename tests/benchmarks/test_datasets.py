@@ -34,6 +34,7 @@ MADE = {
     "breast_cancer": (569, 30),
     "noisy": (1000, 20),
     "imbalanced": (6000, 20),
+    "heavy": (8000, 10),
     "irrelevant": (2000, 505),
 }
 

@@ -41,8 +41,8 @@ from skbsq import (
 from skbsq.persistence import load, save
 from skbsq.training import learner, length
 from skbsq.training.batches import TensorBatches
-from skbsq.training.checkpoint import _digest_of  # what a forger would compute
 from skbsq.training.loop import KeepFromDenormal
+from skbsq.training.work import digest
 
 ROOT = Path(__file__).parent.parent.parent
 TRAINING = dict(n_bits=2, max_epochs=5, hidden_sizes=(8,), batch_size=32, random_state=0)
@@ -520,28 +520,27 @@ def test_a_saved_model_is_no_checkpoint(data, path):
 
 
 def test_a_crafted_file_is_refused(interrupted, path):
-    """With a digest that is right, and content that no training writes."""
-
+    """With digests that are right, and content that no training writes."""
     estimator, X, y = interrupted
     with safetensors.safe_open(path, framework="numpy") as file:
         document = json.loads(file.metadata()["skbsq-checkpoint"])
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    kept = document["kept"]
+        kept = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 
-    def refuse(name, value, message):
-        own = {key: array for key, array in arrays.items() if key.startswith(f"{name}.")}
-        document["kept"] = {**kept, name: [value, _digest_of(value, own)]}
-        path.write_bytes(safetensors.numpy.save(arrays, {"skbsq-checkpoint": json.dumps(document)}))
+    def refuse(value, message, name="training 1"):
+        text = np.frombuffer(json.dumps(value).encode(), dtype=np.uint8)
+        forged = kept | {name: np.frombuffer(safetensors.numpy.save({"": text}), dtype=np.uint8)}
+        document["digests"] = {name: digest(array) for name, array in forged.items()}
+        path.write_bytes(safetensors.numpy.save(forged, {"skbsq-checkpoint": json.dumps(document)}))
         with pytest.raises(ValueError, match=message):
             clone(estimator).fit(X, y)
 
-    refuse("training 1", {"code": "print(1)"}, "is refused: it holds a 'code'")
-    refuse("training 1", {"array": "nowhere"}, "is refused: There is no array 'nowhere'")
-    refuse("training 1", {"dict": []}, "does not fit")
-    refuse("training 1", {"tensor": {"set": []}}, "is refused")
-    refuse("training 1", {"set": [[]]}, "is refused")
+    refuse({"code": "print(1)"}, "is refused: it holds a 'code'")
+    refuse({"array": "nowhere"}, "is refused: There is no array 'nowhere'")
+    refuse({"dict": []}, "does not fit")
+    refuse({"tensor": {"set": []}}, "is refused")
+    refuse({"set": [[]]}, "is refused")
     document["work"] = []
-    refuse("seed", None, "is refused: its fields are none that fit writes")
+    refuse(None, "is refused: its fields are none that fit writes", name="seed")
 
 
 def test_the_file_appears_before_the_first_epoch(data, tmp_path):

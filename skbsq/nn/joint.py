@@ -88,7 +88,7 @@ class JointNet(nn.Module):
             return _Decoder(self)
         if torch.is_grad_enabled():
             return _FloatDecoder(self)
-        return _TableDecoder(self._code_table(linear), self.quantization.offsets, self._after_first())
+        return self._table_decoder(linear)
 
     def freeze(self, codebook):
         """Put a codebook in the place of the layer that learned it; the output of the head stays equal.
@@ -115,7 +115,7 @@ class JointNet(nn.Module):
         if linear is None:
             return None
         with torch.no_grad(), serial_after_fork():
-            return self._code_table(linear), self._after_first()
+            return self._table_decoder(linear).table, self._after_first()
 
     def row_floats(self, device="cpu"):
         """Floats that the widest step for one row takes, to know how many rows to run at once.
@@ -155,11 +155,13 @@ class JointNet(nn.Module):
             return None
         return _first_linear(self.head)
 
-    def _code_table(self, linear):
-        """The table of the codes; made anew where the layer is not what it was made of, compared in full."""
-        now = [parameter.detach() for parameter in linear.parameters()]
-        if self._cached is None or not all(map(_equal, now, self._cached[0])):
-            self._cached = [parameter.clone() for parameter in now], code_table(self.quantization, linear, self.layout)
+    def _table_decoder(self, linear):
+        """The table of the codes and what follows; made anew where the layer is not what it was made of, in full."""
+        now, layers = [parameter.detach() for parameter in linear.parameters()], self._after_first()
+        if self._cached is None or not all(map(_equal, now, self._cached[0])) or [*self._cached[1].layers] != layers:
+            table = code_table(self.quantization, linear, self.layout)
+            decoder = _TableDecoder(table, self.quantization.offsets, layers)
+            self._cached = [parameter.clone() for parameter in now], decoder
         return self._cached[1]
 
     def _after_first(self):

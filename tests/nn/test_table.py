@@ -165,6 +165,15 @@ def test_new_weights_make_a_new_table():
         assert net.from_codes(codes).item() == 8
 
 
+def test_other_layers_behind_the_first_are_seen():
+    net = JointNet(Thermometer(Codebook.from_thresholds([[0.0]])), nn.Sequential(nn.Linear(1, 1), nn.Identity())).eval()
+    codes = torch.tensor([[1]], dtype=torch.int32)
+    with torch.no_grad():
+        before = net.from_codes(codes)
+        net.head[1] = nn.Softplus()
+        assert torch.equal(net.from_codes(codes), nn.functional.softplus(before))
+
+
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_copies_leave_the_table_behind(duplicate):
     net = JointNet(Thermometer(Codebook.from_thresholds([[0.0]])), nn.Linear(1, 1)).eval()

@@ -35,6 +35,7 @@ _SUBMODULES = (
     "outofcore",
     "persistence",
     "plotting",
+    "training",
 )
 
 __all__ = [*_HOME]

@@ -1,8 +1,23 @@
 """Learning as a plain package: a `Learner` learns from rows by a `Recipe`; estimators are not needed for it."""
 
+from skbsq.training.feeds import Bits
 from skbsq.training.learner import Learned, Learner
 from skbsq.training.loop import BestEpoch, train
 from skbsq.training.recipe import Recipe
+from skbsq.training.rows import Rows
 from skbsq.training.schedules import TemperatureSchedule, temperature_at
+from skbsq.training.starts import GivenStart, RuleStart
 
-__all__ = ["BestEpoch", "Learned", "Learner", "Recipe", "TemperatureSchedule", "temperature_at", "train"]
+__all__ = [
+    "BestEpoch",
+    "Bits",
+    "GivenStart",
+    "Learned",
+    "Learner",
+    "Recipe",
+    "Rows",
+    "RuleStart",
+    "TemperatureSchedule",
+    "temperature_at",
+    "train",
+]

@@ -45,6 +45,12 @@ class Bits:
     forward : {"auto", "hard", "soft"}
     level_inputs : bool
         See `skbsq.BitwiseQuantizer`.
+
+    Examples
+    --------
+    >>> from skbsq.training import Bits
+    >>> Bits(space="standard")
+    Bits(space='standard', forward='auto', level_inputs=True)
     """
 
     space: str = "rank"
@@ -72,7 +78,18 @@ class Bits:
         return _bit_feed(rows, layer, starts, *columns, widths.n_bits, self.level_inputs)
 
     def still_feed(self, learner, widths, starts):
-        """What a head reads where thresholds stay where they start: see `feed`."""
+        """What a head reads where thresholds stay where they start.
+
+        Parameters
+        ----------
+        learner : Learner
+        widths : Widths
+        starts : list of d ndarrays of float32
+
+        Returns
+        -------
+        Feed
+        """
         book = Codebook.from_thresholds(starts, missing=learner.recipe.missing, has_missing=widths.has_missing)
         return codebook_feed(learner.rows, book, widths.n_bits, self.level_inputs)
 

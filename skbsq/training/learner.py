@@ -26,9 +26,9 @@ from skbsq.training.starts import check_starts
 
 @dataclass(frozen=True)
 class Learned:
-    """What is learned from rows.
+    """What is learned from rows, see `Learner.learn`.
 
-    Attributes
+    Parameters
     ----------
     net : skorch.NeuralNet
         Trained and frozen, on the CPU.
@@ -50,6 +50,12 @@ class Learned:
         Where the thresholds started.
     allocation : DataFrame or None
         What a budget gave to each feature.
+
+    Examples
+    --------
+    >>> from skbsq.training import Learned
+    >>> [name for name in Learned.__dataclass_fields__ if name.startswith("target")]
+    ['target_mean', 'target_scale']
     """
 
     net: NeuralNet
@@ -76,6 +82,18 @@ class Learner:
         Determines what is learned, on the CPU.
     checkpoint : Checkpoint, default=None
         Of the fit; each training keeps its state in it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skbsq.training import Bits, Learner, Recipe, Rows, RuleStart
+    >>> X, y = make_friedman1(200, random_state=0)
+    >>> rows = Rows(X.astype(np.float32), y, np.ones(200), "regression")
+    >>> learner = Learner(rows, Recipe(max_epochs=3, hidden_sizes=(8,)), seed=0)
+    >>> learned = learner.learn(Bits(), np.full(10, 2), RuleStart("quantile"))
+    >>> learned.codebook.row_bits, learned.net.module_.head[0].in_features
+    (20, 30)
     """
 
     def __init__(self, rows, recipe, seed, checkpoint=None):

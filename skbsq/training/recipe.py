@@ -20,8 +20,20 @@ _AUTO_LR_RATIO = 10.0
 class Recipe:
     """How to train, whatever is trained.
 
-    Each field is the parameter of the same name, see `skbsq.BitwiseQuantizer`; an estimator that has no such parameter
-    gets the default.
+    Each field is the parameter of the same name; an estimator that has no such parameter gets the default.
+
+    Parameters
+    ----------
+    head, missing, max_epochs, batch_size, lr, lr_schedule : see `skbsq.BitwiseQuantizer`
+    threshold_lr_ratio, weight_decay, dropout, hidden_sizes : see `skbsq.BitwiseQuantizer`
+    temperature_schedule, temperature_start, temperature_end : see `skbsq.BitwiseQuantizer`
+    validation_fraction, early_stopping, patience, class_weight, device, verbose : see `skbsq.BitwiseQuantizer`
+
+    Examples
+    --------
+    >>> from skbsq.training import Recipe
+    >>> Recipe(dropout=0.2).dropout_for(n_rows=100)
+    0.2
     """
 
     head: Any = None
@@ -93,11 +105,29 @@ class Recipe:
         return training_device(self.device_given)
 
     def batch_size_for(self, n_rows):
-        """Rows per batch. The search uses those of the final training, so that an epoch has about as many steps."""
+        """Rows per batch. The search uses those of the final training, so that an epoch has about as many steps.
+
+        Parameters
+        ----------
+        n_rows : int
+
+        Returns
+        -------
+        int
+        """
         return auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
 
     def dropout_for(self, n_rows):
-        """Share of units that the default head drops in training: the more rows there are, the less it is needed."""
+        """Share of units that the default head drops in training: the more rows there are, the less it is needed.
+
+        Parameters
+        ----------
+        n_rows : int
+
+        Returns
+        -------
+        float
+        """
         return _DROPOUT * min(1.0, _ROWS_FOR_DROPOUT / n_rows) if self.dropout == "auto" else self.dropout
 
     def checked_sizes(self):

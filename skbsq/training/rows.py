@@ -27,7 +27,17 @@ class BaseRows:
         return np.array(mean), np.array(scale)
 
     def space(self, kind):
-        """The scaled space of each feature: "standard", or "rank" for ranks blended with standardized values."""
+        """The scaled space in which thresholds move.
+
+        Parameters
+        ----------
+        kind : {"standard", "rank"}
+            Standardized values, or ranks blended with them.
+
+        Returns
+        -------
+        StandardSpace or RankSpace
+        """
         if kind == "standard":
             mean, scale = self.moments()
             return sq.StandardSpace(mean=mean, scale=scale)
@@ -41,23 +51,50 @@ class BaseRows:
 
 @dataclass(frozen=True)
 class Rows(BaseRows):
-    """Training rows in memory, checked, without those of zero weight."""
+    """Training rows in memory, checked, without those of zero weight.
 
-    X: np.ndarray  # float32 (n, d)
-    y: np.ndarray  # float64 (n,) or (n, k), or labels (n,)
-    weights: np.ndarray  # float64 (n,), positive, class weights included
+    Parameters
+    ----------
+    X : ndarray of float32 of shape (n, d)
+    y : ndarray
+        float64 of shape (n,) or (n, k), or labels of shape (n,).
+    weights : ndarray of float64 of shape (n,)
+        Positive, class weights included.
+    task : {"regression", "classification"}
+    names : ndarray of str of shape (d,), default=None
+        Of the features.
+    classes : ndarray, default=None
+        Sorted labels, for a classification.
+    groups : ndarray of int of shape (n,), default=None
+        Rows of a group are held out together.
+    held_out : (X, y, weights), default=None
+        Rows to validate on, where they were given.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.training import Rows
+    >>> Rows(np.float32([[1, 5], [1, 6]]), np.array([0.0, 1.0]), np.ones(2), "regression").constant
+    array([ True, False])
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
     task: str
-    names: np.ndarray | None
-    classes: np.ndarray | None  # sorted labels, for classification
-    groups: np.ndarray | None = None  # (n,)
-    held_out: tuple | None = None  # (X, y, weights) to validate on, where they were given
+    names: np.ndarray | None = None
+    classes: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    held_out: tuple | None = None
 
     @property
     def n_features(self):
+        """Features, d."""
         return self.X.shape[1]
 
     @property
     def n_rows(self):
+        """Rows, n."""
         return len(self.X)
 
     @property
@@ -72,10 +109,12 @@ class Rows(BaseRows):
 
     @property
     def n_outputs(self):
+        """Targets, or classes."""
         return len(self.classes) if self.task == "classification" else self.y[:1].size
 
     @property
     def target_ndim(self):
+        """Dimensions of y."""
         return self.y.ndim
 
     @property
@@ -133,7 +172,18 @@ class Rows(BaseRows):
             yield values[~np.isnan(values)]
 
     def drawn(self, n, seed):
-        """Some features of `n` rows drawn at random (all where there are fewer), as a list."""
+        """The features of rows drawn at random.
+
+        Parameters
+        ----------
+        n : int
+            Rows; all where there are fewer.
+        seed : int
+
+        Returns
+        -------
+        list of d Features
+        """
         drawn = np.random.RandomState(seed).permutation(len(self.X))[:n]
         return list(features_of(self.X[drawn], self.weights[drawn]))
 
@@ -147,7 +197,18 @@ class Rows(BaseRows):
         return mean, nonzero(np.sqrt(variance))
 
     def codebook(self, thresholds, **given):
-        """The codebook of thresholds, see `build_codebook`."""
+        """The codebook of thresholds, with levels and counts of the rows.
+
+        Parameters
+        ----------
+        thresholds : list of d 1-d arrays
+        **given
+            See `skbsq.thresholds.filling.build_codebook`.
+
+        Returns
+        -------
+        Codebook
+        """
         return build_codebook(self.X, self.weights, thresholds, names=self.names, **given)
 
     def tensors(self, mean, scale):
@@ -165,7 +226,17 @@ class Rows(BaseRows):
         return self._as_tensors((self.X, self.y, self.weights), mean, scale)
 
     def validation_tensors(self, mean, scale):
-        """The rows to validate on that were given, or None; see `tensors`."""
+        """The rows to validate on that were given, as tensors.
+
+        Parameters
+        ----------
+        mean, scale : ndarray of float64 of shape (k,)
+            What the target is standardized with.
+
+        Returns
+        -------
+        TensorRows or None
+        """
         return None if self.held_out is None else self._as_tensors(self.held_out, mean, scale)
 
     def _as_tensors(self, rows, mean, scale):

@@ -34,6 +34,12 @@ class RuleStart:
     ----------
     rule : str
         A key of `RULES`, or "auto" for the one whose codes tell most about the target.
+
+    Examples
+    --------
+    >>> from skbsq.training import RuleStart
+    >>> RuleStart("auto").is_narrowed, RuleStart("tree").is_narrowed
+    (True, False)
     """
 
     rule: str
@@ -73,13 +79,30 @@ class GivenStart:
     Parameters
     ----------
     given : list of d 1-d arrays
+
+    Examples
+    --------
+    >>> from skbsq.training import GivenStart
+    >>> GivenStart([[2.0, 1.0]]).thresholds(None, None, "error", 0)
+    (None, [array([1., 2.], dtype=float32)])
     """
 
     given: list
     is_given = is_narrowed = True
 
     def thresholds(self, rows, widths, missing, seed):
-        """See `RuleStart.thresholds`."""
+        """The thresholds, sorted and merged, whatever the rows are.
+
+        Parameters
+        ----------
+        rows, widths, missing, seed
+            Not used; see `RuleStart.thresholds`.
+
+        Returns
+        -------
+        rule : None
+        thresholds : list of d ndarrays of float32
+        """
         return None, Codebook.from_thresholds(self.given).thresholds
 
 

@@ -92,7 +92,8 @@ class StartsFromThresholds(LearnedQuantizer):
         super()._keep(learned, rows)
         self.initial_thresholds_ = learned.starts
         narrowed = learned.allocation is not None and self._start().is_narrowed
-        self.init_ = learned.rule or (ThresholdQuantizer(learned.starts) if narrowed else self.init)
+        own = not isinstance(self.init, str) and not narrowed
+        self.init_ = learned.rule or (self.init if own else ThresholdQuantizer(learned.starts))
 
     def _check_can_learn_in_chunks(self):
         init = TreeQuantizer() if isinstance(self.init, str) and self.init == "tree" else self.init

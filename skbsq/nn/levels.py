@@ -13,7 +13,7 @@ class _WithLevels(torch.autograd.Function):
     def forward(ctx, own, level_weight, feature, rises):
         ctx.save_for_backward(feature, rises)
         ctx.d = level_weight.shape[1]
-        # Input by input, as training by table has them in memory; each is a bag of one level.
+        # Input by input, as a step of training has them in memory; each is a bag of one level.
         shares = nn.functional.embedding_bag(
             feature[:, None], level_weight.T.contiguous(), mode="sum", per_sample_weights=rises[:, None]
         )

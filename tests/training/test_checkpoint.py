@@ -89,7 +89,7 @@ SCHEDULES = [
 ]
 ESTIMATORS = [
     BitwiseQuantizer(**TRAINING),
-    BitwiseQuantizer(**TRAINING | {"n_bits": 8}, dropout=0.3, init="quantile"),  # trained by table
+    BitwiseQuantizer(**TRAINING | {"n_bits": 8}, dropout=0.3, init="quantile"),
     BitwiseQuantizer(**TRAINING, missing="code", early_stopping=True, validation_fraction=ShuffleSplit(2)),
     BitwiseQuantizer(**TRAINING | {"n_bits": 5}, bit_budget=6),
     BitwiseQuantizer(**TRAINING, init=QuantileQuantizer(), lr_schedule="constant", space="standard"),

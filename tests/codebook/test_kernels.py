@@ -227,7 +227,8 @@ def test_threads(workers, rng, monkeypatch):
         book.encode(X)
 
 
-def test_more_features_than_a_tile(rng):
+def test_more_features_than_a_tile(rng, monkeypatch):
+    monkeypatch.setattr(kernels, "_TILE", 256)
     X = rng.normal(size=(2, kernels._TILE + 1))
     book = Codebook.from_thresholds([[0.0]] * X.shape[1])
     np.testing.assert_array_equal(book.encode(X), X > 0)

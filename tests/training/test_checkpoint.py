@@ -206,10 +206,11 @@ def test_goes_on_to_the_same_result(estimator, epochs, data, path, interrupt):
     assert not path.exists()
 
 
-@pytest.mark.parametrize("epochs", [[5, 20, 50]], ids=str)
+@pytest.mark.parametrize("epochs", [[5, 60, 110]], ids=str)
 def test_the_search_for_the_length_goes_on(epochs, data, path, interrupt, monkeypatch):
-    """In the first cycle, in a later one of several parts, and in the training that follows."""
-    monkeypatch.setattr(length, "_FIRST_STEPS", 16)
+    """In the first cycle, in a later one of several parts, and after the search."""
+    for name, steps in {"_FIRST_STEPS": 16, "_SURE_OF_SEVERAL": 32, "_MOST_OF_SEVERAL": 320}.items():
+        monkeypatch.setattr(length, name, steps)
     estimator = BitwiseRegressor(**TRAINING | {"max_epochs": "auto"}).set_params(batch_size=16)
     X, y = data[0][:40], data[1][:40]
     whole = clone(estimator).fit(X, y)

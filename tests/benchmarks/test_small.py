@@ -37,7 +37,10 @@ def test_table_by_hand(default, level):
     assert found[small.CONSTANT].item() == 3
 
 
-def test_command(tmp_path, capsys):
+def test_command(tmp_path, capsys, monkeypatch):
+    # All methods, with short trainings.
+    short = {name: (method, given | {"max_epochs": 4}) for name, (method, given) in small.NETWORKS.items()}
+    monkeypatch.setattr(small, "NETWORKS", short)
     arguments = ["--dataset", "iris", "--bits", "1", "--seeds", "0", "1", "--output", str(tmp_path / "small.csv")]
     small.main(arguments)
     first = capsys.readouterr().out

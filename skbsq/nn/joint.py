@@ -90,16 +90,18 @@ class JointNet(nn.Module):
             return _FloatDecoder(self)
         return self._table_decoder(linear)
 
-    def freeze(self, codebook):
+    def freeze(self, codebook, folded):
         """Put a codebook in the place of the layer that learned it; the output of the head stays equal.
 
         Parameters
         ----------
         codebook : Codebook
-            Of the thresholds that the layer folds to.
+            Of the thresholds that the ``fold()`` of the layer gave.
+        folded : object
+            What it gave beside them.
         """
         column_map = None if self.column_map is None else self.column_map.numpy()
-        self.quantization, column_map = self.quantization.frozen(codebook, column_map)
+        self.quantization, column_map = self.quantization.frozen(codebook, folded, column_map)
         self._set_column_map(column_map)
 
     def first_table(self):

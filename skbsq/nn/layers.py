@@ -103,17 +103,15 @@ class _BitLayer(nn.Module):
         """
         raise NotImplementedError
 
-    def folded_thresholds(self):
-        """Thresholds of the codebook that this layer becomes: list of d ndarrays of float32."""
-        return self.fold()[0]
-
-    def frozen(self, codebook, column_map):
+    def frozen(self, codebook, columns, column_map):
         """Return the layer for good, as the thermometer of a codebook.
 
         Parameters
         ----------
         codebook : Codebook
             Of the thresholds of `fold`.
+        columns : ndarray of int64 of shape (n_columns,)
+            The other part of `fold`.
         column_map : ndarray of int64 of shape (n_outputs,), or None
             What the outputs of this layer show.
 
@@ -123,7 +121,6 @@ class _BitLayer(nn.Module):
         column_map : ndarray of int64 of shape (n_outputs,)
             What its outputs show, to be the same bits.
         """
-        columns = self.fold()[1]
         return Thermometer(codebook), columns if column_map is None else np.append(columns, -1)[column_map]
 
 

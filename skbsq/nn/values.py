@@ -119,17 +119,15 @@ class ValueQuantization(nn.Module):
             positions = self._position(torch.from_numpy(reached)).numpy()
         return thresholds, [table[j, positions[: t.size + 1, j]] for j, t in enumerate(thresholds)]
 
-    def folded_thresholds(self):
-        """Thresholds of the codebook that this layer becomes: list of d ndarrays of float32."""
-        return self.fold()[0]
-
-    def frozen(self, codebook, column_map):
+    def frozen(self, codebook, values, column_map):
         """Return the layer for good, as the values of a codebook's codes.
 
         Parameters
         ----------
         codebook : Codebook
             Of the thresholds of `fold`.
+        values : list of d ndarrays of float32
+            The other part of `fold`.
         column_map : None
             Outputs come in one order.
 
@@ -138,7 +136,7 @@ class ValueQuantization(nn.Module):
         layer : CodeValues
         column_map : None
         """
-        return CodeValues(codebook, self.fold()[1]), column_map
+        return CodeValues(codebook, values), column_map
 
 
 class CodeValues(nn.Module):

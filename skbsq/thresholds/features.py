@@ -42,6 +42,11 @@ class Feature:
         return x[starts], np.add.reduceat(self.weights[rows], starts)
 
     @property
+    def is_constant(self):
+        """Whether there is one value at most."""
+        return self.x.size == 0 or self.x.min() == self.x.max()
+
+    @property
     def sums(self):
         """Weight in all, weighted mean and variance."""
         if self.x.size == 0:

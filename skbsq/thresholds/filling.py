@@ -71,8 +71,7 @@ def cut_features(rule, features, n_levels):
     """
     cuts = []
     for feature, levels in zip(features, n_levels.tolist(), strict=True):
-        constant = feature.x.size == 0 or feature.x.min() == feature.x.max()
-        cuts.append([] if constant or levels < 2 else rule(feature, levels))
+        cuts.append([] if feature.is_constant or levels < 2 else rule(feature, levels))
     return cuts
 
 

@@ -163,8 +163,7 @@ class Table:
         mean, scale = rows.moments()
         drawn = rows.drawn(learner.recipe.batch_size_for(rows.n_rows), learner.seed)
         # Of a batch; those of all rows where a feature is constant there.
-        constant = [own.x.size == 0 or own.x.min() == own.x.max() for own in drawn]
-        deviation = np.where(constant, scale, [own.moments[1] for own in drawn])
+        deviation = np.where([own.is_constant for own in drawn], scale, [own.moments[1] for own in drawn])
         given = {"mean": mean, "scale": scale, "has_missing": widths.has_missing}
         layer = sq.LLTQuantization(n_levels, 3 * deviation / scale, granularity=self.granularity, **given)
         return _value_feed(layer, widths)

@@ -125,9 +125,10 @@ class Learner:
                 rule, found = start.thresholds(rows, widths, missing, self.seed)
                 starts = check_starts(found, rows, widths)
             learned = self._still_or_moving(kind, widths, starts)
-        thresholds = learned.net.module_.quantization.folded_thresholds()
+        module = learned.net.module_
+        thresholds, folded = module.quantization.fold()
         book = rows.codebook(thresholds, missing=missing, has_missing=widths.has_missing, levels="mean")
-        learned.net.module_.freeze(book)
+        module.freeze(book, folded)
         return replace(learned, codebook=book, rule=rule, starts=starts)
 
     def learn_on(self, book, n_bits, *, level_inputs=True):

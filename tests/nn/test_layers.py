@@ -135,8 +135,9 @@ def test_folded_net_is_bit_equal(raw, mean, scale, seed):
     x = np.vstack([x, np.column_stack([special, special]), [[NAN, 0]]]).astype(np.float32)
     before = net(torch.from_numpy(x))
 
-    book = Codebook.from_thresholds(layer.folded_thresholds(), missing="code", has_missing=[True, False])
-    net.freeze(book)
+    thresholds, folded = layer.fold()
+    book = Codebook.from_thresholds(thresholds, missing="code", has_missing=[True, False])
+    net.freeze(book, folded)
     net.eval()
     np.testing.assert_array_equal(net(torch.from_numpy(x)).detach().numpy(), before.detach().numpy())
     codes = torch.from_numpy(book.encode(x).astype(np.int32))

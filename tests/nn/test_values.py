@@ -88,8 +88,9 @@ def test_folded_net_is_bit_equal(rng):
     x[0, 2] = NAN
     with torch.no_grad():
         before = net(x)
-        book = Codebook.from_thresholds(layer.folded_thresholds(), missing="code", has_missing=[False, False, True])
-        net.freeze(book)
+        thresholds, folded = layer.fold()
+        book = Codebook.from_thresholds(thresholds, missing="code", has_missing=[False, False, True])
+        net.freeze(book, folded)
         assert torch.equal(net(x), before)
         assert torch.equal(net.from_codes(torch.from_numpy(book.encode(x.numpy()).astype(np.int32))), before)
 

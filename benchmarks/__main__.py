@@ -1,4 +1,4 @@
-"""List the commands, with what each measures: python -m benchmarks"""
+"""List the commands and what each of them measures: python -m benchmarks"""
 
 import ast
 from pathlib import Path
@@ -12,7 +12,7 @@ def commands():
     Returns
     -------
     dict of str to str
-        First line of the docstring by name, such as "speed.cost".
+        First sentence of the docstring, by names such as "speed.cost".
     """
     found = {}
     for path in sorted(_ROOT.glob("**/*.py")):
@@ -25,6 +25,7 @@ def commands():
 
 
 def main():
+    """Print a line per command."""
     names = commands()
     longest = max(map(len, names))
     for name, text in names.items():

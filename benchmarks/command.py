@@ -1,8 +1,9 @@
-"""What the commands share: arguments, errors in one sentence, work with a progress bar, tables."""
+"""Helpers that the commands share: arguments, errors in one sentence, runs that resume, tables."""
 
 import argparse
 import io
 import json
+import os
 import platform
 import sys
 from contextlib import contextmanager
@@ -14,17 +15,17 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-# What a stored row was measured with.
+# Stored with each row: the versions that measured it.
 VERSIONS = " ".join(
     [f"python {platform.python_version()}"]
     + [f"{name} {version(name)}" for name in ("skbsq", "numpy", "torch", "skorch", "scikit-learn")]
 )
-# Columns that pandas would read as numbers.
-_TEXTS = dict.fromkeys(("data_sha256", "seeds", "variant", "python", "numpy", "torch"), str)
+# Columns that pandas would otherwise read as numbers.
+_TEXT_COLUMNS = dict.fromkeys(("data_sha256", "seeds", "variant", "python", "numpy", "torch"), str)
 
 
 class CommandError(ValueError):
-    """What a command cannot do, said in one sentence for whoever typed it."""
+    """A reason why a command cannot run, as one sentence for the user."""
 
 
 @contextmanager
@@ -35,6 +36,9 @@ def plain_errors():
     except CommandError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+
+
+# -- arguments -------------------------------------------------------------------------------------------------------
 
 
 def make_parser(spec, description):
@@ -61,12 +65,12 @@ def add_data_dir(parser: argparse.ArgumentParser):
     parser.add_argument(
         "--data-dir",
         metavar="DIR",
-        help="folder of the <name>.csv.gz files; without it the variable SKBSQ_DATA_DIR, and without that a download",
+        help="folder of the <name>.csv.gz files (default: the variable SKBSQ_DATA_DIR; if it is not set, a download)",
     )
 
 
 def add_output(parser: argparse.ArgumentParser, name):
-    """Add the argument ``--output``, the CSV file that a rerun goes on from."""
+    """Add the argument ``--output``, the CSV file in which `collect` stores its rows."""
     parser.add_argument(
         "--output",
         type=Path,
@@ -76,11 +80,28 @@ def add_output(parser: argparse.ArgumentParser, name):
     )
 
 
-def add_output_dir(parser: argparse.ArgumentParser, files):
+def add_output_dir(parser: argparse.ArgumentParser, files, default="out"):
     """Add the argument ``--output-dir``, the folder of the named files."""
     parser.add_argument(
-        "--output-dir", type=Path, default=Path("out"), metavar="DIR", help=f"of {files} (default: %(default)s)"
+        "--output-dir", type=Path, default=Path(default), metavar="DIR", help=f"of {files} (default: %(default)s)"
     )
+
+
+def add_parts(parser: argparse.ArgumentParser, parts):
+    """Add the argument ``--parts``, by default all of them."""
+    parser.add_argument("--parts", nargs="+", default=list(parts), choices=parts, metavar="PART", help="of %(choices)s")
+
+
+def add_number(parser: argparse.ArgumentParser, name, default, text):
+    """Add an argument that is an integer of at least 1, or several of them if the default is a list."""
+    several = "+" if isinstance(default, list) else None
+    text = f"{text} (default: %(default)s)"
+    parser.add_argument(name, type=positive, nargs=several, default=default, metavar="N", help=text)
+
+
+def add_bits(parser: argparse.ArgumentParser, default=None):
+    """Add the argument ``--bits``."""
+    parser.add_argument("--bits", type=positive, nargs="+", default=default, metavar="B", help="per feature")
 
 
 def add_seeds(parser: argparse.ArgumentParser, default=(42, 43, 44)):
@@ -88,14 +109,20 @@ def add_seeds(parser: argparse.ArgumentParser, default=(42, 43, 44)):
     parser.add_argument("--seeds", type=int, nargs="+", default=default, metavar="SEED", help="one per split")
 
 
-def add_n_jobs(parser: argparse.ArgumentParser):
+def add_training(parser: argparse.ArgumentParser):
+    """Add the arguments ``--hidden-sizes`` and ``--max-epochs``."""
+    parser.add_argument("--hidden-sizes", type=positive, nargs="+", metavar="UNITS", help="of the head")
+    parser.add_argument("--max-epochs", type=positive, metavar="N", help="of every fit (default: that of its method)")
+
+
+def add_n_jobs(parser: argparse.ArgumentParser, default=1):
     """Add the argument ``--n-jobs``."""
-    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument("--n-jobs", type=int, default=default, metavar="N", help="processes (default: %(default)s)")
 
 
 def add_threads(parser: argparse.ArgumentParser):
     """Add the argument ``--threads``."""
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads of torch (default: its own choice)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads of torch (default: as torch chooses)")
 
 
 def positive(text):
@@ -106,31 +133,44 @@ def positive(text):
     return number
 
 
-def run_jobs(function, jobs, *, n_jobs=1, description=None):
-    """Call a function for every job, under one progress bar.
+def given(arguments, *names):
+    """Select the named arguments that were given.
 
     Parameters
     ----------
-    function : callable
-    jobs : list of dict
-        Keyword arguments of each call.
-    n_jobs : int, default=1
-        Processes; more than one share the cores between them.
-    description : str, default=None
-        Stands before the bar.
+    arguments : Namespace
+    *names : str
 
-    Yields
-    ------
-    object
-        Results as they come, not in the order of the jobs.
+    Returns
+    -------
+    dict
     """
-    results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(delayed(function)(**job) for job in jobs)
-    yield from tqdm(results, total=len(jobs), desc=description, unit="fit")
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
 
 
 def print_table(table: pd.DataFrame):
-    """Print a table with four significant digits; what does not apply is a dash."""
+    """Print a table with four significant digits, and a dash for what does not apply."""
     print(table.to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
+
+
+def print_failures(rows: pd.DataFrame, columns):
+    """Print the rows without an error, if there are any: these columns, and why the row failed."""
+    failed = rows[rows["error"].isna()]
+    if len(failed):
+        print_table(failed[[*columns, "failure"]])
+
+
+def write_table(table: pd.DataFrame, path):
+    """Write a table to a CSV file, and print it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    print_table(table)
+
+
+# -- runs that resume ------------------------------------------------------------------------------------------------
 
 
 def as_text(training):
@@ -139,7 +179,7 @@ def as_text(training):
 
 
 def read_rows(path, columns):
-    """Read the rows that earlier runs have appended to a CSV file.
+    """Read the rows that earlier runs appended to a CSV file.
 
     Parameters
     ----------
@@ -149,100 +189,99 @@ def read_rows(path, columns):
     Returns
     -------
     DataFrame
-        With these columns; empty where there is no file yet.
+        With these columns; empty if the file does not exist.
 
     Raises
     ------
     CommandError
-        If the file holds something else.
+        If the file has other columns.
     """
     text = path.read_text() if path.exists() else ""
     header, _, rows = text.partition("\n")
     if text and header != ",".join(columns):
         raise CommandError(f"{path} holds no results of this command: choose another output.")
-    whole = rows[: rows.rfind("\n") + 1]  # the last row may be cut off
-    return pd.read_csv(io.StringIO(f"{header}\n{whole}"), dtype=_TEXTS) if whole else pd.DataFrame(columns=columns)
-
-
-def _drop_cut_row(path):
-    """Take away a last row that was not written to its end, by a run that was killed or had no room."""
-    with path.open("rb+") as file:
-        if not file.seek(0, io.SEEK_END):
-            return
-        file.seek(-1, io.SEEK_END)
-        if file.read() != b"\n":
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
+    complete = rows[: rows.rfind("\n") + 1]  # an interrupted run may leave half a row at the end
+    if not complete:
+        return pd.DataFrame(columns=columns)
+    return pd.read_csv(io.StringIO(f"{header}\n{complete}"), dtype=_TEXT_COLUMNS)
 
 
 def append_row(path, columns, row):
-    """Append a row to a CSV file, below a header if it is the first."""
+    """Append a row to a CSV file, after the header if it is the first, and in place of an incomplete last row."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        _drop_cut_row(path)
-    first = not path.exists() or path.stat().st_size == 0
-    pd.DataFrame([row], columns=columns).to_csv(path, mode="a", header=first, index=False)
+    stored = path.read_bytes() if path.exists() else b""
+    complete = stored.rfind(b"\n") + 1
+    if complete < len(stored):
+        os.truncate(path, complete)
+    pd.DataFrame([row], columns=columns).to_csv(path, mode="a", header=not complete, index=False)
 
 
 def shuffled(jobs):
-    """Jobs in random order, always the same: the time left is then told from jobs of every kind."""
-    return [jobs[i] for i in np.random.default_rng(0).permutation(len(jobs))]
+    """Shuffle the jobs of each seed, always in the same way.
 
-
-def collect(jobs, key, columns, output, *, n_jobs=1, description=None):
-    """Do what a CSV file does not hold yet, and append each row to it as soon as it is known.
+    Each seed is finished before the next one starts, so an interrupted run leaves complete splits. Within a seed, the
+    progress bar estimates the remaining time from jobs of every kind.
 
     Parameters
     ----------
     jobs : list of (dict, callable, dict)
-        What is known of a row beforehand, its key included; and a function with its keyword arguments that returns
-        the rest.
+        See `collect`.
+
+    Returns
+    -------
+    list
+    """
+    order = np.random.default_rng(0).permutation(len(jobs))
+    return sorted((jobs[i] for i in order), key=lambda job: job[0].get("seed", 0))
+
+
+def collect(jobs, key, columns, output=None, *, n_jobs=1, description=None):
+    """Run the jobs whose rows a CSV file does not hold yet, and append each row as soon as it is known.
+
+    Parameters
+    ----------
+    jobs : list of (dict, callable, dict)
+        What is known of a row beforehand, including its key; a function that returns the rest; its keyword arguments.
     key : list of str
-        Columns that tell a row from all others.
+        Columns that identify a row. A key that occurs twice is measured once.
     columns : list of str
-        If "failure" is among them, a function that fails does not end the run: its row says why and has no error, and
-        the next run tries it again.
-    output : Path or None
+        With "versions", each row stores `VERSIONS`, unless a job gives others. With "failure", a function that raises
+        does not end the run: its row stores the reason and no error, and the next run tries it again.
+    output : Path, default=None
+        The CSV file. None: nothing is stored or resumed.
     n_jobs : int, default=1
-        Processes.
+        Processes, which share the cores.
     description : str, default=None
-        Stands before the progress bar.
+        Text before the progress bar.
 
     Returns
     -------
     DataFrame
-        A row per job, those of earlier runs first.
+        A row per job, first those of earlier runs.
     """
     stored = read_rows(output, columns) if output else pd.DataFrame(columns=columns)
     stored = stored.drop_duplicates(key, keep="last")
     if "error" in columns:
         stored = stored[stored["error"].notna()]
     finished = dict(zip(stored[key].itertuples(index=False, name=None), stored.to_dict("records"), strict=True))
-    rows, waiting = [], []
-    asked = set()
-    for row, function, arguments in jobs:
-        cell = tuple(row[name] for name in key)
-        if cell in asked:
-            continue
-        asked.add(cell)
-        if known := finished.get(cell):
-            rows.append(known)
-        else:
-            waiting.append({"row": row, "function": function, "arguments": arguments})
-    do = _attempt if "failure" in columns else _do
-    for row in run_jobs(do, waiting, n_jobs=n_jobs, description=description):
+    by_key = {tuple(row[name] for name in key): (row, *work) for row, *work in jobs}
+    rows = [finished[identity] for identity in by_key if identity in finished]
+    waiting = [job for identity, job in by_key.items() if identity not in finished]
+    run = delayed(_run_job)
+    calls = (run({"versions": VERSIONS, **row}, *work, "failure" in columns) for row, *work in waiting)
+    results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
+    for row in tqdm(results, total=len(waiting), desc=description, unit="fit"):
         rows.append(row)
         if output:
             append_row(output, columns, row)
     return pd.DataFrame(rows, columns=columns)
 
 
-def _do(row, function, arguments):
-    return {**function(**arguments), **row}  # the key stays as it is
-
-
-def _attempt(row, function, arguments):
+def _run_job(row, function, arguments, keep_failures):
+    """Add the result of the function to the row, or the reason why it failed."""
     try:
-        return _do(row, function, arguments)
+        return {**function(**arguments), **row}
     except Exception as error:
+        if not keep_failures:
+            raise
         return {**row, "failure": f"{type(error).__name__}: {error}".partition("\n")[0]}

@@ -1,4 +1,4 @@
-"""The data sets: from a folder, from scikit-learn, or from OpenML."""
+"""Load the data sets: from a folder, from scikit-learn, or from OpenML."""
 
 import hashlib
 import os
@@ -15,14 +15,14 @@ from scipy.special import ndtri
 from sklearn import datasets as sklearn_datasets
 from sklearn.datasets import fetch_california_housing, fetch_openml, make_classification, make_friedman1
 
-from benchmarks.command import CommandError
+from benchmarks.command import CommandError, add_data_dir, positive
 
 DATA_DIR_VARIABLE = "SKBSQ_DATA_DIR"
 FRIED_ROWS = 40_768
 
 
 class DatasetError(CommandError):
-    """A data set that cannot be loaded."""
+    """A reason why a data set cannot be loaded."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +46,23 @@ class Dataset:
 
     @cached_property
     def sha256(self):
-        """Hash of names and numbers, 16 hexadecimal digits: which rows a result is of, whatever file they were in.
+        """Hash of names and numbers, 16 hexadecimal digits, which identifies the data of a result.
 
-        Numbers count as float32, which is what a model reads: versions of pandas differ in the last digits beyond.
+        Numbers are hashed as float32, as a model reads them: versions of pandas differ in the digits beyond.
         """
         digest = hashlib.sha256("\n".join([*self.X.columns, self.y.name]).encode())
         for part in (self.X, self.y):
             digest.update(np.ascontiguousarray(part, dtype="<f4").tobytes())
         return digest.hexdigest()[:16]
 
+    @property
+    def identity(self):
+        """The columns of a result that identify the data."""
+        return {"dataset": self.name, "data_sha256": self.sha256, "n_rows": len(self.X)}
+
 
 class _Source(NamedTuple):
-    """Where a set is downloaded from; its shape tells a copy that is not the same set."""
+    """Download of a data set; a copy of another shape is a different data set."""
 
     fetch: Any
     arguments: dict
@@ -68,24 +73,39 @@ def _openml(data_id, target, shape):
     return _Source(fetch_openml, {"data_id": data_id, "target_column": target}, shape)
 
 
-# None: no copy on OpenML is known to hold the same rows and columns.
-_SOURCES: dict[str, _Source | None] = {
+_SOURCES = {
     "california": _Source(fetch_california_housing, {}, (20_640, 8)),
     "wine_quality": _openml(287, "quality", (6_497, 11)),
     "superconduct": _openml(43174, "critical_temp", (21_263, 81)),
     "cpu_act": _openml(197, "usr", (8_192, 21)),
     "sulfur": _openml(23515, "y1", (10_081, 6)),
     "kin8nm": _openml(189, "y", (8_192, 8)),
-    "air_quality": None,
-    "occupancy": None,
-    "german": None,
-    "caravan": None,
-    "oj": None,
-    "wage": None,
 }
-_CLASSIFICATION = ("occupancy", "german", "caravan", "oj")
+# No download with the same rows and columns is known.
+_ONLY_IN_FOLDER = ("air_quality", "occupancy", "german", "caravan", "oj", "wage")
 _IN_SKLEARN = ("digits", "diabetes", "wine", "iris", "breast_cancer")
-NAMES = (*_SOURCES, "fried", *_IN_SKLEARN, "noisy", "imbalanced", "irrelevant", "heavy")
+_CLASSIFICATION = (
+    *("occupancy", "german", "caravan", "oj", "digits", "wine", "iris", "breast_cancer"),
+    *("noisy", "imbalanced"),
+)
+
+
+def _friedman(n, d=10):
+    return make_friedman1(n, d, noise=1.0, random_state=0)
+
+
+def _heavy_tails():
+    X, y = _friedman(8000)
+    return np.exp(2 * ndtri(X)), y
+
+
+_GENERATED = {
+    "noisy": lambda: make_classification(1000, n_informative=5, flip_y=0.5, random_state=0),
+    "imbalanced": lambda: make_classification(6000, n_informative=5, weights=[0.95], random_state=0),
+    "irrelevant": lambda: _friedman(2000, 505),
+    "heavy": _heavy_tails,
+}
+NAMES = (*_SOURCES, *_ONLY_IN_FOLDER, "fried", *_IN_SKLEARN, *_GENERATED)
 
 
 def load(name, data_dir=None, *, n_samples=None):
@@ -94,15 +114,15 @@ def load(name, data_dir=None, *, n_samples=None):
     Parameters
     ----------
     name : str
-        One of `NAMES`. fried, noisy (a quarter of the labels wrong), imbalanced (5 % positive), irrelevant (500 of
-        505 features are noise) and heavy (the features of fried with the tails of a lognormal) are generated; digits,
-        diabetes, wine, iris and breast_cancer come with scikit-learn; the others are read from a folder or downloaded,
-        of which the numeric columns are taken.
+        One of `NAMES`. Generated are fried, noisy (a quarter of the labels are wrong), imbalanced (5 % positive),
+        irrelevant (500 of 505 features are noise) and heavy (the features of fried with the tails of a lognormal).
+        digits, diabetes, wine, iris and breast_cancer come with scikit-learn. The others are read from a folder or
+        downloaded, and keep their numeric columns.
     data_dir : path, default=None
-        Folder of the files ``<name>.csv.gz``, the target in the last column. None: the environment variable
-        SKBSQ_DATA_DIR; without that, download into the cache of scikit-learn.
+        Folder of the files ``<name>.csv.gz``, whose last column is the target. None: the environment variable
+        SKBSQ_DATA_DIR; if it is not set, a download into the cache of scikit-learn.
     n_samples : int, default=None
-        Rows of fried; None means 40768. The other sets come whole.
+        Rows of fried; None means 40768. The other data sets have a fixed number of rows.
 
     Returns
     -------
@@ -115,26 +135,19 @@ def load(name, data_dir=None, *, n_samples=None):
     """
     if name not in NAMES:
         raise DatasetError(f"There is no data set {name!r}: choose from {', '.join(NAMES)}.")
-    if name == "fried":
-        return _fried(FRIED_ROWS if n_samples is None else n_samples)
-    if n_samples is not None:
-        raise DatasetError(f"Only fried can be made with a number of rows of choice; {name} comes whole.")
+    if n_samples is not None and name != "fried":
+        raise DatasetError(f"Only fried can have {n_samples} rows: {name} has a fixed number of rows.")
+    task = "classification" if name in _CLASSIFICATION else "regression"
     if name in _IN_SKLEARN:
-        task = "regression" if name == "diabetes" else "classification"
         return Dataset(name, *getattr(sklearn_datasets, f"load_{name}")(return_X_y=True, as_frame=True), task)
-    if name == "irrelevant":
-        return _generated(name, make_friedman1(2000, n_features=505, noise=1.0, random_state=0), "regression")
-    if name == "heavy":
-        X, y = make_friedman1(8000, n_features=10, noise=1.0, random_state=0)
-        return _generated(name, (np.exp(2 * ndtri(X)), y), "regression")
-    if name in ("noisy", "imbalanced"):
-        given: dict = {"n_samples": 1000, "flip_y": 0.5} if name == "noisy" else {"n_samples": 6000, "weights": [0.95]}
-        return _generated(name, make_classification(n_informative=5, random_state=0, **given), "classification")
+    if name == "fried" or name in _GENERATED:
+        X, y = _friedman(n_samples or FRIED_ROWS) if name == "fried" else _GENERATED[name]()
+        X, y = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])]), pd.Series(y, name="y")
+        return Dataset(name, X, y, task)
     folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
     X, y = _read(name, Path(folder)) if folder else _download(name)
     kept = y.notna()
     X, y = X[kept].reset_index(drop=True), y[kept].reset_index(drop=True)
-    task = "classification" if name in _CLASSIFICATION else "regression"
     X = X.select_dtypes("number").astype(float)
     if task == "regression":
         return Dataset(name, X, y.astype(float), task)
@@ -143,13 +156,15 @@ def load(name, data_dir=None, *, n_samples=None):
 
 
 def load_several(names, data_dir=None, *, n_samples=None):
-    """Load data sets by name, with some rows of fried only; the others come whole.
+    """Load data sets by name.
 
     Parameters
     ----------
     names : list of str
-    data_dir, n_samples
-        As for `load`.
+    data_dir : path, default=None
+        See `load`.
+    n_samples : int, default=None
+        Rows of fried; the other data sets have a fixed number of rows.
 
     Returns
     -------
@@ -158,25 +173,27 @@ def load_several(names, data_dir=None, *, n_samples=None):
     Raises
     ------
     DatasetError
-        As `load`; and for a number of rows where fried is not among the sets.
+        As `load`; and if there is a number of rows, but no fried among the data sets.
     """
-    of_others = None if "fried" in names else n_samples  # `load` refuses it
+    of_others = None if "fried" in names else n_samples  # `load` rejects it
     return [load(name, data_dir, n_samples=n_samples if name == "fried" else of_others) for name in names]
 
 
-def _fried(n_samples):
-    return _generated("fried", make_friedman1(n_samples, n_features=10, noise=1.0, random_state=0), "regression")
+def add_datasets(parser, default=None):
+    """Add the arguments ``--dataset`` and ``--data-dir``."""
+    parser.add_argument("--dataset", nargs="+", default=default, metavar="NAME", help=f"of {', '.join(NAMES)}")
+    add_data_dir(parser)
 
 
-def _generated(name, rows, task):
-    X, y = rows
-    return Dataset(name, pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])]), pd.Series(y, name="y"), task)
+def add_n_samples(parser):
+    """Add the argument ``--n-samples``."""
+    parser.add_argument("--n-samples", type=positive, metavar="N", help=f"rows of fried (default: {FRIED_ROWS})")
 
 
 def _read(name, folder):
     path = folder / f"{name}.csv.gz"
     if not path.is_file():
-        raise DatasetError(f"There is no file {path}: name the folder of the data sets by --data-dir.")
+        raise DatasetError(f"There is no file {path}: give the folder of the data sets by --data-dir.")
     try:
         table = pd.read_csv(path)
     except (OSError, EOFError, ValueError) as error:
@@ -186,12 +203,12 @@ def _read(name, folder):
 
 def _download(name):
     way_out = f"set --data-dir or {DATA_DIR_VARIABLE} to a folder that holds {name}.csv.gz"
-    source = _SOURCES[name]
-    if source is None:
+    if name in _ONLY_IN_FOLDER:
         raise DatasetError(f"No download of {name} is known: {way_out}.")
+    source = _SOURCES[name]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a warning for every attempt that fails
+            warnings.simplefilter("ignore")  # each failed attempt warns
             fetched = source.fetch(as_frame=True, **source.arguments)
     except (OSError, ValueError) as error:
         raise DatasetError(
@@ -199,7 +216,7 @@ def _download(name):
         ) from error
     if fetched.data.shape != source.shape:
         raise DatasetError(
-            f"The download of {name} has shape {fetched.data.shape} and not {source.shape}, so it is another set: "
+            f"The download of {name} has shape {fetched.data.shape} and not {source.shape}, so it is another data set: "
             f"{way_out}."
         )
     return fetched.data, fetched.target

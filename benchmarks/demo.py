@@ -1,40 +1,49 @@
-"""A first look that needs no download: rate against error on fried and digits."""
+"""Show a first result without a download: bits per row against error on fried and digits."""
+
+from itertools import product
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.command import add_output_dir, make_parser, print_table, run_jobs
+from benchmarks.command import add_n_jobs, add_output_dir, collect, make_parser, print_table
 from benchmarks.datasets import load
 from benchmarks.methods import cells, measure
-from benchmarks.plots import add_legend, draw_rate_error
+from benchmarks.plots import add_legend, draw_rate_error, save_picture
 
 FRIED_ROWS = 8000
 BITS = (2, 3, 4)
 METHODS = ("bitwise", "uniform", "quantile", "kmeans", "floats")
 SEEDS = (0, 1, 2)
 TEST_SIZE = 0.25
-# Of every method; none: that of the predictors.
+# Parameters of every predictor.
 TRAINING: dict = {}
 ERRORS = {"regression": "MSE, standardized target", "classification": "log loss"}
+KEY = ["dataset", "method", "bits", "seed"]
+MEANS = ["error", "accuracy", "row_bits", "compression", "fit_seconds"]
+# Headings of the printed columns.
+HEADINGS = {
+    **{"dataset": "dataset", "method": "method", "bits": "bits per feature", "error": "error"},
+    **{"sem": "standard error", "accuracy": "accuracy", "row_bits": "bits per row"},
+    **{"compression": "compression", "fit_seconds": "seconds"},
+}
 
 
 def summarize(results):
-    """Means over the splits, and the standard error of the error.
+    """Compute means over the splits, and the standard error of the mean error.
 
     Parameters
     ----------
     results : DataFrame
-        Rows as `benchmarks.methods.measure` makes them.
+        `KEY` and the scores of `benchmarks.methods.measure`.
 
     Returns
     -------
     DataFrame
         A row per data set, method and bits per feature, in the order of `METHODS`.
     """
-    results = results.assign(method=pd.Categorical(results["method"], METHODS), sem=results["error"])
-    means = dict.fromkeys(("error", "accuracy", "row_bits", "compression", "fit_seconds"), "mean")
-    grouped = results.astype({"accuracy": float}).groupby(["dataset", "bits", "method"], observed=True, as_index=False)
-    return grouped.agg({**means, "sem": "sem"})
+    results = results.assign(method=pd.Categorical(results["method"], METHODS)).astype({"accuracy": float})
+    grouped = results.groupby(["dataset", "bits", "method"], observed=True)
+    return grouped[MEANS].mean().assign(sem=grouped["error"].sem()).reset_index()
 
 
 def draw(summary, tasks):
@@ -43,7 +52,7 @@ def draw(summary, tasks):
     Parameters
     ----------
     summary : DataFrame
-        As `summarize` makes it.
+        Result of `summarize`.
     tasks : dict
         The task of each data set, in the order of the panels.
 
@@ -60,42 +69,26 @@ def draw(summary, tasks):
 
 
 def main(argv=None):
+    """Run the command line."""
     parser = make_parser(__spec__, __doc__)
-    add_output_dir(parser, "demo.csv and the plots")
-    parser.add_argument("--n-jobs", type=int, default=2, metavar="N", help="processes (default: %(default)s)")
+    add_output_dir(parser, "demo.png")
+    add_n_jobs(parser, 2)
     arguments = parser.parse_args(argv)
 
     data = [load("fried", n_samples=FRIED_ROWS), load("digits")]
     for dataset in data:
         print(f"{dataset.name}: {len(dataset.X)} rows, {dataset.X.shape[1]} features, {dataset.task}")
     print(f"means over {len(SEEDS)} splits with {TEST_SIZE:.0%} of the rows for testing; the default training for all")
-    jobs = [
-        {"data": dataset, "method": method, "bits": bits, "seed": seed, "test_size": TEST_SIZE, **TRAINING}
-        for seed in SEEDS
-        for dataset in data
-        for method, bits in cells(METHODS, BITS)
-    ]
-    results = pd.DataFrame(run_jobs(measure, jobs, n_jobs=arguments.n_jobs, description="demo"))
-    summary = summarize(results)
-    shown = {
-        "dataset": "dataset",
-        "method": "method",
-        "bits": "bits per feature",
-        "error": "error",
-        "sem": "standard error",
-        "accuracy": "accuracy",
-        "row_bits": "bits per row",
-        "compression": "compression",
-        "fit_seconds": "seconds",
-    }
-    print_table(summary[list(shown)].rename(columns=shown))
+    jobs = []
+    for seed, dataset, (method, bits) in product(SEEDS, data, cells(METHODS, BITS)):
+        fit = {"method": method, "bits": bits, "seed": seed}
+        parameters = {"data": dataset, "test_size": TEST_SIZE, **fit, **TRAINING}
+        jobs.append(({**dataset.identity, **fit}, measure, parameters))
+    summary = summarize(collect(jobs, KEY, [*KEY, *MEANS], n_jobs=arguments.n_jobs, description="demo"))
+    print_table(summary[list(HEADINGS)].rename(columns=HEADINGS))
     print("error: mean squared error on the standardized target (fried), log loss (digits);")
     print("compression: against 32-bit floats; seconds: per fit")
-
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    picture = arguments.output_dir / "demo.png"
-    draw(summary, {dataset.name: dataset.task for dataset in data}).savefig(picture, dpi=150)
-    print(f"picture: {picture}")
+    save_picture(draw(summary, {dataset.name: dataset.task for dataset in data}), arguments.output_dir / "demo.png")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,4 @@
-"""The methods that are compared, each as an estimator or a pipeline, and how one of them is measured."""
-
-import time
+"""Build the compared methods, each as an estimator or a pipeline, and measure them."""
 
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -8,6 +6,7 @@ from sklearn.metrics import accuracy_score, log_loss, mean_squared_error
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 
+from benchmarks.processes import timed
 from skbsq import (
     BitwiseClassifier,
     BitwiseQuantizer,
@@ -28,16 +27,16 @@ FIXED = {
     "kmeans": KMeansQuantizer,
     "tree": TreeQuantizer,
 }
-# With our training: learned bits, fixed ones behind the same head, and floats.
+# With our training: learned thresholds, fixed thresholds with the same head, and floats.
 METHODS = ("bitwise", *FIXED, "floats")
-# With the training of arXiv 2603.05172, by its names.
+# With the training of arXiv 2603.05172, under the names used there.
 PAPER_METHODS = (
     *("FP", "Po-MQ", "Po-QQ", "Pr-MQ", "Pr-QQ", "Bw-MQ", "Bw-QQ"),
     *("SQ", "SQ+", "Bw-SQ", "LSQ", "LLT-9", "LLT-4"),
 )
-# The learned ones of the paper with our training. Its fixed bits and floats with our training are those of `METHODS`.
+# The learned methods of the paper with our training. With our training, its fixed methods and floats are in `METHODS`.
 SAME_TRAINING = ("SQ*", "SQ+*", "Bw-SQ*", "LSQ*", "LLT-9*", "LLT-4*")
-# Another receiver: gradient boosting on the codes.
+# A downstream model: gradient boosting on the codes.
 BOOSTED_METHODS = ("quantile+boosting", "bitwise+boosting")
 ALL_METHODS = (*METHODS, *PAPER_METHODS, *SAME_TRAINING, *BOOSTED_METHODS)
 
@@ -46,7 +45,7 @@ BOOSTING = {"regression": HistGradientBoostingRegressor, "classification": HistG
 # Floats, with our training and with that of the paper.
 UNQUANTIZED = ("floats", "FP")
 
-# The temperature falls to a thousandth. That, the learning rate and the epochs are among what the paper's search tries.
+# The final temperature, the learning rate and the epochs are among the values that the paper's search tries.
 PAPER_TRAINING: dict = {
     **{"batch_size": 512, "lr": 1e-3, "lr_schedule": "constant", "weight_decay": 0.0},
     **{"max_epochs": 50, "temperature_start": 1.0, "temperature_end": 1e-3, "level_inputs": False},
@@ -54,21 +53,22 @@ PAPER_TRAINING: dict = {
 
 
 def cells(methods, bits):
-    """Pairs of method and bits to measure: each method at each width, floats once."""
+    """List the pairs of method and bits to measure: each method with each number of bits, but floats once."""
     return [(method, b) for method in methods for b in ([FLOAT_BITS] if method in UNQUANTIZED else bits)]
 
 
 def build(method, bits, task, *, missing="error", random_state=None, **training):
-    """An unfitted estimator or pipeline.
+    """Build an unfitted estimator or pipeline.
 
     Parameters
     ----------
     method : str
-        One of `ALL_METHODS`. "bitwise" learns the thresholds with the head, "floats" gives the head the features
-        themselves, "uniform", ... fix the thresholds before; with "+boosting" the head makes way for gradient boosting
-        once the codes are there. The others are those of the paper, with an asterisk those with our training.
+        One of `ALL_METHODS`. "bitwise" learns the thresholds with the head. "floats" trains the head on the features.
+        "uniform" and the other keys of `FIXED` fix the thresholds before the head is trained. With "+boosting",
+        gradient boosting reads the codes in place of the head. The other methods are those of the paper; an asterisk
+        marks our training.
     bits : int
-        Per feature; without a meaning for "floats" and "FP".
+        Per feature; ignored by "floats" and "FP".
     task : {"regression", "classification"}
     missing : {"error", "code"}, default="error"
     random_state : int, default=None
@@ -97,7 +97,7 @@ def build(method, bits, task, *, missing="error", random_state=None, **training)
     if method in SAME_TRAINING:
         method = method.removesuffix("*")
     else:
-        # Nothing was dropped when the stored rows were measured, which do not say so.
+        # The stored rows were measured without dropout, but their parameters do not contain it.
         training = {"dropout": 0.0, **PAPER_TRAINING, **training}
     floats = predictor(quantizer="passthrough", **training)
     uniform = UniformQuantizer(bits, missing=missing, levels="midpoint")
@@ -123,12 +123,12 @@ def build(method, bits, task, *, missing="error", random_state=None, **training)
 
 
 class QuantizedAfterwards(BaseEstimator):
-    """A model of floats whose inputs are quantized only when it predicts.
+    """Model that is fitted on floats, and predicts from quantized features.
 
     Parameters
     ----------
     quantizer : transformer
-        From floats to values in their place.
+        Replaces floats by values.
     model : estimator
     """
 
@@ -137,22 +137,22 @@ class QuantizedAfterwards(BaseEstimator):
         self.model = model
 
     def fit(self, X, y):
-        """Fit both on the floats."""
+        """Fit the quantizer and the model on the floats."""
         self.quantizer_ = clone(self.quantizer).fit(X)
         self.model_ = clone(self.model).fit(X.to_numpy(), y)
         return self
 
     def predict(self, X):
-        """Predict from the values that stand for the floats."""
+        """Predict from the quantized features."""
         return self.model_.predict(self.quantizer_.transform(X))
 
     def predict_proba(self, X):
-        """Class probabilities from the values that stand for the floats."""
+        """Predict class probabilities from the quantized features."""
         return self.model_.predict_proba(self.quantizer_.transform(X))
 
 
 def codebook_of(model):
-    """The codebook behind which a fitted model stands; None for one of floats."""
+    """Return the codebook of a fitted model, or None if it reads floats."""
     if isinstance(model, Pipeline):
         model = model[0]
     elif isinstance(model, QuantizedAfterwards):
@@ -161,7 +161,7 @@ def codebook_of(model):
 
 
 def standardized(task, X_train, X_test, y_train, y_test):
-    """The parts, the target of a regression standardized with its training part."""
+    """Standardize the targets of a regression with their training part, and return all parts."""
     if task == "regression":
         mean, scale = y_train.mean(), y_train.std(ddof=0)
         y_train, y_test = (y_train - mean) / scale, (y_test - mean) / scale
@@ -169,7 +169,7 @@ def standardized(task, X_train, X_test, y_train, y_test):
 
 
 def split(data, seed, test_size=0.1):
-    """Training and test rows; the target of a regression is standardized with its training part.
+    """Split into training and test rows; the target of a regression is standardized with its training part.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def split(data, seed, test_size=0.1):
 
 
 def error_of(model, task, parts):
-    """Mean squared error or log loss of a fitted model on the test rows of `split`."""
+    """Return the mean squared error or log loss of a fitted model on the test rows of `split`."""
     _, X_test, y_train, y_test = parts
     if task == "regression":
         return mean_squared_error(y_test, model.predict(X_test))
@@ -214,22 +214,17 @@ def evaluate(task, parts, method, bits, *, random_state=None, boosted=False, **t
     Returns
     -------
     dict
-        error (mean squared error or log loss), accuracy (None for regression), row_bits, fit_seconds; boosted_error
-        if it is asked for and there are codes.
+        error (mean squared error or log loss), accuracy (None for regression), row_bits, fit_seconds; with `boosted`,
+        boosted_error if the model has codes.
     """
     X_train, X_test, y_train, y_test = parts
     missing = "code" if any(X.isna().to_numpy().any() for X in (X_train, X_test)) else "error"
     model = build(method, bits, task, missing=missing, random_state=random_state, **training)
-    start = time.perf_counter()
-    model.fit(X_train, y_train)
-    seconds = time.perf_counter() - start
-
-    error = error_of(model, task, parts)
-    accuracy = None if task == "regression" else accuracy_score(y_test, model.predict(X_test))
+    _, seconds = timed(model.fit, X_train, y_train)
     codebook = codebook_of(model)
     scores = {
-        "error": error,
-        "accuracy": accuracy,
+        "error": error_of(model, task, parts),
+        "accuracy": None if task == "regression" else accuracy_score(y_test, model.predict(X_test)),
         "row_bits": FLOAT_BITS * X_train.shape[1] if codebook is None else codebook.row_bits,
         "fit_seconds": seconds,
     }
@@ -241,7 +236,7 @@ def evaluate(task, parts, method, bits, *, random_state=None, boosted=False, **t
 
 
 def measure(data, method, bits, seed, *, test_size=0.1, **training):
-    """Fit one method on one split and score it on the rows left out.
+    """Fit one method on one split and score it on the test rows.
 
     Parameters
     ----------
@@ -253,18 +248,13 @@ def measure(data, method, bits, seed, *, test_size=0.1, **training):
         Of the split and of the predictor.
     test_size : float, default=0.1
     **training
-        Parameters of the predictor.
+        See `evaluate`.
 
     Returns
     -------
     dict
-        A row of the results: dataset, bits, method, seed, error (mean squared error on the standardized target,
-        or log loss), accuracy (None for regression), row_bits, compression, fit_seconds.
+        The scores of `evaluate`, and the compression: 32 bits per feature over row_bits.
     """
-    parts = split(data, seed, test_size)
-    scores = evaluate(data.task, parts, method, bits, random_state=seed, **training)
+    scores = evaluate(data.task, split(data, seed, test_size), method, bits, random_state=seed, **training)
     compression = FLOAT_BITS * data.X.shape[1] / scores["row_bits"] if scores["row_bits"] else float("inf")
-    return {
-        **{"dataset": data.name, "bits": bits, "method": method, "seed": seed},
-        **{**scores, "compression": compression},
-    }
+    return {**scores, "compression": compression}

@@ -1,13 +1,13 @@
-"""Colours and panels: a method looks the same in every picture."""
+"""Colours, panels and legends: a method looks the same in every picture."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from benchmarks.methods import SAME_TRAINING, UNQUANTIZED
 
-# Okabe and Ito's colours, told apart by colour-blind readers too. A colour is a family, a line one of its members; two
-# families share one only if they are never in one picture.
+# Okabe and Ito's colours, which colour-blind readers can distinguish. Methods of one family share a colour, and differ
+# in their lines. Two families share a colour only if no picture shows both.
 COLORS = {
     "bitwise": "#D55E00",
     "uniform": "#56B4E9",
@@ -46,7 +46,7 @@ def draw_rate_error(ax: Axes, summary, *, title, ylabel, rate="row_bits", xlabel
     ----------
     ax : Axes
     summary : DataFrame
-        Rows of one data set with method, error, sem and the rate. Methods of floats are a dashed line, and the bars
+        Rows of one data set with method, error, sem and the rate. Methods on floats become dashed lines; the bars
         are standard errors.
     title, ylabel : str
     rate : str, default="row_bits"
@@ -77,24 +77,39 @@ def draw_rate_error(ax: Axes, summary, *, title, ylabel, rate="row_bits", xlabel
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8) if high < 10 * low else (1, 2, 5)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())
+    label_plainly(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     tidy(ax)
     ax.set(title=title, xlabel=xlabel, ylabel=ylabel)
 
 
+def label_plainly(ax: Axes):
+    """Label the major ticks of a logarithmic vertical axis with plain numbers, and the minor ones not at all."""
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
 def tidy(ax: Axes):
-    """A faint grid behind the curves, and no frame above or to the right."""
+    """Draw a faint grid behind the curves, and no frame above or on the right."""
     ax.grid(True, color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def add_legend(figure: Figure, ax: Axes):
-    """Put the legend of one panel below all of them, where it covers nothing."""
-    entries = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    labels = [method for method in COLORS if method in entries]
+def add_legend(figure: Figure, *axes: Axes):
+    """Put one legend for the panels below all of them, where it covers nothing; methods in the order of `COLORS`."""
+    entries = {}
+    for ax in axes:
+        entries |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    ranks = {method: rank for rank, method in enumerate(COLORS)}
+    labels = sorted(entries, key=lambda label: ranks.get(label, 0))
     figure.legend(
         [entries[label] for label in labels], labels, loc="outside lower center", ncols=len(labels), frameon=False
     )
+
+
+def save_picture(figure: Figure, path):
+    """Save a figure, and print where it is."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    print(f"picture: {path}")

@@ -1,4 +1,4 @@
-"""Work in a process that does nothing else, and the memory it takes there."""
+"""Time and memory of a call, and work in a fresh process."""
 
 import ctypes
 import gc
@@ -6,6 +6,7 @@ import re
 import resource
 import subprocess
 import sys
+import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -17,33 +18,59 @@ from benchmarks.command import CommandError
 MB = 1e6
 
 
-def reset_peak():
-    """Start a new high-water mark of this process's memory, and return it: what is held now, in MB.
+def timed(function, *arguments):
+    """Call a function, and return its result and the seconds it took."""
+    start = time.perf_counter()
+    result = function(*arguments)
+    return result, time.perf_counter() - start
 
-    Where a system does not offer that, the old mark stays. What `peak_mb` rises by is then too little if more was
-    held before than now, which is why the rows are made without a detour.
+
+def reset_peak():
+    """Start a new high-water mark of the memory of this process, and return the memory in use, in MB.
+
+    Where the system does not offer this, the old mark stays. The rise of `peak_mb` is then too small if the process
+    held more memory earlier, so callers make their rows without temporary copies.
     """
     gc.collect()
-    with suppress(AttributeError):  # glibc alone has it
-        ctypes.CDLL(None).malloc_trim(0)  # free memory that is kept would be used again, unseen
-    with suppress(OSError):  # Linux alone has it
+    with suppress(AttributeError):  # only glibc has it
+        ctypes.CDLL(None).malloc_trim(0)  # otherwise the call could reuse freed memory, which the mark does not show
+    with suppress(OSError):  # only Linux has it
         Path("/proc/self/clear_refs").write_text("5")
     return peak_mb()
 
 
 def peak_mb():
-    """The high-water mark of this process's memory, in MB."""
+    """Return the high-water mark of the memory of this process, in MB."""
     status = Path("/proc/self/status")
     mark = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.exists() else None
     if mark:
         return int(mark[1]) * 1024 / MB
-    # The second choice: on Linux it starts from the memory of the process that started this one.
+    # The second choice: on Linux it starts from the memory of the parent process.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024) / MB
 
 
+def measured(function, *arguments, repeats=1):
+    """Measure a call in this process.
+
+    Returns
+    -------
+    result : object
+    seconds : float
+        Of the fastest call.
+    mb : float
+        Memory at its peak, above the memory held before, in MB.
+    """
+    seconds, held = [], reset_peak()
+    for _ in range(repeats):
+        result = None  # freed first: the peak must not hold two results
+        result, of_call = timed(function, *arguments)
+        seconds.append(of_call)
+    return result, min(seconds), peak_mb() - held
+
+
 def in_fresh_process(function, **arguments):
-    """Call a function in a process of its own.
+    """Call a function in a new process.
 
     Raises
     ------
@@ -56,7 +83,7 @@ def in_fresh_process(function, **arguments):
         except BrokenProcessPool as error:
             raise CommandError(
                 f"The process of {function.__name__}({arguments}) died, most likely because memory ran out: measure "
-                "less. A rerun goes on here."
+                "smaller cases. A rerun continues from here."
             ) from error
 
 
@@ -67,7 +94,7 @@ def printed_number(code, given):
     ----------
     code : str
     given : bytes
-        Its standard input.
+        Standard input of the code.
 
     Returns
     -------

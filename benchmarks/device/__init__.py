@@ -1,1 +1,1 @@
-"""What a device runs and sends: the C on microcontrollers, and bytes on the wire."""
+"""Work of a device: the C on microcontrollers, and bytes on the wire."""

@@ -1,13 +1,12 @@
-"""What a codebook costs on a microcontroller: flash, RAM and instructions per row on two Cortex-M cores.
+"""Measure the cost of a codebook on a microcontroller: flash, RAM and instructions per row on two Cortex-M cores.
 
 Each encoder is linked into a small program for the core, once with the encoder and once with an empty function in its
-place: the difference is what it costs, library routines included (soft floating point, memset). The very same program
-then runs under qemu, which counts instructions. It writes all codes, and they are compared with those of NumPy.
+place. The difference is the cost, including library routines (soft floating point, memset). The same program then runs
+under qemu, which counts instructions. It writes all codes, which are compared with those of NumPy.
 
-Beside skbsq stand the nearest jobs of two generators of C, on the same thresholds: for each feature a decision tree
-whose leaves are the codes. They leave one byte per code; skbsq packs the row. Both are called as they come: emlearn
-returns a float and m2cgen reads and returns doubles, which it is given. Where they are not installed they are left
-out: pip install emlearn m2cgen
+For comparison, two generators of C solve the nearest task on the same thresholds: for each feature a decision tree
+whose leaves are the codes. They write one byte per code; skbsq packs the row. Both are used unchanged: emlearn returns
+a float, and m2cgen reads and returns doubles. A generator that is not installed is left out: pip install emlearn m2cgen
 
 Needs arm-none-eabi-gcc with newlib, and qemu-arm. On Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user
 """
@@ -17,26 +16,23 @@ import importlib.util
 import re
 import shutil
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.command import CommandError, add_output_dir, make_parser, plain_errors, print_table
+from benchmarks.command import CommandError, add_output_dir, make_parser, plain_errors, write_table
 from benchmarks.device.chips import CORES, SIZES, TOOLS, measure, output_of
 from benchmarks.device.encoders import RIVALS, make_job, ours
 
 
 def check_tools():
-    """Raise a `CommandError` that names the packages of what is absent."""
-    absent = [tool for tool in TOOLS if not shutil.which(tool)]
-    if absent:
-        packages = " ".join(dict.fromkeys(TOOLS[tool] for tool in absent))
-        raise CommandError(f"There is no {' and no '.join(absent)}. On Debian: apt install {packages}")
-
-
-def version_of(tool):
-    return re.search(r"\d+\.\d+\.\d+", output_of(tool, "--version"))[0]
+    """Raise a `CommandError` that names the missing tools and their packages."""
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        packages = " ".join(dict.fromkeys(TOOLS[tool] for tool in missing))
+        raise CommandError(f"There is no {' and no '.join(missing)}. On Debian: apt install {packages}")
 
 
 def size(text):
@@ -48,7 +44,7 @@ def size(text):
 
 
 def parse(argv):
-    """The arguments of the command."""
+    """Parse the command line."""
     parser = make_parser(__spec__, __doc__)
     parser.add_argument(
         "--sizes", type=size, nargs="+", default=SIZES, metavar="DxB", help="features x bits (default: 8x2 ... 81x4)"
@@ -59,6 +55,7 @@ def parse(argv):
 
 
 def main(argv=None):
+    """Run the command line."""
     arguments = parse(argv)
     with plain_errors():
         check_tools()
@@ -71,22 +68,18 @@ def main(argv=None):
         rows = []
         for n_features, bits in tqdm(arguments.sizes, desc="device", unit="codebook"):
             job = make_job(n_features, bits)
-            for core in arguments.cores:
-                for encoder in (encoder for maker in makers for encoder in maker(job)):
-                    with tempfile.TemporaryDirectory() as folder:
-                        measured = measure(job, core, encoder, Path(folder))
-                    rows.append(
-                        {"features": n_features, "bits": bits, "core": core, "encoder": encoder.name} | measured
-                    )
-                    if encoder.packed and measured["exact"] != 1:
-                        raise CommandError(f"{encoder.name} gives other codes than NumPy on {core}: {rows[-1]}")
-    table = pd.DataFrame(rows)
-    table["gcc"] = version_of("arm-none-eabi-gcc")
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.output_dir / "device.csv", index=False)
-    print_table(table)
+            encoders = [encoder for maker in makers for encoder in maker(job)]
+            for core, encoder in product(arguments.cores, encoders):
+                row = {"features": n_features, "bits": bits, "core": core, "encoder": encoder.name}
+                with tempfile.TemporaryDirectory() as folder:
+                    row |= measure(job, core, encoder, Path(folder))
+                if encoder.packed and row["exact"] != 1:
+                    raise CommandError(f"{encoder.name} gives other codes than NumPy on {core}: {row}")
+                rows.append(row)
+        gcc = re.search(r"\d+\.\d+\.\d+", output_of("arm-none-eabi-gcc", "--version"))[0]
+    write_table(pd.DataFrame(rows).assign(gcc=gcc), arguments.output_dir / "device.csv")
     print("flash, ram (variables), stack, out_bytes (a row): bytes; instructions: per row, counted by qemu;")
-    print("exact: share of codes that are NumPy's, over random values, thresholds and the floats beside them")
+    print("exact: share of codes that are NumPy's, over random values, thresholds and the floats next to them")
 
 
 if __name__ == "__main__":

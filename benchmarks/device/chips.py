@@ -1,4 +1,4 @@
-"""Build an encoder for a Cortex-M core, run it in an emulator, and count what it takes."""
+"""Build an encoder for a Cortex-M core, run it in an emulator, and measure its cost."""
 
 import subprocess
 import tempfile
@@ -21,18 +21,18 @@ CORES = {
 }
 LINK = ("-nostartfiles", "-static", "--specs=nano.specs", "-Wl,--gc-sections")
 OPTIMIZE = ("-Os", "-ffunction-sections", "-fdata-sections")
-# A core with the instructions of both, for which qemu runs a program without a system around it.
+# A core with the instructions of both. For it, qemu runs a program without an operating system.
 EMULATOR = ("qemu-arm", "-cpu", "cortex-a15")
 
 # Features and bits of the codebooks.
 SIZES = [(8, 2), (8, 4), (20, 8), (81, 4)]
-# Rows: the cost of one is the difference, so that what is done once drops out.
+# Numbers of rows. The cost per row comes from their difference, which leaves out work that is done once.
 FEW, MANY = 4, RANDOM
 # Rows whose codes are compared.
 COMPARED = 1000
 
-# Reads rows from the standard input, writes what `encode` makes of each, and at last how deep its stack was. System
-# calls of Linux take the place of a board's input and output.
+# Reads rows from the standard input, and writes the output of `encode` for each, then the depth of its stack. System
+# calls of Linux replace the input and output of a board.
 HARNESS = """\
 #include "encoder.h"
 
@@ -57,7 +57,7 @@ static long call(long number, long a, const void *b, long c)
     return r0;
 }
 
-/* Paints the memory below the stack, encodes, and looks how much of the paint is gone. */
+/* Paints the memory below the stack, encodes, and finds how much of the paint is overwritten. */
 static void __attribute__((noinline)) encode_on_paint(void)
 {
     volatile uint8_t *top;
@@ -107,7 +107,7 @@ def build(folder, core, encoder, source):
         Of `CORES`.
     encoder : Encoder
     source : str
-        Its own, or `EMPTY`.
+        Source of the encoder, or `EMPTY`.
 
     Returns
     -------
@@ -134,7 +134,7 @@ def build(folder, core, encoder, source):
 
 
 def memory(program):
-    """Bytes of flash (code and constants) and of RAM (variables) of a program."""
+    """Measure bytes of flash (code and constants) and of RAM (variables) of a program."""
     sizes = output_of("arm-none-eabi-size", program).splitlines()[1].split()
     symbols = [line.split() for line in output_of("arm-none-eabi-nm", "--print-size", program).splitlines()]
     ram = sum(int(symbol[1], 16) for symbol in symbols if len(symbol) == 4 and symbol[2] in "bBdD")
@@ -147,7 +147,7 @@ def output_of(*command):
 
 @contextmanager
 def _as_file(values):
-    """The values in a file: from a pipe, the harness might get half a row."""
+    """Open a file of the values; from a pipe, the harness might read half a row."""
     with tempfile.TemporaryFile() as file:
         file.write(values.tobytes())
         file.seek(0)
@@ -155,13 +155,13 @@ def _as_file(values):
 
 
 def run(program, values):
-    """Output of a program for rows of values."""
+    """Return the output of a program for rows of values."""
     with _as_file(values) as file:
         return subprocess.run([*EMULATOR, program], stdin=file, stdout=subprocess.PIPE, check=True).stdout
 
 
 def instructions(program, values):
-    """Instructions that a program takes for rows of values: qemu logs every one."""
+    """Count the instructions of a program for rows of values: qemu logs each of them."""
     command = [*EMULATOR, "-singlestep", "-d", "exec,nochain", program]
     with (
         _as_file(values) as file,
@@ -170,7 +170,7 @@ def instructions(program, values):
         count, last = 0, b""
         for last in process.stderr:
             count += last.startswith(b"Trace")
-    if process.returncode:  # an emulator that does not know the options would count no instruction
+    if process.returncode:  # an emulator without these options would count no instruction
         raise CommandError(f"{command[0]} failed: {last.decode(errors='replace').strip()}")
     return count
 
@@ -185,7 +185,7 @@ def measure(job, core, encoder, folder):
         Of `CORES`.
     encoder : Encoder
     folder : Path
-        For what is built.
+        For the programs.
 
     Returns
     -------
@@ -214,11 +214,10 @@ def measure(job, core, encoder, folder):
 
 
 def codes_in(job, encoder, output):
-    """Codes in what an encoder wrote: an array of shape (n, d)."""
+    """Read the codes in the output of an encoder, as an array of shape (n, d)."""
     rows = np.frombuffer(output, np.uint8).reshape(-1, encoder.out_bytes)
     if not encoder.packed:
         return rows
     bits = np.unpackbits(rows, axis=1, bitorder="little")
-    ends = np.cumsum(job.book.n_bits)
-    widths = zip(ends, job.book.n_bits, strict=True)
-    return np.stack([bits[:, end - width : end] @ (1 << np.arange(width)) for end, width in widths], axis=1)
+    ends = zip(np.cumsum(job.book.n_bits), job.book.n_bits, strict=True)
+    return np.stack([bits[:, end - n_bits : end] @ (1 << np.arange(n_bits)) for end, n_bits in ends], axis=1)

@@ -1,4 +1,4 @@
-"""The encoders that `benchmarks.device` measures, as C: those of skbsq, and the nearest of emlearn and m2cgen."""
+"""Encoders in C that `benchmarks.device` measures: those of skbsq, and the nearest ones of emlearn and m2cgen."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from skbsq import Codebook
 from skbsq.export import to_c
 from skbsq.export._adc import first_counts_above, value_of
 
-# Counts of a converter to a standard deviation.
+# Counts of a converter per standard deviation.
 COUNTS = 4000
-# Rows of random values before those at the thresholds.
+# Rows of random values, before the rows at thresholds.
 RANDOM = 20
 
 
@@ -31,7 +31,7 @@ class Encoder:
     n_values, out_bytes : int
         Per row.
     packed : bool
-        Whether it packs the codes; else there is a byte for each.
+        Whether it packs the codes; otherwise it writes a byte per code.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Job:
-    """A codebook, and the scale of the int16 counts that stand for its values."""
+    """A codebook, and the scale of the int16 counts that represent its values."""
 
     book: Codebook
     scale: np.ndarray
@@ -59,9 +59,9 @@ class Job:
         return (self.book.row_bits + 7) // 8
 
     def rows(self, dtype, n):
-        """Random rows as an encoder reads them, counts where it reads integers; and what NumPy makes of them.
+        """Make random rows as an encoder reads them, as counts if it reads integers, and their codes from NumPy.
 
-        Where values are floats, rows after the first `RANDOM` are thresholds and their neighbours.
+        If values are floats, rows after the first `RANDOM` are thresholds and their neighbours.
         """
         z = np.random.default_rng(0).standard_normal((n, self.n_features))
         counts = np.clip(np.rint(COUNTS * z), -32768, 32767).astype(np.int16)
@@ -69,13 +69,13 @@ class Job:
         if dtype == "i2":
             return counts, self.book.encode(values)
         for j, thresholds in enumerate(self.book.thresholds):
-            beside = [np.nextafter(thresholds, np.float32(end)) for end in (-np.inf, np.inf)]
-            values[RANDOM:, j] = np.resize(np.concatenate([thresholds, *beside]), max(0, n - RANDOM))
+            neighbours = [np.nextafter(thresholds, np.float32(end)) for end in (-np.inf, np.inf)]
+            values[RANDOM:, j] = np.resize(np.concatenate([thresholds, *neighbours]), max(0, n - RANDOM))
         return values.astype(dtype), self.book.encode(values)
 
 
 def make_job(n_features, bits):
-    """Thresholds at the quantiles of random samples, so that no two features are alike, of several scales.
+    """Make a codebook with thresholds at the quantiles of random samples, so that no two features are alike.
 
     Examples
     --------
@@ -89,7 +89,7 @@ def make_job(n_features, bits):
 
 
 def ours(job):
-    """The header that `to_c` writes, for floats and for counts."""
+    """Yield the header of `to_c`, for floats and for counts."""
     for value_type, dtype, options in [
         ("float", "f4", {}),
         ("int16_t", "i2", {"scale": job.scale, "count_type": "int16"}),
@@ -102,7 +102,7 @@ def ours(job):
 
 
 def emlearn(job):
-    """Trees of emlearn, inlined: on floats, and on counts."""
+    """Yield inlined trees of emlearn, on floats and on counts."""
     import emlearn as package
 
     for value_type, dtype in [("float", "f4"), ("int16_t", "i2")]:
@@ -116,12 +116,12 @@ def emlearn(job):
 
 
 def m2cgen(job):
-    """Trees of m2cgen, which reads doubles."""
+    """Yield trees of m2cgen, which reads doubles."""
     from m2cgen import export_to_c
 
     source, calls = "", ""
     for j, tree in enumerate(code_trees(job)):
-        # Its functions are not declared beforehand, nor static.
+        # Its functions are neither declared before nor static.
         source += export_to_c(tree, function_name=f"f{j}")
         calls += f"    out[{j}] = (uint8_t)f{j}((double *)x + {j});\n"
     yield _of_trees("m2cgen, double", "double", "f8", source, calls, job)
@@ -136,15 +136,15 @@ def _of_trees(name, value_type, dtype, source, calls, job):
 
 
 def code_trees(job, *, on_counts=False):
-    """A tree per feature whose leaves are its codes.
+    """Yield a tree per feature whose leaves are its codes.
 
-    It is fitted to the codes themselves, which gives it its shape, and then given the thresholds.
+    A fit to the codes gives the tree its shape. The thresholds are set afterwards.
     """
     for thresholds, scale in zip(job.book.thresholds, job.scale, strict=True):
         codes = np.arange(thresholds.size + 1)
         tree = DecisionTreeRegressor(random_state=0).fit(codes[:, None], codes)
         inner = tree.tree_.feature >= 0
-        # emlearn asks whether a count is less.
-        cuts = first_counts_above(thresholds, scale, 0.0, "int16") if on_counts else thresholds
-        tree.tree_.threshold[inner] = cuts[tree.tree_.threshold[inner].astype(int)]
+        # emlearn tests whether a count is less than the threshold.
+        limits = first_counts_above(thresholds, scale, 0.0, "int16") if on_counts else thresholds
+        tree.tree_.threshold[inner] = limits[tree.tree_.threshold[inner].astype(int)]
         yield tree

@@ -1,7 +1,7 @@
-"""Damaged messages: each must be refused by a ValueError, never misread, never answered by another error.
+"""Damage messages: `loads` must reject each with a ValueError, never misread it, and never raise another error.
 
-A damaged message that gives other rows counts as misread. It may give the same rows: where the damage put bytes in
-place of equal ones, or changed the last bits of entropy-coded rows, which carry nothing.
+A damaged message that gives other rows counts as misread. It may give the same rows: if the damage replaced bytes by
+equal ones, or changed the last bits of entropy-coded rows, which have no meaning.
 """
 
 import io
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.command import make_parser, positive, print_table
+from benchmarks.command import add_number, make_parser, print_table
 from skbsq import Codebook
 from skbsq.codec import RowCodec, _entropy, dumps, loads
 
@@ -29,19 +29,19 @@ def fuzz(cases, seed=0):
     Parameters
     ----------
     cases : int
-        Of each way and form.
+        Messages of each way and form.
     seed : int, default=0
 
     Returns
     -------
     DataFrame
-        A row per way and form: how many were refused, gave the same rows, or others. Under a check sum that was made
-        right others are valid: they must then be rows that `dumps` writes as just these bytes.
+        A row per way and form: how many messages were refused, gave the same rows, or gave other rows. With a corrected
+        check sum, other rows are valid if `dumps` writes them as exactly these bytes.
 
     Raises
     ------
     Exception
-        Whatever `loads` raises beside ValueError.
+        Any error of `loads` except ValueError.
     """
     draw, rows = random.Random(seed), []
     progress = tqdm(total=cases * len(WAYS) * len(FORMS), desc="fuzz", unit="message", mininterval=1)
@@ -61,7 +61,7 @@ def fuzz(cases, seed=0):
 
 
 def _draw_rows(draw):
-    """A codebook of any widths, and rows of it with codes as frequent as it counts."""
+    """Draw a codebook with any numbers of bits, and rows whose codes are as frequent as its counts."""
     rng = np.random.default_rng(draw.getrandbits(32))
     n_levels = [int(n) for n in rng.choice([1, 2, 3, 4, 7, 16, 200, 256, 700], size=rng.integers(1, 6))]
     counts = [np.ceil(1000 / np.arange(1, n + 1) ** 2).astype(int) for n in n_levels]
@@ -73,7 +73,7 @@ def _draw_rows(draw):
 
 def _damage(message, way, draw, book):
     if way == "random bytes":
-        # Now and then behind a right beginning, so that more than the first check is reached.
+        # Sometimes after a correct beginning, so that later checks are reached as well.
         kept = draw.choice([0, 0, 6, 14, _HEADER])
         return message[:kept] + draw.randbytes(draw.randint(0, 64))
     if way == "cut off":
@@ -92,7 +92,7 @@ def _damage(message, way, draw, book):
 
 
 def _right_check_sum(body, book):
-    """The CRC of all of it; of an entropy-coded message, where its words can be read, of the header and the rows."""
+    """Return the CRC of the message, or of header and rows if it is entropy-coded and can be decoded."""
     if len(body) > _HEADER and body[5] & 2:
         words, n = io.BytesIO(body[_HEADER:]), int.from_bytes(body[_HEADER - 4 : _HEADER], "little")
         try:
@@ -101,7 +101,7 @@ def _right_check_sum(body, book):
                 rows = RowCodec(book).pack_tight(codes) if body[5] & 1 else RowCodec(book).pack(codes)
                 return zlib.crc32(rows.tobytes(), zlib.crc32(body[:_HEADER]))
         except (ValueError, struct.error):
-            pass  # words of no codes
+            pass  # not decodable
     return zlib.crc32(body)
 
 
@@ -116,7 +116,7 @@ def _read(damaged, message, book, codes, form, way):
         return "misread"
     form = {**form, "entropy": bool(damaged[5] & 2), "pad_rows": not damaged[5] & 1}
     again = dumps(book, found, **form)
-    # The last bits of entropy-coded rows carry nothing: what they give must be what is written, not they themselves.
+    # The last bits of entropy-coded rows have no meaning, so only the decoded rows must be the same.
     valid = way.endswith("right") and (again == damaged or (form["entropy"] and again[-4:] == damaged[-4:]))
     return "valid" if valid else "misread"
 
@@ -124,8 +124,8 @@ def _read(damaged, message, book, codes, form, way):
 def main(argv=None):
     """Run the command line."""
     parser = make_parser(__spec__, __doc__)
-    parser.add_argument("--cases", type=positive, default=1_000_000, metavar="N", help="in all (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    add_number(parser, "--cases", 1_000_000, "in all")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the damage (default: %(default)s)")
     arguments = parser.parse_args(argv)
     table = fuzz(-(-arguments.cases // (len(WAYS) * len(FORMS))), arguments.seed)
     print_table(table)

@@ -1,27 +1,28 @@
-"""Bytes on the wire: a stream of readings as floats, as packed rows, as messages, and compressed.
+"""Count bytes on the wire: a stream of readings as floats, as packed rows, as messages, and compressed.
 
-The quantizers learn from the first part of the rows, in the order of the file; the rest is the stream that is sent.
+The quantizers learn from the first rows of the file. The other rows are the stream.
 """
 
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import zstandard
 
-from benchmarks.command import add_data_dir, add_output, make_parser, plain_errors, positive, print_table
-from benchmarks.datasets import NAMES, load
+from benchmarks.command import add_bits, add_number, make_parser, plain_errors, write_table
+from benchmarks.datasets import add_datasets, load_several
 from skbsq import BitwiseQuantizer, QuantileQuantizer
 from skbsq.codec import RowCodec, dumps
 
 SEED = 42
-TRAINED = 0.7
+TRAINING_SHARE = 0.7
 ZSTD_LEVEL = 19
 COLUMNS = ["dataset", "quantizer", "bits", "sent", "rows", "bytes_per_row", "total_bytes", "float32_over_this"]
 
 
 def measure(data, bits, **training):
-    """Bytes of the stream in every form.
+    """Count the bytes of the stream in every form.
 
     Parameters
     ----------
@@ -34,11 +35,11 @@ def measure(data, bits, **training):
     Returns
     -------
     DataFrame
-        A row per quantizer, number of bits and form; float32_over_this says how many times the float32 rows of the
-        stream are as long.
+        A row per quantizer, number of bits and form. float32_over_this: bytes of the stream as float32 rows, as a
+        multiple of total_bytes.
     """
     X, y = data.X.to_numpy(np.float32), data.y.to_numpy()
-    n_trained = int(TRAINED * len(X))
+    n_trained = int(TRAINING_SHARE * len(X))
     past, stream = X[:n_trained], X[n_trained:]
     missing = "code" if np.isnan(past).any() else "error"
     forms = [("-", 32, form, size) for form, size in _floats(stream).items()]
@@ -86,7 +87,7 @@ def _coded(book, codes):
 
 
 def _planes(rows):
-    """The first byte of every value of a column, then the second, ...; then the next column."""
+    """Return the first byte of every value of a feature, then the second, ...; then the next feature."""
     return np.ascontiguousarray(np.ascontiguousarray(rows).view(np.uint8).T).tobytes()
 
 
@@ -101,25 +102,16 @@ def _zstd(data):
 def main(argv=None):
     """Run the command line."""
     parser = make_parser(__spec__, __doc__)
-    parser.add_argument(
-        "--dataset",
-        nargs="+",
-        default=["air_quality", "occupancy"],
-        choices=NAMES,
-        metavar="NAME",
-        help="of %(choices)s",
-    )
-    add_data_dir(parser)
-    parser.add_argument("--bits", nargs="+", type=positive, default=[2, 4], metavar="B", help="bits per feature")
-    parser.add_argument("--max-epochs", type=positive, default=30, metavar="N", help="of BitwiseQuantizer")
-    add_output(parser, "traffic.csv")
+    add_datasets(parser, ["air_quality", "occupancy"])
+    add_bits(parser, [2, 4])
+    add_number(parser, "--max-epochs", 30, "of BitwiseQuantizer")
+    default = Path("traffic.csv")
+    parser.add_argument("--output", type=Path, default=default, metavar="CSV", help="replaced (default: %(default)s)")
     arguments = parser.parse_args(argv)
     with plain_errors():
-        data = [load(name, arguments.data_dir) for name in arguments.dataset]
+        data = load_several(arguments.dataset, arguments.data_dir)
     table = pd.concat([measure(d, arguments.bits, max_epochs=arguments.max_epochs) for d in data], ignore_index=True)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.output, index=False)
-    print_table(table)
+    write_table(table, arguments.output)
 
 
 if __name__ == "__main__":

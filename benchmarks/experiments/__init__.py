@@ -1,1 +1,1 @@
-"""Experiments on the recipe: what was tried, on which rows, with what result."""
+"""Experiments on the recipe: the variants, their rows and their results."""

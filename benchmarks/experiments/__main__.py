@@ -1,25 +1,28 @@
-"""Run one experiment on the recipe: every variant on validation rows, none of which is a test row."""
+"""Run one experiment on the recipe: every variant, scored on validation rows, never on test rows.
+
+By default, the plan chooses the data sets, the bits and the seeds.
+"""
 
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from benchmarks.command import (
-    VERSIONS,
-    add_data_dir,
+    add_bits,
     add_n_jobs,
+    add_output_dir,
+    add_seeds,
     as_text,
     collect,
+    given,
     make_parser,
     plain_errors,
-    positive,
+    print_failures,
     print_table,
     shuffled,
 )
-from benchmarks.datasets import Dataset, load_several
+from benchmarks.datasets import Dataset, add_datasets, add_n_samples, load_several
 from benchmarks.experiments.plans import PLANS
 from benchmarks.methods import measure, split
 
@@ -28,20 +31,20 @@ COLUMNS = [*KEY, "error", "row_bits", "fit_seconds", "failure", "versions"]
 
 
 def training_rows(data, seed):
-    """The rows that `benchmarks.paper` trains on for a seed, as a data set of their own."""
+    """Select the rows that `benchmarks.paper` trains on for a seed, as a separate data set."""
     rows = split(data, seed)[0].index
     return Dataset(data.name, data.X.loc[rows], data.y.loc[rows], data.task)
 
 
 def explore(plan, data, output, *, n_jobs=1):
-    """Measure the variants of a plan: fitted on four fifths of the training rows, scored on the rest.
+    """Measure the variants of a plan: fit on four fifths of the training rows, and score on the others.
 
     Parameters
     ----------
     plan : Plan
     data : list of Dataset
     output : Path
-        CSV file; each row is appended as soon as it is known.
+        CSV file, see `benchmarks.command.collect`.
     n_jobs : int, default=1
         Processes.
 
@@ -50,31 +53,28 @@ def explore(plan, data, output, *, n_jobs=1):
     DataFrame
     """
     jobs = []
-    for seed in plan.seeds:
-        of_seed = []
-        for dataset, bits, (name, training) in product(data, plan.bits, plan.variants.items()):
-            row = {"dataset": dataset.name, "bits": bits, "variant": name, "seed": seed, "training": as_text(training)}
-            row |= {"data_sha256": dataset.sha256, "versions": VERSIONS}
-            cell = {"data": training_rows(dataset, seed), "method": "bitwise", "bits": bits, "seed": seed}
-            of_seed.append((row, measure, {**cell, "test_size": 0.2, **training}))
-        jobs += shuffled(of_seed)
-    return collect(jobs, KEY, COLUMNS, output, n_jobs=n_jobs, description="experiment")
+    for seed, dataset, n_bits, (name, training) in product(plan.seeds, data, plan.bits, plan.variants.items()):
+        fit = {"bits": n_bits, "seed": seed}
+        row = {**dataset.identity, **fit, "variant": name, "training": as_text(training)}
+        arguments = {"data": training_rows(dataset, seed), "method": "bitwise", "test_size": 0.2, **fit, **training}
+        jobs.append((row, measure, arguments))
+    return collect(shuffled(jobs), KEY, COLUMNS, output, n_jobs=n_jobs, description="experiment")
 
 
 def relative(rows, variants):
-    """Errors as multiples of that of the first variant on the same split, geometric means over splits.
+    """Compute errors as multiples of the error of the first variant on the same split, as geometric means over splits.
 
     Parameters
     ----------
     rows : DataFrame
-        As `explore` gives them.
+        Result of `explore`.
     variants : list of str
 
     Returns
     -------
     DataFrame
-        A row per variant: a column per data set and width; the geometric mean of all, its standard error as a share,
-        and the worst of the columns.
+        A row per variant: a column per data set and number of bits; the geometric mean of all, its standard error as a
+        share, and the worst of the columns.
     """
     names = rows["dataset"].unique()
     errors = rows.pivot_table(index=["dataset", "bits", "seed"], columns="variant", values="error")
@@ -89,33 +89,25 @@ def relative(rows, variants):
 
 
 def main(argv=None):
+    """Run the command line."""
     parser = make_parser(__spec__, __doc__)
     parser.add_argument("plan", choices=PLANS, help="of %(choices)s", metavar="PLAN")
-    add_data_dir(parser)
-    parser.add_argument("--dataset", nargs="+", metavar="NAME", help="default: those of the plan")
-    parser.add_argument("--bits", type=positive, nargs="+", metavar="B", help="default: those of the plan")
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="default: those of the plan")
-    parser.add_argument("--n-samples", type=positive, metavar="N", help="rows of fried; the other sets come whole")
+    add_datasets(parser)
+    add_bits(parser)
+    add_seeds(parser, None)
+    add_n_samples(parser)
     add_n_jobs(parser)
-    parser.add_argument(
-        "--output-dir",
-        type=Path,
-        default=Path("out/experiments"),
-        metavar="DIR",
-        help="where PLAN.csv is kept; a rerun skips the rows it finds (default: %(default)s)",
-    )
+    add_output_dir(parser, "PLAN.csv; a rerun skips the rows it finds there", "out/experiments")
     arguments = parser.parse_args(argv)
-    given = {name: tuple(getattr(arguments, name) or ()) for name in ("bits", "seeds")}
-    plan = replace(PLANS[arguments.plan], **{name: values for name, values in given.items() if values})
+    plan = replace(PLANS[arguments.plan], **given(arguments, "bits", "seeds"))
     with plain_errors():
         data = load_several(arguments.dataset or plan.datasets, arguments.data_dir, n_samples=arguments.n_samples)
         rows = explore(plan, data, arguments.output_dir / f"{arguments.plan}.csv", n_jobs=arguments.n_jobs)
-    failed = rows[rows["error"].isna()]
-    if len(failed):
-        print_table(failed[["dataset", "bits", "variant", "seed", "failure"]])
+    print_failures(rows, ["dataset", "bits", "variant", "seed"])
     print(plan.question)
-    print(f"Validation error as a multiple of that of {next(iter(plan.variants))!r} on the same split, geometric means")
-    print_table(relative(pd.DataFrame(rows), list(plan.variants)))
+    first = next(iter(plan.variants))
+    print(f"Validation error as a multiple of the error of {first!r} on the same split, geometric means")
+    print_table(relative(rows, list(plan.variants)))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
-"""What is tried against what: one plan per question."""
+"""Plans of the experiments: the variants to compare, one plan per question."""
 
 from dataclasses import dataclass
+
+WITHOUT_FRIED = ("california", "cpu_act", "sulfur", "wine_quality", "kin8nm")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Variants of the recipe that are held against each other.
+    """Variants of the recipe to compare.
 
     Attributes
     ----------
     question : str
     variants : dict
-        Parameters of `BitwiseRegressor` by the name of a variant. The first is what the others are compared with.
+        Parameters of `BitwiseRegressor` by the name of a variant. The others are compared with the first one.
     datasets : tuple of str
     bits, seeds : tuple of int
     """
@@ -23,9 +25,14 @@ class Plan:
     seeds: tuple = (42, 43)
 
 
+def _learning_rates(prefix, forward, ratios):
+    """Make a variant per ratio of the learning rates of thresholds and head."""
+    return {f"{prefix}{ratio:g}": {"forward": forward, "threshold_lr_ratio": ratio} for ratio in ratios}
+
+
 PLANS = {
     "ingredients": Plan(
-        "What does each part of the recipe bring?",
+        "How much does each part of the recipe help?",
         {
             "recipe": {},
             "hard bits for all": {"forward": "hard"},
@@ -38,7 +45,7 @@ PLANS = {
         },
     ),
     "space": Plan(
-        "Where should thresholds move, where features have heavy tails?",
+        "On which scale should thresholds move if features have heavy tails?",
         {"ranks": {}, "standardized": {"space": "standard"}},
         datasets=("heavy", "fried"),
         bits=(2, 3, 4),
@@ -46,13 +53,7 @@ PLANS = {
     ),
     "start": Plan(
         "Where should thresholds start?",
-        {
-            "auto": {},
-            "quantile": {"init": "quantile"},
-            "kmeans": {"init": "kmeans"},
-            "tree": {"init": "tree"},
-            "uniform": {"init": "uniform"},
-        },
+        {"auto": {}, **{init: {"init": init} for init in ("quantile", "kmeans", "tree", "uniform")}},
     ),
     "surrogate": Plan(
         "How should bits be trained?",
@@ -63,36 +64,23 @@ PLANS = {
         },
     ),
     "threshold-rate": Plan(
-        "How fast should thresholds learn, beside the head?",
-        {
-            "10": {},
-            "3": {"threshold_lr_ratio": 3.0},
-            "1": {"threshold_lr_ratio": 1.0},
-            "0.3": {"threshold_lr_ratio": 0.3},
-        },
+        "How fast should thresholds learn, compared with the head?",
+        {"10": {}, **{f"{ratio:g}": {"threshold_lr_ratio": ratio} for ratio in (3.0, 1.0, 0.3)}},
         bits=(3, 4, 6),
     ),
     "narrow": Plan(
-        "How fast should the few thresholds of narrow features learn, beside the head?",
-        {
-            "10": {"forward": "soft", "threshold_lr_ratio": 10.0},
-            "3": {"forward": "soft", "threshold_lr_ratio": 3.0},
-            "1": {"forward": "soft", "threshold_lr_ratio": 1.0},
-        },
-        datasets=("california", "cpu_act", "sulfur", "wine_quality", "kin8nm"),
+        "How fast should the thresholds of features with few bits learn, compared with the head?",
+        _learning_rates("", "soft", (10.0, 3.0, 1.0)),
+        datasets=WITHOUT_FRIED,
         bits=(2, 3),
     ),
     "wide": Plan(
-        "How should the bits of wide features be trained, and how fast should thresholds learn, beside the head?",
+        "How should the bits of features with many bits be trained, and how fast should their thresholds learn?",
         {
-            "hard bits, 10": {"forward": "hard", "threshold_lr_ratio": 10.0},
-            "hard bits, 3": {"forward": "hard", "threshold_lr_ratio": 3.0},
-            "hard bits, 1": {"forward": "hard", "threshold_lr_ratio": 1.0},
-            "sigmoids, 3": {"forward": "soft", "threshold_lr_ratio": 3.0},
-            "sigmoids, 1": {"forward": "soft", "threshold_lr_ratio": 1.0},
-            "sigmoids, 0.3": {"forward": "soft", "threshold_lr_ratio": 0.3},
+            **_learning_rates("hard bits, ", "hard", (10.0, 3.0, 1.0)),
+            **_learning_rates("sigmoids, ", "soft", (3.0, 1.0, 0.3)),
         },
-        datasets=("california", "cpu_act", "sulfur", "wine_quality", "kin8nm"),
+        datasets=WITHOUT_FRIED,
         bits=(4, 6),
     ),
     "optimizer": Plan(
@@ -107,7 +95,7 @@ PLANS = {
         },
     ),
     "training": Plan(
-        "How long, and with which head?",
+        "How long should training last, and with which head?",
         {
             "default": {},
             "30 epochs": {"max_epochs": 30},

@@ -1,1 +1,1 @@
-"""The paper's comparison and what belongs to it: error at a number of bits."""
+"""The comparison of arXiv 2603.05172 and related ones: error at a number of bits."""

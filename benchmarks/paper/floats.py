@@ -1,42 +1,30 @@
-"""Models that read unquantized rows: the references for "as good as floats".
+"""Measure models that read unquantized rows: the references for "as good as floats".
 
-Three models set that mark: the head on floats, gradient boosting on floats, and gradient boosting on float16. This
-command measures the two with boosting, in seconds, and compares the stored rows of `benchmarks.paper` and
+Three models are references: the head on floats, gradient boosting on floats, and gradient boosting on float16. This
+command measures the last two, in seconds, and compares the stored rows of `benchmarks.paper` and
 `benchmarks.paper.budget` with all of them.
 """
 
-import time
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.metrics import mean_squared_error
 
-from benchmarks.command import (
-    VERSIONS,
-    CommandError,
-    add_data_dir,
-    add_output,
-    add_seeds,
-    collect,
-    make_parser,
-    plain_errors,
-    print_table,
-    read_rows,
-)
-from benchmarks.datasets import NAMES, load_several
-from benchmarks.methods import split
+from benchmarks.command import add_output, add_seeds, collect, make_parser, plain_errors, print_table, read_rows
+from benchmarks.datasets import add_datasets, load_several
+from benchmarks.methods import BOOSTING as BOOSTING_OF_TASK
+from benchmarks.methods import error_of, split
 from benchmarks.paper import budget
 from benchmarks.paper.protocol import DATASETS
-from benchmarks.paper.ranking import MARGIN, read_measured, smallest_without_loss
+from benchmarks.paper.ranking import MARGIN, check_same, read_measured, smallest_without_loss
+from benchmarks.processes import timed
 
 FLOAT16 = "boosting on float16"
 BOOSTING = {"boosting on floats": 32, FLOAT16: 16}
 HEAD, PAPER_HEAD = "the head on floats", "the head on floats, the paper's training"
 BEST = "the best of them"
-# Mean ratio of errors that is as good as floats.
+# Mean ratio of errors that counts as good as floats.
 CLOSE = 1.02
 KEY = ["dataset", "method", "seed", "data_sha256"]
 COLUMNS = [*KEY, "error", "row_bits", "fit_seconds", "versions"]
@@ -54,7 +42,7 @@ def as_float16(X_train, X_test):
     Returns
     -------
     X_train, X_test : ndarray of float32
-        Values that float16 holds; infinite where a test value is out of range.
+        Values that float16 can represent; infinite where a test value is out of range.
     """
     largest = np.abs(X_train).max(axis=0)
     _, exponents = np.frexp(largest / np.finfo(np.float16).max)
@@ -83,25 +71,21 @@ def boost(data, method, seed):
     X_train, X_test, y_train, y_test = split(data, seed)
     parts = X_train.to_numpy(), X_test.to_numpy()
     X_train, X_test = as_float16(*parts) if method == FLOAT16 else [X.astype(np.float32) for X in parts]
-    start = time.perf_counter()
-    model = HistGradientBoostingRegressor(random_state=seed).fit(X_train, y_train)
-    seconds = time.perf_counter() - start
-    return {
-        "error": mean_squared_error(y_test, model.predict(X_test)),
-        "row_bits": BOOSTING[method] * X_train.shape[1],
-        "fit_seconds": seconds,
-    }
+    model = BOOSTING_OF_TASK[data.task](random_state=seed)
+    _, seconds = timed(model.fit, X_train, y_train)
+    error = error_of(model, data.task, (X_train, X_test, y_train, y_test))
+    return {"error": error, "row_bits": BOOSTING[method] * X_train.shape[1], "fit_seconds": seconds}
 
 
 def measure(data, seeds, output):
-    """Measure boosting on every split, except what the output file already holds.
+    """Measure boosting on every split, except rows that the output file already holds.
 
     Parameters
     ----------
     data : list of Dataset
     seeds : list of int
     output : Path
-        CSV file; each row is appended once it is known.
+        CSV file, see `benchmarks.command.collect`.
 
     Returns
     -------
@@ -109,19 +93,19 @@ def measure(data, seeds, output):
     """
     jobs = []
     for dataset, seed, method in product(data, seeds, BOOSTING):
-        row = {"dataset": dataset.name, "method": method, "seed": seed, "data_sha256": dataset.sha256}
-        jobs.append(({**row, "versions": VERSIONS}, boost, {"data": dataset, "method": method, "seed": seed}))
+        fit = {"method": method, "seed": seed}
+        jobs.append(({**dataset.identity, **fit}, boost, {"data": dataset, **fit}))
     return collect(jobs, KEY, COLUMNS, output, description="floats")
 
 
 def references(boosting, paper, split_rows):
-    """Errors of all models that read unquantized rows.
+    """Join the errors of all models that read unquantized rows.
 
     Parameters
     ----------
     boosting, paper, split_rows : DataFrame
         Rows of this command, of `benchmarks.paper` and of `benchmarks.paper.budget`. Where both of the latter have
-        rows of the head on floats, those of `benchmarks.paper` count.
+        rows of the head on floats, the rows of `benchmarks.paper` count.
 
     Returns
     -------
@@ -142,26 +126,24 @@ def references(boosting, paper, split_rows):
         ]
     )
     rows = rows.astype({"dataset": str})
-    for name, of_set in rows.groupby("dataset"):
-        if of_set["data_sha256"].nunique() > 1:
-            raise CommandError(f"The rows of {name} are from different data.")
+    check_same(rows, "data_sha256", ["dataset"], "data")
     rows = rows[rows["error"].notna()].drop_duplicates(["dataset", "model", "seed"], keep="last")
     return rows[["dataset", "model", "seed", "error"]].reset_index(drop=True)
 
 
 def on_splits(rows, seeds):
-    """Mean error of each model on the same splits.
+    """Compute the mean error of each model on the same splits.
 
     Parameters
     ----------
     rows : DataFrame
-        References of one data set.
+        Result of `references`, one data set.
     seeds : collection of int
 
     Returns
     -------
     Series
-        Of the models that were measured on all of these splits.
+        Errors of the models that were measured on all of these splits.
     """
     rows = rows[rows["seed"].isin(seeds)]
     errors = rows.groupby("model")["error"].agg(["mean", "size"])
@@ -169,20 +151,20 @@ def on_splits(rows, seeds):
 
 
 def against_floats(paper, models):
-    """Error of learned bits as a multiple of that of each model of floats.
+    """Compute the error of learned bits as a multiple of the error of each model on floats.
 
     Parameters
     ----------
     paper : DataFrame
-        Rows of `benchmarks.paper`; those of "bitwise" are compared.
+        Rows of `benchmarks.paper`, of which "bitwise" is compared.
     models : DataFrame
-        As `references` returns them.
+        Result of `references`.
 
     Returns
     -------
     DataFrame
-        dataset, model, a column per number of bits: ratios of mean errors on the same splits. The best model of each
-        data set is repeated as "the best of them". The geometric means over the data sets come last.
+        dataset, model, and a column per number of bits: ratios of mean errors on the same splits. The model "the best
+        of them" is the best one of each data set. The last rows are the geometric means over the data sets.
     """
     ours = paper[paper["method"] == "bitwise"].astype({"dataset": str})
     tables = {}
@@ -198,16 +180,16 @@ def against_floats(paper, models):
 
 
 def without_loss(split_rows, models, *, margin=MARGIN, interval=True):
-    """Compression without loss against the best model of floats of each data set.
+    """Compute the compression without loss against the best model on floats of each data set.
 
-    The codes may be read by the head or by gradient boosting; the one that needs fewer bits counts.
+    The head or gradient boosting reads the codes, whichever needs fewer bits.
 
     Parameters
     ----------
     split_rows : DataFrame
         Rows of `benchmarks.paper.budget`.
     models : DataFrame
-        As `references` returns them.
+        Result of `references`.
     margin : float, default=1.05
     interval : bool, default=True
         See `benchmarks.paper.ranking.smallest_without_loss`.
@@ -215,20 +197,19 @@ def without_loss(split_rows, models, *, margin=MARGIN, interval=True):
     Returns
     -------
     DataFrame
-        dataset, best (a model of floats), its error, and a column each for uniform widths and budgets. The geometric
-        means come last.
+        dataset, best (a model on floats), its error, and a column each for equal bits and budgets. The last row is the
+        geometric mean.
     """
     rows = []
     for name, of_set in split_rows[split_rows["method"] != budget.FLOATS].groupby("dataset"):
         of_models = models[models["dataset"] == name]
         errors = on_splits(of_models, of_set["seed"].unique())
         best = errors.idxmin()
-        floats = of_models[of_models["model"] == best].set_index("seed")["error"]
-        paired = [
-            of_set.assign(ratio=of_set[model] / of_set["seed"].map(floats), model=model)
-            for model in ("error", "boosted_error")
-        ]
-        found = smallest_without_loss(pd.concat(paired), ["method", "model"], "asked", margin, interval=interval)
+        readers = [of_set.assign(error=of_set[column], model=column) for column in ("error", "boosted_error")]
+        floats = of_models.loc[of_models["model"] == best, ["dataset", "seed", "error"]]
+        found = smallest_without_loss(
+            pd.concat(readers), floats, ["method", "model"], "asked", margin, interval=interval
+        )
         rows.append({"dataset": name, "best": best, "error": errors.min(), **found.groupby("method").max()})
     table = pd.DataFrame(rows)
     means = np.exp(np.log(table.drop(columns=["dataset", "best", "error"])).mean())
@@ -238,8 +219,7 @@ def without_loss(split_rows, models, *, margin=MARGIN, interval=True):
 def main(argv=None):
     """Run the command line."""
     parser = make_parser(__spec__, __doc__)
-    parser.add_argument("--dataset", nargs="+", default=DATASETS, metavar="NAME", help=f"of {', '.join(NAMES)}")
-    add_data_dir(parser)
+    add_datasets(parser, DATASETS)
     add_seeds(parser, [*range(42, 52)])
     parser.add_argument("--paper", type=Path, nargs="+", required=True, metavar="CSV", help="of benchmarks.paper")
     parser.add_argument("--budget", type=Path, required=True, metavar="CSV", help="of benchmarks.paper.budget")
@@ -257,11 +237,11 @@ def main(argv=None):
     seeds = paper[paper["method"] == "bitwise"].groupby("dataset")["seed"].unique()
     errors = {name: on_splits(models[models["dataset"] == name], seeds[name]) for name in seeds.index}
     print_table(pd.DataFrame(errors).rename_axis("model").reset_index())
-    print("Error of learned bits as a multiple of that of each model, per bits of a feature")
+    print("Error of learned bits as a multiple of the error of each model, by bits per feature")
     print_table(against_floats(paper, models).reset_index())
-    print(f"Compression without loss against the best model of floats (non-inferior within {MARGIN - 1:.0%}); 1: none")
+    print(f"Compression without loss against the best model on floats (non-inferior within {MARGIN - 1:.0%}); 1: none")
     print_table(without_loss(split_rows, models))
-    print(f"The same, where the mean ratio of the errors is at most {CLOSE}")
+    print(f"The same for a mean ratio of the errors of at most {CLOSE}")
     print_table(without_loss(split_rows, models, margin=CLOSE, interval=False))
 
 

@@ -1,13 +1,13 @@
-"""The comparison of arXiv 2603.05172: every method, at every width, on every split."""
+"""Run the comparison of arXiv 2603.05172: every method, with every number of bits, on every split."""
 
 import json
 from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
-from sklearn.model_selection import KFold, ParameterSampler, train_test_split
+from sklearn.model_selection import KFold, ParameterSampler
 
-from benchmarks.command import VERSIONS, as_text, collect, shuffled
+from benchmarks.command import as_text, collect, shuffled
 from benchmarks.methods import (
     BOOSTED_METHODS,
     FLOAT_BITS,
@@ -17,14 +17,15 @@ from benchmarks.methods import (
     cells,
     evaluate,
     measure,
+    split,
     standardized,
 )
 
 DATASETS = ("california", "fried", "superconduct", "cpu_act", "sulfur", "wine_quality")
-# What the paper compares, as it trains it and as we do, what we recommend, and another receiver.
+# The methods of the paper with its training and with ours, the methods that we recommend, and a downstream model.
 METHODS = (*PAPER_METHODS, "bitwise", "quantile", "uniform", "floats", *SAME_TRAINING, *BOOSTED_METHODS)
 KEY = ["dataset", "bits", "method", "seed"]
-# What else a row depends on: rows that differ here are not the same cell.
+# A row depends on these as well: rows that differ here belong to different cells.
 SETTINGS = ["n_rows", "data_sha256", "training"]
 COLUMNS = [*KEY, "error", "accuracy", "row_bits", "fit_seconds", "failure", *SETTINGS, "versions"]
 SEARCH_KEY = ["dataset", "bits", "method", "draw", "n_rows", "data_sha256", "seeds", "training"]
@@ -33,15 +34,15 @@ SEARCH_COLUMNS = [*SEARCH_KEY, "error", "failure"]
 
 @dataclass(frozen=True)
 class Profile:
-    """What is run where the command line leaves it open.
+    """Defaults of the command line.
 
     Attributes
     ----------
     bits, seeds : tuple of int
     n_configs : int
-        Random configurations that are tried per data set, width and method; 0: no search.
+        Random configurations to try per data set, number of bits and method; 0: no search.
     paper_training : dict
-        Parameters of the methods of the paper, beside `benchmarks.methods.PAPER_TRAINING`.
+        Parameters of the methods of the paper, in addition to `benchmarks.methods.PAPER_TRAINING`.
     """
 
     bits: tuple
@@ -62,12 +63,12 @@ SEARCH_SPACE = {
     "temperature_end": [1e-3, 1e-4],
     "dropout": [0.0, 0.2, 0.4, 0.5],
 }
-# These have no training of their own to search for: whose they take.
+# Methods without a search, and the method whose configuration they take.
 SEARCHED_AS = {"Po-MQ": "FP", "Po-QQ": "FP", "bitwise+boosting": "bitwise"}
 
 
 def draw_configs(n_configs):
-    """Configurations drawn from the search space of the paper, the same for every cell.
+    """Draw configurations from the search space of the paper, the same ones for every cell.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def draw_configs(n_configs):
 
 
 def configured(method, config):
-    """The part of a configuration that a method takes: ours keep their own rate and temperature.
+    """Select the part of a configuration that a method takes: ours keep their learning rate and temperature.
 
     Parameters
     ----------
@@ -101,14 +102,13 @@ def configured(method, config):
     return {key: config[key] for key in ("hidden_sizes", "max_epochs", "dropout")}
 
 
-def rows_for_search(data, seeds, test_size=0.1):
-    """Rows that are a test row of none of the splits, so that no choice has seen one.
+def rows_for_search(data, seeds):
+    """Select the rows that are not a test row of any split, so that the search never sees a test row.
 
     Parameters
     ----------
     data : Dataset
     seeds : list of int
-    test_size : float, default=0.1
 
     Returns
     -------
@@ -116,16 +116,14 @@ def rows_for_search(data, seeds, test_size=0.1):
 
     NOTE[DIFF]: the paper searches on the training rows of its first split, which are test rows of the others.
     """
-    labels = data.y if data.task == "classification" else None
     rows = np.arange(len(data.X))
     for seed in seeds:
-        train, _ = train_test_split(np.arange(len(data.X)), test_size=test_size, random_state=seed, stratify=labels)
-        rows = np.intersect1d(rows, train)
+        rows = np.intersect1d(rows, split(data, seed)[0].index)
     return rows
 
 
-def cross_validate(data, method, bits, rows, training, n_folds=4):
-    """Mean error of a method over the folds of some rows.
+def cross_validate(data, method, bits, rows, training):
+    """Compute the mean error of a method over four folds of some rows.
 
     Parameters
     ----------
@@ -134,31 +132,27 @@ def cross_validate(data, method, bits, rows, training, n_folds=4):
     bits : int
     rows : ndarray of int
     training : dict
-    n_folds : int, default=4
 
     Returns
     -------
-    float
+    dict
+        error.
     """
     errors = []
-    for train, test in KFold(n_folds, shuffle=True, random_state=0).split(rows):
+    for train, test in KFold(4, shuffle=True, random_state=0).split(rows):
         parts = [part.iloc[rows[fold]] for part in (data.X, data.y) for fold in (train, test)]
         scores = evaluate(data.task, standardized(data.task, *parts), method, bits, random_state=0, **training)
         errors.append(scores["error"])
-    return float(np.mean(errors))
-
-
-def _score(data, method, bits, rows, training):
-    return {"error": cross_validate(data, method, bits, rows, training)}
+    return {"error": float(np.mean(errors))}
 
 
 def _given(method, paper_training, training):
-    """Parameters that are given for a method."""
+    """Join the given parameters of a method."""
     return {**((paper_training or {}) if method in PAPER_METHODS else {}), **(training or {})}
 
 
 def search(data, bits, methods, seeds, n_configs, output, *, training=None, paper_training=None, n_jobs=1):
-    """Choose a configuration per data set, width and method.
+    """Choose a configuration per data set, number of bits and method.
 
     Parameters
     ----------
@@ -168,13 +162,13 @@ def search(data, bits, methods, seeds, n_configs, output, *, training=None, pape
     seeds : list of int
         Of the splits whose test rows are left out.
     n_configs : int
-        Tried for each.
+        Configurations to try for each.
     output : Path
-        CSV file of all that was tried; a rerun goes on from there.
+        CSV file of all trials; a rerun resumes from it.
     training : dict, default=None
-        Parameters that are given and not searched.
+        Parameters that are given instead of searched.
     paper_training : dict, default=None
-        Those of the methods of the paper.
+        The same for the methods of the paper alone.
     n_jobs : int, default=1
         Processes.
 
@@ -187,12 +181,12 @@ def search(data, bits, methods, seeds, n_configs, output, *, training=None, pape
     jobs = []
     for dataset in data:
         rows = rows_for_search(dataset, seeds)
-        for (method, width), (draw, config) in product(cells(searched, bits), enumerate(draw_configs(n_configs))):
-            own = {**configured(method, config), **_given(method, paper_training, training)}
-            row = {"dataset": dataset.name, "bits": width, "method": method, "draw": draw, "n_rows": len(dataset.X)}
-            row |= {"data_sha256": dataset.sha256, "seeds": " ".join(map(str, seeds)), "training": as_text(own)}
-            arguments = {"data": dataset, "method": method, "bits": width, "rows": rows, "training": own}
-            jobs.append((row, _score, arguments))
+        for (method, n_bits), (draw, config) in product(cells(searched, bits), enumerate(draw_configs(n_configs))):
+            parameters = {**configured(method, config), **_given(method, paper_training, training)}
+            cell = {"method": method, "bits": n_bits}
+            row = {**dataset.identity, **cell, "draw": draw, "seeds": " ".join(map(str, seeds))}
+            arguments = {"data": dataset, **cell, "rows": rows, "training": parameters}
+            jobs.append((row | {"training": as_text(parameters)}, cross_validate, arguments))
     scores = collect(shuffled(jobs), SEARCH_KEY, SEARCH_COLUMNS, output, n_jobs=n_jobs, description="search")
     scores = scores.dropna(subset="error").sort_values("draw")
     best = scores.loc[scores.groupby(["dataset", "bits", "method"])["error"].idxmin()]
@@ -200,7 +194,7 @@ def search(data, bits, methods, seeds, n_configs, output, *, training=None, pape
 
 
 def compare(data, bits, methods, seeds, output, *, training=None, paper_training=None, configs=None, n_jobs=1):
-    """Measure every method at every width on every split, except what the output file already holds.
+    """Measure every method with every number of bits on every split, except rows that the output file already holds.
 
     Parameters
     ----------
@@ -210,32 +204,28 @@ def compare(data, bits, methods, seeds, output, *, training=None, paper_training
     seeds : list of int
         A seed makes a split, and is the random state of its predictors.
     output : Path
-        CSV file; each row is appended as soon as it is known.
+        CSV file, see `benchmarks.command.collect`.
     training : dict, default=None
         Parameters of every predictor.
     paper_training : dict, default=None
-        Those of the methods of the paper, beside `benchmarks.methods.PAPER_TRAINING`.
+        Parameters of the methods of the paper, in addition to `benchmarks.methods.PAPER_TRAINING`.
     configs : dict, default=None
-        Those of one alone, by (dataset, bits, method), as `search` finds them.
+        Result of `search`: parameters by (dataset, bits, method).
     n_jobs : int, default=1
         Processes.
 
     Returns
     -------
     DataFrame
-        The rows asked for, those of earlier runs included. A cell that failed has a `failure` and no error.
+        The requested rows, including those of earlier runs. A cell that failed has a `failure` and no error.
     """
     jobs = []
-    for seed in seeds:  # whole splits first: a run that is stopped leaves some that can be compared
-        of_seed = []
-        for dataset, (method, width) in product(data, cells(methods, bits)):
-            owner = SEARCHED_AS.get(method, method)
-            searched = (configs or {}).get((dataset.name, FLOAT_BITS if owner == "FP" else width, owner), {})
-            recipe = PAPER_TRAINING if method in PAPER_METHODS else {}
-            own = {**recipe, **searched, **_given(method, paper_training, training)}
-            row = {"dataset": dataset.name, "bits": width, "method": method, "seed": seed, "n_rows": len(dataset.X)}
-            row |= {"data_sha256": dataset.sha256, "training": as_text(own), "versions": VERSIONS}
-            cell = {"data": dataset, "method": method, "bits": width, "seed": seed}
-            of_seed.append((row, measure, {**cell, **own}))
-        jobs += shuffled(of_seed)
-    return collect(jobs, [*KEY, *SETTINGS], COLUMNS, output, n_jobs=n_jobs, description="paper")
+    for seed, dataset, (method, n_bits) in product(seeds, data, cells(methods, bits)):
+        owner = SEARCHED_AS.get(method, method)
+        searched = (configs or {}).get((dataset.name, FLOAT_BITS if owner == "FP" else n_bits, owner), {})
+        recipe = PAPER_TRAINING if method in PAPER_METHODS else {}
+        parameters = {**recipe, **searched, **_given(method, paper_training, training)}
+        cell = {"method": method, "bits": n_bits, "seed": seed}
+        row = {**dataset.identity, **cell, "training": as_text(parameters)}
+        jobs.append((row, measure, {"data": dataset, **cell, **parameters}))
+    return collect(shuffled(jobs), [*KEY, *SETTINGS], COLUMNS, output, n_jobs=n_jobs, description="paper")

@@ -1,6 +1,6 @@
-"""Draw rate against error in one picture: fixed bits, learned bits, and models of unquantized rows.
+"""Draw rate against error in one picture: fixed bits, learned bits, and models on unquantized rows.
 
-The command measures nothing: it draws the stored rows of `benchmarks.paper`, `benchmarks.paper.budget` and
+The command measures nothing. It draws the stored rows of `benchmarks.paper`, `benchmarks.paper.budget` and
 `benchmarks.paper.floats`.
 """
 
@@ -14,9 +14,9 @@ from benchmarks.paper.budget import BUDGET, FLOATS, UNIFORM
 from benchmarks.paper.budget import COLUMNS as BUDGET_COLUMNS
 from benchmarks.paper.floats import BOOSTING, FLOAT16
 from benchmarks.paper.floats import COLUMNS as FLOATS_COLUMNS
-from benchmarks.paper.ranking import read_measured
+from benchmarks.paper.ranking import check_same, read_measured
 from benchmarks.paper.report import ERROR
-from benchmarks.plots import draw_rate_error
+from benchmarks.plots import draw_rate_error, save_picture
 
 PAPER = ("quantile", "tree", "Bw-SQ")
 NAMES = {UNIFORM: "bitwise", BUDGET: "budget", FLOATS: "floats"}
@@ -27,7 +27,7 @@ LABELS = {
     "bitwise": "skbsq, the same number of bits for each feature",
     "budget": "skbsq, a budget of bits per row",
 }
-# Models of unquantized rows: label, line, and where the label stands.
+# Models on unquantized rows: label, line, and position of the label.
 LINES = {
     "floats": ("same network on floats", {"color": "#000000", "linestyle": "--"}, ("right", "bottom")),
     FLOAT16: ("gradient boosting on float16", {"color": "#7F7F7F", "linestyle": ":"}, ("left", "bottom")),
@@ -37,7 +37,7 @@ METHODS = (*PAPER, *NAMES.values(), *BOOSTING)
 
 
 def curves(paper, budget, floats, dataset, seeds):
-    """Mean error of each method and rate, on the splits that all were measured on.
+    """Compute the mean error of each method and rate over the same splits.
 
     Parameters
     ----------
@@ -55,13 +55,12 @@ def curves(paper, budget, floats, dataset, seeds):
     Raises
     ------
     CommandError
-        If a method was not measured on every split, or on other data than the others, or budgets with different
-        training.
+        If a method was not measured on every split, if rows come from different data, or if rows of
+        `benchmarks.paper.budget` come from different training.
     """
     paper, budget, floats = (rows[rows["dataset"] == dataset] for rows in (paper, budget, floats))
     paper = paper[paper["method"].isin(PAPER)]
-    if budget["training"].nunique() > 1:
-        raise CommandError(f"The rows of benchmarks.paper.budget for {dataset} are from different training.")
+    check_same(budget, "training", ["dataset"], "training", "the budget file")
     rows = pd.concat(
         [
             paper.assign(asked=paper["bits"]),
@@ -71,18 +70,10 @@ def curves(paper, budget, floats, dataset, seeds):
     )
     rows = rows[rows["seed"].isin(seeds) & rows["error"].notna()]
     rows = rows.drop_duplicates(["method", "asked", "seed"], keep="last")
-    hashes = rows["data_sha256"].dropna().unique()
-    if len(hashes) > 1:
-        raise CommandError(f"The rows of {dataset} are from different data: {', '.join(hashes)}.")
-    grouped = rows.groupby(["method", "asked"])
-    summary = pd.DataFrame(
-        {
-            "row_bits": grouped["row_bits"].mean(),
-            "error": grouped["error"].mean(),
-            "sem": grouped["error"].sem(),
-            "n_splits": grouped.size(),
-        }
-    ).reset_index()
+    check_same(rows, "data_sha256", ["dataset"], "data")
+    summary = rows.groupby(["method", "asked"], as_index=False).agg(
+        row_bits=("row_bits", "mean"), error=("error", "mean"), sem=("error", "sem"), n_splits=("error", "size")
+    )
     summary = summary[summary["n_splits"] == len(seeds)]
     for method in METHODS:
         if method not in set(summary["method"]):
@@ -91,12 +82,12 @@ def curves(paper, budget, floats, dataset, seeds):
 
 
 def draw(summary, dataset, most_bits):
-    """Draw a curve per way to spend bits, and a line per model of unquantized rows.
+    """Draw a curve per way to spend bits, and a line per model on unquantized rows.
 
     Parameters
     ----------
     summary : DataFrame
-        As `curves` returns it.
+        Result of `curves`.
     dataset : str
     most_bits : int
         Bits per row at the right end.
@@ -108,7 +99,7 @@ def draw(summary, dataset, most_bits):
     figure = Figure(figsize=(8, 5.4), layout="constrained")
     ax = figure.subplots()
     models = summary[summary["method"].isin(LINES)].set_index("method")
-    seen = summary[(summary["row_bits"] <= most_bits) & summary["method"].isin(LABELS)]
+    shown = summary[(summary["row_bits"] <= most_bits) & summary["method"].isin(LABELS)]
     for method, (label, line, (side, edge)) in LINES.items():
         error, row_bits = models.loc[method, ["error", "row_bits"]]
         ax.axhline(error, linewidth=1.2, zorder=1, **line)
@@ -122,8 +113,8 @@ def draw(summary, dataset, most_bits):
             verticalalignment=edge,
             fontsize=9,
         )
-    draw_rate_error(ax, seen, title=dataset, ylabel=ERROR)
-    ax.set_ylim(bottom=0.93 * min(seen["error"].min(), models["error"].min()))
+    draw_rate_error(ax, shown, title=dataset, ylabel=ERROR)
+    ax.set_ylim(bottom=0.93 * min(shown["error"].min(), models["error"].min()))
     handles, methods = ax.get_legend_handles_labels()
     entries = dict(zip(methods, handles, strict=True))
     ax.legend([entries[method] for method in LABELS], LABELS.values(), loc="upper right", frameon=False)
@@ -149,9 +140,8 @@ def main(argv=None):
             arguments.dataset,
             arguments.seeds,
         )
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    draw(summary, arguments.dataset, arguments.most_bits).savefig(arguments.output, dpi=150)
     print_table(summary)
+    save_picture(draw(summary, arguments.dataset, arguments.most_bits), arguments.output)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""Tables and plots of what `benchmarks.paper` has measured, beside the figures of arXiv 2603.05172."""
+"""Write tables and plots of the rows of `benchmarks.paper`, beside the errors that arXiv 2603.05172 reports."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks.command import CommandError, make_parser, plain_errors
+from benchmarks.command import CommandError, add_seeds, make_parser, plain_errors
 from benchmarks.methods import ALL_METHODS, BOOSTED_METHODS, UNQUANTIZED
 from benchmarks.paper.ranking import (
     FLOATS,
@@ -22,10 +21,10 @@ from benchmarks.paper.ranking import (
     read_published,
     summarize,
 )
-from benchmarks.plots import COLORS, LINES, add_legend, draw_rate_error, tidy
+from benchmarks.plots import COLORS, LINES, add_legend, draw_rate_error, label_plainly, tidy
 
 ERROR, LOSS = "mean squared error, standardized target", "log loss"
-# Two pictures: sixteen methods in one cannot be told apart.
+# Two pictures: sixteen methods in one picture look alike.
 FIXED_RULES = ("Po-MQ", "Pr-MQ", "Bw-MQ", "Po-QQ", "Pr-QQ", "Bw-QQ", "bitwise", FLOATS)
 LEARNED = ("SQ", "SQ+", "Bw-SQ", "LSQ", "LLT-9", "LLT-4", "bitwise", *BOOSTED_METHODS, FLOATS)
 
@@ -38,7 +37,7 @@ class Cell(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table with its heading, and what is said below it."""
+    """A table with its heading and the note below it."""
 
     title: str
     header: list
@@ -47,18 +46,18 @@ class Table(NamedTuple):
 
 
 def _kinds(rows):
-    """What the errors of rows are: those of classes come with an accuracy."""
+    """Name the kinds of error in the rows: rows of a classification have an accuracy."""
     classes = rows["accuracy"].notna()
     return " or ".join([name for name, some in ((ERROR, not classes.all()), (LOSS, classes.any())) if some])
 
 
 def error_tables(cells):
-    """A table per data set, in the layout of the paper's Table 2: a row per method, a column per width.
+    """Make a table per data set, in the layout of the paper's Table 2: a row per method, a column per number of bits.
 
     Parameters
     ----------
     cells : DataFrame
-        As `benchmarks.paper.ranking.summarize` gives it.
+        Result of `benchmarks.paper.ranking.summarize`.
 
     Returns
     -------
@@ -85,89 +84,82 @@ def error_tables(cells):
         seeds = sorted(of_set["seeds"].unique())
         note = (
             f"Test error ({_kinds(of_set)}), mean ± standard deviation over {' or '.join(map(str, seeds))} splits. "
-            "Bold: lowest mean among the quantized methods. Italic (underlined in LaTeX): on the same splits worse by "
-            f"no more than one standard error of the difference. {FLOATS} and floats are not quantized."
+            "Bold: lowest mean among the quantized methods. Italic (underlined in LaTeX): worse on the same splits by "
+            f"at most one standard error of the difference. {FLOATS} and floats are not quantized."
         )
         tables.append(Table(str(name), ["method", *(f"{b} bits" for b in bits)], rows, note))
     return tables
 
 
+def _table_of(title, values, form, note):
+    """Make a table of a DataFrame: a row per method; missing values become dashes."""
+    rows = [
+        [Cell(str(method)), *(Cell("-" if np.isnan(value) else form.format(value)) for value in row)]
+        for method, row in zip(values.index, values.to_numpy(), strict=True)
+    ]
+    return Table(title, ["method", *map(str, values.columns)], rows, note)
+
+
 def overview_tables(measured, cells):
-    """Wins, ratios, compression without loss, and how far the paper's figures are away.
+    """Make tables of wins, ratios, compression without loss, and the distance from the paper's errors.
 
     Parameters
     ----------
     measured, cells : DataFrame
-        As `benchmarks.paper.ranking.read_measured` and `summarize` give them.
+        Results of `benchmarks.paper.ranking.read_measured` and `summarize`.
 
     Returns
     -------
     list of Table
     """
     tables = [_wins("Wins", cells, "Best: lowest mean error of the quantized methods.")]
-    nets = measured[~measured["method"].isin(BOOSTED_METHODS)]
-    if len(nets) < len(measured):
-        note = "Best: lowest mean error of the quantized methods whose receiver is the neural head."
-        tables.append(_wins("Wins without boosting", summarize(nets), note))
+    networks = measured[~measured["method"].isin(BOOSTED_METHODS)]
+    if len(networks) < len(measured):
+        note = "Best: lowest mean error of the quantized methods with the neural head."
+        tables.append(_wins("Wins without boosting", summarize(networks), note))
     relative = ratios(cells)
     if len(relative):
-        tables.append(
-            Table(
-                f"Error as a multiple of that of {REFERENCE}",
-                ["method", *(f"{b} bits" if b != "all" else "all" for b in relative)],
-                [[Cell(m), *(Cell(f"{value:.3f}") for value in row)] for m, row in relative.iterrows()],
-                "Geometric means over the data sets.",
-            )
-        )
+        title = f"Error as a multiple of the error of {REFERENCE}"
+        relative = relative.rename(columns=lambda bits: bits if bits == "all" else f"{bits} bits")
+        tables.append(_table_of(title, relative, "{:.3f}", "Geometric means over the data sets."))
     factors = no_loss(measured)
     if len(factors):
-        tables.append(
-            Table(
-                "Compression without loss",
-                ["method", *factors],
-                [
-                    [Cell(str(m)), *(Cell("-" if np.isnan(value) else f"{value:.1f}") for value in row)]
-                    for m, row in factors.iterrows()
-                ],
-                "32 bits per feature over the bits per row of the smallest width whose error is not inferior to that "
-                f"of {FLOATS}: the upper end of the 95 % interval of the ratio, over the same splits, is at most "
-                f"{MARGIN}. 1.0: no width is. The last column is the geometric mean.",
-            )
+        note = (
+            "32 bits per feature over the bits per row of the smallest number of bits whose error is not inferior to "
+            f"the error of {FLOATS}: the upper end of the 95 % interval of the ratio, over the same splits, is at most "
+            f"{MARGIN}. 1.0: every number of bits has a loss. The last column is the geometric mean."
         )
+        tables.append(_table_of("Compression without loss", factors, "{:.1f}", note))
     beside = against_published(cells)
     if len(beside):
-        rows = []
-        for method, of_method in beside.groupby("method", observed=True):
-            row = [Cell(str(method))]
-            for _, own in of_method.groupby("dataset", observed=False):
-                ratio = np.exp(np.log(own["ratio"]).mean()) if len(own) else np.nan
-                row.append(Cell("-" if np.isnan(ratio) else f"{ratio:.2f} ({int(own['apart'].sum())}/{len(own)})"))
-            rows.append(row)
-        names = beside["dataset"].cat.categories
-        tables.append(
-            Table(
-                "Our error as a multiple of the published one",
-                ["method", *names],
-                rows,
-                "Geometric mean over the widths; in brackets in how many of them the two means are further apart than "
-                "the standard deviations over splits, added in squares. The published figures come from heads searched "
-                "per cell and from other splits.",
-            )
-        )
+        tables.append(_published(beside))
     return tables
 
 
 def _wins(title, cells, note):
-    wins = count_wins(cells)
-    rows = [
-        [Cell(str(method)), *(Cell(str(int(count))) for count in counts)]
-        for method, counts in zip(wins.index, wins.to_numpy(), strict=True)
-    ]
-    header = ["method", "cells", "best", "best or tied"]
-    return Table(title, header, rows, f"Cells are pairs of data set and width. {note}")
+    wins = count_wins(cells).rename(columns={"best_or_tied": "best or tied"})
+    return _table_of(title, wins, "{:.0f}", f"Cells are pairs of data set and number of bits. {note}")
 
 
-def to_markdown(tables, level="##"):
+def _published(beside):
+    """Make the table that compares our errors with the published ones."""
+    names = beside["dataset"].cat.categories
+    rows = []
+    for method, of_method in beside.groupby("method", observed=True):
+        row = [Cell(str(method))]
+        for _, of_cell in of_method.groupby("dataset", observed=False):
+            ratio = np.exp(np.log(of_cell["ratio"]).mean())
+            row.append(Cell("-" if np.isnan(ratio) else f"{ratio:.2f} ({int(of_cell['apart'].sum())}/{len(of_cell)})"))
+        rows.append(row)
+    note = (
+        "Geometric mean over the numbers of bits. In brackets: for how many of them the two means differ by more than "
+        "the standard deviations over splits, added in squares. The published errors come from heads that were "
+        "searched per cell, and from other splits."
+    )
+    return Table("Our error as a multiple of the published one", ["method", *names], rows, note)
+
+
+def to_markdown(tables):
     """Write tables as Markdown."""
     marks = {"": "{}", "best": "**{}**", "tied": "*{}*"}
     parts = []
@@ -177,7 +169,7 @@ def to_markdown(tables, level="##"):
             f"|{'---|' * len(table.header)}",
             *(f"| {' | '.join(marks[cell.mark].format(cell.text) for cell in row)} |" for row in table.rows),
         ]
-        parts.append(f"{level} {table.title}\n\n" + "\n".join(lines) + f"\n\n{table.note}\n")
+        parts.append(f"## {table.title}\n\n" + "\n".join(lines) + f"\n\n{table.note}\n")
     return "\n".join(parts)
 
 
@@ -210,12 +202,12 @@ def _in_latex(text):
 
 
 def draw_errors(cells, methods):
-    """Draw error against bits per feature, a panel per data set, the paper's figures as faint lines.
+    """Draw error against bits per feature, a panel per data set, with the published errors as faint lines.
 
     Parameters
     ----------
     cells : DataFrame
-        As `benchmarks.paper.ranking.summarize` gives it.
+        Result of `benchmarks.paper.ranking.summarize`.
     methods : tuple of str
 
     Returns
@@ -245,12 +237,12 @@ def draw_errors(cells, methods):
 
 
 def draw_spread(measured):
-    """Draw the errors of all splits as boxes, a row per data set and a column per width.
+    """Draw the errors of all splits as boxes, a row per data set and a column per number of bits.
 
     Parameters
     ----------
     measured : DataFrame
-        As `benchmarks.paper.ranking.read_measured` gives it.
+        Result of `benchmarks.paper.ranking.read_measured`.
 
     Returns
     -------
@@ -269,20 +261,12 @@ def draw_spread(measured):
             ]
             for place, method in enumerate(methods):
                 errors = of_cell.loc[of_cell["method"] == method, "error"]
-                color = {"color": COLORS[method]}
-                ax.boxplot(
-                    errors,
-                    positions=[place],
-                    widths=0.6,
-                    boxprops=color,
-                    medianprops=color,
-                    whiskerprops=color,
-                    capprops=color,
-                    flierprops={"markeredgecolor": COLORS[method], "markersize": 3},
-                )
+                lines = ("boxprops", "medianprops", "whiskerprops", "capprops")
+                style = {line: {"color": COLORS[method]} for line in lines}
+                style["flierprops"] = {"markeredgecolor": COLORS[method], "markersize": 3}
+                ax.boxplot(errors, positions=[place], widths=0.6, **style)
             ax.set_yscale("log")
-            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            ax.yaxis.set_minor_formatter(NullFormatter())
+            label_plainly(ax)
             tidy(ax)
             ax.set_xticks(range(len(methods)), methods, rotation=90)
             if name == names[0]:
@@ -292,22 +276,23 @@ def draw_spread(measured):
 
 
 def main(argv=None):
+    """Run the command line."""
     parser = make_parser(__spec__, __doc__)
     parser.add_argument(
         "results", type=Path, nargs="?", default=Path("paper.csv"), metavar="CSV", help="default: %(default)s"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="splits to report (default: all)")
+    add_seeds(parser, None)
     parser.add_argument(
         "--output-dir",
         type=Path,
         metavar="DIR",
-        help="where paper.md, paper.tex and paper-*.png go (default: beside CSV)",
+        help="of paper.md, paper.tex and paper-*.png (default: the folder of CSV)",
     )
     arguments = parser.parse_args(argv)
     with plain_errors():
         measured = read_measured(arguments.results, seeds=arguments.seeds)
         if measured["method"].isin(UNQUANTIZED).all():
-            raise CommandError(f"{arguments.results} holds rows of {FLOATS} alone: there is nothing to compare.")
+            raise CommandError(f"{arguments.results} holds only rows of {FLOATS}: there is nothing to compare.")
     folder = arguments.output_dir or arguments.results.parent
     folder.mkdir(parents=True, exist_ok=True)
     cells = summarize(measured)
@@ -321,7 +306,7 @@ def main(argv=None):
         "paper-spread": draw_spread(measured),
     }
     for name, figure in pictures.items():
-        # Without the name of the program the same rows give the same bytes.
+        # Without the name and version of the program, the same rows give the same bytes.
         figure.savefig(folder / f"{name}.png", dpi=120, metadata={"Software": None})
     print(text)
     print(f"written: paper.md, paper.tex, {', '.join(f'{name}.png' for name in pictures)} in {folder}")

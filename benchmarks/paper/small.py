@@ -1,4 +1,4 @@
-"""Small, noisy and imbalanced tables: the default fit against fixed bits, fewer choices, and gradient boosting."""
+"""Compare the default fit with fixed bits, simpler training and gradient boosting, on small and difficult data sets."""
 
 from itertools import product
 
@@ -7,19 +7,18 @@ import pandas as pd
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
 from benchmarks.command import (
-    VERSIONS,
-    add_data_dir,
+    add_bits,
     add_n_jobs,
     add_output,
     add_seeds,
     collect,
     make_parser,
     plain_errors,
-    positive,
+    print_failures,
     print_table,
     shuffled,
 )
-from benchmarks.datasets import load_several
+from benchmarks.datasets import add_datasets, load_several
 from benchmarks.methods import BOOSTING, FLOAT_BITS, build, error_of, split
 
 DATASETS = (
@@ -28,7 +27,7 @@ DATASETS = (
 )
 DEFAULT, STOPPED, QUANTILE, BOOSTED = "default", "early stopping", "quantile bits", "boosting on quantile bits"
 FLOATS, CONSTANT = "boosting on floats", "constant"
-# Method of `benchmarks.methods.build`, and parameters.
+# Method of `benchmarks.methods.build`, and its parameters.
 NETWORKS: dict[str, tuple[str, dict]] = {
     DEFAULT: ("bitwise", {}),
     STOPPED: ("bitwise", {"early_stopping": True}),
@@ -43,7 +42,7 @@ TEST_SIZE = 0.25
 
 
 def measure(data, method, bits, seed):
-    """Fit one method on three quarters of the rows, and score it on the rest.
+    """Fit one method on three quarters of the rows, and score it on the others.
 
     Parameters
     ----------
@@ -58,7 +57,7 @@ def measure(data, method, bits, seed):
     Returns
     -------
     dict
-        error: mean squared error of the standardized target, or log loss.
+        error: mean squared error on the standardized target, or log loss.
     """
     parts = split(data, seed, TEST_SIZE)
     X_train, _, y_train, _ = parts
@@ -75,14 +74,14 @@ def measure(data, method, bits, seed):
 
 
 def compare(data, bits, seeds, output, *, n_jobs=1):
-    """Measure all methods on all splits, except what the output file already holds.
+    """Measure all methods on all splits, except rows that the output file already holds.
 
     Parameters
     ----------
     data : list of Dataset
     bits, seeds : list of int
     output : Path
-        CSV file; each row is appended once it is known.
+        CSV file, see `benchmarks.command.collect`.
     n_jobs : int, default=1
         Processes.
 
@@ -92,29 +91,26 @@ def compare(data, bits, seeds, output, *, n_jobs=1):
     """
     jobs = []
     for seed in seeds:
-        cells = [*product(data, NETWORKS, bits), *product(data, UNQUANTIZED, [FLOAT_BITS])]
-        of_seed = []
-        for dataset, method, width in cells:
-            row = {"dataset": dataset.name, "bits": width, "method": method, "seed": seed}
-            row |= {"data_sha256": dataset.sha256, "versions": VERSIONS}
-            of_seed.append((row, measure, {"data": dataset, "method": method, "bits": width, "seed": seed}))
-        jobs += shuffled(of_seed)
-    return collect(jobs, KEY, COLUMNS, output, n_jobs=n_jobs, description="small")
+        fits = [*product(data, NETWORKS, bits), *product(data, UNQUANTIZED, [FLOAT_BITS])]
+        for dataset, method, n_bits in fits:
+            fit = {"method": method, "bits": n_bits, "seed": seed}
+            jobs.append(({**dataset.identity, **fit}, measure, {"data": dataset, **fit}))
+    return collect(shuffled(jobs), KEY, COLUMNS, output, n_jobs=n_jobs, description="small")
 
 
 def table(rows):
-    """Mean errors over the splits.
+    """Compute mean errors over the splits.
 
     Parameters
     ----------
     rows : DataFrame
-        As `compare` gives them.
+        Result of `compare`, without failures.
 
     Returns
     -------
     DataFrame
-        A row per data set and number of bits: the error of each method; "level": whether the default is better than the
-        best of the other networks, or within one standard error of it.
+        A row per data set and number of bits: the error of each method, and "level": whether the default is at most one
+        standard error worse than the best of the other networks.
     """
     means = rows.pivot_table(index=["dataset", "bits"], columns="method", values="error", sort=False)
     errors = rows[rows["bits"] < FLOAT_BITS].groupby(["dataset", "bits", "method"])["error"].sem().unstack("method")
@@ -131,10 +127,10 @@ def table(rows):
 
 
 def main(argv=None):
+    """Run the command line."""
     parser = make_parser(__spec__, __doc__)
-    parser.add_argument("--dataset", nargs="+", default=DATASETS, metavar="NAME", help="default: all of them")
-    add_data_dir(parser)
-    parser.add_argument("--bits", type=positive, nargs="+", default=[2, 3, 4], metavar="B", help="per feature")
+    add_datasets(parser, DATASETS)
+    add_bits(parser, [2, 3, 4])
     add_seeds(parser, list(range(10)))
     add_n_jobs(parser)
     add_output(parser, "small.csv")
@@ -142,16 +138,15 @@ def main(argv=None):
     with plain_errors():
         data = load_several(arguments.dataset, arguments.data_dir)
         rows = compare(data, arguments.bits, arguments.seeds, arguments.output, n_jobs=arguments.n_jobs)
-    failed = rows[rows["error"].isna()]
-    if len(failed):
-        print_table(failed[[*KEY[:4], "failure"]])
+    print_failures(rows, KEY[:4])
     means = table(rows.dropna(subset="error"))
-    print("Mean squared error of the standardized target or log loss, means over the splits")
+    print("Mean squared error on the standardized target or log loss, means over the splits")
     print_table(means)
-    print(f"{means['level'].mean():.0%} of the cells are level with the best of the other networks, or better.")
-    four = means[means["bits"] == means["bits"].max()]
-    ratio = np.exp(np.log(four[DEFAULT] / four[BOOSTED]).mean())
-    print(f"With {four['bits'].iloc[0]} bits the error is {ratio:.2f} times that of {BOOSTED}, in geometric mean.")
+    share = means["level"].mean()
+    print(f"In {share:.0%} of the cells the default is at most a standard error worse than the best other network.")
+    most_bits = means[means["bits"] == means["bits"].max()]
+    ratio = np.exp(np.log(most_bits[DEFAULT] / most_bits[BOOSTED]).mean())
+    print(f"With {most_bits['bits'].iloc[0]} bits the error is {ratio:.2f} times that of {BOOSTED}, in geometric mean.")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Seconds and memory, on the computer that trains and on the one that receives."""
+"""Seconds and memory of training, and of the computer that receives the codes."""

@@ -1,9 +1,9 @@
-"""What is fast, as ratios against a named rival in one run.
+"""Compare the speed of each part with a named rival, in one run.
 
-Every contest lets the two take turns, takes the best time of each, and prints a checksum beside each time: less work
-must not look faster. Parts: encode, decode, pack, predict, train (against the same model in plain PyTorch, on real
-data), recipe (the default recipe against plain hard bits), start (initial thresholds and the overhead of a whole fit),
-gateway (a process from its start to a row of codes).
+Both sides of a contest take turns. Their best times count, and a checksum beside each time shows that less work does
+not look faster. Parts: encode, decode, pack, predict, train (against the same model in plain PyTorch, on real data),
+recipe (the default recipe against plain hard bits), start (initial thresholds and the overhead of a whole fit), gateway
+(a process from its start to a row of codes).
 """
 
 import pandas as pd
@@ -13,14 +13,15 @@ from tqdm import tqdm
 
 from benchmarks.command import (
     add_data_dir,
+    add_number,
     add_output_dir,
+    add_parts,
     add_threads,
     make_parser,
     plain_errors,
-    positive,
-    print_table,
+    write_table,
 )
-from benchmarks.plots import tidy
+from benchmarks.plots import save_picture, tidy
 from benchmarks.speed.contests import PARTS, run
 
 
@@ -30,7 +31,7 @@ def draw(table):
     Parameters
     ----------
     table : DataFrame
-        Rows of `run`.
+        Rows of `benchmarks.speed.contests.run`.
 
     Returns
     -------
@@ -53,35 +54,28 @@ def draw(table):
     return figure
 
 
-def parse(argv):
-    """The arguments of the command."""
+def main(argv=None):
+    """Run the command line."""
     parser = make_parser(__spec__, __doc__)
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, metavar="PART", help="of %(choices)s")
+    add_parts(parser, PARTS)
     add_data_dir(parser)
-    parser.add_argument("--epochs", type=positive, default=10, metavar="N", help="of train and recipe (default: 10)")
+    add_number(parser, "--epochs", 10, "of train and recipe")
     add_threads(parser)
     add_output_dir(parser, "speed.csv and speed.png")
-    return parser.parse_args(argv)
-
-
-def main(argv=None):
-    arguments = parse(argv)
+    arguments = parser.parse_args(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     rows = []
     with plain_errors():
-        on_data = {"data_dir": arguments.data_dir, "epochs": arguments.epochs}
+        of_training = {"data_dir": arguments.data_dir, "epochs": arguments.epochs}
         for name in arguments.parts:
-            contests = PARTS[name](**on_data if name in ("train", "recipe") else {})
+            contests = PARTS[name](**of_training if name in ("train", "recipe") else {})
             for contest in tqdm(contests, desc=name, unit="contest"):
-                rows.append(run(contest))
+                rows.append(run(name, contest))
     table = pd.DataFrame(rows)
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    table.to_csv(arguments.output_dir / "speed.csv", index=False)
-    print_table(table)
+    write_table(table, arguments.output_dir / "speed.csv")
     print("seconds: the best turn of each side; ratio: rival over ours; threads: of torch and of encode")
-    draw(table).savefig(arguments.output_dir / "speed.png", dpi=150)
-    print(f"picture: {arguments.output_dir / 'speed.png'}")
+    save_picture(draw(table), arguments.output_dir / "speed.png")
 
 
 if __name__ == "__main__":

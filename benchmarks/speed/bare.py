@@ -9,7 +9,7 @@ from torch import nn
 
 from skbsq import BitwiseRegressor
 
-# Spelled out, so that both do the same whatever the defaults are.
+# Given explicitly, so that both do the same whatever the defaults are.
 RECIPE: dict = {
     "lr": 1e-3,
     "threshold_lr_ratio": 10.0,
@@ -27,7 +27,7 @@ RECIPE: dict = {
 
 @dataclass(frozen=True)
 class Task:
-    """What both are given: standardized rows, and how to train on them."""
+    """Standardized rows, and how to train on them."""
 
     x: np.ndarray  # float32 (n, d)
     y: np.ndarray  # float32 (n, 1)
@@ -68,32 +68,10 @@ class BareNet(nn.Module):
         return self.head(HardBits.apply(x, self.thresholds, self.temperature).flatten(1))
 
 
-@dataclass(frozen=True)
-class Slices:
-    """Batches as slices of shuffled tensors."""
-
-    x: torch.Tensor
-    y: torch.Tensor
-    batch_size: int
-
-    def __len__(self):
-        return -(-len(self.x) // self.batch_size)
-
-    def __iter__(self):
-        for rows in torch.randperm(len(self.x)).split(self.batch_size):
-            yield self.x[rows], self.y[rows]
-
-
 def fit_skbsq(task, seed, recipe=RECIPE):
-    """Train a `BitwiseRegressor`, by default of the same model; returns its ``predict``."""
-    model = BitwiseRegressor(
-        task.n_bits,
-        hidden_sizes=task.hidden_sizes,
-        batch_size=task.batch_size,
-        max_epochs=task.max_epochs,
-        random_state=seed,
-        **recipe,
-    )
+    """Train a `BitwiseRegressor`, by default the same model as the bare net, and return its ``predict``."""
+    sizes = {"hidden_sizes": task.hidden_sizes, "batch_size": task.batch_size, "max_epochs": task.max_epochs}
+    model = BitwiseRegressor(task.n_bits, random_state=seed, **sizes, **recipe)
     return model.fit(task.x, task.y.ravel()).predict
 
 
@@ -108,11 +86,11 @@ def fit_bare(task, seed):
     Returns
     -------
     callable
-        ndarray of shape (n, d) to predictions of shape (n,).
+        Takes an ndarray of shape (n, d), and returns predictions of shape (n,).
     """
     torch.manual_seed(seed)
     x, y = torch.from_numpy(task.x), torch.from_numpy(task.y)
-    batches = Slices(x, y, task.batch_size)
+    n_batches = -(-len(x) // task.batch_size)
     shares = np.arange(1, 2**task.n_bits) / 2**task.n_bits
     net = BareNet(torch.from_numpy(np.quantile(task.x, shares, axis=0).T.astype(np.float32)), task.hidden_sizes)
     start, end, lr = RECIPE["temperature_start"], RECIPE["temperature_end"], RECIPE["lr"]
@@ -123,13 +101,13 @@ def fit_bare(task, seed):
             {"params": net.head.parameters(), "weight_decay": RECIPE["weight_decay"]},
         ]
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peaks, total_steps=task.max_epochs * len(batches))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peaks, total_steps=task.max_epochs * n_batches)
     criterion = nn.MSELoss()
     for epoch in range(task.max_epochs):
         net.temperature = start * (end / start) ** (epoch / task.max_epochs)
-        for x_batch, y_batch in batches:
+        for rows in torch.randperm(len(x)).split(task.batch_size):
             optimizer.zero_grad()
-            criterion(net(x_batch), y_batch).backward()
+            criterion(net(x[rows]), y[rows]).backward()
             optimizer.step()
             schedule.step()
 

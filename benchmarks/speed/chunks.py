@@ -1,12 +1,11 @@
-"""Fitting on chunks: how far quantiles of a sketch are off, how fast rows go in, how much memory training takes.
+"""Measure fitting on chunks: errors of quantiles from a sketch, rows per second, memory of training.
 
-Parts: error (of quantiles at 1/256, 2/256, ... in shares of the rows; KLL of the same size beside it, whose error is
-another in every run), partial_fit (rows per second), calls (milliseconds per call with few rows), train (fit_chunks on
-rows that are made while it reads them: rows per second, and the memory beyond that of a first small fit).
+Parts: error (of quantiles at 1/256, 2/256, ... as shares of the rows, beside KLL of the same size, whose error differs
+in every run), partial_fit (rows per second), calls (milliseconds per call with few rows), train (fit_chunks on rows
+that are made while it reads them: rows per second, and the memory above that of a first small fit).
 """
 
 import pickle
-import time
 
 import datasketches
 import numpy as np
@@ -16,8 +15,16 @@ from sklearn.base import clone
 from sklearn.metrics import r2_score
 from tqdm import tqdm
 
-from benchmarks.command import add_output_dir, add_threads, make_parser, plain_errors, positive, print_table
-from benchmarks.processes import in_fresh_process, peak_mb, reset_peak
+from benchmarks.command import (
+    add_number,
+    add_output_dir,
+    add_parts,
+    add_threads,
+    make_parser,
+    plain_errors,
+    write_table,
+)
+from benchmarks.processes import MB, in_fresh_process, measured, timed
 from skbsq import BitwiseRegressor, QuantileQuantizer, UniformQuantizer
 from skbsq.thresholds.quantile import averaged_inverted_cdf
 from skbsq.thresholds.sketch import Sketch
@@ -26,8 +33,9 @@ SEED = 0
 SIZES = (256, 1024, 2048, 4096)
 SHARES = np.arange(1, 256) / 256
 CHUNK = 100_000
+QUANTIZERS = (UniformQuantizer(levels="midpoint"), UniformQuantizer(), QuantileQuantizer())
 
-_COLUMNS = {
+_DISTRIBUTIONS = {
     "normal": lambda x: x,
     "lognormal": lambda x: np.exp(2 * x),
     "integers": lambda x: np.rint(50 * x),
@@ -42,7 +50,7 @@ _ORDERS = {
 
 
 def rank_errors(quantiles, x):
-    """How far the share of rows below each quantile is from what it should be.
+    """Compute how far the share of rows below each quantile is from the wanted share.
 
     Parameters
     ----------
@@ -54,7 +62,7 @@ def rank_errors(quantiles, x):
     Returns
     -------
     ndarray of float64 of shape (255,)
-        0 where the wanted share lies between that of the rows below the quantile, and that of those up to it.
+        0 where the wanted share lies between the share of the rows below the quantile, and the share up to it.
     """
     x = np.sort(x)
     below, up_to = (np.searchsorted(x, quantiles.astype(np.float32), side=side) / x.size for side in ("left", "right"))
@@ -62,24 +70,18 @@ def rank_errors(quantiles, x):
 
 
 def error(rows=1_000_000):
-    """Yield a row per kind of column, order of its rows, sketch and size."""
-    for kind, make in _COLUMNS.items():
+    """Yield a row per distribution, order of the rows, sketch and size."""
+    for kind, make in _DISTRIBUTIONS.items():
         drawn = make(np.random.default_rng(SEED).standard_normal(rows)).astype(np.float32)
         for order, arrange in _ORDERS.items():
             x = arrange(drawn)
             for size in SIZES:
-                for name, summarize in {"skbsq": _by_skbsq, "KLL": _by_kll}.items():
-                    quantiles, n_bytes = summarize(np.array_split(x, 10), size)
+                for name, quantiles_of in {"skbsq": _by_skbsq, "KLL": _by_kll}.items():
+                    quantiles, n_bytes = quantiles_of(np.array_split(x, 10), size)
                     errors = rank_errors(quantiles, x)
                     yield {
-                        "column": kind,
-                        "order": order,
-                        "sketch": name,
-                        "size": size,
-                        "rows": rows,
-                        "largest_error": errors.max(),
-                        "mean_error": errors.mean(),
-                        "bytes": n_bytes,
+                        **{"column": kind, "order": order, "sketch": name, "size": size, "rows": rows},
+                        **{"largest_error": errors.max(), "mean_error": errors.mean(), "bytes": n_bytes},
                     }
 
 
@@ -103,25 +105,20 @@ def _by_kll(chunks, size):
 
 
 def partial_fit(rows=1_000_000, d=20):
-    """Yield a row per quantizer: seconds of `partial_fit` on chunks, beside those of `fit` on all rows."""
+    """Yield a row per quantizer: rows per second of `partial_fit` on chunks, and of `fit` on all rows."""
     X = np.random.default_rng(SEED).standard_normal((rows, d), dtype=np.float32)
     chunks = np.array_split(X, max(1, rows // CHUNK))
-    for quantizer in (UniformQuantizer(levels="midpoint"), UniformQuantizer(), QuantileQuantizer()):
+    for quantizer in QUANTIZERS:
         by_chunks, at_once = clone(quantizer), clone(quantizer)
-        start = time.perf_counter()
-        for chunk in chunks:
-            by_chunks.partial_fit(chunk)
-        between = time.perf_counter()
-        at_once.fit(X)
-        seconds, of_fit = between - start, time.perf_counter() - between
-        same = np.mean(by_chunks.transform(chunks[0]) == at_once.transform(chunks[0]))
+        seconds = sum(timed(by_chunks.partial_fit, chunk)[1] for chunk in chunks)
+        _, seconds_of_fit = timed(at_once.fit, X)
         yield {
             "quantizer": str(quantizer),
             "rows": rows,
             "features": d,
             "rows_per_second": rows / seconds,
-            "fit_rows_per_second": rows / of_fit,
-            "equal_codes": same,
+            "fit_rows_per_second": rows / seconds_of_fit,
+            "equal_codes": np.mean(by_chunks.transform(chunks[0]) == at_once.transform(chunks[0])),
             "pickled_bytes": len(pickle.dumps(by_chunks)),
         }
 
@@ -129,21 +126,16 @@ def partial_fit(rows=1_000_000, d=20):
 def calls(rows=10_000, d=20, repeats=50):
     """Yield a row per quantizer and size of a chunk: milliseconds of a `partial_fit`, with and without a codebook.
 
-    The quantizer has seen more distinct values before than a sketch keeps exactly.
+    Before, the quantizer has read more distinct values than a sketch keeps exactly.
     """
     X = np.random.default_rng(SEED).standard_normal((rows, d), dtype=np.float32)
-    for quantizer in (UniformQuantizer(levels="midpoint"), UniformQuantizer(), QuantileQuantizer()):
+    for quantizer in QUANTIZERS:
         for n in (1, 100):
+            chunks = np.random.default_rng(n).standard_normal((repeats, n, d), dtype=np.float32)
             seconds = {}
-            for asks in (False, True):
+            for with_codebook in (False, True):
                 fitted = clone(quantizer).partial_fit(X)
-                chunks = np.random.default_rng(n).standard_normal((repeats, n, d), dtype=np.float32)
-                start = time.perf_counter()
-                for chunk in chunks:
-                    fitted.partial_fit(chunk)
-                    if asks:
-                        fitted.codebook_  # noqa: B018
-                seconds[asks] = (time.perf_counter() - start) / repeats
+                seconds[with_codebook] = timed(_fit_each, fitted, chunks, with_codebook)[1] / repeats
             yield {
                 "quantizer": str(quantizer),
                 "rows_before": rows,
@@ -155,8 +147,15 @@ def calls(rows=10_000, d=20, repeats=50):
             }
 
 
+def _fit_each(quantizer, chunks, with_codebook):
+    for chunk in chunks:
+        quantizer.partial_fit(chunk)
+        if with_codebook:
+            quantizer.codebook_  # noqa: B018
+
+
 def train(values=100_000_000, epochs=1, d=20):
-    """Yield a row: `BitwiseRegressor.fit_chunks` in a process of its own, so that its memory is its own."""
+    """Yield a row: time and memory of `BitwiseRegressor.fit_chunks`, in a fresh process."""
     yield in_fresh_process(_train, values=values, epochs=epochs, d=d, threads=torch.get_num_threads())
 
 
@@ -164,10 +163,10 @@ def _train(values, epochs, d, threads):
     torch.set_num_threads(threads)
     rows = max(values // d, 1000)
     regressor = BitwiseRegressor(batch_size=1024, max_epochs=epochs, random_state=SEED)
-    regressor.fit_chunks([_chunk(0, 1000, d)])  # what libraries load is none of the rows' memory
-    before, start = reset_peak(), time.perf_counter()
-    regressor.fit_chunks(lambda: (_chunk(i, min(CHUNK, rows - i), d) for i in range(0, rows, CHUNK)))
-    seconds, after = time.perf_counter() - start, peak_mb()
+    regressor.fit_chunks([_chunk(0, 1000, d)])  # loads the libraries, whose memory does not count
+    _, seconds, megabytes = measured(
+        regressor.fit_chunks, lambda: (_chunk(i, min(CHUNK, rows - i), d) for i in range(0, rows, CHUNK))
+    )
     X, y = _chunk(-1, 20_000, d)
     return {
         "values": rows * d,
@@ -176,15 +175,15 @@ def _train(values, epochs, d, threads):
         "epochs": epochs,
         "seconds": seconds,
         "rows_per_second": rows * epochs / seconds,
-        "megabytes_of_rows": rows * d * 4 / 1e6,
-        "megabytes_taken": after - before,
+        "megabytes_of_rows": rows * d * 4 / MB,
+        "megabytes_taken": megabytes,
         "r2": r2_score(y, regressor.predict(X)),
         "threads": threads,
     }
 
 
 def _chunk(i, n, d):
-    """Rows and a target with waves, products and noise; the same for the same i."""
+    """Make rows and a target with waves, products and noise; equal for equal i."""
     random = np.random.default_rng([SEED, i + 1])
     X = random.standard_normal((n, d), dtype=np.float32)
     y = np.sin(3 * X[:, 0]) + X[:, 1] * X[:, 2] + X[:, 3] + 0.1 * random.standard_normal(n)
@@ -197,28 +196,22 @@ PARTS = {part.__name__: part for part in (error, partial_fit, calls, train)}
 def main(argv=None):
     """Run the command line."""
     parser = make_parser(__spec__, __doc__)
-    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS, metavar="PART", help="of %(choices)s")
-    parser.add_argument(
-        "--rows", type=positive, default=1_000_000, metavar="N", help="in error and partial_fit (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--values", type=positive, default=100_000_000, metavar="N", help="rows x features of train (%(default)s)"
-    )
-    parser.add_argument("--epochs", type=positive, default=1, metavar="N", help="of train (default: %(default)s)")
+    add_parts(parser, PARTS)
+    add_number(parser, "--rows", 1_000_000, "in error and partial_fit")
+    add_number(parser, "--values", 100_000_000, "rows x features of train")
+    add_number(parser, "--epochs", 1, "of train")
     add_threads(parser)
     add_output_dir(parser, "chunks_*.csv")
     arguments = parser.parse_args(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
     with plain_errors():
         for name in arguments.parts:
             options = {} if name == "calls" else {"rows": arguments.rows}
             if name == "train":
                 options = {"values": arguments.values, "epochs": arguments.epochs}
             table = pd.DataFrame(tqdm(PARTS[name](**options), desc=name))
-            table.to_csv(arguments.output_dir / f"chunks_{name}.csv", index=False)
-            print_table(table)
+            write_table(table, arguments.output_dir / f"chunks_{name}.csv")
 
 
 if __name__ == "__main__":

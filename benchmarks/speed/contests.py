@@ -1,11 +1,11 @@
-"""The contests of `benchmarks.speed`, one function per part."""
+"""Contests of `benchmarks.speed`, one function per part."""
 
 import pickle
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from sklearn.preprocessing import KBinsDiscretizer
 from torch import nn
 
 from benchmarks.datasets import load
-from benchmarks.processes import printed_number
+from benchmarks.processes import printed_number, timed
 from benchmarks.speed.bare import Task, fit_bare, fit_skbsq
 from skbsq import BitwiseRegressor, Codebook, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
 from skbsq.codec import RowCodec
@@ -24,27 +24,26 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Contest:
-    """One thing to do, twice.
+    """The same work in two ways.
 
     Parameters
     ----------
-    part, case : str
+    case : str
     ours : callable
-        Does it and returns what came out: an array whose sum is the checksum, or the checksum itself.
+        Does the work, and returns an array whose sum is the checksum, or the checksum itself.
     rival : callable, default=None
-        The same by other means; None where there is only a limit.
+        The same work by other means; None if there is only a limit.
     rival_name : str, default=None
     target : float, default=None
-        What ours is to be faster by.
+        Wanted ratio of the seconds, rival over ours.
     limit : float, default=None
-        Seconds that ours may take at most.
+        Most seconds that ours may take.
     repeats : int, default=5
         Turns.
     calls : int, default=1
-        Calls in a row that are timed together; the seconds are those of one.
+        Calls that are timed together; the seconds are those of one call.
     """
 
-    part: str
     case: str
     ours: Callable
     rival: Callable | None = None
@@ -55,18 +54,19 @@ class Contest:
     calls: int = 1
 
 
-def run(contest):
-    """Let the two take turns.
+def run(part, contest):
+    """Let the two sides take turns.
 
     Parameters
     ----------
+    part : str
     contest : Contest
 
     Returns
     -------
     dict
-        A row of the table: the best seconds of each, their ratio (rival over ours), target, limit, whether these are
-        met, and the two checksums.
+        A row of the table: the best seconds of each side, their ratio (rival over ours), target, limit, whether these
+        are met, and the two checksums.
     """
     sides = {"ours": contest.ours, "rival": contest.rival}
     seconds: dict = dict.fromkeys(sides, np.inf)
@@ -75,17 +75,15 @@ def run(contest):
         for side, work in sides.items():
             if work is None:
                 continue
-            out = None  # the last one: memory that is given back comes cheaper
-            start = time.perf_counter()
-            for _ in range(contest.calls):
-                out = work()
-            seconds[side] = min(seconds[side], (time.perf_counter() - start) / contest.calls)
+            out = None  # freed first: reused memory is faster
+            out, turn = timed(_repeat, work, contest.calls)
+            seconds[side] = min(seconds[side], turn / contest.calls)
             checksums[side] = float(np.asarray(out).sum(dtype=np.float64))
     ratio = seconds["rival"] / seconds["ours"] if contest.rival else None
     in_time = contest.limit is None or seconds["ours"] <= contest.limit
     met = in_time and (contest.target is None or ratio >= contest.target)
     return {
-        "part": contest.part,
+        "part": part,
         "case": contest.case,
         "rival": contest.rival_name,
         "seconds": seconds["ours"],
@@ -100,9 +98,15 @@ def run(contest):
     }
 
 
+def _repeat(work, calls):
+    for _ in range(calls):
+        out = work()
+    return out
+
+
 # -- the parts -------------------------------------------------------------------------------------------------------
 
-_COLUMNS = {
+_DISTRIBUTIONS = {
     "normal": lambda x: x,
     "lognormal": lambda x: np.exp(2 * x, out=x),
     "integers": lambda x: np.rint(np.multiply(x, 50, out=x), out=x),
@@ -112,16 +116,16 @@ _ENCODE_TARGETS = {2: 40, 4: 20, 8: 8}
 
 
 def _rows(n, d, kind="normal"):
-    return _COLUMNS[kind](np.random.default_rng(SEED).standard_normal((n, d), dtype=np.float32))
+    return _DISTRIBUTIONS[kind](np.random.default_rng(SEED).standard_normal((n, d), dtype=np.float32))
 
 
 def encode(n=1_000_000, d=20):
-    """`Codebook.encode` against KBinsDiscretizer, from the same thresholds; and one row at a time.
+    """Compare `Codebook.encode` with KBinsDiscretizer on the same thresholds, for many rows and for one row.
 
-    The thresholds are those of KBinsDiscretizer, which puts a value on a threshold into the bin above: the codes differ
-    by the number of such values.
+    KBinsDiscretizer puts a value that equals a threshold into the bin above, so the checksums differ by the number of
+    such values.
     """
-    for kind in _COLUMNS:
+    for kind in _DISTRIBUTIONS:
         X = _rows(n, d, kind)
         for bits, target in _ENCODE_TARGETS.items():
             bins, book = _same_bins(X, bits)
@@ -130,7 +134,6 @@ def encode(n=1_000_000, d=20):
                 forms |= {", columns in memory": np.asfortranarray(X), ", float64": X.astype(np.float64)}
             for form, given in forms.items():
                 yield Contest(
-                    "encode",
                     f"{kind}, {bits} bits{form}",
                     partial(book.encode, given),
                     partial(bins.transform, given),
@@ -144,10 +147,8 @@ def encode(n=1_000_000, d=20):
         bins, book = _same_bins(X, bits)
         quantizer = ThresholdQuantizer(book.thresholds).fit(X)
         rival = {"rival": partial(bins.transform, row), "rival_name": "KBinsDiscretizer.transform", "calls": 300}
-        yield Contest("encode", f"one row, {bits} bits, encode", partial(book.encode, row), limit=30e-6, **rival)
-        yield Contest(
-            "encode", f"one row, {bits} bits, transform", partial(quantizer.transform, row), target=1, **rival
-        )
+        yield Contest(f"one row, {bits} bits, encode", partial(book.encode, row), limit=30e-6, **rival)
+        yield Contest(f"one row, {bits} bits, transform", partial(quantizer.transform, row), target=1, **rival)
 
 
 def _same_bins(X, bits):
@@ -155,19 +156,18 @@ def _same_bins(X, bits):
     if "quantile_method" in bins.get_params():  # from scikit-learn 1.7 on
         bins.set_params(quantile_method="averaged_inverted_cdf")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that integers tie
+        warnings.simplefilter("ignore")  # about ties of integers
         bins.fit(X[:50_000])
     return bins, Codebook.from_thresholds([edges[1:-1] for edges in bins.bin_edges_])
 
 
 def decode(n=1_000_000, d=20):
-    """Codes to levels and to thermometer bits; the limits are 100 million values and 300 million bits a second."""
+    """Decode codes to levels and to thermometer bits; the limits are 100 million values and 300 million bits per s."""
     X = _rows(n, d)
     for bits in (2, 4, 8):
         bins, book = _same_bins(X, bits)
         codes = book.encode(X)
         yield Contest(
-            "decode",
             f"levels, {bits} bits",
             partial(book.decode, codes),
             partial(bins.inverse_transform, codes),
@@ -176,20 +176,19 @@ def decode(n=1_000_000, d=20):
             repeats=3,
         )
         few = codes[: len(codes) // 10] if bits == 8 else codes
-        steps = np.arange(2**bits - 1, dtype=codes.dtype)
+        lower = np.arange(2**bits - 1, dtype=codes.dtype)
         yield Contest(
-            "decode",
             f"thermometer, {bits} bits",
             partial(book.thermometer, few),
-            partial(np.greater, few[:, :, None], steps),
+            partial(np.greater, few[:, :, None], lower),
             "codes[:, :, None] > steps",
-            limit=few.size * steps.size / 300e6,
+            limit=few.size * lower.size / 300e6,
             repeats=3,
         )
 
 
 def pack(n=1_000_000, d=20):
-    """Codes to bytes and back; the limits are 300 million codes a second at 4 bits, half of that for mixed widths."""
+    """Pack codes and unpack them; the limits are 300 million codes a second at 4 bits, half of that for mixed bits."""
     rng = np.random.default_rng(SEED)
     cases = {
         "4 bits": (np.full(d, 4), 300e6),
@@ -202,13 +201,11 @@ def pack(n=1_000_000, d=20):
         codes = rng.integers(0, 2**widths, size=(n, d)).astype(book.dtype)
         packed = codec.pack(codes)
         limit = {"limit": codes.size / rate, "rival_name": "np.packbits, np.unpackbits", "repeats": 3}
-        yield Contest("pack", case, partial(codec.pack, codes), partial(_pack_bits, codes, widths), **limit)
-        yield Contest(
-            "pack", f"{case}, back", partial(codec.unpack, packed), partial(_unpack_bits, packed, widths), **limit
-        )
+        yield Contest(case, partial(codec.pack, codes), partial(_pack_bits, codes, widths), **limit)
+        yield Contest(f"{case}, back", partial(codec.unpack, packed), partial(_unpack_bits, packed, widths), **limit)
         tight = codec.pack_tight(codes)
-        yield Contest("pack", f"{case}, without padding", partial(codec.pack_tight, codes))
-        yield Contest("pack", f"{case}, without padding, back", partial(codec.unpack_tight, tight, n))
+        yield Contest(f"{case}, without padding", partial(codec.pack_tight, codes))
+        yield Contest(f"{case}, without padding, back", partial(codec.unpack_tight, tight, n))
 
 
 def _pack_bits(codes, widths):
@@ -229,7 +226,7 @@ def _unpack_bits(data, widths):
 
 
 def predict(n=4096, units=256):
-    """The first layer of a head, from codes: the table against the dense product with the thermometer bits."""
+    """Compare the first layer of a head as a table of codes with its dense product with the thermometer bits."""
     for bits, target in {4: 5, 8: 25}.items():
         for d in (8, 20, 81):
             X = _rows(n, d)
@@ -239,7 +236,6 @@ def predict(n=4096, units=256):
             net = JointNet(Thermometer(book), linear).eval()
             codes = torch.from_numpy(book.encode(X).astype(np.int32))
             yield Contest(
-                "predict",
                 f"{d} features, {bits} bits",
                 partial(_infer, [net.from_codes], codes),
                 partial(_infer, [net.quantization.from_codes, linear], codes),
@@ -257,37 +253,36 @@ def _infer(functions, out):
 
 
 def train(data_dir=None, epochs=10, names=("california", "superconduct")):
-    """Whole fits on hard bits, per epoch, against the same model in plain PyTorch."""
-    for name in names:
-        x, y = _standardized(load(name, data_dir))
-        for batch_size in (256, 512):
-            for bits in (2, 3, 4, 8):
-                task = Task(x, y, bits, [256] * 3, batch_size, epochs)
-                yield Contest(
-                    "train",
-                    f"{name}, {bits} bits, batches of {batch_size}",
-                    partial(_training_error, fit_skbsq, task),
-                    partial(_training_error, fit_bare, task),
-                    "the dense layer in plain PyTorch",
-                    target=1,
-                    repeats=2,
-                )
+    """Compare whole fits on hard bits with the same model in plain PyTorch."""
+    for case, task in _tasks(data_dir, epochs, names, (256, 512), (2, 3, 4, 8)):
+        yield Contest(
+            case,
+            partial(_training_error, fit_skbsq, task),
+            partial(_training_error, fit_bare, task),
+            "the dense layer in plain PyTorch",
+            target=1,
+            repeats=2,
+        )
 
 
 def recipe(data_dir=None, epochs=10, names=("california", "superconduct")):
-    """What levels, ranks and sigmoids cost: whole fits of the default recipe, per epoch, against one without them."""
+    """Compare whole fits of the default recipe with fits without levels, ranks and sigmoids."""
+    for case, task in _tasks(data_dir, epochs, names, (256,), (2, 4, 8)):
+        yield Contest(
+            case,
+            partial(_training_error, partial(fit_skbsq, recipe={"init": "quantile"}), task),
+            partial(_training_error, fit_skbsq, task),
+            "hard bits in a standardized space, read alone",
+            repeats=2,
+        )
+
+
+def _tasks(data_dir, epochs, names, batch_sizes, n_bits):
     for name in names:
         x, y = _standardized(load(name, data_dir))
-        for bits in (2, 4, 8):
-            task = Task(x, y, bits, [256] * 3, 256, epochs)
-            yield Contest(
-                "recipe",
-                f"{name}, {bits} bits, batches of {task.batch_size}",
-                partial(_training_error, partial(fit_skbsq, recipe={"init": "quantile"}), task),
-                partial(_training_error, fit_skbsq, task),
-                "hard bits in a standardized space, read alone",
-                repeats=2,
-            )
+        for batch_size, bits in product(batch_sizes, n_bits):
+            task = Task(x, y, bits, [256] * 3, batch_size, epochs)
+            yield f"{name}, {bits} bits, batches of {batch_size}", task
 
 
 def _standardized(data):
@@ -300,11 +295,10 @@ def _training_error(fit, task):
 
 
 def start(n=1_000_000, d=50):
-    """Initial thresholds on many rows, and a whole fit against a bare loop of the same steps."""
+    """Limit the time of initial thresholds on many rows, and compare a whole fit with a bare loop of the same steps."""
     X, y = _rows(n, d), _rows(n, 1).ravel()
     for quantizer in (QuantileQuantizer(), KMeansQuantizer(), TreeQuantizer()):
         yield Contest(
-            "start",
             f"{type(quantizer).__name__} on {n} x {d}",
             partial(_thresholds, quantizer, X, y),
             limit=10,
@@ -313,11 +307,10 @@ def start(n=1_000_000, d=50):
     X = _rows(10_000, 20)
     y = (X[:, :5].sum(axis=1) + np.sin(3 * X[:, 5]))[:, None]
     y = ((y - y.mean()) / y.std()).astype(np.float32)
-    # The steps of the bare loop: its bits are hard, in a standardized space, and its head reads them alone.
+    # As in the bare loop: hard bits in a standardized space, and a head that reads only bits.
     ours = BitwiseRegressor(forward="hard", space="standard", level_inputs=False, random_state=SEED)
     task = Task(X, y, 4, [*ours.hidden_sizes], ours.batch_size, ours.max_epochs)
     yield Contest(
-        "start",
         "BitwiseRegressor.fit on 10000 x 20, hard bits",
         partial(_training_error, lambda task, seed: ours.fit(task.x, task.y.ravel()).predict, task),
         partial(_training_error, fit_bare, task),
@@ -344,10 +337,9 @@ print(pickle.loads(sys.stdin.buffer.read()).transform([[0.25] * 20]).sum())
 
 
 def gateway():
-    """A new process, from its start to the codes of one row: imports, and what was fitted read from standard input."""
+    """Compare a new process that imports, reads a fitted object from standard input and encodes one row."""
     bins, book = _same_bins(_rows(10_000, 20), 4)
     yield Contest(
-        "gateway",
         "process start to one row, 4 bits",
         partial(printed_number, _GATEWAY, book.to_json().encode()),
         partial(printed_number, _GATEWAY_RIVAL, pickle.dumps(bins)),

@@ -1,22 +1,22 @@
-"""Cost curves: time and peak memory of encode, predict and fit over rows, features and bits.
+"""Measure time and peak memory of encode, predict and fit over rows, features and bits.
 
-One factor varies at a time around a base case. Every case runs in a process of its own, so that its peak is that of
-nothing else, and leaves a checksum of what it computed: faster code must still give the same.
+One factor varies at a time around a base case. Every case runs in a fresh process, so that its peak contains no other
+case. Each row has a checksum of the result: faster code must still give the same result.
 """
 
 import platform
-import time
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from benchmarks.command import (
     CommandError,
+    add_bits,
+    add_number,
+    add_output_dir,
     add_threads,
     collect,
     make_parser,
@@ -24,17 +24,17 @@ from benchmarks.command import (
     positive,
     print_table,
 )
-from benchmarks.plots import tidy
-from benchmarks.processes import MB, in_fresh_process, peak_mb, reset_peak
+from benchmarks.plots import add_legend, save_picture, tidy
+from benchmarks.processes import MB, in_fresh_process, measured
 from skbsq import BitwiseRegressor, Codebook
 
 EPOCHS = 2
-SAMPLE_ROWS = 10_000  # where the thresholds come from in `encode`, and the model in `predict`
+SAMPLE_ROWS = 10_000  # for the thresholds of `encode`, and the model of `predict`
 WARM_ROWS = 1_000
 
 VERSIONS = {"python": platform.python_version(), "numpy": np.__version__, "torch": str(torch.__version__)}
 FACTORS = ("rows", "features", "bits")
-# Times of other versions or threads must not be taken for those of a case.
+# Rows of other versions or threads must not count as rows of a case.
 KEY = ["operation", *FACTORS, "threads", *VERSIONS]
 COLUMNS = [
     *("operation", *FACTORS, "repeats", "seconds", "peak_mb", "input_mb", "output_mb", "checksum"),
@@ -42,13 +42,16 @@ COLUMNS = [
 ]
 SHOWN = COLUMNS[: COLUMNS.index("checksum")]
 
-COLORS = {"encode": "#0072B2", "predict": "#009E73", "fit": "#D55E00"}
-MARKERS = {"encode": "o", "predict": "s", "fit": "^"}
+STYLES = {
+    "encode": {"color": "#0072B2", "marker": "o"},
+    "predict": {"color": "#009E73", "marker": "s"},
+    "fit": {"color": "#D55E00", "marker": "^"},
+}
 MEASURES = {"seconds": "seconds", "peak_mb": "peak extra memory (MB)"}
 
 
 class Case(NamedTuple):
-    """What is measured."""
+    """Operation and sizes of one measurement."""
 
     operation: str
     rows: int
@@ -57,7 +60,7 @@ class Case(NamedTuple):
 
     @property
     def input_mb(self):
-        """Size of the float32 rows."""
+        """Size of the float32 rows, in MB."""
         return 4 * self.rows * self.features / MB
 
     def __str__(self):
@@ -65,7 +68,7 @@ class Case(NamedTuple):
 
 
 def cases_around(base, operations, sizes):
-    """Vary one factor at a time.
+    """List the cases that vary one factor at a time.
 
     Parameters
     ----------
@@ -73,12 +76,11 @@ def cases_around(base, operations, sizes):
         A size of each of `FACTORS`.
     operations : list of str
     sizes : dict
-        Sizes to try of each factor.
+        Sizes of each factor.
 
     Returns
     -------
     list of Case
-        Each once.
     """
     return list(
         dict.fromkeys(
@@ -91,18 +93,18 @@ def cases_around(base, operations, sizes):
 
 
 def prepare_encode(X, bits):
-    """``encode`` of a codebook at the quantiles of the first rows."""
+    """Return ``encode`` of a codebook at the quantiles of the first rows."""
     shares = np.arange(1, 2**bits) / 2**bits
     return Codebook.from_thresholds(list(np.quantile(X[:SAMPLE_ROWS], shares, axis=0).T)).encode
 
 
 def prepare_predict(X, bits):
-    """``predict`` of a model trained on the first rows."""
+    """Return ``predict`` of a model trained on the first rows."""
     return _fit(X[:SAMPLE_ROWS], bits).predict
 
 
 def prepare_fit(X, bits):
-    """Training, to all that it learns as one array."""
+    """Return a function that trains a model, and returns all learned numbers as one array."""
 
     def fit(rows):
         model = _fit(rows, bits)
@@ -113,11 +115,11 @@ def prepare_fit(X, bits):
 
 
 def _fit(rows, bits):
-    # The target costs the same whatever it is: the first feature needs no memory of its own.
+    # Any target costs the same; the first feature needs no further memory.
     return BitwiseRegressor(bits, init="quantile", max_epochs=EPOCHS, random_state=0).fit(rows, rows[:, 0])
 
 
-# Each takes the rows and the bits, and returns a function of rows whose calls are measured.
+# Each takes the rows and the bits, and returns the function of rows that is measured.
 OPERATIONS = {"encode": prepare_encode, "predict": prepare_predict, "fit": prepare_fit}
 
 
@@ -135,27 +137,20 @@ def measure(case, *, repeats, threads):
     Returns
     -------
     dict
-        A row of the results: the best seconds; peak_mb, the memory at its peak above what was held right before;
-        input_mb, output_mb and checksum, the sum of all codes, predictions or learned numbers.
+        A row of the results: the best seconds; peak_mb, the memory at its peak above the memory held before; input_mb,
+        output_mb and checksum, the sum of all codes, predictions or learned numbers.
     """
     torch.set_num_threads(threads)
     repeats = 1 if case.operation == "fit" else repeats
-    # Written in place in float32: a larger array on the way would lift the high-water mark.
+    # Made in float32 without a larger temporary array, which would raise the high-water mark.
     X = np.random.default_rng(0).standard_normal((case.rows, case.features), dtype=np.float32)
     run = OPERATIONS[case.operation](X, case.bits)
-    run(X[:WARM_ROWS])  # the first call of a process is slow, and keeps the memory of what it loads
-    seconds = []
-    held = reset_peak()
-    for _ in range(repeats):
-        output = None  # the last one: the peak must not hold two of them
-        start = time.perf_counter()
-        output = run(X)
-        seconds.append(time.perf_counter() - start)
-    peak = peak_mb() - held
+    run(X[:WARM_ROWS])  # the first call of a process is slow, and loads libraries that stay in memory
+    output, seconds, peak = measured(run, X, repeats=repeats)
     return {
         **case._asdict(),
         "repeats": repeats,
-        "seconds": min(seconds),
+        "seconds": seconds,
         "peak_mb": peak,
         "input_mb": X.nbytes / MB,
         "output_mb": output.nbytes / MB,
@@ -166,20 +161,20 @@ def measure(case, *, repeats, threads):
 
 
 def measure_all(cases, path, *, repeats, threads):
-    """Measure the cases, except what the file already holds.
+    """Measure the cases, except rows that the file already holds.
 
     Parameters
     ----------
     cases : list of Case
     path : Path
-        CSV file; each row is appended as soon as it is known.
+        CSV file, see `benchmarks.command.collect`.
     repeats, threads : int
         See `measure`.
 
     Returns
     -------
     DataFrame
-        A row per case, those of earlier runs included.
+        A row per case, including those of earlier runs.
     """
     jobs = []
     for case in cases:
@@ -190,7 +185,7 @@ def measure_all(cases, path, *, repeats, threads):
 
 
 def curve(results, operation, factor, base):
-    """The rows of one operation in which all but one factor are those of the base case, in the order of that factor."""
+    """Select the rows of one operation that differ from the base case in one factor alone, sorted by that factor."""
     same = results["operation"] == operation
     for other in set(FACTORS) - {factor}:
         same &= results[other] == base[other]
@@ -198,20 +193,20 @@ def curve(results, operation, factor, base):
 
 
 def slopes(results, base):
-    """How the time grows with the rows.
+    """Compute how the time grows with the rows.
 
     Parameters
     ----------
     results : DataFrame
-        As `measure_all` makes it.
+        Result of `measure_all`.
     base : dict
         A size of each of `FACTORS`.
 
     Returns
     -------
     DataFrame
-        Per operation: seconds and million values per second at the largest number of rows, and the slope of the
-        logarithm of the seconds between the two largest; 1 where time is proportional to rows.
+        Per operation: seconds and million values per second at the largest number of rows, and the slope of log seconds
+        over log rows between the two largest. The slope is 1 if time is proportional to rows.
     """
     table = []
     for operation in results["operation"].unique():
@@ -221,8 +216,8 @@ def slopes(results, base):
         rows, seconds = points["rows"].to_numpy(), points["seconds"].to_numpy()
         slope = np.log(seconds[-1] / seconds[-2]) / np.log(rows[-1] / rows[-2]) if len(points) > 1 else np.nan
         speed = rows[-1] * base["features"] / seconds[-1] / 1e6
-        largest = {"operation": operation, "rows": rows[-1], "seconds": seconds[-1], "million values/s": speed}
-        table.append({**largest, "slope": slope})
+        row = {"operation": operation, "rows": rows[-1], "seconds": seconds[-1], "million values/s": speed}
+        table.append(row | {"slope": slope})
     return pd.DataFrame(table)
 
 
@@ -232,7 +227,7 @@ def draw(results, base):
     Parameters
     ----------
     results : DataFrame
-        As `measure_all` makes it.
+        Result of `measure_all`.
     base : dict
         A size of each of `FACTORS`.
 
@@ -251,10 +246,7 @@ def draw(results, base):
         top.set_title(f"over {factor} ({others})", fontsize="medium")
         bottom.set_xlabel(factor)
     figure.align_labels()
-    entries = {}
-    for ax in axes[:, 0]:
-        entries |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=len(entries), frameon=False)
+    add_legend(figure, *axes[:, 0])
     return figure
 
 
@@ -262,7 +254,7 @@ def _draw_panel(ax, results, base, factor, column):
     for operation in results["operation"].unique():
         points = curve(results, operation, factor, base)
         label = f"fit ({EPOCHS} epochs)" if operation == "fit" else operation
-        ax.plot(points[factor], points[column], label=label, color=COLORS[operation], marker=MARKERS[operation])
+        ax.plot(points[factor], points[column], label=label, **STYLES[operation])
     sizes = sorted(results[factor].unique())
     if column == "peak_mb":
         input_mb = [Case("", **{**base, factor: size}).input_mb for size in sizes]
@@ -275,46 +267,37 @@ def _draw_panel(ax, results, base, factor, column):
     if factor != "rows":
         ax.set_xticks(sizes, labels=[str(size) for size in sizes])
         ax.set_xticks([], minor=True)
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_major_formatter("{x:g}")
     tidy(ax)
 
 
 def parse(argv):
-    """The arguments of the command."""
+    """Parse the command line."""
     parser = make_parser(__spec__, __doc__)
     parser.add_argument(
         "--operations", nargs="+", default=list(OPERATIONS), choices=OPERATIONS, metavar="NAME", help="of %(choices)s"
     )
-    parser.add_argument("--rows", type=positive, nargs="+", default=[10**k for k in range(4, 8)], metavar="N")
-    parser.add_argument("--features", type=positive, nargs="+", default=[8, 32, 128, 512], metavar="D")
-    parser.add_argument("--bits", type=positive, nargs="+", default=[1, 2, 4, 8], metavar="B", help="per feature")
+    add_number(parser, "--rows", [10**k for k in range(4, 8)], "to encode, to predict and to fit on")
+    add_number(parser, "--features", [8, 32, 128, 512], "of the rows")
+    add_bits(parser, [1, 2, 4, 8])
     parser.add_argument(
         "--base",
         type=positive,
         nargs=3,
         default=[100_000, 32, 4],
         metavar=("N", "D", "B"),
-        help="rows, features and bits around which one varies (default: 100000 32 4)",
+        help="rows, features and bits of the base case (default: 100000 32 4)",
     )
     parser.add_argument("--max-gb", type=float, default=8, metavar="GB", help="skip larger inputs (default: 8)")
-    parser.add_argument(
-        "--max-fit-rows", type=positive, default=10**6, metavar="N", help="skip longer fits (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--repeats", type=positive, default=3, metavar="N", help="of encode and predict (default: %(default)s)"
-    )
+    add_number(parser, "--max-fit-rows", 10**6, "skip longer fits")
+    add_number(parser, "--repeats", 3, "of encode and predict")
     add_threads(parser)
-    parser.add_argument(
-        "--output-dir",
-        type=Path,
-        default=Path("out"),
-        metavar="DIR",
-        help="of cost.csv and cost.png (default: %(default)s); a rerun skips the rows it finds there",
-    )
+    add_output_dir(parser, "cost.csv and cost.png; a rerun skips the rows it finds there")
     return parser.parse_args(argv)
 
 
 def main(argv=None):
+    """Run the command line."""
     arguments = parse(argv)
     base = dict(zip(FACTORS, arguments.base, strict=True))
     kept, skipped = [], []
@@ -334,12 +317,10 @@ def main(argv=None):
             threads=arguments.threads or torch.get_num_threads(),
         )
     print_table(results[SHOWN])
-    print("seconds: the best repetition; peak_mb: above what was held before; slope: log seconds over log rows,")
+    print("seconds: the best repetition; peak_mb: above the memory held before; slope: log seconds over log rows,")
     print("between the two largest, 1 is linear")
     print_table(slopes(results, base))
-    picture = arguments.output_dir / "cost.png"
-    draw(results, base).savefig(picture, dpi=150)
-    print(f"picture: {picture}")
+    save_picture(draw(results, base), arguments.output_dir / "cost.png")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""CPU seconds of a default fit beside those of gradient boosting, in one run on one thread.
+"""Compare CPU seconds of a default fit with gradient boosting, in one run on one thread.
 
-The rows are those of Friedman's first function with noise. Each says with what r2 on other rows a fit ended: less work
-must not look faster.
+The rows are those of Friedman's first function with noise. The table also shows r2 on other rows: less work must not
+look faster.
 """
 
 import time
+from itertools import product
 
 import lightgbm
 import numpy as np
@@ -15,16 +16,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import r2_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import (
-    VERSIONS,
-    add_output,
-    add_seeds,
-    collect,
-    make_parser,
-    plain_errors,
-    positive,
-    print_table,
-)
+from benchmarks.command import add_number, add_output, add_seeds, collect, make_parser, plain_errors, print_table
 from skbsq import BitwiseRegressor
 
 N_FEATURES, NOISE, N_TEST = 20, 1.0, 10_000
@@ -40,7 +32,7 @@ COLUMNS = [*KEY, "cpu_seconds", "error", "versions"]
 
 
 def measure(rows, method, seed):
-    """Fit one method with its defaults, and score it on other rows.
+    """Fit one method with its default parameters, and score it on other rows.
 
     Parameters
     ----------
@@ -57,27 +49,23 @@ def measure(rows, method, seed):
     """
     X, y = make_friedman1(rows + N_TEST, N_FEATURES, noise=NOISE, random_state=seed)
     X, train, test = X.astype(np.float32), slice(N_TEST, None), slice(N_TEST)
-    n_threads = torch.get_num_threads()
+    model = METHODS[method](seed)
     torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            model = METHODS[method](seed)
-            start = time.process_time()
-            model.fit(X[train], y[train])
-            seconds = time.process_time() - start
-            found = model.predict(pd.DataFrame(X[test], columns=getattr(model, "feature_names_in_", None)))
-    finally:
-        torch.set_num_threads(n_threads)
+    with threadpool_limits(1):
+        start = time.process_time()
+        model.fit(X[train], y[train])
+        seconds = time.process_time() - start
+        found = model.predict(pd.DataFrame(X[test], columns=getattr(model, "feature_names_in_", None)))
     return {"cpu_seconds": seconds, "error": 1 - r2_score(y[test], found)}
 
 
 def table(results):
-    """Medians over the seeds, and the seconds as multiples of LightGBM's.
+    """Compute medians over the seeds, and the seconds as multiples of LightGBM's.
 
     Parameters
     ----------
     results : DataFrame
-        As `collect` gives them.
+        Result of `benchmarks.command.collect`.
 
     Returns
     -------
@@ -92,19 +80,17 @@ def table(results):
 
 
 def main(argv=None):
+    """Run the command line."""
     parser = make_parser(__spec__, __doc__)
-    parser.add_argument("--rows", type=positive, nargs="+", default=[10**3, 10**4, 10**5, 10**6], metavar="N")
+    add_number(parser, "--rows", [10**3, 10**4, 10**5, 10**6], "of a fit")
     add_seeds(parser, [0, 1, 2])
     add_output(parser, "default.csv")
     arguments = parser.parse_args(argv)
-    jobs = []
-    for seed in arguments.seeds:
-        for rows in arguments.rows:
-            for method in METHODS:  # in turns: how busy the machine is changes in the course of a run
-                row = {"rows": rows, "method": method, "seed": seed, "versions": VERSIONS}
-                jobs.append((row, measure, {"rows": rows, "method": method, "seed": seed}))
+    # The methods take turns, because the load of the machine changes during a run.
+    cases = product(arguments.seeds, arguments.rows, METHODS)
+    fits = [{"rows": rows, "method": method, "seed": seed} for seed, rows, method in cases]
     with plain_errors():
-        results = collect(jobs, KEY, COLUMNS, arguments.output, description="default")
+        results = collect([(fit, measure, fit) for fit in fits], KEY, COLUMNS, arguments.output, description="default")
     print_table(table(results))
 
 

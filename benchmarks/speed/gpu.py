@@ -1,10 +1,10 @@
-"""Rows per second that training and prediction get through on a GPU and on the CPU, in one run.
+"""Compare rows per second of training and prediction on a GPU and on the CPU, in one run.
 
-A fit of a few epochs is timed against one of a single epoch: their difference leaves out what is done once, such as
-finding where the thresholds start. The CPU has all its threads.
+The seconds of training are those of a fit of a few epochs minus those of a fit of one epoch. The difference leaves out
+work that is done once, such as finding the initial thresholds. The CPU uses all its threads.
 """
 
-import time
+from itertools import product
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from benchmarks.command import (
     plain_errors,
     print_table,
 )
+from benchmarks.processes import timed
 from skbsq import BitwiseRegressor
 
 CPU, GPU = "cpu", "cuda"
@@ -53,29 +54,24 @@ def measure(features, bits, batch_size, units, device, seed, *, rows=ROWS):
     """
     X, y = make_friedman1(rows, features, random_state=seed)
     X = X.astype(np.float32)
-    settings = {"batch_size": batch_size, "hidden_sizes": (units, units), "device": device, "random_state": seed}
-    settings |= {"init": "quantile"}
+    settings = {"batch_size": batch_size, "hidden_sizes": (units, units), "init": "quantile"}
     seconds = []
     for epochs in (1, 1, 1 + EPOCHS):  # the first fit warms the device up
-        model = BitwiseRegressor(bits, max_epochs=epochs, **settings)
-        start = time.perf_counter()
-        model.fit(X, y)
-        seconds.append(time.perf_counter() - start)
+        model = BitwiseRegressor(bits, max_epochs=epochs, device=device, random_state=seed, **settings)
+        seconds.append(timed(model.fit, X, y)[1])
     codes = model.codebook_.encode(X)
     model.predict_codes(codes)
-    start = time.perf_counter()
-    model.predict_codes(codes)
-    predicted = rows / (time.perf_counter() - start)
-    return {"trained": rows * EPOCHS / (seconds[2] - seconds[1]), "predicted": predicted}
+    _, prediction = timed(model.predict_codes, codes)
+    return {"trained": rows * EPOCHS / (seconds[2] - seconds[1]), "predicted": rows / prediction}
 
 
 def table(results):
-    """Medians over the seeds, and what the GPU does as a multiple of what the CPU does.
+    """Compute medians over the seeds, and the speed of the GPU as a multiple of the speed of the CPU.
 
     Parameters
     ----------
     results : DataFrame
-        As `collect` gives them.
+        Result of `benchmarks.command.collect`.
 
     Returns
     -------
@@ -89,6 +85,7 @@ def table(results):
 
 
 def main(argv=None):
+    """Run the command line."""
     parser = make_parser(__spec__, __doc__)
     add_seeds(parser, [0, 1, 2])
     add_output(parser, "gpu.csv")
@@ -96,13 +93,12 @@ def main(argv=None):
     with plain_errors():
         if not torch.cuda.is_available():
             raise CommandError("There is no GPU that torch can use.")
+        machine = f"{VERSIONS} {torch.get_num_threads()} threads, {torch.cuda.get_device_name()}"
         jobs = []
-        for seed in arguments.seeds:
-            for case in CASES:
-                for device in (CPU, GPU):  # in turns: how busy the machine is changes in the course of a run
-                    cell = dict(zip(KEY, (*case, device, seed), strict=True))
-                    machine = f"{VERSIONS} {torch.get_num_threads()} threads, {torch.cuda.get_device_name()}"
-                    jobs.append((cell | {"versions": machine}, measure, cell))
+        # The devices take turns, because the load of the machine changes during a run.
+        for seed, case, device in product(arguments.seeds, CASES, (CPU, GPU)):
+            fit = dict(zip(KEY, (*case, device, seed), strict=True))
+            jobs.append(({**fit, "versions": machine}, measure, fit))
         results = collect(jobs, KEY, COLUMNS, arguments.output, description="gpu")
     print_table(table(results))
 

@@ -1,4 +1,4 @@
-"""The picture of the demo, and the demo on few rows."""
+"""Summary and picture of the demo, and the demo on few rows."""
 
 import pandas as pd
 import pytest
@@ -25,13 +25,8 @@ def summary():
 def test_summary_by_hand():
     base = {"dataset": "fried", "accuracy": None, "row_bits": 20, "compression": 16.0, "fit_seconds": 1.0}
     rows = [
-        {**base, "bits": bits, "method": method, "seed": seed, "error": error}
-        for method, bits, seed, error in [
-            ("uniform", 2, 2, 40.0),
-            ("uniform", 2, 1, 2.0),
-            ("bitwise", 2, 1, 1.0),
-            ("bitwise", 2, 2, 3.0),
-        ]
+        {**base, "bits": 2, "method": method, "seed": seed, "error": error}
+        for method, seed, error in [("uniform", 2, 40.0), ("uniform", 1, 2.0), ("bitwise", 1, 1.0), ("bitwise", 2, 3.0)]
     ]
     found = demo.summarize(pd.DataFrame(rows))
     assert found["method"].tolist() == ["bitwise", "uniform"]
@@ -60,10 +55,9 @@ def test_draw(summary):
 
 
 def test_main(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "FRIED_ROWS", 120)
-    monkeypatch.setattr(demo, "BITS", (1,))
-    monkeypatch.setattr(demo, "SEEDS", (0,))
-    monkeypatch.setattr(demo, "TRAINING", {"max_epochs": 1, "hidden_sizes": (4,)})
+    settings = {"FRIED_ROWS": 120, "BITS": (1,), "SEEDS": (0,), "TRAINING": {"max_epochs": 1, "hidden_sizes": (4,)}}
+    for name, value in settings.items():
+        monkeypatch.setattr(demo, name, value)
     demo.main(["--output-dir", str(tmp_path / "out"), "--n-jobs", "1"])
     assert (tmp_path / "out" / "demo.png").stat().st_size > 1000
     printed = capsys.readouterr().out

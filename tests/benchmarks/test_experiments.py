@@ -11,24 +11,25 @@ from benchmarks.experiments import __main__ as command
 from benchmarks.experiments.plans import PLANS, Plan
 from benchmarks.methods import build, split
 
+TINY = {"hidden_sizes": [4], "max_epochs": 1}
+
 
 @pytest.fixture
-def plan(monkeypatch):
-    small = Plan(
-        "Which?",
-        {"a": {"max_epochs": 1, "hidden_sizes": [4]}, "b": {"max_epochs": 2, "hidden_sizes": [4]}},
-        datasets=("fried",),
-        bits=(1, 2),
-        seeds=(42,),
-    )
-    monkeypatch.setitem(PLANS, "small", small)
-    return small
+def run(monkeypatch, tmp_path):
+    """Function that runs a plan of these variants on few rows, and returns its file."""
+
+    def _run(variants, *arguments):
+        monkeypatch.setitem(PLANS, "small", Plan("Which?", variants, ("fried",), (1, 2), (42,)))
+        command.main(["small", "--n-samples", "120", "--output-dir", str(tmp_path), *arguments])
+        return tmp_path / "small.csv"
+
+    return _run
 
 
-def test_runs_resumes_and_compares(plan, tmp_path, capsys):
-    arguments = ["small", "--n-samples", "150", "--output-dir", str(tmp_path)]
-    command.main(arguments)
-    rows = pd.read_csv(tmp_path / "small.csv")
+def test_runs_resumes_and_compares(run, capsys):
+    variants = {"10": TINY, "0.3": {**TINY, "lr": 0.01}}  # names that could be read as numbers
+    path = run(variants)
+    rows = pd.read_csv(path)
     assert list(rows) == command.COLUMNS
     assert len(rows) == 4
     assert json.loads(rows["training"][0])["hidden_sizes"] == [4]
@@ -36,19 +37,17 @@ def test_runs_resumes_and_compares(plan, tmp_path, capsys):
     assert "Which?" in printed
     header = printed.splitlines()[2].split()
     assert header == ["variant", "fried", "1", "fried", "2", "mean", "sem", "worst"]
-    before = (tmp_path / "small.csv").read_bytes()
-    command.main(arguments)
-    assert (tmp_path / "small.csv").read_bytes() == before
+    stored = path.read_bytes()
+    run(variants)
+    assert path.read_bytes() == stored
 
 
 def test_no_test_row_is_seen():
     data = load("fried", n_samples=100)
-    own = command.training_rows(data, 42)
-    assert set(own.X.index) == set(split(data, 42)[0].index)
-    assert not set(own.X.index) & set(split(data, 42)[1].index)
-
-
-TINY = {"hidden_sizes": [4], "max_epochs": 1}
+    rows = set(command.training_rows(data, 42).X.index)
+    train, test, *_ = split(data, 42)
+    assert rows == set(train.index)
+    assert not rows & set(test.index)
 
 
 def test_relative_to_the_first_on_the_same_split():
@@ -66,21 +65,8 @@ def test_relative_to_the_first_on_the_same_split():
     np.testing.assert_allclose(table.loc["b"], [1, 2, np.sqrt(2), sem, 2])
 
 
-def test_variants_that_are_named_by_numbers_are_resumed(tmp_path, capsys):
-    given = ["threshold-rate", "--dataset", "fried", "--n-samples", "120", "--bits", "1", "--seeds", "42"]
-    plan = Plan("Which?", {"10": {**TINY, "lr": 0.01}, "0.3": TINY}, bits=(1,), seeds=(42,))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(command.PLANS, "threshold-rate", plan)
-        for _ in range(2):
-            command.main([*given, "--output-dir", str(tmp_path)])
-    assert len((tmp_path / "threshold-rate.csv").read_text().splitlines()) == 3
-
-
-def test_fits_that_fail_are_printed(tmp_path, capsys):
-    plan = Plan("Which?", {"good": TINY, "bad": {**TINY, "lr": -1.0}}, bits=(1,), seeds=(42,))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(command.PLANS, "start", plan)
-        command.main(["start", "--dataset", "fried", "--n-samples", "120", "--output-dir", str(tmp_path)])
+def test_fits_that_fail_are_printed(run, capsys):
+    run({"good": TINY, "bad": {**TINY, "lr": -1.0}}, "--bits", "1")
     printed = capsys.readouterr().out
     assert "InvalidParameterError" in printed
     assert printed.splitlines()[-1].split()[:2] == ["bad", "-"]

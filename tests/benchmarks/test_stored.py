@@ -1,4 +1,4 @@
-"""The rows that the repository holds can be read by the commands that wrote them."""
+"""Commands can read the rows in the repository that they wrote."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The benchmark of the C; what needs cross compilers runs in `make device` alone."""
+"""The benchmark of the C; tests that need cross compilers run only in `make device`."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from benchmarks.device import chips
 from benchmarks.device.encoders import Encoder, make_job
 from tests.export import tools
 
-# Ends at once, by a system call of Linux: the harness has no C library's start either.
+# Ends at once by a system call of Linux, because the harness has no startup code of a C library either.
 ENDS = """\
 void _start(void)
 {
@@ -27,7 +27,7 @@ void _start(void)
 
 @pytest.fixture(scope="module")
 def cross_tools():
-    """The cross compiler (size and nm come with its linker) and qemu; tests that need them run on demand alone."""
+    """Need the cross compiler (size and nm come with its linker) and qemu; run only on demand."""
     if not os.environ.get("SKBSQ_DEVICE"):
         pytest.skip("SKBSQ_DEVICE is not set: make device sets it")
     for flags in chips.CORES.values():
@@ -42,7 +42,7 @@ def test_codes_in_packed_rows():
     assert chips.codes_in(job, encoder, packed).tolist() == [[1, 2, 5]]
 
 
-def test_absent_tools_are_named(monkeypatch, capsys):
+def test_missing_tools_are_named(monkeypatch, capsys):
     monkeypatch.setattr(command.shutil, "which", lambda tool: None if tool == "qemu-arm" else tool)
     with pytest.raises(CommandError, match=r"There is no qemu-arm\. On Debian: apt install qemu-user"):
         command.check_tools()
@@ -115,7 +115,7 @@ def test_command(tmp_path, capsys):
 
 
 def test_an_emulator_that_fails_is_no_count(monkeypatch):
-    """One that does not know the options would count no instruction."""
+    """An emulator without the options would count no instruction."""
     monkeypatch.setattr(chips, "EMULATOR", [sys.executable, "-c", "import sys; sys.exit('unknown option')"])
     with pytest.raises(CommandError, match="failed: unknown option"):
         chips.instructions("program", np.zeros(1))

@@ -1,4 +1,4 @@
-"""What the encoders of `benchmarks.device` are given."""
+"""Inputs of the encoders of `benchmarks.device`."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from benchmarks.device.encoders import RANDOM, code_trees, make_job
 
 
 def test_no_two_features_are_alike():
-    """Else a linker would merge their functions, and flash would look small."""
+    """Otherwise a linker would merge their functions, and flash would look small."""
     thresholds = [tuple(t / t[0]) for t in make_job(81, 4).book.thresholds]
     assert len(set(thresholds)) == 81
 
@@ -34,6 +34,6 @@ def test_trees_give_the_codes(on_counts):
     job = make_job(4, 3)
     values, codes = job.rows("i2" if on_counts else "f4", 200)
     for j, tree in enumerate(code_trees(job, on_counts=on_counts)):
-        # emlearn asks x < t on counts, where scikit-learn asks x <= t.
+        # emlearn tests x < t on counts, while scikit-learn tests x <= t.
         assert (tree.predict(values[:, [j]] + on_counts) == codes[:, j]).all()
         assert tree.get_depth() == 3

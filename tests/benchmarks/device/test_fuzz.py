@@ -1,4 +1,4 @@
-"""The fuzzer damages, and tells a wrong answer."""
+"""The fuzzer damages messages, and finds wrong answers."""
 
 import random
 
@@ -24,7 +24,7 @@ def test_damage_is_damage(way):
     assert sum(fuzz._damage(message, way, draw, book) != message for _ in range(50)) > 30
 
 
-def test_a_wrong_answer_is_told(monkeypatch, capsys):
+def test_a_wrong_answer_is_found(monkeypatch, capsys):
     monkeypatch.setattr(fuzz, "loads", lambda data, book: np.full((1, book.n_features), 0))
     with pytest.raises(SystemExit):
         fuzz.main(["--cases", "20"])

@@ -1,4 +1,4 @@
-"""What the rows say: a table small enough to check by hand."""
+"""Evaluation of stored rows: tables small enough to check by hand."""
 
 import numpy as np
 import pandas as pd
@@ -15,35 +15,22 @@ from benchmarks.paper.ranking import (
     read_published,
     summarize,
 )
+from tests.benchmarks.paper.stored import stored_rows
 
-# Errors over three splits; floats are at 0.4, 0.5, 0.6.
+# Errors on sulfur over three splits; floats are at 0.4, 0.5, 0.6.
 ERRORS = {
-    ("sulfur", 32, "FP"): [0.4, 0.5, 0.6],
-    ("sulfur", 2, "Bw-SQ"): [0.8, 1.0, 1.2],
-    ("sulfur", 2, "LSQ"): [0.9, 1.0, 1.14],  # 0.0133 worse on average, with a standard error of 0.0463
-    ("sulfur", 2, "SQ"): [0.9, 1.1, 1.3],  # always 0.1 worse
-    ("sulfur", 4, "Bw-SQ"): [0.41, 0.51, 0.61],
-    ("sulfur", 4, "LSQ"): [0.4, 0.5, 0.6],
-    ("sulfur", 4, "SQ"): [0.3, 0.5, 0.8],
+    ("FP", 32): [0.4, 0.5, 0.6],
+    ("Bw-SQ", 2): [0.8, 1.0, 1.2],
+    ("LSQ", 2): [0.9, 1.0, 1.14],  # 0.0133 worse on average, with a standard error of 0.0463
+    ("SQ", 2): [0.9, 1.1, 1.3],  # always 0.1 worse
+    ("Bw-SQ", 4): [0.41, 0.51, 0.61],
+    ("LSQ", 4): [0.4, 0.5, 0.6],
+    ("SQ", 4): [0.3, 0.5, 0.8],
 }
-FEATURES = 6
 
 
-def rows(errors=ERRORS):
-    table = [
-        {
-            "dataset": d,
-            "bits": b,
-            "method": m,
-            "seed": 42 + i,
-            "error": e,
-            "row_bits": FEATURES * b,
-            "data_sha256": "00e1",
-        }
-        for (d, b, m), values in errors.items()
-        for i, e in enumerate(values)
-    ]
-    return pd.DataFrame(table, columns=COLUMNS)
+def rows(errors=ERRORS, dataset="sulfur"):
+    return stored_rows(COLUMNS, errors, dataset, n_features=6)
 
 
 @pytest.fixture
@@ -67,7 +54,7 @@ def test_best_and_tied(measured):
     assert cells.loc[(2, "Bw-SQ"), "error"] == pytest.approx(1.0)
     assert cells.loc[(2, "Bw-SQ"), "std"] == pytest.approx(0.2)
     assert cells.loc[(2, "Bw-SQ"), "sem"] == pytest.approx(0.2 / np.sqrt(3))
-    # The spread over splits is 0.2 for each, but what counts is the difference on the same split.
+    # The spread over splits is 0.2 for each, but only the difference on the same split counts.
     assert cells.loc[2, ["best", "tied"]].T.to_dict("list") == {
         "SQ": [False, False],
         "Bw-SQ": [True, True],
@@ -101,8 +88,8 @@ def test_ratios(measured):
 
 
 def test_ratios_are_geometric_means_over_the_data_sets(write):
-    both = {**ERRORS, ("fried", 2, "Bw-SQ"): [1.0, 1.0, 1.0], ("fried", 2, "SQ"): [4.4, 4.4, 4.4]}
-    table = ratios(summarize(read_measured(write(rows(both)))))
+    both = pd.concat([rows(), rows({("Bw-SQ", 2): [1.0] * 3, ("SQ", 2): [4.4] * 3}, "fried")])
+    table = ratios(summarize(read_measured(write(both))))
     assert table.loc["SQ", 2] == pytest.approx(np.sqrt(1.1 * 4.4))
 
 
@@ -156,7 +143,7 @@ def test_splits_can_be_chosen(write):
 def test_rows_of_different_data_are_refused(write):
     table = rows()
     table.loc[0, "data_sha256"] = "ff"
-    with pytest.raises(CommandError, match=r"rows of sulfur from different data: ff, 00e1"):
+    with pytest.raises(CommandError, match=r"The rows of sulfur in .*paper\.csv are from different data: ff and 00e1"):
         read_measured(write(table))
 
 
@@ -167,15 +154,15 @@ def test_rows_of_several_files(write, tmp_path):
     path = write(table[table["method"] != "SQ"])
     pd.testing.assert_frame_equal(read_measured(path, other), read_measured(write(table)))
     table[table["method"] == "SQ"].assign(data_sha256="ff").to_csv(other, index=False)
-    with pytest.raises(CommandError, match=r"and .*other\.csv hold rows of .* from different data"):
+    with pytest.raises(CommandError, match=r"The rows of sulfur in .* and .*other\.csv are from different data"):
         read_measured(write(table[table["method"] != "SQ"]), other)
 
 
 def test_rows_of_different_training_are_refused(write):
-    """Splits of one head and of another have no mean."""
+    """Splits with different heads have no common mean."""
     table = rows().assign(training="a")
     table.loc[(table["method"] == "SQ") & (table["seed"] == 42), "training"] = "b"
-    with pytest.raises(CommandError, match=r"rows of sulfur, 2, SQ from different training: b and a\. Keep each"):
+    with pytest.raises(CommandError, match=r"rows of sulfur, 2, SQ in .* are from different training: b and a\. Keep"):
         read_measured(write(table))
 
 

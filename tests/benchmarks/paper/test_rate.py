@@ -4,72 +4,33 @@ import pandas as pd
 import pytest
 
 from benchmarks.command import CommandError
-from benchmarks.paper import rate
-from benchmarks.paper.budget import BUDGET, COLUMNS, UNIFORM
-from benchmarks.paper.budget import FLOATS as HEAD
+from benchmarks.paper import budget, floats, protocol, rate
+from benchmarks.paper.budget import BUDGET, UNIFORM
 from benchmarks.paper.floats import BOOSTING
-from benchmarks.paper.floats import COLUMNS as FLOATS_COLUMNS
-from benchmarks.paper.protocol import COLUMNS as PAPER_COLUMNS
+from tests.benchmarks.paper.stored import stored_rows
+
+CALIFORNIA = {"dataset": "california", "n_features": 8}
 
 
 def paper_rows(**changed):
-    rows = [
-        {
-            "dataset": "california",
-            "method": method,
-            "bits": bits,
-            "row_bits": 8 * bits,
-            "seed": seed,
-            "error": bits + seed,
-            "n_rows": 100,
-            "data_sha256": "00e1",
-        }
-        for method in ("FP", "Bw-QQ", "Bw-SQ", "LSQ", "quantile", "tree")
-        for bits in ((32,) if method == "FP" else (2, 4))
-        for seed in (42, 43)
-    ]
-    return pd.DataFrame(rows, columns=PAPER_COLUMNS).assign(**changed)
+    errors = {(method, bits): [bits + 42, bits + 43] for method in ("Bw-SQ", "LSQ", *rate.PAPER) for bits in (2, 4)}
+    return stored_rows(protocol.COLUMNS, {("FP", 32): [1, 1], **errors}, **CALIFORNIA).assign(**changed)
 
 
 def budget_rows(**changed):
-    rows = [
-        {
-            "dataset": "california",
-            "method": method,
-            "asked": asked,
-            "row_bits": asked if method == HEAD else asked - 1,
-            "seed": seed,
-            "error": 1.0 / asked,
-            "data_sha256": "00e1",
-            "training": "{}",
-        }
-        for method in (UNIFORM, BUDGET, HEAD)
-        for asked in ((256,) if method == HEAD else (8, 16))
-        for seed in (42, 43)
-    ]
-    return pd.DataFrame(rows, columns=COLUMNS).assign(**changed)
+    errors = {(method, bits): [1 / 8 / bits] * 2 for method in (UNIFORM, BUDGET) for bits in (1, 2)}
+    rows = stored_rows(budget.COLUMNS, {(budget.FLOATS, 32): [1 / 256] * 2, **errors}, **CALIFORNIA)
+    rows.loc[rows["method"] == BUDGET, "row_bits"] -= 1  # a budget need not be used up
+    return rows.assign(**changed)
 
 
-def floats_rows():
-    rows = [
-        {
-            "dataset": "california",
-            "method": method,
-            "seed": seed,
-            "data_sha256": "00e1",
-            "error": 0.01 * seed,
-            "row_bits": 8 * bits,
-        }
-        for method, bits in BOOSTING.items()
-        for seed in (42, 43)
-    ]
-    return pd.DataFrame(rows, columns=FLOATS_COLUMNS)
+FLOATS = stored_rows(floats.COLUMNS, {cell: [0.42, 0.43] for cell in BOOSTING.items()}, **CALIFORNIA)
 
 
 def curves(paper=None, budget=None):
     paper = paper_rows() if paper is None else paper
     budget = budget_rows() if budget is None else budget
-    return rate.curves(paper, budget, floats_rows(), "california", [42, 43])
+    return rate.curves(paper, budget, FLOATS, "california", [42, 43])
 
 
 def test_means_over_the_same_splits():
@@ -95,20 +56,18 @@ def test_a_method_that_lacks_a_split():
 
 
 def test_rows_of_other_data():
-    with pytest.raises(CommandError, match="The rows of california are from different data: ff, 00e1"):
+    with pytest.raises(CommandError, match="The rows of california are from different data: ff and 00e1"):
         curves(paper=paper_rows(data_sha256="ff"))
 
 
 def test_rows_of_different_training():
     mixed = pd.concat([budget_rows(), budget_rows(training='{"max_epochs": 5}')])
-    with pytest.raises(
-        CommandError, match=r"rows of benchmarks\.paper\.budget for california are from different training"
-    ):
+    with pytest.raises(CommandError, match="The rows of california in the budget file are from different training"):
         curves(budget=mixed)
 
 
 def write(folder):
-    files = {"paper": paper_rows(), "budget": budget_rows(), "floats": floats_rows()}
+    files = {"paper": paper_rows(), "budget": budget_rows(), "floats": FLOATS}
     given = []
     for name, rows in files.items():
         rows.to_csv(folder / f"{name}.csv", index=False)

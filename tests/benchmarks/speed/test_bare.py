@@ -1,4 +1,4 @@
-"""The bare loop does the work of `BitwiseRegressor`."""
+"""The bare loop trains the model of `BitwiseRegressor`."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Errors of sketches are those of their quantiles, and all parts of the command run."""
+"""Errors of the quantiles of sketches, and all parts of the command."""
 
 from functools import partial
 
@@ -18,21 +18,22 @@ def test_rank_errors_by_hand():
     np.testing.assert_array_equal(rank_errors(exact, x), 0)
     np.testing.assert_allclose(rank_errors(exact + 3, x)[:200], 3 / 256)
     np.testing.assert_allclose(rank_errors(exact - 2, x)[5:], 2 / 256)
-    np.testing.assert_array_equal(rank_errors(np.zeros(255), np.zeros(9, dtype=np.float32)), 0)  # there is no better
+    np.testing.assert_array_equal(rank_errors(np.zeros(255), np.zeros(9, dtype=np.float32)), 0)  # no quantile is better
 
 
 def test_errors_shrink_with_the_size():
     table = pd.DataFrame(chunks.error(rows=30_000))
     drawn = table[(table["order"] == "drawn") & table["column"].isin(["normal", "lognormal"])]
-    for _, own in drawn.groupby(["column", "sketch"]):
-        errors = own.sort_values("size")["largest_error"].to_numpy()
+    for _, of_sketch in drawn.groupby(["column", "sketch"]):
+        errors = of_sketch.sort_values("size")["largest_error"].to_numpy()
         assert errors[-1] < errors[0] < 0.02
-        assert (np.diff(own.sort_values("size")["bytes"]) > 0).all()
+        assert (np.diff(of_sketch.sort_values("size")["bytes"]) > 0).all()
     few = table[(table["column"] == "integers") & (table["sketch"] == "skbsq") & (table["size"] > 600)]
     assert (few["largest_error"] == 0).all()
 
 
 def test_main(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(chunks, "in_fresh_process", lambda function, **arguments: function(**arguments))
     monkeypatch.setitem(chunks.PARTS, "calls", partial(chunks.calls, rows=2000, d=2, repeats=2))
     options = ["--rows", "5000", "--values", "40000", "--epochs", "5", "--output-dir", str(tmp_path)]
     main(["--parts", "partial_fit", "calls", "train", *options])

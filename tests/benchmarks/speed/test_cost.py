@@ -1,14 +1,13 @@
-"""The cases, what is measured of one, and `python -m benchmarks.speed.cost`, end to end."""
+"""The cases, their measurement, and `python -m benchmarks.speed.cost`, end to end."""
 
-import os
-from pathlib import Path
+import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
-from benchmarks.command import CommandError
 from benchmarks.speed import cost
 from benchmarks.speed.cost import COLUMNS, Case
 from skbsq import Codebook
@@ -65,71 +64,38 @@ def test_fit_runs_once():
     assert row["output_mb"] == pytest.approx(n_numbers * 4e-6)
 
 
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the high-water mark cannot be reset")
-def test_peak_is_that_since_the_reset():
-    np.ones(30_000_000)
-    held = cost.reset_peak()
-    assert cost.peak_mb() - held < 20
-    np.ones(10_000_000)
-    assert 79 < cost.peak_mb() - held < 120
-
-
-def test_peak_without_proc(monkeypatch):
-    monkeypatch.setattr(cost, "Path", lambda path: Path("/nowhere", path.lstrip("/")))
-    np.ones(40_000_000)
-    assert 320 < cost.reset_peak() < 20_000
-
-
 @pytest.fixture
 def measured(monkeypatch):
-    """The cases that a run measures, here in this process."""
+    """The cases that a run measures, here in this process and without pictures."""
 
     def in_this_process(function, case, **kwargs):
+        pickle.dumps((function, case, kwargs))  # for a fresh process
         cases.append(case)
         return function(case, **kwargs)
 
     cases, threads = [], torch.get_num_threads()
     monkeypatch.setattr(cost, "in_fresh_process", in_this_process)
+    monkeypatch.setattr(Figure, "savefig", lambda *args, **kwargs: None)
     yield cases
     torch.set_num_threads(threads)
 
 
-def test_fresh_process(tmp_path, capsys):
-    cost.main([*TINY, "--rows", "100", "--threads", "1", "--output-dir", str(tmp_path / "new")])
-    table = pd.read_csv(tmp_path / "new" / "cost.csv")
+def test_resumes(tmp_path, measured, capsys):
+    folder, path = tmp_path / "new", tmp_path / "new" / "cost.csv"
+    run = [*TINY, "--threads", "1", "--output-dir", str(folder)]
+    cost.main([*run, "--rows", "100"])
+    first = path.read_text()
+    cost.main(run)
+    cost.main([*run, "--threads", "2"])  # other threads are other rows
+    cost.main(run)
+    encodes = [("encode", rows, 8, 4) for rows in (100, 200)]
+    assert measured == encodes * 2
+    assert path.read_text().startswith(first)
+    table = pd.read_csv(path)
     assert list(table) == COLUMNS
-    assert table["rows"].tolist() == [100]
-    assert (tmp_path / "new" / "cost.png").stat().st_size > 10_000
+    assert table[["rows", "threads"]].to_numpy().tolist() == [[100, 1], [200, 1], [100, 2], [200, 2]]
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in printed[-2:]] == ["encode", "picture:"]
-
-
-def test_resumes(tmp_path, measured):
-    run = [*TINY, "--threads", "1", "--output-dir", str(tmp_path)]
-    cost.main([*run, "--rows", "100"])
-    first = (tmp_path / "cost.csv").read_text()
-    cost.main(run)
-    cost.main(run)
-    assert measured == [("encode", 100, 8, 4), ("encode", 200, 8, 4)]
-    assert (tmp_path / "cost.csv").read_text().startswith(first)
-    assert pd.read_csv(tmp_path / "cost.csv")["rows"].tolist() == [100, 200]
-
-
-def test_other_threads_are_not_resumed(tmp_path, measured):
-    for _ in range(2):
-        for threads in (1, 2):
-            cost.measure_all([Case("encode", 10, 2, 1)], tmp_path / "cost.csv", repeats=1, threads=threads)
-    assert len(measured) == 2
-    assert pd.read_csv(tmp_path / "cost.csv")["threads"].tolist() == [1, 2]
-
-
-def test_foreign_output_is_refused(tmp_path, capsys):
-    (tmp_path / "cost.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(SystemExit) as caught:
-        cost.main([*TINY, "--output-dir", str(tmp_path)])
-    assert caught.value.code == 2
-    assert "choose another output" in capsys.readouterr().err
-    assert (tmp_path / "cost.csv").read_text() == "a,b\n1,2\n"
 
 
 def test_large_cases_are_skipped_and_listed(tmp_path, capsys, measured):
@@ -150,11 +116,6 @@ def test_nothing_left_is_one_sentence(capsys):
         cost.main([*TINY, "--max-gb", "1e-9"])
     assert caught.value.code == 2
     assert capsys.readouterr().err == "There is nothing left to measure.\n"
-
-
-def test_process_that_dies_is_one_sentence():
-    with pytest.raises(CommandError, match=r"process of _exit.* died"):
-        cost.in_fresh_process(os._exit, status=3)
 
 
 def test_slopes(results):

@@ -1,3 +1,5 @@
+"""The table by hand, and the command on few rows."""
+
 import pandas as pd
 import pytest
 
@@ -15,11 +17,13 @@ def test_table_by_hand():
     assert found["r2"].tolist() == pytest.approx([0.9, 0.8])
 
 
-def test_command(tmp_path, capsys):
+def test_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(default, "N_TEST", 100)
+    monkeypatch.setitem(default.METHODS, default.OURS, lambda seed: default.BitwiseRegressor(max_epochs=1))
     arguments = ["--rows", "60", "--seeds", "0", "--output", str(tmp_path / "default.csv")]
     default.main(arguments)
     first = capsys.readouterr().out
     assert all(method in first for method in default.METHODS)
     assert (pd.read_csv(tmp_path / "default.csv")["cpu_seconds"] > 0).all()
-    default.main(arguments)  # all rows are there
+    default.main(arguments)  # all rows are stored
     assert capsys.readouterr().out == first

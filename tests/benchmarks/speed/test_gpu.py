@@ -1,3 +1,5 @@
+"""The table by hand, and measurements on the CPU."""
+
 import pandas as pd
 import pytest
 import torch

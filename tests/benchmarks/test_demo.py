@@ -1,10 +1,13 @@
 """Summary and picture of the demo, and the demo on few rows."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
 from benchmarks import demo
+from benchmarks.datasets import load
 from benchmarks.plots import COLORS
 
 METHODS = ["bitwise", "uniform", "floats"]
@@ -55,7 +58,17 @@ def test_draw(summary):
 
 
 def test_main(tmp_path, monkeypatch, capsys):
-    settings = {"FRIED_ROWS": 120, "BITS": (1,), "SEEDS": (0,), "TRAINING": {"max_epochs": 1, "hidden_sizes": (4,)}}
+    def load_some(name, **given):
+        data = load(name, **given)
+        return replace(data, X=data.X[:200], y=data.y[:200])
+
+    settings = {
+        "load": load_some,
+        "FRIED_ROWS": 120,
+        "BITS": (1,),
+        "SEEDS": (0,),
+        "TRAINING": {"max_epochs": 1, "hidden_sizes": (4,)},
+    }
     for name, value in settings.items():
         monkeypatch.setattr(demo, name, value)
     demo.main(["--output-dir", str(tmp_path / "out"), "--n-jobs", "1"])

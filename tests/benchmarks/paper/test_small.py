@@ -42,7 +42,7 @@ def test_table_by_hand(default, level):
 def test_command(tmp_path, capsys, monkeypatch):
     short = {name: (method, given | {"max_epochs": 2}) for name, (method, given) in small.NETWORKS.items()}
     monkeypatch.setattr(small, "NETWORKS", short)
-    arguments = ["--dataset", "iris", "--bits", "1", "--seeds", "0", "1", "--output", str(tmp_path / "small.csv")]
+    arguments = ["--dataset", "diabetes", "--bits", "1", "--seeds", "0", "1", "--output", str(tmp_path / "small.csv")]
     small.main(arguments)
     first = capsys.readouterr().out
     assert "in geometric mean" in first

@@ -33,7 +33,6 @@ def test_errors_shrink_with_the_size():
 
 
 def test_main(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(chunks, "in_fresh_process", lambda function, **arguments: function(**arguments))
     monkeypatch.setitem(chunks.PARTS, "calls", partial(chunks.calls, rows=2000, d=2, repeats=2))
     options = ["--rows", "5000", "--values", "40000", "--epochs", "5", "--output-dir", str(tmp_path)]
     main(["--parts", "partial_fit", "calls", "train", *options])

@@ -1,11 +1,10 @@
 """The cases, their measurement, and `python -m benchmarks.speed.cost`, end to end."""
 
-import pickle
+import io
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from matplotlib.figure import Figure
 
 from benchmarks.speed import cost
@@ -65,31 +64,24 @@ def test_fit_runs_once():
 
 
 @pytest.fixture
-def measured(monkeypatch):
-    """The cases that a run measures, here in this process and without pictures."""
-
-    def in_this_process(function, case, **kwargs):
-        pickle.dumps((function, case, kwargs))  # for a fresh process
-        cases.append(case)
-        return function(case, **kwargs)
-
-    cases, threads = [], torch.get_num_threads()
-    monkeypatch.setattr(cost, "in_fresh_process", in_this_process)
-    monkeypatch.setattr(Figure, "savefig", lambda *args, **kwargs: None)
-    yield cases
-    torch.set_num_threads(threads)
+def measured(in_this_process, monkeypatch):
+    """Function that returns the cases that were measured; the pictures are empty."""
+    monkeypatch.setattr(cost, "draw", lambda results, base: Figure())
+    return lambda: [call["case"] for call in in_this_process]
 
 
-def test_resumes(tmp_path, measured, capsys):
+def test_resumes(tmp_path, measured, capsys, monkeypatch):
     folder, path = tmp_path / "new", tmp_path / "new" / "cost.csv"
     run = [*TINY, "--threads", "1", "--output-dir", str(folder)]
     cost.main([*run, "--rows", "100"])
     first = path.read_text()
     cost.main(run)
-    cost.main([*run, "--threads", "2"])  # other threads are other rows
+    with monkeypatch.context() as patch:
+        patch.setattr(cost.torch, "set_num_threads", lambda n: None)
+        cost.main([*run, "--threads", "2"])  # other threads are other rows
     cost.main(run)
     encodes = [("encode", rows, 8, 4) for rows in (100, 200)]
-    assert measured == encodes * 2
+    assert measured() == encodes * 2
     assert path.read_text().startswith(first)
     table = pd.read_csv(path)
     assert list(table) == COLUMNS
@@ -108,7 +100,7 @@ def test_large_cases_are_skipped_and_listed(tmp_path, capsys, measured):
         "skipped: fit 100 x 8, 4 bits",
         "skipped: fit 200 x 8, 4 bits",
     ]
-    assert measured == [("encode", 100, 8, 4)]
+    assert measured() == [("encode", 100, 8, 4)]
 
 
 def test_nothing_left_is_one_sentence(capsys):
@@ -133,6 +125,7 @@ def test_slope_needs_two_sizes(results):
 
 def test_draw(results):
     figure = cost.draw(results, BASE)
+    figure.savefig(io.BytesIO(), dpi=30)
     assert [ax.get_title() for ax in figure.axes[:3]] == [
         "over rows (8 features, 4 bits)",
         "over features (100 rows, 4 bits)",

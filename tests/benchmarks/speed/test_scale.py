@@ -67,7 +67,6 @@ def test_too_large(capsys):
 
 
 def test_main(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(scale, "in_fresh_process", lambda function, **arguments: function(**arguments))
     monkeypatch.setattr(scale, "CASES", [scale.CASES[0], scale.CASES[-1]])
     scale.main(["--parts", "disk", "--values", "600", "1200", "--features", "3", "--output-dir", str(tmp_path)])
     table = pd.read_csv(tmp_path / "scale_disk.csv")

@@ -1,6 +1,5 @@
-"""Helpers that the commands share: arguments, errors in one sentence, runs that resume, tables."""
+"""Helpers that the commands share: errors in one sentence, tables, runs that resume."""
 
-import argparse
 import io
 import json
 import os
@@ -8,7 +7,6 @@ import platform
 import sys
 from contextlib import contextmanager
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -36,116 +34,6 @@ def plain_errors():
     except CommandError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
-
-
-# -- arguments -------------------------------------------------------------------------------------------------------
-
-
-def make_parser(spec, description):
-    """Make the parser of a command.
-
-    Parameters
-    ----------
-    spec : ModuleSpec
-        ``__spec__`` of the module of the command.
-    description : str
-        ``__doc__`` of that module.
-
-    Returns
-    -------
-    ArgumentParser
-    """
-    name = spec.name.removesuffix(".__main__")
-    layout = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(prog=f"python -m {name}", description=description, formatter_class=layout)
-
-
-def add_data_dir(parser: argparse.ArgumentParser):
-    """Add the argument ``--data-dir``."""
-    parser.add_argument(
-        "--data-dir",
-        metavar="DIR",
-        help="folder of the <name>.csv.gz files (default: the variable SKBSQ_DATA_DIR; if it is not set, a download)",
-    )
-
-
-def add_output(parser: argparse.ArgumentParser, name):
-    """Add the argument ``--output``, the CSV file in which `collect` stores its rows."""
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path(name),
-        metavar="CSV",
-        help="append each row here once measured; a rerun skips the rows it finds (default: %(default)s)",
-    )
-
-
-def add_output_dir(parser: argparse.ArgumentParser, files, default="out"):
-    """Add the argument ``--output-dir``, the folder of the named files."""
-    parser.add_argument(
-        "--output-dir", type=Path, default=Path(default), metavar="DIR", help=f"of {files} (default: %(default)s)"
-    )
-
-
-def add_parts(parser: argparse.ArgumentParser, parts):
-    """Add the argument ``--parts``, by default all of them."""
-    parser.add_argument("--parts", nargs="+", default=list(parts), choices=parts, metavar="PART", help="of %(choices)s")
-
-
-def add_number(parser: argparse.ArgumentParser, name, default, text):
-    """Add an argument that is an integer of at least 1, or several of them if the default is a list."""
-    several = "+" if isinstance(default, list) else None
-    text = f"{text} (default: %(default)s)"
-    parser.add_argument(name, type=positive, nargs=several, default=default, metavar="N", help=text)
-
-
-def add_bits(parser: argparse.ArgumentParser, default=None):
-    """Add the argument ``--bits``."""
-    parser.add_argument("--bits", type=positive, nargs="+", default=default, metavar="B", help="per feature")
-
-
-def add_seeds(parser: argparse.ArgumentParser, default=(42, 43, 44)):
-    """Add the argument ``--seeds``."""
-    parser.add_argument("--seeds", type=int, nargs="+", default=default, metavar="SEED", help="one per split")
-
-
-def add_training(parser: argparse.ArgumentParser):
-    """Add the arguments ``--hidden-sizes`` and ``--max-epochs``."""
-    parser.add_argument("--hidden-sizes", type=positive, nargs="+", metavar="UNITS", help="of the head")
-    parser.add_argument("--max-epochs", type=positive, metavar="N", help="of every fit (default: that of its method)")
-
-
-def add_n_jobs(parser: argparse.ArgumentParser, default=1):
-    """Add the argument ``--n-jobs``."""
-    parser.add_argument("--n-jobs", type=int, default=default, metavar="N", help="processes (default: %(default)s)")
-
-
-def add_threads(parser: argparse.ArgumentParser):
-    """Add the argument ``--threads``."""
-    parser.add_argument("--threads", type=positive, metavar="N", help="threads of torch (default: as torch chooses)")
-
-
-def positive(text):
-    """Argument type: an integer of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
-
-
-def given(arguments, *names):
-    """Select the named arguments that were given.
-
-    Parameters
-    ----------
-    arguments : Namespace
-    *names : str
-
-    Returns
-    -------
-    dict
-    """
-    return {name: value for name in names if (value := getattr(arguments, name)) is not None}
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from scipy.special import ndtri
 from sklearn import datasets as sklearn_datasets
 from sklearn.datasets import fetch_california_housing, fetch_openml, make_classification, make_friedman1
 
-from benchmarks.command import CommandError, add_data_dir, positive
+from benchmarks.command import CommandError
 
 DATA_DIR_VARIABLE = "SKBSQ_DATA_DIR"
 FRIED_ROWS = 40_768
@@ -177,17 +177,6 @@ def load_several(names, data_dir=None, *, n_samples=None):
     """
     of_others = None if "fried" in names else n_samples  # `load` rejects it
     return [load(name, data_dir, n_samples=n_samples if name == "fried" else of_others) for name in names]
-
-
-def add_datasets(parser, default=None):
-    """Add the arguments ``--dataset`` and ``--data-dir``."""
-    parser.add_argument("--dataset", nargs="+", default=default, metavar="NAME", help=f"of {', '.join(NAMES)}")
-    add_data_dir(parser)
-
-
-def add_n_samples(parser):
-    """Add the argument ``--n-samples``."""
-    parser.add_argument("--n-samples", type=positive, metavar="N", help=f"rows of fried (default: {FRIED_ROWS})")
 
 
 def _read(name, folder):

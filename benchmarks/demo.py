@@ -5,7 +5,8 @@ from itertools import product
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.command import add_n_jobs, add_output_dir, collect, make_parser, print_table
+from benchmarks.arguments import add_output_dir, make_parser
+from benchmarks.command import collect, print_table
 from benchmarks.datasets import load
 from benchmarks.methods import cells, measure
 from benchmarks.plots import add_legend, draw_rate_error, save_picture
@@ -70,9 +71,8 @@ def draw(summary, tasks):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
+    parser = make_parser(__spec__, __doc__, n_jobs=2)
     add_output_dir(parser, "demo.png")
-    add_n_jobs(parser, 2)
     arguments = parser.parse_args(argv)
 
     data = [load("fried", n_samples=FRIED_ROWS), load("digits")]

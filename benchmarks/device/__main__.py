@@ -22,7 +22,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.command import CommandError, add_output_dir, make_parser, plain_errors, write_table
+from benchmarks.arguments import add_output_dir, make_parser
+from benchmarks.command import CommandError, plain_errors, write_table
 from benchmarks.device.chips import CORES, SIZES, TOOLS, measure, output_of
 from benchmarks.device.encoders import RIVALS, make_job, ours
 

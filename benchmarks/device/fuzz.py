@@ -9,12 +9,14 @@ import random
 import struct
 import zlib
 from collections import Counter
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from benchmarks.command import add_number, make_parser, print_table
+from benchmarks.arguments import add_number, make_parser
+from benchmarks.command import print_table
 from skbsq import Codebook
 from skbsq.codec import RowCodec, _entropy, dumps, loads
 
@@ -44,19 +46,15 @@ def fuzz(cases, seed=0):
         Any error of `loads` except ValueError.
     """
     draw, rows = random.Random(seed), []
-    progress = tqdm(total=cases * len(WAYS) * len(FORMS), desc="fuzz", unit="message", mininterval=1)
-    for form in FORMS:
-        for way in WAYS:
-            counts: Counter = Counter(refused=0, unchanged=0, valid=0, misread=0)
-            for case in range(cases):
-                if case % 1000 == 0:
-                    book, codes = _draw_rows(draw)
-                    message = dumps(book, codes, **form)
-                damaged = _damage(message, way, draw, book)
-                counts[_read(damaged, message, book, codes, form, way)] += 1
-                progress.update()
-            rows.append({"way": way, **form, "cases": cases, **counts})
-    progress.close()
+    for form, way in tqdm(list(product(FORMS, WAYS)), desc="fuzz", unit="way"):
+        counts: Counter = Counter(refused=0, unchanged=0, valid=0, misread=0)
+        for case in range(cases):
+            if case % 1000 == 0:
+                book, codes = _draw_rows(draw)
+                message = dumps(book, codes, **form)
+            damaged = _damage(message, way, draw, book)
+            counts[_read(damaged, message, book, codes, form, way)] += 1
+        rows.append({"way": way, **form, "cases": cases, **counts})
     return pd.DataFrame(rows)
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import zstandard
 
-from benchmarks.command import add_bits, add_number, make_parser, plain_errors, write_table
-from benchmarks.datasets import add_datasets, load_several
+from benchmarks.arguments import add_number, make_parser
+from benchmarks.command import plain_errors, write_table
+from benchmarks.datasets import load_several
 from skbsq import BitwiseQuantizer, QuantileQuantizer
 from skbsq.codec import RowCodec, dumps
 
@@ -101,12 +102,11 @@ def _zstd(data):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
-    add_datasets(parser, ["air_quality", "occupancy"])
-    add_bits(parser, [2, 4])
+    parser = make_parser(__spec__, __doc__, "data_dir", dataset=["air_quality", "occupancy"], bits=[2, 4])
     add_number(parser, "--max-epochs", 30, "of BitwiseQuantizer")
-    default = Path("traffic.csv")
-    parser.add_argument("--output", type=Path, default=default, metavar="CSV", help="replaced (default: %(default)s)")
+    parser.add_argument(
+        "--output", type=Path, default="traffic.csv", metavar="CSV", help="file to replace (default: %(default)s)"
+    )
     arguments = parser.parse_args(argv)
     with plain_errors():
         data = load_several(arguments.dataset, arguments.data_dir)

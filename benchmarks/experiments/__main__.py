@@ -8,21 +8,9 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.command import (
-    add_bits,
-    add_n_jobs,
-    add_output_dir,
-    add_seeds,
-    as_text,
-    collect,
-    given,
-    make_parser,
-    plain_errors,
-    print_failures,
-    print_table,
-    shuffled,
-)
-from benchmarks.datasets import Dataset, add_datasets, add_n_samples, load_several
+from benchmarks.arguments import add_output_dir, given, make_parser
+from benchmarks.command import as_text, collect, plain_errors, print_failures, print_table, shuffled
+from benchmarks.datasets import Dataset, load_several
 from benchmarks.experiments.plans import PLANS
 from benchmarks.methods import measure, split
 
@@ -90,13 +78,8 @@ def relative(rows, variants):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
+    parser = make_parser(__spec__, __doc__, "dataset", "data_dir", "bits", "seeds", "n_samples", n_jobs=1)
     parser.add_argument("plan", choices=PLANS, help="of %(choices)s", metavar="PLAN")
-    add_datasets(parser)
-    add_bits(parser)
-    add_seeds(parser, None)
-    add_n_samples(parser)
-    add_n_jobs(parser)
     add_output_dir(parser, "PLAN.csv; a rerun skips the rows it finds there", "out/experiments")
     arguments = parser.parse_args(argv)
     plan = replace(PLANS[arguments.plan], **given(arguments, "bits", "seeds"))

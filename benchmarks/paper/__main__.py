@@ -3,25 +3,17 @@
 A rerun tries again the cells that failed. The search stores its trials in a second file, whose name ends with -search.
 """
 
-from benchmarks.command import (
-    add_bits,
-    add_n_jobs,
-    add_output,
-    add_seeds,
-    add_training,
-    given,
-    make_parser,
-    plain_errors,
-    print_failures,
-)
-from benchmarks.datasets import add_datasets, add_n_samples, load_several
+from benchmarks.arguments import given, make_parser
+from benchmarks.command import plain_errors, print_failures
+from benchmarks.datasets import load_several
 from benchmarks.methods import ALL_METHODS
 from benchmarks.paper.protocol import DATASETS, KEY, METHODS, PROFILES, compare, search
 
 
 def parse(argv):
     """Parse the command line."""
-    parser = make_parser(__spec__, __doc__)
+    optional = ("data_dir", "n_samples", "bits", "seeds", "hidden_sizes", "max_epochs")
+    parser = make_parser(__spec__, __doc__, *optional, dataset=DATASETS, n_jobs=1, output="paper.csv")
     parser.add_argument(
         "--profile",
         default="quick",
@@ -29,19 +21,12 @@ def parse(argv):
         help="quick: bits 2 3 4 6 8, seeds 42-44, a head of 3 x 256 for the methods of the paper; full: bits 2-8, "
         "seeds 42-51, and the search of the paper for each method, meant for a GPU (default: %(default)s)",
     )
-    add_datasets(parser, DATASETS)
-    add_n_samples(parser)
-    add_bits(parser)
     parser.add_argument(
         "--methods", nargs="+", default=METHODS, choices=ALL_METHODS, metavar="METHOD", help="of %(choices)s"
     )
-    add_seeds(parser, None)
-    add_training(parser)
     parser.add_argument("--dropout", type=float, metavar="P", help="of the head (default: none)")
     parser.add_argument("--n-configs", type=int, metavar="N", help="configurations to search, 0 for none")
     parser.add_argument("--device", metavar="DEVICE", help="where to train: cpu, cuda, ... (default: cpu)")
-    add_n_jobs(parser)
-    add_output(parser, "paper.csv")
     return parser.parse_args(argv)
 
 

@@ -4,22 +4,9 @@ from itertools import product
 
 import numpy as np
 
-from benchmarks.command import (
-    add_bits,
-    add_n_jobs,
-    add_output,
-    add_seeds,
-    add_training,
-    as_text,
-    collect,
-    given,
-    make_parser,
-    plain_errors,
-    print_failures,
-    print_table,
-    shuffled,
-)
-from benchmarks.datasets import add_datasets, add_n_samples, load_several
+from benchmarks.arguments import SEEDS, given, make_parser
+from benchmarks.command import as_text, collect, plain_errors, print_failures, print_table, shuffled
+from benchmarks.datasets import load_several
 from benchmarks.methods import FLOAT_BITS, measure
 from benchmarks.paper.protocol import DATASETS
 from benchmarks.paper.ranking import MARGIN, smallest_without_loss
@@ -114,16 +101,12 @@ def fewest_bits_without_loss(rows, margin=MARGIN):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
-    add_datasets(parser, DATASETS)
-    add_n_samples(parser)
-    add_bits(parser, [1, 2, 3, 4, 6])
+    optional = ("data_dir", "n_samples", "hidden_sizes", "max_epochs")
+    parser = make_parser(
+        __spec__, __doc__, *optional, dataset=DATASETS, bits=[1, 2, 3, 4, 6], seeds=SEEDS, n_jobs=1, output="budget.csv"
+    )
     budgets = [0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0]
     parser.add_argument("--budgets", type=float, nargs="+", default=budgets, metavar="B", help="mean bits per feature")
-    add_seeds(parser)
-    add_training(parser)
-    add_n_jobs(parser)
-    add_output(parser, "budget.csv")
     arguments = parser.parse_args(argv)
     with plain_errors():
         rows = compare(

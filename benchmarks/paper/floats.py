@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.command import add_output, add_seeds, collect, make_parser, plain_errors, print_table, read_rows
-from benchmarks.datasets import add_datasets, load_several
+from benchmarks.arguments import make_parser
+from benchmarks.command import collect, plain_errors, print_table, read_rows
+from benchmarks.datasets import load_several
 from benchmarks.methods import BOOSTING as BOOSTING_OF_TASK
 from benchmarks.methods import error_of, split
 from benchmarks.paper import budget
@@ -218,12 +219,9 @@ def without_loss(split_rows, models, *, margin=MARGIN, interval=True):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
-    add_datasets(parser, DATASETS)
-    add_seeds(parser, [*range(42, 52)])
+    parser = make_parser(__spec__, __doc__, "data_dir", dataset=DATASETS, seeds=range(42, 52), output="floats.csv")
     parser.add_argument("--paper", type=Path, nargs="+", required=True, metavar="CSV", help="of benchmarks.paper")
     parser.add_argument("--budget", type=Path, required=True, metavar="CSV", help="of benchmarks.paper.budget")
-    add_output(parser, "floats.csv")
     arguments = parser.parse_args(argv)
     with plain_errors():
         paper = read_measured(*arguments.paper).astype({"dataset": str})

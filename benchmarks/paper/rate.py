@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.command import CommandError, add_seeds, make_parser, plain_errors, print_table, read_rows
+from benchmarks.arguments import SEEDS, make_parser
+from benchmarks.command import CommandError, plain_errors, print_table, read_rows
 from benchmarks.paper.budget import BUDGET, FLOATS, UNIFORM
 from benchmarks.paper.budget import COLUMNS as BUDGET_COLUMNS
 from benchmarks.paper.floats import BOOSTING, FLOAT16
@@ -123,12 +124,11 @@ def draw(summary, dataset, most_bits):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
+    parser = make_parser(__spec__, __doc__, seeds=SEEDS)
     parser.add_argument("--paper", type=Path, nargs="+", required=True, metavar="CSV", help="of benchmarks.paper")
     parser.add_argument("--budget", type=Path, required=True, metavar="CSV", help="of benchmarks.paper.budget")
     parser.add_argument("--floats", type=Path, required=True, metavar="CSV", help="of benchmarks.paper.floats")
     parser.add_argument("--dataset", default="california", metavar="NAME", help="default: %(default)s")
-    add_seeds(parser)
     parser.add_argument("--most-bits", type=int, default=50, metavar="B", help="per row (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("rate.png"), metavar="PNG", help="default: %(default)s")
     arguments = parser.parse_args(argv)

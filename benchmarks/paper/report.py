@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.command import CommandError, add_seeds, make_parser, plain_errors
+from benchmarks.arguments import make_parser
+from benchmarks.command import CommandError, plain_errors
 from benchmarks.methods import ALL_METHODS, BOOSTED_METHODS, UNQUANTIZED
 from benchmarks.paper.ranking import (
     FLOATS,
@@ -281,7 +282,7 @@ def main(argv=None):
     parser.add_argument(
         "results", type=Path, nargs="?", default=Path("paper.csv"), metavar="CSV", help="default: %(default)s"
     )
-    add_seeds(parser, None)
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="splits to report (default: all)")
     parser.add_argument(
         "--output-dir",
         type=Path,

@@ -6,19 +6,9 @@ import numpy as np
 import pandas as pd
 from sklearn.dummy import DummyClassifier, DummyRegressor
 
-from benchmarks.command import (
-    add_bits,
-    add_n_jobs,
-    add_output,
-    add_seeds,
-    collect,
-    make_parser,
-    plain_errors,
-    print_failures,
-    print_table,
-    shuffled,
-)
-from benchmarks.datasets import add_datasets, load_several
+from benchmarks.arguments import make_parser
+from benchmarks.command import collect, plain_errors, print_failures, print_table, shuffled
+from benchmarks.datasets import load_several
 from benchmarks.methods import BOOSTING, FLOAT_BITS, build, error_of, split
 
 DATASETS = (
@@ -128,12 +118,9 @@ def table(rows):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
-    add_datasets(parser, DATASETS)
-    add_bits(parser, [2, 3, 4])
-    add_seeds(parser, list(range(10)))
-    add_n_jobs(parser)
-    add_output(parser, "small.csv")
+    parser = make_parser(
+        __spec__, __doc__, "data_dir", dataset=DATASETS, bits=[2, 3, 4], seeds=range(10), n_jobs=1, output="small.csv"
+    )
     arguments = parser.parse_args(argv)
     with plain_errors():
         data = load_several(arguments.dataset, arguments.data_dir)

@@ -11,16 +11,8 @@ import torch
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from benchmarks.command import (
-    add_data_dir,
-    add_number,
-    add_output_dir,
-    add_parts,
-    add_threads,
-    make_parser,
-    plain_errors,
-    write_table,
-)
+from benchmarks.arguments import add_number, add_output_dir, add_parts, make_parser
+from benchmarks.command import plain_errors, write_table
 from benchmarks.plots import save_picture, tidy
 from benchmarks.speed.contests import PARTS, run
 
@@ -56,11 +48,9 @@ def draw(table):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
+    parser = make_parser(__spec__, __doc__, "data_dir", "threads")
     add_parts(parser, PARTS)
-    add_data_dir(parser)
     add_number(parser, "--epochs", 10, "of train and recipe")
-    add_threads(parser)
     add_output_dir(parser, "speed.csv and speed.png")
     arguments = parser.parse_args(argv)
     if arguments.threads:

@@ -15,15 +15,8 @@ from sklearn.base import clone
 from sklearn.metrics import r2_score
 from tqdm import tqdm
 
-from benchmarks.command import (
-    add_number,
-    add_output_dir,
-    add_parts,
-    add_threads,
-    make_parser,
-    plain_errors,
-    write_table,
-)
+from benchmarks.arguments import add_number, add_output_dir, add_parts, make_parser
+from benchmarks.command import plain_errors, write_table
 from benchmarks.processes import MB, in_fresh_process, measured, timed
 from skbsq import BitwiseRegressor, QuantileQuantizer, UniformQuantizer
 from skbsq.thresholds.quantile import averaged_inverted_cdf
@@ -195,12 +188,11 @@ PARTS = {part.__name__: part for part in (error, partial_fit, calls, train)}
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
+    parser = make_parser(__spec__, __doc__, "threads")
     add_parts(parser, PARTS)
     add_number(parser, "--rows", 1_000_000, "in error and partial_fit")
     add_number(parser, "--values", 100_000_000, "rows x features of train")
     add_number(parser, "--epochs", 1, "of train")
-    add_threads(parser)
     add_output_dir(parser, "chunks_*.csv")
     arguments = parser.parse_args(argv)
     if arguments.threads:

@@ -12,18 +12,8 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from benchmarks.command import (
-    CommandError,
-    add_bits,
-    add_number,
-    add_output_dir,
-    add_threads,
-    collect,
-    make_parser,
-    plain_errors,
-    positive,
-    print_table,
-)
+from benchmarks.arguments import add_number, add_output_dir, make_parser, positive
+from benchmarks.command import CommandError, collect, plain_errors, print_table
 from benchmarks.plots import add_legend, save_picture, tidy
 from benchmarks.processes import MB, in_fresh_process, measured
 from skbsq import BitwiseRegressor, Codebook
@@ -273,13 +263,12 @@ def _draw_panel(ax, results, base, factor, column):
 
 def parse(argv):
     """Parse the command line."""
-    parser = make_parser(__spec__, __doc__)
+    parser = make_parser(__spec__, __doc__, "threads", bits=[1, 2, 4, 8])
     parser.add_argument(
         "--operations", nargs="+", default=list(OPERATIONS), choices=OPERATIONS, metavar="NAME", help="of %(choices)s"
     )
     add_number(parser, "--rows", [10**k for k in range(4, 8)], "to encode, to predict and to fit on")
     add_number(parser, "--features", [8, 32, 128, 512], "of the rows")
-    add_bits(parser, [1, 2, 4, 8])
     parser.add_argument(
         "--base",
         type=positive,
@@ -291,7 +280,6 @@ def parse(argv):
     parser.add_argument("--max-gb", type=float, default=8, metavar="GB", help="skip larger inputs (default: 8)")
     add_number(parser, "--max-fit-rows", 10**6, "skip longer fits")
     add_number(parser, "--repeats", 3, "of encode and predict")
-    add_threads(parser)
     add_output_dir(parser, "cost.csv and cost.png; a rerun skips the rows it finds there")
     return parser.parse_args(argv)
 

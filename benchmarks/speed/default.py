@@ -16,7 +16,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import r2_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.command import add_number, add_output, add_seeds, collect, make_parser, plain_errors, print_table
+from benchmarks.arguments import add_number, make_parser
+from benchmarks.command import collect, plain_errors, print_table
 from skbsq import BitwiseRegressor
 
 N_FEATURES, NOISE, N_TEST = 20, 1.0, 10_000
@@ -81,10 +82,8 @@ def table(results):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
+    parser = make_parser(__spec__, __doc__, seeds=range(3), output="default.csv")
     add_number(parser, "--rows", [10**3, 10**4, 10**5, 10**6], "of a fit")
-    add_seeds(parser, [0, 1, 2])
-    add_output(parser, "default.csv")
     arguments = parser.parse_args(argv)
     # The methods take turns, because the load of the machine changes during a run.
     cases = product(arguments.seeds, arguments.rows, METHODS)

@@ -10,16 +10,8 @@ import numpy as np
 import torch
 from sklearn.datasets import make_friedman1
 
-from benchmarks.command import (
-    VERSIONS,
-    CommandError,
-    add_output,
-    add_seeds,
-    collect,
-    make_parser,
-    plain_errors,
-    print_table,
-)
+from benchmarks.arguments import make_parser
+from benchmarks.command import VERSIONS, CommandError, collect, plain_errors, print_table
 from benchmarks.processes import timed
 from skbsq import BitwiseRegressor
 
@@ -86,9 +78,7 @@ def table(results):
 
 def main(argv=None):
     """Run the command line."""
-    parser = make_parser(__spec__, __doc__)
-    add_seeds(parser, [0, 1, 2])
-    add_output(parser, "gpu.csv")
+    parser = make_parser(__spec__, __doc__, seeds=range(3), output="gpu.csv")
     arguments = parser.parse_args(argv)
     with plain_errors():
         if not torch.cuda.is_available():

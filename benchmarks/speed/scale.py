@@ -22,15 +22,8 @@ from sklearn.datasets import make_friedman1
 from sklearn.model_selection import GridSearchCV
 from tqdm import tqdm
 
-from benchmarks.command import (
-    CommandError,
-    add_number,
-    add_output_dir,
-    add_parts,
-    make_parser,
-    plain_errors,
-    write_table,
-)
+from benchmarks.arguments import add_number, add_output_dir, add_parts, make_parser
+from benchmarks.command import CommandError, plain_errors, write_table
 from benchmarks.processes import MB, in_fresh_process, measured, timed
 from skbsq import BitwiseRegressor, Codebook
 from skbsq.model_selection import dask_backend

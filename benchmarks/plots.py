@@ -98,14 +98,13 @@ def tidy(ax: Axes):
 
 def add_legend(figure: Figure, *axes: Axes):
     """Put one legend for the panels below all of them, where it covers nothing; methods in the order of `COLORS`."""
-    entries = {}
+    entries: dict = {}
     for ax in axes:
         entries |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     ranks = {method: rank for rank, method in enumerate(COLORS)}
     labels = sorted(entries, key=lambda label: ranks.get(label, 0))
-    figure.legend(
-        [entries[label] for label in labels], labels, loc="outside lower center", ncols=len(labels), frameon=False
-    )
+    handles = [entries[label] for label in labels]
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
 
 
 def save_picture(figure: Figure, path):

@@ -62,14 +62,8 @@ def test_main(tmp_path, monkeypatch, capsys):
         data = load(name, **given)
         return replace(data, X=data.X[:200], y=data.y[:200])
 
-    settings = {
-        "load": load_some,
-        "FRIED_ROWS": 120,
-        "BITS": (1,),
-        "SEEDS": (0,),
-        "TRAINING": {"max_epochs": 1, "hidden_sizes": (4,)},
-    }
-    for name, value in settings.items():
+    few = {"load": load_some, "FRIED_ROWS": 120, "BITS": (1,), "SEEDS": (0,)}
+    for name, value in {**few, "TRAINING": {"max_epochs": 1, "hidden_sizes": (4,)}}.items():
         monkeypatch.setattr(demo, name, value)
     demo.main(["--output-dir", str(tmp_path / "out"), "--n-jobs", "1"])
     assert (tmp_path / "out" / "demo.png").stat().st_size > 1000

@@ -89,15 +89,11 @@ void encode(const value_t *x, uint8_t *out) {{ variables[*out & 63] = constants[
 @pytest.mark.usefixtures("cross_tools")
 def test_variables_are_ram_and_constants_are_flash(tmp_path):
     job = make_job(2, 2)
-    small, large = (
-        chips.measure(
-            job,
-            "cortex-m4",
-            Encoder("tables", "int16_t", "i2", TABLES.format(size=size), 2, 2, packed=False),
-            tmp_path / str(size),
-        )
-        for size in (1000, 1400)
-    )
+    measured = []
+    for size in (1000, 1400):
+        encoder = Encoder("tables", "int16_t", "i2", TABLES.format(size=size), 2, 2, packed=False)
+        measured.append(chips.measure(job, "cortex-m4", encoder, tmp_path / str(size)))
+    small, large = measured
     assert small["ram"] == large["ram"] == 100
     assert large["flash"] - small["flash"] == 400
 

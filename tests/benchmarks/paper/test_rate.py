@@ -66,23 +66,24 @@ def test_rows_of_different_training():
         curves(budget=mixed)
 
 
-def write(folder):
-    files = {"paper": paper_rows(), "budget": budget_rows(), "floats": FLOATS}
-    given = []
+@pytest.fixture
+def given(tmp_path):
+    """Arguments for files of all rows; those of the paper's methods and of ours lie in two files."""
+    paper = paper_rows()
+    ours = paper["method"].isin(["quantile", "tree"])
+    files = {"paper": paper[~ours], "ours": paper[ours], "budget": budget_rows(), "floats": FLOATS}
+    paths = {name: tmp_path / f"{name}.csv" for name in files}
     for name, rows in files.items():
-        rows.to_csv(folder / f"{name}.csv", index=False)
-        given += [f"--{name}", str(folder / f"{name}.csv")]
-    return given
+        rows.to_csv(paths[name], index=False)
+    arguments = ["--paper", paths["paper"], paths["ours"], "--budget", paths["budget"], "--floats", paths["floats"]]
+    return [str(argument) for argument in arguments]
 
 
-def test_other_files_are_refused(tmp_path, capsys):
-    given = write(tmp_path)
-    path = tmp_path / "paper.csv"
-    for text in ("a,b\n1,2\n", None):
-        path.write_text(text) if text else path.unlink()
-        with pytest.raises(SystemExit):
-            rate.main(given)
-        assert "holds no results" in capsys.readouterr().err
+def test_a_missing_file_is_refused(given, tmp_path, capsys):
+    (tmp_path / "ours.csv").unlink()
+    with pytest.raises(SystemExit):
+        rate.main(given)
+    assert "holds no results" in capsys.readouterr().err
 
 
 def test_picture_has_a_curve_or_line_per_method():
@@ -96,15 +97,8 @@ def test_picture_has_a_curve_or_line_per_method():
     }
 
 
-def test_main(tmp_path, capsys):
-    """Rows of the paper's methods and of ours may lie in two files."""
+def test_main(given, tmp_path, capsys):
     picture = tmp_path / "new" / "rate.png"
-    given = write(tmp_path)
-    rows = pd.read_csv(tmp_path / "paper.csv", dtype=str)
-    ours = rows["method"].isin(["quantile", "tree"])
-    rows[ours].to_csv(tmp_path / "ours.csv", index=False)
-    rows[~ours].to_csv(tmp_path / "paper.csv", index=False)
-    given.insert(given.index(str(tmp_path / "paper.csv")) + 1, str(tmp_path / "ours.csv"))
     rate.main([*given, "--seeds", "42", "43", "--output", str(picture)])
     assert picture.stat().st_size > 10_000
     assert "Bw-SQ" in capsys.readouterr().out

@@ -148,10 +148,10 @@ def cross_validate(data, method, bits, rows, training):
 
 def _given(method, paper_training, training):
     """Join the given parameters of a method."""
-    return {**((paper_training or {}) if method in PAPER_METHODS else {}), **(training or {})}
+    return {**(paper_training if method in PAPER_METHODS else {}), **training}
 
 
-def search(data, bits, methods, seeds, n_configs, output, *, training=None, paper_training=None, n_jobs=1):
+def search(data, bits, methods, seeds, n_configs, output, *, training, paper_training, n_jobs=1):
     """Choose a configuration per data set, number of bits and method.
 
     Parameters
@@ -165,9 +165,9 @@ def search(data, bits, methods, seeds, n_configs, output, *, training=None, pape
         Configurations to try for each.
     output : Path
         CSV file of all trials; a rerun resumes from it.
-    training : dict, default=None
+    training : dict
         Parameters that are given instead of searched.
-    paper_training : dict, default=None
+    paper_training : dict
         The same for the methods of the paper alone.
     n_jobs : int, default=1
         Processes.
@@ -193,7 +193,7 @@ def search(data, bits, methods, seeds, n_configs, output, *, training=None, pape
     return {(row.dataset, row.bits, row.method): json.loads(row.training) for row in best.itertuples()}
 
 
-def compare(data, bits, methods, seeds, output, *, training=None, paper_training=None, configs=None, n_jobs=1):
+def compare(data, bits, methods, seeds, output, *, configs, training, paper_training, n_jobs=1):
     """Measure every method with every number of bits on every split, except rows that the output file already holds.
 
     Parameters
@@ -205,11 +205,11 @@ def compare(data, bits, methods, seeds, output, *, training=None, paper_training
         A seed makes a split, and is the random state of its predictors.
     output : Path
         CSV file, see `benchmarks.command.collect`.
-    training : dict, default=None
+    training : dict
         Parameters of every predictor.
-    paper_training : dict, default=None
+    paper_training : dict
         Parameters of the methods of the paper, in addition to `benchmarks.methods.PAPER_TRAINING`.
-    configs : dict, default=None
+    configs : dict
         Result of `search`: parameters by (dataset, bits, method).
     n_jobs : int, default=1
         Processes.
@@ -222,7 +222,7 @@ def compare(data, bits, methods, seeds, output, *, training=None, paper_training
     jobs = []
     for seed, dataset, (method, n_bits) in product(seeds, data, cells(methods, bits)):
         owner = SEARCHED_AS.get(method, method)
-        searched = (configs or {}).get((dataset.name, FLOAT_BITS if owner == "FP" else n_bits, owner), {})
+        searched = configs.get((dataset.name, FLOAT_BITS if owner == "FP" else n_bits, owner), {})
         recipe = PAPER_TRAINING if method in PAPER_METHODS else {}
         parameters = {**recipe, **searched, **_given(method, paper_training, training)}
         cell = {"method": method, "bits": n_bits, "seed": seed}

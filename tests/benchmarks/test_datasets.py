@@ -12,30 +12,13 @@ from sklearn.utils import Bunch
 from benchmarks import datasets
 from benchmarks.datasets import NAMES, DatasetError, load, load_several
 
-SHAPES = {
-    "california": (20640, 8),
-    "wine_quality": (6497, 11),
-    "superconduct": (21263, 81),
-    "cpu_act": (8192, 21),
-    "sulfur": (10081, 6),
-    "kin8nm": (8192, 8),
-    "air_quality": (9357 - 1683, 12),
-    "occupancy": (20560, 5),
-    "german": (1000, 7),
-    "caravan": (5822, 85),
-    "oj": (1070, 16),
-    "wage": (3000, 2),
+SHAPES = {name: source.shape for name, source in datasets._SOURCES.items()} | {
+    **{"air_quality": (9357 - 1683, 12), "occupancy": (20560, 5), "german": (1000, 7)},
+    **{"caravan": (5822, 85), "oj": (1070, 16), "wage": (3000, 2)},
 }
-MADE = {
-    "fried": (40768, 10),
-    "digits": (1797, 64),
-    "diabetes": (442, 10),
-    "wine": (178, 13),
-    "iris": (150, 4),
-    "breast_cancer": (569, 30),
-    "noisy": (1000, 20),
-    "imbalanced": (6000, 20),
-    "heavy": (8000, 10),
+WITHOUT_FOLDER = {
+    **{"fried": (40768, 10), "digits": (1797, 64), "diabetes": (442, 10), "wine": (178, 13), "iris": (150, 4)},
+    **{"breast_cancer": (569, 30), "noisy": (1000, 20), "imbalanced": (6000, 20), "heavy": (8000, 10)},
     "irrelevant": (2000, 505),
 }
 
@@ -149,14 +132,14 @@ def test_download_of_another_set(no_folder, monkeypatch):
         load("sulfur")
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", WITHOUT_FOLDER)
 def test_sets_that_need_no_folder(name, no_folder):
     data = load(name)
-    assert data.X.shape == MADE[name]
+    assert data.X.shape == WITHOUT_FOLDER[name]
     assert len(data.y) == len(data.X)
     regression = name in ("fried", "diabetes", "heavy", "irrelevant")
     assert data.task == ("regression" if regression else "classification")
 
 
 def test_every_name_is_covered():
-    assert set(NAMES) == {*SHAPES, *MADE}
+    assert set(NAMES) == {*SHAPES, *WITHOUT_FOLDER}

@@ -96,28 +96,23 @@ def test_rows_of_the_paper_train_as_it_does():
 def test_rows_of_the_same_training_train_as_ours():
     ours = build("bitwise", 2, "regression", **TINY).get_params(deep=False)
     for method in SAME_TRAINING:
-        found = build(method, 2, "regression", **TINY)
-        assert {key: found.get_params(deep=False)[key] for key in PAPER_TRAINING} == {
-            key: ours[key] for key in PAPER_TRAINING
-        }
+        model = build(method, 2, "regression", **TINY)
+        found = model.get_params(deep=False)
+        assert {key: found[key] for key in PAPER_TRAINING} == {key: ours[key] for key in PAPER_TRAINING}
         alike = build(method.removesuffix("*"), 2, "regression", **TINY)
-        assert repr(found.quantizer) == repr(alike.quantizer)
+        assert repr(model.quantizer) == repr(alike.quantizer)
 
 
 @pytest.mark.parametrize("rule", ["MQ", "QQ"])
 def test_the_rules_of_the_paper(rule, fried):
-    """Thresholds by the formulas, levels at the middles; quantized before, after, or as bits alike."""
+    """Thresholds by the formulas and levels at the midpoints, the same before, after, or as bits."""
     X = fried.X.to_numpy()
-    books = [
-        codebook_of(build(f"{when}-{rule}", 2, "regression", **TINY).fit(fried.X, fried.y))
-        for when in ("Po", "Pr", "Bw")
-    ]
+    models = [build(f"{when}-{rule}", 2, "regression", **TINY) for when in ("Po", "Pr", "Bw")]
+    books = [codebook_of(model.fit(fried.X, fried.y)) for model in models]
     assert books[0].fingerprint == books[1].fingerprint == books[2].fingerprint
     low, high = X.min(axis=0), X.max(axis=0)
-    expected = {
-        "MQ": low + (high - low) / 3 * (np.arange(3)[:, None] + 0.5),
-        "QQ": np.quantile(X, [0.25, 0.5, 0.75], axis=0),
-    }[rule]
+    equal_steps = low + (high - low) / 3 * (np.arange(3)[:, None] + 0.5)
+    expected = equal_steps if rule == "MQ" else np.quantile(X, [0.25, 0.5, 0.75], axis=0)
     np.testing.assert_allclose(np.array(books[0].thresholds).T, expected, rtol=1e-5)
     for t, levels in zip(books[0].thresholds, books[0].levels, strict=True):
         np.testing.assert_allclose(levels[1:-1], (t[1:] + t[:-1]) / 2, rtol=1e-6)

@@ -30,7 +30,6 @@ def test_every_method_gives_a_row(tmp_path, monkeypatch):
     assert list(rows) == COLUMNS
     assert sorted(rows["method"]) == sorted(METHODS)
     assert (rows["row_bits"] == rows["bits"] * 10).all()
-    assert rows["error"].notna().all()
     assert rows["failure"].isna().all()
     assert rows["versions"].str.contains("torch ").all()
     assert set(rows["data_sha256"].astype(str)) == {load("fried", n_samples=150).sha256}
@@ -125,10 +124,9 @@ def test_search_keeps_the_best_and_its_users_share_it(tmp_path, monkeypatch):
 
 
 def test_search_for_real(tmp_path):
-    output = tmp_path / "paper.csv"
-    arguments = [*TINY, "--bits", "2", "--methods", "Po-QQ", "SQ", "--n-configs", "2", "--output", str(output)]
-    command.main(arguments)
-    tried = pd.read_csv(tmp_path / "paper-search.csv")
-    assert sorted(tried["method"]) == ["FP", "FP", "SQ", "SQ"]
-    assert tried["error"].notna().all()
-    assert len(pd.read_csv(output)) == 2
+    arguments = [*TINY, "--bits", "2", "--methods", "Po-QQ", "SQ", "--n-configs", "2"]
+    command.main([*arguments, "--output", str(tmp_path / "paper.csv")])
+    trials = pd.read_csv(tmp_path / "paper-search.csv")
+    assert sorted(trials["method"]) == ["FP", "FP", "SQ", "SQ"]
+    assert trials["error"].notna().all()
+    assert len(pd.read_csv(tmp_path / "paper.csv")) == 2

@@ -55,11 +55,8 @@ def test_best_and_tied(measured):
     assert cells.loc[(2, "Bw-SQ"), "std"] == pytest.approx(0.2)
     assert cells.loc[(2, "Bw-SQ"), "sem"] == pytest.approx(0.2 / np.sqrt(3))
     # The spread over splits is 0.2 for each, but only the difference on the same split counts.
-    assert cells.loc[2, ["best", "tied"]].T.to_dict("list") == {
-        "SQ": [False, False],
-        "Bw-SQ": [True, True],
-        "LSQ": [False, True],
-    }
+    assert cells.loc[2, "best"].to_dict() == {"SQ": False, "Bw-SQ": True, "LSQ": False}
+    assert cells.loc[2, "tied"].to_dict() == {"SQ": False, "Bw-SQ": True, "LSQ": True}
     assert cells.loc[(4, "LSQ"), "best"]
     assert not cells.loc[(4, "Bw-SQ"), "tied"]
     assert cells.loc[(4, "SQ"), "tied"]
@@ -85,12 +82,8 @@ def test_ratios(measured):
     assert table.loc["FP", 2] == pytest.approx(0.5)
     assert table.loc["FP", "all"] == pytest.approx(np.sqrt(0.5 * 0.5 / 0.51))
     assert ratios(summarize(measured[measured["method"] != "Bw-SQ"])).empty
-
-
-def test_ratios_are_geometric_means_over_the_data_sets(write):
     both = pd.concat([rows(), rows({("Bw-SQ", 2): [1.0] * 3, ("SQ", 2): [4.4] * 3}, "fried")])
-    table = ratios(summarize(read_measured(write(both))))
-    assert table.loc["SQ", 2] == pytest.approx(np.sqrt(1.1 * 4.4))
+    assert ratios(summarize(both)).loc["SQ", 2] == pytest.approx(np.sqrt(1.1 * 4.4))
 
 
 def test_no_loss(measured):
@@ -100,10 +93,7 @@ def test_no_loss(measured):
     assert table["sulfur"].to_dict() == {"SQ": 1.0, "Bw-SQ": 8.0, "LSQ": 8.0}
     assert no_loss(measured, margin=1.02)["sulfur"].to_dict() == {"SQ": 1.0, "Bw-SQ": 1.0, "LSQ": 8.0}
     assert no_loss(measured, margin=2.5)["sulfur"].to_dict() == {"SQ": 16.0, "Bw-SQ": 16.0, "LSQ": 16.0}
-
-
-def test_one_split_shows_no_non_inferiority(measured):
-    assert no_loss(measured[measured["seed"] == 42])["sulfur"].eq(1.0).all()
+    assert no_loss(measured[measured["seed"] == 42])["sulfur"].eq(1.0).all()  # one split shows nothing
 
 
 def test_against_published(measured):
@@ -136,15 +126,8 @@ def test_failed_rows_are_left_out_and_the_last_counts(write):
 
 def test_splits_can_be_chosen(write):
     assert set(read_measured(write(rows()), seeds=[42, 44])["seed"]) == {42, 44}
-    with pytest.raises(CommandError, match="holds no results"):
+    with pytest.raises(CommandError, match=r"holds no results: run python -m benchmarks\.paper"):
         read_measured(write(rows()), seeds=[7])
-
-
-def test_rows_of_different_data_are_refused(write):
-    table = rows()
-    table.loc[0, "data_sha256"] = "ff"
-    with pytest.raises(CommandError, match=r"The rows of sulfur in .*paper\.csv are from different data: ff and 00e1"):
-        read_measured(write(table))
 
 
 def test_rows_of_several_files(write, tmp_path):
@@ -154,7 +137,9 @@ def test_rows_of_several_files(write, tmp_path):
     path = write(table[table["method"] != "SQ"])
     pd.testing.assert_frame_equal(read_measured(path, other), read_measured(write(table)))
     table[table["method"] == "SQ"].assign(data_sha256="ff").to_csv(other, index=False)
-    with pytest.raises(CommandError, match=r"The rows of sulfur in .* and .*other\.csv are from different data"):
+    with pytest.raises(
+        CommandError, match=r"The rows of sulfur in .* and .*other\.csv are from different data: 00e1 and ff"
+    ):
         read_measured(write(table[table["method"] != "SQ"]), other)
 
 
@@ -164,8 +149,3 @@ def test_rows_of_different_training_are_refused(write):
     table.loc[(table["method"] == "SQ") & (table["seed"] == 42), "training"] = "b"
     with pytest.raises(CommandError, match=r"rows of sulfur, 2, SQ in .* are from different training: b and a\. Keep"):
         read_measured(write(table))
-
-
-def test_no_rows_are_refused(tmp_path):
-    with pytest.raises(CommandError, match=r"holds no results: run python -m benchmarks\.paper"):
-        read_measured(tmp_path / "none.csv")

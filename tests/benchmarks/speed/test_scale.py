@@ -42,14 +42,6 @@ def test_checksum_is_that_of_all_codes(case, tmp_path):
     assert found["seconds"] > 0
 
 
-@pytest.mark.parametrize("cache", scale.CACHES)
-def test_cache_leaves_the_file_alone(cache, tmp_path):
-    path = tmp_path / "x"
-    path.write_bytes(b"1234")
-    scale.set_cache(path, cache)
-    assert path.read_bytes() == b"1234"
-
-
 def test_without_dd(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert scale.dd_seconds(tmp_path) is None

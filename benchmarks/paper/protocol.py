@@ -168,7 +168,7 @@ def search(data, bits, methods, seeds, n_configs, output, *, training, paper_tra
     training : dict
         Parameters that are given instead of searched.
     paper_training : dict
-        The same for the methods of the paper alone.
+        The same, only for the methods of the paper.
     n_jobs : int, default=1
         Processes.
 

@@ -2,7 +2,7 @@
 
 Both sides of a contest take turns. Their best times count, and a checksum beside each time shows that less work does
 not look faster. Parts: encode, decode, pack, predict, train (against the same model in plain PyTorch, on real data),
-recipe (the default recipe against plain hard bits), start (initial thresholds and the overhead of a whole fit), gateway
+recipe (the default recipe against plain hard bits), start (initial thresholds and the overhead of a fit), gateway
 (a process from its start to a row of codes).
 """
 

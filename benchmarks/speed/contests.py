@@ -195,34 +195,29 @@ def pack(n=1_000_000, d=20):
         "1 to 8 bits, mixed": (1 + np.arange(d) % 8, 150e6),
         "0 to 16 bits, mixed": (np.arange(d) % 17, 150e6),
     }
-    for case, (widths, rate) in cases.items():
-        book = Codebook.from_thresholds([np.arange(2**bits - 1) for bits in widths])
+    for case, (n_bits, rate) in cases.items():
+        book = Codebook.from_thresholds([np.arange(2**bits - 1) for bits in n_bits])
         codec = RowCodec(book)
-        codes = rng.integers(0, 2**widths, size=(n, d)).astype(book.dtype)
+        codes = rng.integers(0, 2**n_bits, size=(n, d)).astype(book.dtype)
         packed = codec.pack(codes)
         limit = {"limit": codes.size / rate, "rival_name": "np.packbits, np.unpackbits", "repeats": 3}
-        yield Contest(case, partial(codec.pack, codes), partial(_pack_bits, codes, widths), **limit)
-        yield Contest(f"{case}, back", partial(codec.unpack, packed), partial(_unpack_bits, packed, widths), **limit)
+        yield Contest(case, partial(codec.pack, codes), partial(_pack_bits, codes, n_bits), **limit)
+        yield Contest(f"{case}, back", partial(codec.unpack, packed), partial(_unpack_bits, packed, n_bits), **limit)
         tight = codec.pack_tight(codes)
         yield Contest(f"{case}, without padding", partial(codec.pack_tight, codes))
         yield Contest(f"{case}, without padding, back", partial(codec.unpack_tight, tight, n))
 
 
-def _pack_bits(codes, widths):
-    bits = [codes[:, [j]] >> np.arange(b, dtype=codes.dtype) & 1 for j, b in enumerate(widths)]
+def _pack_bits(codes, n_bits):
+    bits = [codes[:, [j]] >> np.arange(b, dtype=codes.dtype) & 1 for j, b in enumerate(n_bits)]
     return np.packbits(np.concatenate(bits, axis=1).astype(np.uint8), axis=1, bitorder="little")
 
 
-def _unpack_bits(data, widths):
-    bits, dtype = np.unpackbits(data, axis=1, bitorder="little"), np.uint8 if max(widths) <= 8 else np.uint16
-    starts = np.cumsum(widths) - widths
-    return np.stack(
-        [
-            (bits[:, at : at + b].astype(dtype) << np.arange(b, dtype=dtype)).sum(axis=1, dtype=dtype)
-            for at, b in zip(starts, widths, strict=True)
-        ],
-        axis=1,
-    )
+def _unpack_bits(data, n_bits):
+    bits, dtype = np.unpackbits(data, axis=1, bitorder="little"), np.uint8 if max(n_bits) <= 8 else np.uint16
+    ends = zip(np.cumsum(n_bits), n_bits, strict=True)
+    codes = [bits[:, end - b : end].astype(dtype) << np.arange(b, dtype=dtype) for end, b in ends]
+    return np.stack([code.sum(axis=1, dtype=dtype) for code in codes], axis=1)
 
 
 def predict(n=4096, units=256):
@@ -253,7 +248,7 @@ def _infer(functions, out):
 
 
 def train(data_dir=None, epochs=10, names=("california", "superconduct")):
-    """Compare whole fits on hard bits with the same model in plain PyTorch."""
+    """Compare fits on hard bits with the same model in plain PyTorch."""
     for case, task in _tasks(data_dir, epochs, names, (256, 512), (2, 3, 4, 8)):
         yield Contest(
             case,
@@ -266,7 +261,7 @@ def train(data_dir=None, epochs=10, names=("california", "superconduct")):
 
 
 def recipe(data_dir=None, epochs=10, names=("california", "superconduct")):
-    """Compare whole fits of the default recipe with fits without levels, ranks and sigmoids."""
+    """Compare fits of the default recipe with fits without levels, ranks and sigmoids."""
     for case, task in _tasks(data_dir, epochs, names, (256,), (2, 4, 8)):
         yield Contest(
             case,
@@ -295,7 +290,7 @@ def _training_error(fit, task):
 
 
 def start(n=1_000_000, d=50):
-    """Limit the time of initial thresholds on many rows, and compare a whole fit with a bare loop of the same steps."""
+    """Limit the time of initial thresholds on many rows, and compare a fit with a bare loop of the same steps."""
     X, y = _rows(n, d), _rows(n, 1).ravel()
     for quantizer in (QuantileQuantizer(), KMeansQuantizer(), TreeQuantizer()):
         yield Contest(

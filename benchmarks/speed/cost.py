@@ -175,7 +175,7 @@ def measure_all(cases, path, *, repeats, threads):
 
 
 def curve(results, operation, factor, base):
-    """Select the rows of one operation that differ from the base case in one factor alone, sorted by that factor."""
+    """Select the rows of one operation that differ from the base case only in one factor, sorted by that factor."""
     same = results["operation"] == operation
     for other in set(FACTORS) - {factor}:
         same &= results[other] == base[other]

@@ -45,7 +45,7 @@ def print_table(table: pd.DataFrame):
 
 
 def print_failures(rows: pd.DataFrame, columns):
-    """Print the rows without an error, if there are any: these columns, and why the row failed."""
+    """Print the rows that failed, if there are any: these columns, and the reason."""
     failed = rows[rows["error"].isna()]
     if len(failed):
         print_table(failed[[*columns, "failure"]])

@@ -142,6 +142,7 @@ def memory(program):
 
 
 def output_of(*command):
+    """Run a command, and return its output."""
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 

@@ -52,10 +52,12 @@ class Job:
 
     @property
     def n_features(self):
+        """Number of features of the codebook."""
         return self.book.n_features
 
     @property
     def row_bytes(self):
+        """Bytes of a packed row."""
         return (self.book.row_bits + 7) // 8
 
     def rows(self, dtype, n):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from skbsq._files import replacing
+from skbsq._files import atomic_write
 from skbsq.outofcore import _arrow
 from skbsq.outofcore._paths import format_of
 
@@ -41,7 +41,7 @@ def write(path, results, work):
     memmap or pyarrow.dataset.Dataset
     """
     npy = format_of(path) == "npy"
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         if npy:
             _write_npy(part, results)
         else:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import skbsq
-from skbsq._files import read_arrays, replacing, safetensors_for
+from skbsq._files import atomic_write, read_arrays, safetensors_for
 from skbsq._validation import check_n_bits
 from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
@@ -107,7 +107,7 @@ def save(estimator, path):
             f"This {name} takes {size} bytes of text, and a safetensors file holds {_MAX_TEXT}: lower n_bits, or keep "
             "its codebook alone, codebook_.to_json()."
         )
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(safetensors.numpy.save(arrays, metadata={FORMAT: text}))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skbsq._files import read_arrays, replacing, safetensors_for
+from skbsq._files import atomic_write, read_arrays, safetensors_for
 from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
 from skbsq.training.work import ROWS, digest
@@ -150,7 +150,7 @@ class Checkpoint:
                 "or a folder, in which files are named after the work."
             )
         document = {"format": FORMAT, "version": VERSION, "work": self._work, "digests": self._digests}
-        with replacing(self._path) as part:
+        with atomic_write(self._path) as part:
             part.write_bytes(self._safetensors.numpy.save(self._kept, metadata={FORMAT: json.dumps(document)}))
         self._seen = _identity(self._path)
 

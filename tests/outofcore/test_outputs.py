@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skbsq import UniformQuantizer
-from skbsq._files import replacing
+from skbsq._files import atomic_write
 from skbsq.outofcore import transform
 
 
@@ -27,7 +27,7 @@ def test_interrupted(book, end, error, tmp_path):
 
 def test_nothing_is_there_before_the_end(tmp_path):
     path = tmp_path / "new"
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_text("text")
         assert not path.exists()
         assert part.parent == path.parent

@@ -15,12 +15,11 @@ from skbsq.export import to_c
 from skbsq.model_selection import bits_path
 
 FRAMES = {
-    "pandas": lambda data: pd.DataFrame(data),
-    "polars": lambda data: pl.DataFrame(data),
-    "arrow table": lambda data: pa.table(data),
-    "arrow batch": lambda data: pa.RecordBatch.from_pydict(data),
-    "narwhals of pandas": lambda data: pytest.importorskip("narwhals").from_native(pd.DataFrame(data)),
-    "narwhals of polars": lambda data: pytest.importorskip("narwhals").from_native(pl.DataFrame(data)),
+    "pandas": pd.DataFrame,
+    "polars": pl.DataFrame,
+    "arrow table": pa.table,
+    "arrow batch": pa.RecordBatch.from_pydict,
+    "narwhals": lambda data: pytest.importorskip("narwhals").from_native(pl.DataFrame(data)),
     "dask": lambda data: pytest.importorskip("dask.dataframe").from_pandas(pd.DataFrame(data), npartitions=1),
 }
 each_frame = pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
@@ -131,9 +130,12 @@ def test_values_are_read_by_their_labels(order):
     ("values", "message"),
     [
         (pd.Series([1, 2], index=["a", "a"]), "n_bits names 'a' twice"),
-        (pd.Series([1, 2], index=["a", "z"]), r"n_bits names 'z', which is no feature; the features are \['a', 'b'\]"),
+        (
+            pd.Series([1, 2], index=["a", "z"]),
+            r"n_bits names 'z', which is not a feature; the features are \['a', 'b'\]",
+        ),
         ({"a": 1}, "n_bits leaves out 'b': a dict or Series must name every feature"),
-        (pd.Series([1, 2], index=[5, 6]), "n_bits names 5, which is no feature"),
+        (pd.Series([1, 2], index=[5, 6]), "n_bits names 5, which is not a feature"),
         (pd.Series([1, 2], index=pd.MultiIndex.from_tuples([("a", 1), ("b", 1)])), r"n_bits names \('a', 1\)"),
         ({"a": 1, 1: 2}, "n_bits names 1"),
         (pd.Series(dtype=float, index=pd.Index([], dtype=str)), "n_bits leaves out 'a'"),
@@ -169,16 +171,21 @@ def test_an_allocation_can_be_sorted_and_given_again(names, X):
     assert len(set(bits)) > 1  # or their order would say nothing
 
 
-def test_thresholds_from_labels():
+@pytest.mark.parametrize("hold", [dict, pd.Series, pd.DataFrame, pl.DataFrame, pa.table])
+def test_thresholds_by_label(hold):
+    def lists(thresholds):
+        return [t.tolist() for t in thresholds]
+
     frame = pd.DataFrame({"a": [0.0, 9], "b": [0.0, 9]})
-    cuts = {"b": [1.0, 2.0], "a": [5.0]}
-    for given_cuts in (cuts, pd.Series(cuts)):
-        assert [t.tolist() for t in ThresholdQuantizer(given_cuts).fit(frame).thresholds_] == [[5], [1, 2]]
-        book = Codebook.from_thresholds(given_cuts, feature_names=["a", "b"])
-        assert [t.tolist() for t in book.thresholds] == [[5], [1, 2]]
-        named = Codebook.from_thresholds(given_cuts)
-        assert named.feature_names == ("b", "a")
-        assert [t.tolist() for t in named.thresholds] == [[1, 2], [5]]
+    by_label = hold({"b": [1.0, 2.0], "a": [5.0, 6.0]})
+    assert lists(ThresholdQuantizer(by_label).fit(frame).thresholds_) == [[5, 6], [1, 2]]
+    assert lists(Codebook.from_thresholds(by_label, feature_names=["a", "b"]).thresholds) == [[5, 6], [1, 2]]
+    named = Codebook.from_thresholds(by_label)
+    assert named.feature_names == ("b", "a")
+    assert lists(named.thresholds) == [[1, 2], [5, 6]]
+
+
+def test_thresholds_by_number():
     numbered = Codebook.from_thresholds({1: [1.0, 2.0], 0: [5.0]})
     assert numbered.feature_names is None
     assert [t.tolist() for t in numbered.thresholds] == [[5], [1, 2]]
@@ -222,14 +229,6 @@ def test_quantizers_merge_whose_bits_are_written_in_other_ways(X):
         one.merge(QuantileQuantizer(pd.Series({"a": 4, "b": 2, "c": 1})).partial_fit(frame))
 
 
-def test_a_series_is_saved_with_its_labels(X, tmp_path):
-    from skbsq.persistence import load, save
-
-    frame = pd.DataFrame(X, columns=list("abc"))
-    save(QuantileQuantizer(pd.Series({"c": 4, "b": 2, "a": 1})).fit(frame), tmp_path / "q.safetensors")
-    assert load(tmp_path / "q.safetensors").fit(frame).n_bits_.tolist() == [1, 2, 4]
-
-
 def test_without_pandas():
     assert without_pandas(pd.Series([1, 2], index=["b", "a"])) == {"b": 1, "a": 2}
     assert without_pandas(pd.Series([1, 2])).tolist() == [1, 2]
@@ -244,15 +243,6 @@ def test_inner_labels_are_numbers_of_codes():
     assert book.levels[0].tolist() == [-1, 0.5, 3]
     with pytest.raises(ValueError, match=r"labels of the counts of feature 0 must be the numbers from 0 to 2"):
         Codebook.from_thresholds([[0.0, 1.0]], counts=[by_code.rename({0: 7})])
-
-
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"])
-def test_a_frame_holds_thresholds_by_column(frame):
-    cuts = frame({"b": [0.0, 1.0], "a": [5.0, 6.0]})
-    rows = pd.DataFrame({"a": [0.0, 9], "b": [0.0, 9]})
-    assert [t.tolist() for t in ThresholdQuantizer(cuts).fit(rows).thresholds_] == [[5, 6], [0, 1]]
-    book = Codebook.from_thresholds(cuts, feature_names=["a", "b"])
-    assert [t.tolist() for t in book.thresholds] == [[5, 6], [0, 1]]
 
 
 def test_numbers_as_labels_of_columns_and_of_bits_must_not_contradict(X):
@@ -305,6 +295,6 @@ def test_targets_of_chunks_are_in_one_order(frame, X):
 def test_paths_of_bits_take_any_frame(X):
     data = columns(X, "abc")
     expected = bits_path(BitwiseRegressor(**QUICK), pd.DataFrame(data), X[:, 0], [1], cv=2)["score"]
-    for frame in FRAMES.values():
-        found = bits_path(BitwiseRegressor(**QUICK), frame(data), X[:, 0], [1], cv=2)["score"]
+    for name in ("polars", "arrow batch", "dask"):
+        found = bits_path(BitwiseRegressor(**QUICK), FRAMES[name](data), X[:, 0], [1], cv=2)["score"]
         pd.testing.assert_series_equal(found, expected)

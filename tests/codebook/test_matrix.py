@@ -15,7 +15,7 @@ from sklearn import __version__, config_context
 from sklearn.base import clone
 from sklearn.utils.fixes import parse_version
 
-from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, Codebook, QuantileQuantizer, UniformQuantizer
+from skbsq import BitwiseClassifier, BitwiseRegressor, Codebook, QuantileQuantizer, UniformQuantizer
 from skbsq.codebook.matrix import as_matrix, refuse_mask
 from skbsq.codec import RowCodec, dumps
 from skbsq.exceptions import NotNumbersError
@@ -74,20 +74,17 @@ OTHER_POLARS = {
 }
 
 
+FRAMES_OF_OTHERS = {
+    **{f"pandas {name}": pd.DataFrame({"a": [0.5, 1.5], "when": column}) for name, column in OTHER_COLUMNS.items()},
+    **{f"polars {name}": pl.DataFrame({"a": [0.5, 1.5], "when": column}) for name, column in OTHER_POLARS.items()},
+}
+FRAMES_OF_OTHERS |= {f"arrow {name}": FRAMES_OF_OTHERS[f"polars {name}"].to_arrow() for name in OTHER_POLARS}
+
+
 @each_entry
-@pytest.mark.parametrize("column", OTHER_COLUMNS.values(), ids=OTHER_COLUMNS)
-def test_columns_of_pandas_that_hold_no_numbers(entry, column):
-    frame = pd.DataFrame({"a": [0.5, 1.5], "when": column})
+@pytest.mark.parametrize("frame", FRAMES_OF_OTHERS.values(), ids=FRAMES_OF_OTHERS)
+def test_columns_that_hold_no_numbers(entry, frame):
     with pytest.raises(NotNumbersError, match=r"Column 'when' of X holds .+, not numbers.*: .*, or leave it out\."):
-        entry(frame)
-
-
-@each_entry
-@pytest.mark.parametrize("make", [lambda frame: frame, lambda frame: frame.to_arrow()], ids=["polars", "arrow"])
-@pytest.mark.parametrize("column", OTHER_POLARS.values(), ids=OTHER_POLARS)
-def test_columns_of_polars_and_arrow_that_hold_no_numbers(entry, make, column):
-    frame = make(pl.DataFrame({"a": [0.5, 1.5], "when": column}))
-    with pytest.raises(NotNumbersError, match=r"Column 'when' of X holds .+, not numbers"):
         entry(frame)
 
 
@@ -121,7 +118,7 @@ def test_the_way_out_fits_the_column(column, way_out):
 
 
 def test_it_is_a_value_error_and_a_type_error():
-    """The first as all input that is refused, the second as scikit-learn expects for objects."""
+    """The first as all input that is rejected, the second as scikit-learn expects for objects."""
     assert issubclass(NotNumbersError, ValueError)
     assert issubclass(NotNumbersError, TypeError)
 
@@ -146,27 +143,27 @@ NUMBERS = {
 }
 
 
-@pytest.mark.parametrize(("column", "expected"), NUMBERS.values(), ids=NUMBERS)
-def test_columns_of_pandas_that_hold_numbers(column, expected):
-    frame = pd.DataFrame({"a": [0.25, 7.0], "b": column})
-    np.testing.assert_array_equal(as_matrix(frame, "X").astype(float), np.column_stack([[0.25, 7.0], expected]))
-    assert QuantileQuantizer(missing="code").fit(frame).feature_names_in_.tolist() == ["a", "b"]
+POLARS_NUMBERS = {
+    "integers": (pl.Series([1, None]), [1, NAN]),
+    "bools": (pl.Series([True, None]), [1, NAN]),
+    "nulls": (pl.Series([None, None]), [NAN, NAN]),
+    "floats": (pl.Series([0.5, None], dtype=pl.Float32), [0.5, NAN]),
+    "decimals": (pl.Series([Decimal("0.5"), Decimal("2.0")]), [0.5, 2]),
+    "bytes": (pl.Series([200, 7], dtype=pl.UInt8), [200, 7]),
+}
 
 
-@pytest.mark.parametrize("make", [lambda frame: frame, lambda frame: frame.to_arrow()], ids=["polars", "arrow"])
-@pytest.mark.parametrize(
-    ("column", "expected"),
-    [
-        (pl.Series([1, None]), [1, NAN]),
-        (pl.Series([True, None]), [1, NAN]),
-        (pl.Series([None, None]), [NAN, NAN]),
-        (pl.Series([0.5, None], dtype=pl.Float32), [0.5, NAN]),
-        (pl.Series([Decimal("0.5"), Decimal("2.0")]), [0.5, 2]),
-        (pl.Series([200, 7], dtype=pl.UInt8), [200, 7]),
-    ],
-)
-def test_columns_of_polars_and_arrow_that_hold_numbers(make, column, expected):
-    frame = make(pl.DataFrame({"a": [0.25, 7.0], "b": column}))
+def frames_of_numbers():
+    for name, (column, expected) in NUMBERS.items():
+        yield pytest.param(pd.DataFrame({"a": [0.25, 7.0], "b": column}), expected, id=f"pandas {name}")
+    for name, (column, expected) in POLARS_NUMBERS.items():
+        frame = pl.DataFrame({"a": [0.25, 7.0], "b": column})
+        yield pytest.param(frame, expected, id=f"polars {name}")
+        yield pytest.param(frame.to_arrow(), expected, id=f"arrow {name}")
+
+
+@pytest.mark.parametrize(("frame", "expected"), list(frames_of_numbers()))
+def test_columns_that_hold_numbers(frame, expected):
     np.testing.assert_array_equal(as_matrix(frame, "X").astype(float), np.column_stack([[0.25, 7.0], expected]))
     assert QuantileQuantizer(missing="code").fit(frame).feature_names_in_.tolist() == ["a", "b"]
 
@@ -175,6 +172,7 @@ def test_integers_keep_their_type():
     """As float64, integers beyond 2^53 would be others."""
     for make in (pd.DataFrame, pl.DataFrame, pa.table):
         assert as_matrix(make({"a": [2**60 + 1], "b": [1]}), "X").dtype == np.int64
+    assert as_matrix(np.ma.array([[2**60 + 1]], mask=[[False]]), "X").dtype == np.int64
 
 
 # -- masks ------------------------------------------------------------------------------------------
@@ -184,10 +182,18 @@ MASKED = np.ma.array([[1.0, -999.0], [3.0, 4.0]], mask=[[False, True], [False, F
 
 @pytest.mark.parametrize(
     "X",
-    [MASKED, MASKED.astype(int), list(MASKED), tuple(MASKED), [[1.0, np.ma.masked], [3.0, 4.0]], MASKED.astype(object)],
-    ids=["floats", "integers", "list of rows", "tuple of rows", "elements", "objects"],
+    [
+        MASKED,
+        MASKED.astype(int),
+        list(MASKED),
+        tuple(MASKED),
+        [[1.0, np.ma.masked], [3.0, 4.0]],
+        MASKED.astype(object),
+        [[1, None], [3, 4]],
+    ],
+    ids=["floats", "integers", "list of rows", "tuple of rows", "elements", "objects", "None"],
 )
-def test_a_mask_over_rows_is_nan(X):
+def test_masked_and_missing_values_are_nan(X):
     np.testing.assert_array_equal(as_matrix(X, "X"), [[1, NAN], [3, 4]])
     assert BOOK.encode(X).tolist() == [[1, 2], [1, 1]]
     fitted = QuantileQuantizer(1, missing="code").fit(X)
@@ -278,9 +284,7 @@ def test_what_is_no_table_says_the_way_out(entry, X, message):
 
 
 @pytest.mark.filterwarnings("ignore:.*SCIPY_ARRAY_API")
-@pytest.mark.parametrize(
-    "estimator", [QuantileQuantizer(2), BitwiseQuantizer(2, **QUICK), BitwiseRegressor(2, **QUICK)]
-)
+@pytest.mark.parametrize("estimator", [QuantileQuantizer(2), BitwiseRegressor(2, **QUICK)])
 def test_tensors_are_arrays_whatever_scikit_learn_dispatches(estimator, rng, monkeypatch):
     monkeypatch.setattr("sklearn.utils._array_api._check_array_api_dispatch", lambda _: None)
     monkeypatch.setattr("sklearn._config._check_array_api_dispatch", lambda _: None, raising=False)
@@ -293,16 +297,10 @@ def test_tensors_are_arrays_whatever_scikit_learn_dispatches(estimator, rng, mon
     assert fitted.codebook_ == expected
 
 
-@pytest.mark.parametrize("scale", [1e-38, 1e-40, 1e38 / 4])
+@pytest.mark.parametrize("scale", [1e-40, 1e38 / 4])
 @pytest.mark.parametrize(
     "estimator",
-    [
-        QuantileQuantizer(2),
-        UniformQuantizer(2),
-        BitwiseQuantizer(2, **QUICK),
-        BitwiseRegressor(2, **QUICK),
-        BitwiseClassifier(2, **QUICK),
-    ],
+    [QuantileQuantizer(2), UniformQuantizer(2), BitwiseRegressor(2, **QUICK), BitwiseClassifier(2, **QUICK)],
     ids=str,
 )
 def test_values_near_the_ends_of_float32_when_numpy_raises(estimator, scale, rng):
@@ -344,6 +342,11 @@ def test_masks_in_sequences_of_any_kind(kind):
         Codebook.from_thresholds([kind([np.ma.masked])])
 
 
+def test_masked_times_are_no_numbers():
+    with pytest.raises(NotNumbersError, match=r"X holds datetime64.*, not numbers: turn it into"):
+        BOOK.encode(np.ma.masked_array(np.zeros((1, 2), "datetime64[s]"), [[True, False]]))
+
+
 def test_masked_structured_arrays_are_structured_arrays():
     rows = np.ma.zeros(2, dtype=[("a", float), ("b", float)])
     rows.mask[0] = (True, False)
@@ -365,8 +368,5 @@ def test_a_feature_missing_in_all_rows_of_all_chunks():
 
 
 def test_integers_beyond_float64():
-    assert as_matrix(np.array([[10**400], [-(10**400)], [3]], dtype=object), "X").ravel().tolist() == [
-        np.inf,
-        -np.inf,
-        3,
-    ]
+    huge = 10**400
+    assert as_matrix(np.array([[huge, -huge, 3]], dtype=object), "X").tolist() == [[np.inf, -np.inf, 3]]

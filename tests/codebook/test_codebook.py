@@ -22,15 +22,6 @@ MAX = float(np.finfo(np.float32).max)
 # -- missing ---------------------------------------------------------------------------------------
 
 
-def test_missing_rule_and_flags_must_agree():
-    with pytest.raises(ValueError, match="missing must be one of"):
-        Codebook.from_thresholds([[0]], missing="bin")
-    with pytest.raises(ValueError, match="all False"):
-        Codebook.from_thresholds([[0]], has_missing=[True])
-    with pytest.raises(ValueError, match="1 bools"):
-        Codebook.from_thresholds([[0]], missing="code", has_missing=[1])
-
-
 @pytest.mark.parametrize(
     ("thresholds", "has_missing", "n_levels", "n_bits", "nan_code", "nan_bits"),
     [
@@ -233,6 +224,9 @@ def test_thresholds_are_sorted_merged_and_float32():
         (dict(thresholds=[[0]], counts=[[1, -1]]), "non-negative integers"),
         (dict(thresholds=[[0]], counts=[[1.0, 1.0]]), "non-negative integers"),
         (dict(thresholds=[[0]], counts=[[1, 1], [2]]), "counts has 2 entries"),
+        (dict(thresholds=[[0]], missing="bin"), "missing must be one of"),
+        (dict(thresholds=[[0]], has_missing=[True]), "all False"),
+        (dict(thresholds=[[0]], missing="code", has_missing=[1]), "1 bools"),
     ],
 )
 def test_from_thresholds_refuses(arguments, message):
@@ -424,12 +418,6 @@ def test_state_of_no_codebook(field, value, text):
     assert Codebook._build(book.__getstate__()) == book
     with pytest.raises(ValueError, match=text):
         Codebook._build(book.__getstate__() | {field: value})
-
-
-@pytest.mark.parametrize("thresholds", [[[], [1], []], [[1, 2], [], [0]], [[]], [[3], [1], [2]]])
-def test_state_of_features_without_thresholds(thresholds):
-    book = Codebook.from_thresholds(thresholds)
-    assert pickle.loads(pickle.dumps(book)) == book
 
 
 # -- what comes in ------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ def test_cells_equal_reference(x, data):
     for given_weights, counted in [(weights, weights), (np.full(x.size, 0.3), np.ones(x.size))]:
         values, mass = Feature(x, given_weights).cells
         assert values.dtype == np.float32
-        assert dict(zip(values.tolist(), mass.tolist(), strict=True)) == reference.cells(x, counted)
+        assert dict(zip(values.tolist(), mass.tolist(), strict=True)) == reference.weighted_unique(x, counted)
         assert (np.diff(values) > 0).all()
 
 

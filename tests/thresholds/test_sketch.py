@@ -39,7 +39,7 @@ def rank_error(sketch, x, weights=None):
 def test_exact_while_there_is_room(chunks):
     values, mass = sketch_of(chunks).cells
     x = np.concatenate([np.empty(0, dtype=np.float32), *chunks])
-    assert dict(zip(values.tolist(), mass.tolist(), strict=True)) == reference.cells(x, np.ones(x.size))
+    assert dict(zip(values.tolist(), mass.tolist(), strict=True)) == reference.weighted_unique(x, np.ones(x.size))
     assert (np.diff(values) > 0).all()
     assert values.dtype == np.float32
 

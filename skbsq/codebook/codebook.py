@@ -10,7 +10,6 @@ from skbsq.codebook import json
 from skbsq.codebook.checks import (
     check_counts,
     check_fields,
-    check_folded_from,
     check_has_missing,
     check_levels,
     check_missing_rule,
@@ -135,30 +134,20 @@ class Codebook:
         """
         names, thresholds, levels, counts = _by_feature(thresholds, levels, counts, feature_names)
         check_missing_rule(missing)
-        check_folded_from(folded_from)
-
         labels = [label(names, j) for j in range(len(thresholds))]
         strict = levels is not None
         thresholds = [check_thresholds(t, name, strict=strict) for t, name in zip(thresholds, labels, strict=True)]
         has_missing = check_has_missing(has_missing, missing, thresholds, names)
         check_n_levels(thresholds, has_missing, names)
-        sizes = np.array([t.size for t in thresholds], dtype=np.int64)
-        if levels is None:
-            levels = [midpoint_levels(t) for t in thresholds]
-        else:
-            levels = [check_levels(given, n + 1, name) for given, n, name in zip(levels, sizes, labels, strict=True)]
+        given_levels = [None] * len(thresholds) if levels is None else levels
+        levels = [_levels_of(*parts) for parts in zip(thresholds, given_levels, has_missing, labels, strict=True)]
         if counts is not None:
-            n_levels = sizes + 1 + has_missing
-            checked = [check_counts(given, n, name) for given, n, name in zip(counts, n_levels, labels, strict=True)]
-            counts = np.concatenate(checked)
-        levels = [
-            np.append(regular, np.float32(np.nan)) if has_nan else regular
-            for regular, has_nan in zip(levels, has_missing, strict=True)
-        ]
+            parts = zip(counts, levels, labels, strict=True)
+            counts = np.concatenate([check_counts(given, of_feature.size, name) for given, of_feature, name in parts])
         return cls._build(
             {
                 "_thresholds": np.concatenate(thresholds),
-                "_offsets": np.concatenate([[0], np.cumsum(sizes)]),
+                "_offsets": np.cumsum([0, *(t.size for t in thresholds)], dtype=np.int64),
                 "_levels": np.concatenate(levels),
                 "_counts": counts,
                 "_has_missing": has_missing,
@@ -291,12 +280,10 @@ class Codebook:
         It is the first 8 bytes of the SHA-256 of, little-endian: ``skbsq1``, u32 d, u32 offsets[d + 1],
         u8 has_missing[d], float32 thresholds. Names, levels and counts do not change it.
         """
-        digest = hashlib.sha256(b"skbsq1")
-        digest.update(np.array([self.n_features], dtype="<u4").tobytes())
-        digest.update(self._offsets.astype("<u4").tobytes())
-        digest.update(self._has_missing.astype("u1").tobytes())
-        digest.update(self._thresholds.astype("<f4").tobytes())
-        return digest.digest()[:8]
+        values = (self.n_features, self._offsets, self._has_missing, self._thresholds)
+        dtypes = ("<u4", "<u4", "u1", "<f4")
+        content = b"".join(np.asarray(v).astype(dtype).tobytes() for v, dtype in zip(values, dtypes, strict=True))
+        return hashlib.sha256(b"skbsq1" + content).digest()[:8]
 
     @property
     def folded_from(self):
@@ -547,11 +534,11 @@ class Codebook:
             codes = codes.astype(np.uint8)  # as an index, bool would be a mask
         if codes.dtype.kind == "f":
             # A data frame or a scaler upstream may have turned codes into floats; whole numbers are still codes.
-            with np.errstate(invalid="ignore"):  # floats beyond int64
-                whole = codes.astype(np.int64, copy=False) if np.isfinite(codes).all() else None
-            if whole is None or not np.array_equal(whole, codes):
-                self._refuse_codes(codes)
-            codes = whole
+            floats = codes
+            with np.errstate(invalid="ignore"):  # NaN, and floats beyond int64
+                codes = floats.astype(np.int64)
+            if not np.array_equal(codes, floats):
+                self._refuse_codes(floats)
         if not in_range(codes, self.n_levels):
             row, j = np.argwhere((codes < 0) | (codes >= self.n_levels))[0]
             raise ValueError(
@@ -661,3 +648,9 @@ def _by_feature(thresholds, levels, counts, feature_names):
             raise ValueError(f"{what} has {len(given)} entries for {d} features.")
     parts = [(thresholds, "thresholds"), (levels, "levels"), (counts, "counts")]
     return names, *(in_feature_order(given, names, d, what) for given, what in parts)
+
+
+def _levels_of(thresholds, given, has_missing, label):
+    """Return the levels of a feature, with NaN for the missing code."""
+    levels = midpoint_levels(thresholds) if given is None else check_levels(given, thresholds.size + 1, label)
+    return np.append(levels, np.float32(np.nan)) if has_missing else levels

@@ -15,6 +15,7 @@ _COUNT = "turn it into numbers first, such as seconds since a start that keeps t
 # Types of objects that a cast to float64 turns into numbers or NaN.
 _PLAIN_NUMBERS = {type(None), float, int, bool, *(np.dtype(code).type for code in "?bBhHiIlLqQefd")}
 _NEVER_MISSING = {str, int, bool, np.bool_, np.int64}
+_PLAIN_SEQUENCES = (list, tuple, str, bytes, bytearray, memoryview)
 _PLAIN_ROWS = {list, tuple, np.ndarray, float, int}
 _TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
 # Parts of the names of types in pandas, polars and Arrow that hold points or lengths of time.
@@ -137,9 +138,7 @@ def as_numbers(X, what, names=None):
 
 def plain_sequence(values):
     """Turn a sequence such as a deque into a list. Lists, tuples, arrays and text are returned unchanged."""
-    is_other = isinstance(values, Sequence) and not isinstance(
-        values, list | tuple | str | bytes | bytearray | memoryview
-    )
+    is_other = isinstance(values, Sequence) and not isinstance(values, _PLAIN_SEQUENCES)
     return list(values) if is_other and not hasattr(values, "__array__") else values
 
 
@@ -250,10 +249,9 @@ def floats_of_objects(values, where, what):
             return values.astype(np.float64)
     out = np.empty(len(values))
     for i, value in enumerate(values):
-        if isinstance(value, (str, bytes, bytearray, UserString)):
-            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=False))
-        if type(value).__name__ == "NaTType" or isinstance(value, _TIMES):
-            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=True))
+        is_time = type(value).__name__ == "NaTType" or isinstance(value, _TIMES)
+        if is_time or isinstance(value, (str, bytes, bytearray, UserString)):
+            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=is_time))
         try:
             out[i] = np.nan if is_missing(value) else float(value)
         except OverflowError:  # an integer beyond float64

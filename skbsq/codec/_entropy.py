@@ -163,10 +163,8 @@ def _model(table):
 
 
 def _counts_hash(codebook):
-    digest = hashlib.sha256(b"skbsq-counts1")
-    for counts in codebook.counts:
-        digest.update(counts.astype("<i8").tobytes())
-    return digest.digest()[:8]
+    counts = np.concatenate(codebook.counts).astype("<i8")
+    return hashlib.sha256(b"skbsq-counts1" + counts.tobytes()).digest()[:8]
 
 
 def _constriction():

@@ -42,7 +42,7 @@ def test_grid_leaves_few_halvings(thresholds, n_hops):
 
 
 def test_grid_where_the_shift_rounds():
-    """A value and a threshold that the shift makes equal still compare as they are."""
+    """A value and a threshold that become equal by the shift are compared without it."""
     t = np.float32([1.0, 1e8, 2e8])
     grid = Grid(t, np.uint8)
     grid.shift = np.float32(1e8)
@@ -53,7 +53,7 @@ def test_grid_where_the_shift_rounds():
 
 
 def test_tables_stay_small(rng):
-    """Beyond a limit on their memory the features with many thresholds have no tables."""
+    """If the tables would exceed their memory limit, the features have none."""
     book = Codebook.from_thresholds([np.arange(30)] * 1000)
     X = rng.uniform(-1, 31, size=(3, 1000)).astype(np.float32)
     codes, _ = book._encoder.encode(X, kernel="grid")
@@ -61,13 +61,13 @@ def test_tables_stay_small(rng):
     assert not Grid(book.thresholds[0], np.uint8, fine=False).table
 
 
-def test_thresholds_far_apart_are_no_overflow(rng):
+def test_thresholds_far_apart_do_not_overflow(rng):
     t = np.float32([-3e38, *np.linspace(2e38, 3e38, 30)])
     x = np.append(neighbours(t), rng.uniform(-3e38, 3e38, size=200).astype(np.float32))
     assert_equals_the_count(Grid(t, np.uint8), t, x)
 
 
-def test_workers_are_those_of_openmp(monkeypatch):
+def test_threads_follow_omp_num_threads(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert kernels._cpu_count() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "4,2")

@@ -113,7 +113,7 @@ def test_encode_in_more_than_one_block(rng, small_blocks):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_thresholds", [1, 200])
 def test_signaling_nan(dtype, n_thresholds):
-    """A NaN whose arithmetic is an error, as some sensors send it: regression test for a warning."""
+    """Regression test: a signaling NaN, as some sensors send, caused a warning."""
     bits = {np.float32: np.uint32(0x7F800001), np.float64: np.uint64(0x7FF0000000000001)}[dtype]
     X = np.array([[bits], [bits | (bits.itemsize * 8 - 1)]]).view(dtype)
     assert np.isnan(X).all()

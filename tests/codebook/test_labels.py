@@ -1,4 +1,4 @@
-"""A label is never ignored: columns are checked by name, and values per feature are read by their labels."""
+"""Labels are never ignored: columns are checked by name, and values per feature are read by label."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skbsq import BitwiseRegressor, Codebook, QuantileQuantizer, ThresholdQuantizer
-from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, labels_of, without_pandas
+from skbsq.codebook.labels import check_columns, in_feature_order, labels_of, without_pandas
 from skbsq.codec import RowCodec
 from skbsq.export import to_c
 from skbsq.model_selection import bits_path
@@ -67,7 +67,7 @@ def test_packed_bytes_in_another_order_are_refused(frame, X):
 @each_frame
 @pytest.mark.parametrize("names", ["abc", ["x0", "x1", "x2"]])
 def test_a_codebook_refuses_columns_in_another_order(frame, names, X):
-    """Also where a codebook has no names: x0, x1, ... are those that its columns get."""
+    """Even if a codebook has no names: then its columns are x0, x1, ..."""
     book = QuantileQuantizer(2).fit(pd.DataFrame(columns(X, names)) if names == "abc" else X).codebook_
     codes = book.encode(X)
     bits = columns(book.thermometer(codes), book.column_names())
@@ -81,7 +81,7 @@ def test_a_codebook_refuses_columns_in_another_order(frame, names, X):
 
 
 @each_frame
-def test_fit_learns_the_names_of_any_frame_and_predict_keeps_to_them(frame, X):
+def test_fit_stores_the_names_of_any_frame_and_predict_checks_them(frame, X):
     data = columns(X, "abc")
     model = BitwiseRegressor(1, **QUICK).fit(frame(data), X[:, 0])
     assert model.feature_names_in_.tolist() == ["a", "b", "c"]
@@ -96,12 +96,7 @@ def test_fit_learns_the_names_of_any_frame_and_predict_keeps_to_them(frame, X):
         model.predict_codes(frame(backwards(columns(model.codebook_.encode(X), "abc"))))
 
 
-def test_columns_of_what_has_none():
-    assert columns_of(np.zeros((1, 2))) is columns_of([[1]]) is None
-    assert columns_of(pd.DataFrame({"a": [1]})) == ["a"]
-
-
-def test_made_up_names_are_only_held_against_each_other():
+def test_generated_names_are_compared_with_each_other_only():
     check_columns(["a", "b"], ["x0", "x1"], "X", strict=False)
     check_columns([1, 0], ["a", "b"], "X")  # no names, as scikit-learn has it
     with pytest.raises(ValueError, match="Column 0 of X is 'x1'"):
@@ -118,7 +113,7 @@ def test_labels_of():
 
 @given(order=st.permutations(range(4)))
 def test_values_are_read_by_their_labels(order):
-    """Names or numbers, of a dict or a Series, in any order: value j goes to feature j."""
+    """Labels are names or numbers, in a dict or a Series, in any order."""
     names = ["a", "b", "c", "d"]
     values = [10 * j for j in order]
     for labels in ([names[j] for j in order], list(order)):
@@ -192,7 +187,7 @@ def test_thresholds_by_number():
 
 
 def test_thresholds_of_features_are_no_scalars():
-    """A Series of one number per feature is not one array of thresholds for all of them."""
+    """A Series with a number per feature is not an array of thresholds for all features."""
     frame = pd.DataFrame({"a": [0.0, 9], "b": [0.0, 9]})
     with pytest.raises(ValueError, match="thresholds of feature 'a' must be a 1-d array"):
         ThresholdQuantizer(pd.Series({"b": 1.0, "a": 5.0})).fit(frame)
@@ -219,7 +214,7 @@ def test_scales_of_a_converter_from_labels():
         to_c(book, "hut", scale={"a": 1.0})
 
 
-def test_quantizers_merge_whose_bits_are_written_in_other_ways(X):
+def test_quantizers_merge_if_their_bits_are_equal_in_another_form(X):
     pytest.importorskip("datasketches")
     frame = pd.DataFrame(X, columns=list("abc"))
     one = QuantileQuantizer(pd.Series({"c": 4, "b": 2, "a": 1})).partial_fit(frame)
@@ -236,7 +231,7 @@ def test_without_pandas():
 
 
 def test_inner_labels_are_numbers_of_codes():
-    """value_counts of pandas sorts by frequency."""
+    """They may be in any order: value_counts of pandas sorts by frequency."""
     by_code = pd.Series([0] + [1] * 5 + [2] * 3).value_counts()
     book = Codebook.from_thresholds([[0.0, 1.0]], counts=[by_code], levels=[pd.Series({2: 3.0, 0: -1.0, 1: 0.5})])
     assert book.counts[0].tolist() == [1, 5, 3]
@@ -254,7 +249,7 @@ def test_numbers_as_labels_of_columns_and_of_bits_must_not_contradict(X):
 
 
 @each_frame
-def test_made_up_names_in_another_order_are_refused_after_a_fit_without_names(frame, X):
+def test_generated_names_in_another_order_are_refused_after_a_fit_without_names(frame, X):
     quantizer = QuantileQuantizer(2).fit(X)
     swapped = backwards(columns(X, ["x0", "x1", "x2"]))
     for entry in (quantizer.transform, quantizer.codebook_.encode):

@@ -1,4 +1,4 @@
-"""Tables become matrices of numbers: masks are NaN, columns that hold no numbers are named, others say the way out."""
+"""Tables become matrices of numbers with NaN for masked values. Errors name the column or the way out."""
 
 from collections import UserList, UserString, deque
 from datetime import date, datetime, time, timedelta
@@ -26,7 +26,7 @@ BOOK = Codebook.from_thresholds([[0], [0]], missing="code")
 
 
 def entries():
-    """All that take rows of floats, as functions of X."""
+    """Return every function that takes rows of floats."""
     fitted = QuantileQuantizer(1, missing="code").fit([[0.0, 0.0], [1.0, 1.0]])
     model = BitwiseRegressor(1, missing="code", **QUICK).fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0])
     return {
@@ -118,12 +118,12 @@ def test_the_way_out_fits_the_column(column, way_out):
 
 
 def test_it_is_a_value_error_and_a_type_error():
-    """The first as all input that is rejected, the second as scikit-learn expects for objects."""
+    """A ValueError like every rejected input, a TypeError because scikit-learn expects it for objects."""
     assert issubclass(NotNumbersError, ValueError)
     assert issubclass(NotNumbersError, TypeError)
 
 
-# -- columns that do, of any type ---------------------------------------------------------------------
+# -- columns that hold numbers -----------------------------------------------------------------------
 
 NUMBERS = {
     "nullable integers": (pd.array([1, None], dtype="Int64"), [1, NAN]),
@@ -169,7 +169,7 @@ def test_columns_that_hold_numbers(frame, expected):
 
 
 def test_integers_keep_their_type():
-    """As float64, integers beyond 2^53 would be others."""
+    """Because float64 rounds integers beyond 2^53."""
     for make in (pd.DataFrame, pl.DataFrame, pa.table):
         assert as_matrix(make({"a": [2**60 + 1], "b": [1]}), "X").dtype == np.int64
     assert as_matrix(np.ma.array([[2**60 + 1]], mask=[[False]]), "X").dtype == np.int64
@@ -249,14 +249,14 @@ def test_masked_parameters_are_refused(refuses, what):
         refuses()
 
 
-def test_refuse_mask_lets_the_rest_pass():
+def test_refuse_mask_returns_other_values():
     assert refuse_mask([1, 2], "y") == [1, 2]
     plain = refuse_mask(np.ma.array([1, 2], mask=False), "y")
     assert type(plain) is np.ndarray
     assert plain.tolist() == [1, 2]
 
 
-# -- what is no table ---------------------------------------------------------------------------------
+# -- other objects -----------------------------------------------------------------------------------
 
 
 @each_entry
@@ -278,14 +278,14 @@ def test_refuse_mask_lets_the_rest_pass():
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_is_no_table_says_the_way_out(entry, X, message):
+def test_errors_for_other_objects_name_the_way_out(entry, X, message):
     with pytest.raises(ValueError, match=message):
         entry(X)
 
 
 @pytest.mark.filterwarnings("ignore:.*SCIPY_ARRAY_API")
 @pytest.mark.parametrize("estimator", [QuantileQuantizer(2), BitwiseRegressor(2, **QUICK)])
-def test_tensors_are_arrays_whatever_scikit_learn_dispatches(estimator, rng, monkeypatch):
+def test_tensors_are_arrays_even_with_array_api_dispatch(estimator, rng, monkeypatch):
     monkeypatch.setattr("sklearn.utils._array_api._check_array_api_dispatch", lambda _: None)
     monkeypatch.setattr("sklearn._config._check_array_api_dispatch", lambda _: None, raising=False)
     if parse_version(__version__) < parse_version("1.7"):
@@ -304,7 +304,7 @@ def test_tensors_are_arrays_whatever_scikit_learn_dispatches(estimator, rng, mon
     ids=str,
 )
 def test_values_near_the_ends_of_float32_when_numpy_raises(estimator, scale, rng):
-    """Underflow is no error: a value that rounds to a subnormal number, or to 0, is right."""
+    """Underflow is not an error: a value may round to a subnormal number or to 0."""
     X = rng.normal(size=(60, 2)) * scale
     y = X[:, 0] > 0 if isinstance(estimator, BitwiseClassifier) else X[:, 0]
     expected = clone(estimator).fit(X, y).codebook_

@@ -1,4 +1,4 @@
-"""Entropy-coded messages: the table by hand, how short they are, and what is refused."""
+"""Entropy-coded messages: the table by hand, the length, and rejected messages."""
 
 import struct
 import sys
@@ -20,13 +20,13 @@ SKEWED = Codebook.from_thresholds([[0, 1, 2], [], [0]], counts=[[970, 20, 9, 1],
 
 
 def draw(rng, book, n):
-    """Codes as frequent as the book counts."""
+    """Draw codes as frequent as in the counts of a codebook."""
     columns = [rng.choice(len(c), size=n, p=c / c.sum()) for c in book.counts]
     return np.column_stack(columns).astype(book.dtype)
 
 
 def entropy_bits(book, codes):
-    """What the codes take at best under the table: the sum of -log2 of the probabilities."""
+    """Compute the fewest bits for codes under the table: the sum of -log2 of the probabilities."""
     tables = [np.array(weights(counts)) / 2**24 for counts in book.counts]
     return -sum(np.log2(table[codes[:, j]]).sum() for j, table in enumerate(tables))
 
@@ -76,7 +76,7 @@ def test_round_trip_near_the_entropy(rng, pad_rows):
     message = dumps(SKEWED, codes, pad_rows=pad_rows, entropy=True)
     assert message[5] == (2 if pad_rows else 3)
     np.testing.assert_array_equal(loads(message, SKEWED), codes)
-    # Header; hash, three bytes for each feature that is sent, length; check sum. And the coder rounds up to words.
+    # Header; hash, three bytes for each feature that is sent, length; check sum. The coder rounds up to words.
     overhead = 18 + 18 + 4
     assert len(message) == pytest.approx(overhead + entropy_bits(SKEWED, codes) / 8, abs=9)
 
@@ -93,8 +93,8 @@ def test_repetitions_take_next_to_nothing(rng):
     np.testing.assert_array_equal(loads(message, SKEWED), codes)
 
 
-def test_the_first_row_follows_nothing():
-    """A message that says so is refused, not read as something."""
+def test_the_first_row_must_be_an_escape():
+    """A message whose first row refers to a row before it is rejected."""
     stream = constriction.stream
     encoder = stream.queue.RangeEncoder()
     weights = np.array([2**24 - 2**23 - 3, 2**23 + 1, 1, 1], dtype=float)
@@ -128,19 +128,19 @@ def test_fitted_quantizer(rng):
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])
-def test_few_rows_go_without(n):
+def test_few_rows_are_not_entropy_coded(n):
     codes = np.zeros((n, 3), dtype=np.uint8)
     assert dumps(SKEWED, codes, entropy=True) == dumps(SKEWED, codes)
 
 
-def test_rare_codes_go_without():
+def test_rare_codes_are_not_entropy_coded():
     book = Codebook.from_thresholds([np.arange(7)], counts=[[990, 0, 2, 2, 2, 2, 1, 1]])
     codes = np.tile(np.uint8([[2], [4], [7]]), (300, 1))
     assert dumps(book, codes, entropy=True) == dumps(book, codes)
 
 
 def test_no_more_rows_than_the_words_can_hold():
-    """The bound of the reader lets the longest run of the likeliest code through."""
+    """The reader accepts the longest run of the most frequent code."""
     book = Codebook.from_thresholds([[0.5]], counts=[[1, 0]])
     codes = np.zeros((2**20, 1), dtype=np.uint8)
     message = dumps(book, codes, entropy=True)
@@ -183,7 +183,7 @@ def test_without_the_package(monkeypatch):
 
 
 def test_check_sum_is_that_of_the_packed_rows(rng):
-    """So that a receiver may keep the rows packed and check them alike."""
+    """So a receiver can store the rows packed and still check them."""
     codes = draw(rng, SKEWED, 400)
     coded, plain = dumps(SKEWED, codes, entropy=True), dumps(SKEWED, codes)
     expected = zlib.crc32(plain[18:-4], zlib.crc32(coded[:18]))

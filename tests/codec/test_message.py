@@ -1,4 +1,4 @@
-"""Framed messages: golden bytes, round trips, and every way to be no message."""
+"""Messages: golden bytes, round trips, and every kind of wrong message."""
 
 import io
 import struct
@@ -26,7 +26,7 @@ HEADER = 18
 
 
 def resealed(message, at, new):
-    """The message with other bytes in one place, and a check sum that is right again."""
+    """Change bytes of a message and correct its check sum."""
     body = message[:at] + new + message[at + len(new) : -4]
     return body + struct.pack("<I", zlib.crc32(body))
 
@@ -51,13 +51,6 @@ def test_message_equals_the_reference_and_comes_back(case, pad_rows):
     back = loads(message, book)
     np.testing.assert_array_equal(back, codes)
     assert back.dtype == book.dtype
-
-
-@each_option
-def test_no_rows(options):
-    empty = dumps(BOOK, np.empty((0, 3), dtype=np.uint8), **options)
-    assert len(empty) == HEADER + 4
-    assert loads(empty, BOOK).shape == (0, 3)
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, lambda data: np.frombuffer(data, dtype=np.uint8)])
@@ -92,7 +85,7 @@ def test_every_truncation(options):
 
 @each_option
 def test_every_flipped_bit(options):
-    """Is refused; but the last word of entropy-coded rows has bits that carry nothing."""
+    """It is rejected. Exception: some bits in the last word of entropy-coded rows have no effect."""
     message = dumps(BOOK, CODES * 40, **options)
     read, errors = 0, []
     for bit in range(8 * len(message)):
@@ -130,7 +123,7 @@ def test_wrong_content_under_a_right_check_sum(at, new, text):
 
 @pytest.mark.parametrize("flags", [0, 1, 2, 3])
 @pytest.mark.parametrize("tail", [0, 100, 2**12])
-def test_a_lying_header_takes_no_memory(flags, tail):
+def test_a_wrong_header_allocates_no_memory(flags, tail):
     header = struct.pack("<4sBB8sI", b"SBSQ", 1, flags, BOOK.fingerprint, 2**32 - 1)
     words = struct.pack("<I", 2**32 - 1) if flags & 2 else b""
     tracemalloc.start()
@@ -154,8 +147,8 @@ def test_rows_of_no_bits_are_bounded():
         loads(lying, book)
 
 
-def test_features_that_are_not_sent_take_no_memory():
-    """They are in no row, so their number must not multiply what few words claim."""
+def test_features_that_are_not_sent_allocate_no_memory():
+    """They take no bytes, so a corrupt message with few words could claim many of them."""
     book = Codebook.from_thresholds([[0.5]] + [[]] * 2000, counts=[[1, 1]] + [[1]] * 2000)
     message = dumps(book, np.zeros((500, 2001), dtype=np.uint8), entropy=True)
     assert message[5] == 2
@@ -170,14 +163,9 @@ def test_features_that_are_not_sent_take_no_memory():
             tracemalloc.stop()
 
 
-def test_what_is_no_codebook():
-    no_book = UniformQuantizer()
-    calls = [
-        (RowCodec, no_book),
-        (dumps, no_book, [[0]]),
-        (loads, b"", no_book),
-        (write_messages, None, no_book, [[0]]),
-    ]
+def test_other_objects_than_a_codebook_are_refused():
+    other = UniformQuantizer()
+    calls = [(RowCodec, other), (dumps, other, [[0]]), (loads, b"", other), (write_messages, None, other, [[0]])]
     for function, *arguments in calls:
         with pytest.raises(TypeError, match=r"RowCodec takes a Codebook, got UniformQuantizer: .*codebook_"):
             function(*arguments)
@@ -195,7 +183,7 @@ def test_random_bytes(data):
 
 
 class Dripping(io.RawIOBase):
-    """A stream that gives few bytes at a time, as a socket may."""
+    """A stream that returns few bytes at a time, as a socket may."""
 
     def __init__(self, data):
         self.data = io.BytesIO(data)
@@ -205,7 +193,7 @@ class Dripping(io.RawIOBase):
 
 
 class Sipping(io.RawIOBase):
-    """A file that takes few bytes at a time, as an unbuffered socket may; and none beyond `room`."""
+    """A file that accepts few bytes at a time, as an unbuffered socket may, and none beyond `room`."""
 
     def __init__(self, room=2**20):
         self.taken, self.room = bytearray(), room
@@ -216,19 +204,19 @@ class Sipping(io.RawIOBase):
         return len(some)
 
 
-def test_a_file_that_takes_little_gets_all(rng):
+def test_a_file_that_accepts_few_bytes_receives_all(rng):
     codes, file = draw_codes(rng, BOOK, 50), Sipping()
     assert write_messages(file, BOOK, codes, rows=20) == len(file.taken)
     np.testing.assert_array_equal(np.concatenate(list(read_messages(file.taken, BOOK))), codes)
 
 
-def test_a_file_that_takes_no_more():
+def test_a_full_file():
     with pytest.raises(OSError, match="accepted 10 of the 25 bytes of a message"):
         write_messages(Sipping(room=10), BOOK, CODES)
 
 
-def test_a_file_that_does_not_wait():
-    """Nothing there yet is not the end."""
+def test_a_file_that_does_not_block():
+    """No data yet does not mean the end."""
 
     class Empty(io.RawIOBase):
         def read(self, size=-1):
@@ -250,8 +238,8 @@ def test_stream(rng, options, kind):
     np.testing.assert_array_equal(np.concatenate(found), codes)
 
 
-def test_stream_of_rows_whose_length_says_nothing():
-    """Messages hold 2^24 codes of those, which are fewer rows than the default."""
+def test_stream_of_rows_without_bytes():
+    """Such messages hold 2^24 codes, which are fewer rows than the default."""
     book = Codebook.from_thresholds([[]] * 300)
     file = io.BytesIO()
     write_messages(file, book, np.zeros((60_000, 300), dtype=np.uint8))
@@ -279,7 +267,7 @@ def test_stream_cut_off():
         next(messages)
 
 
-def test_nothing_is_written_where_a_code_is_wrong():
+def test_nothing_is_written_if_a_code_is_wrong():
     file = io.BytesIO()
     with pytest.raises(ValueError, match="Code 9"):
         write_messages(file, BOOK, [[0, 0, 0], [9, 0, 0]], rows=1)

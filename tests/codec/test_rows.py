@@ -1,4 +1,4 @@
-"""Packed rows against a slow reference, and what is refused."""
+"""Packed rows against a slow reference, and rejected input."""
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from tests import reference
 
 
 def book_of(n_levels):
-    """A codebook with so many codes per feature."""
+    """Make a codebook with so many codes per feature."""
     return Codebook.from_thresholds([np.arange(n - 1) for n in n_levels])
 
 
@@ -24,9 +24,9 @@ def draw_codes(rng, book, n):
 
 @st.composite
 def coded(draw, max_rows=20):
-    """A codebook of widths 0 to 16 in any mix, and codes of it."""
-    widths = draw(st.lists(st.integers(0, 16), min_size=1, max_size=6))
-    book = book_of([draw(st.integers(2 ** max(0, width - 1), 2**width)) if width else 1 for width in widths])
+    """Draw a codebook with 0 to 16 bits per feature, and codes of it."""
+    n_bits = draw(st.lists(st.integers(0, 16), min_size=1, max_size=6))
+    book = book_of([draw(st.integers(2 ** max(0, bits - 1), 2**bits)) if bits else 1 for bits in n_bits])
     return book, draw_codes(np.random.default_rng(draw(st.integers(0, 99))), book, draw(st.integers(0, max_rows)))
 
 
@@ -77,7 +77,7 @@ def test_many_rows_in_blocks_and_threads(rng, monkeypatch):
 
 @pytest.mark.parametrize("n_levels", [[16, 4, 8], [16, 4, 2**12]])
 def test_memory_order_and_type_do_not_matter(rng, n_levels):
-    """And the input is not touched: writing to it would raise an error."""
+    """The input is not changed either: writing to it would raise an error."""
     book = book_of(n_levels)
     codes = draw_codes(rng, book, 50)
     codec = RowCodec(book)
@@ -156,7 +156,7 @@ def test_number_of_tight_rows(n):
     ids=["list", "pandas", "polars", "frame of pandas", "frame of polars", "arrow"],
 )
 def test_byte_strings_are_packed_rows(hold):
-    """As they come back from a Parquet file."""
+    """As in a Parquet file."""
     codec = RowCodec(book_of([4, 200]))
     codes = np.array([[3, 150], [0, 0], [1, 7]])
     rows = [row.tobytes() for row in codec.pack(codes)]

@@ -14,18 +14,17 @@ JSON_VERSION = 1
 def dump(book):
     """Write a codebook as JSON text."""
     names = book.feature_names or [None] * book.n_features
-    counts = book.counts or [None] * book.n_features
-    # Read once: these properties split a flat array on every access.
-    thresholds, has_missing = book.thresholds, book.has_missing
+    all_counts = book.counts or [None] * book.n_features
+    parts = zip(names, book.thresholds, book.levels, book.has_missing.tolist(), all_counts, strict=True)
     features = [
         {
-            "name": names[j],
-            "thresholds": _to_hex(thresholds[j]),
-            "levels": _to_hex(levels[:-1] if has_missing[j] else levels),
-            "has_missing": bool(has_missing[j]),
-            "counts": None if counts[j] is None else counts[j].tolist(),
+            "name": name,
+            "thresholds": _to_hex(thresholds),
+            "levels": _to_hex(levels[:-1] if has_missing else levels),
+            "has_missing": has_missing,
+            "counts": None if counts is None else counts.tolist(),
         }
-        for j, levels in enumerate(book.levels)
+        for name, thresholds, levels, has_missing, counts in parts
     ]
     head = {"format": JSON_FORMAT, "version": JSON_VERSION, "missing": book.missing}
     if book.folded_from is not None:

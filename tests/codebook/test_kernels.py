@@ -88,16 +88,6 @@ def test_encode_memory_layouts(layout, rng):
     np.testing.assert_array_equal(book.encode(layout(X)), book.encode(X))
 
 
-@pytest.mark.parametrize("exponent", [-30, 30])
-def test_encode_is_scale_invariant(exponent, rng):
-    X = rng.normal(size=(200, 2)).astype(np.float32)
-    thresholds = [rng.normal(size=7).astype(np.float32) for _ in range(2)]
-    codes = Codebook.from_thresholds(thresholds).encode(X)
-    factor = np.float32(2.0**exponent)
-    scaled = Codebook.from_thresholds([t * factor for t in thresholds]).encode(X * factor)
-    np.testing.assert_array_equal(scaled, codes)
-
-
 def test_encode_in_more_than_one_block(rng, small_blocks):
     X = rng.normal(size=(2 * kernels.BLOCK + 7, 1))
     book = Codebook.from_thresholds([[0.0]])

@@ -209,8 +209,8 @@ class Encoder:
             if kernel == "columns" or (kernel is None and t.size <= _MAX_THRESHOLDS_COUNTED):
                 self._feature_encoders[j, kernel] = lambda x, out, scratch: _count(x, t[:, None], out, scratch)
             else:
-                n_wide = max(1, np.count_nonzero(self.sizes > _MAX_THRESHOLDS_COUNTED))
-                grid = Grid(t, self.dtype, fine=n_wide * _GRID_CELLS * self.dtype.itemsize <= _MAX_GRID_BYTES)
+                n_grids = max(1, np.count_nonzero(self.sizes > _MAX_THRESHOLDS_COUNTED))
+                grid = Grid(t, self.dtype, fine=n_grids * _GRID_CELLS * self.dtype.itemsize <= _MAX_GRID_BYTES)
                 self._feature_encoders[j, kernel] = lambda x, out, scratch: grid.encode(x, out)
         return self._feature_encoders[j, kernel]
 

@@ -297,10 +297,6 @@ def test_copies_are_equal_and_read_only(duplicate):
         twin.thresholds[0][0] = 1
 
 
-def test_repr():
-    assert repr(Codebook.from_thresholds(**FULL)) == "Codebook(n_features=2, row_bits=4, missing='code')"
-
-
 # -- fingerprint -------------------------------------------------------------------------------------
 
 

@@ -125,10 +125,7 @@ def test_values_are_read_by_their_labels(order):
     ("values", "message"),
     [
         (pd.Series([1, 2], index=["a", "a"]), "n_bits names 'a' twice"),
-        (
-            pd.Series([1, 2], index=["a", "z"]),
-            r"n_bits names 'z', which is not a feature; the features are \['a', 'b'\]",
-        ),
+        (pd.Series([1, 2], index=["a", "z"]), r"'z', which is not a feature; the features are \['a', 'b'\]"),
         ({"a": 1}, "n_bits leaves out 'b': a dict or Series must name every feature"),
         (pd.Series([1, 2], index=[5, 6]), "n_bits names 5, which is not a feature"),
         (pd.Series([1, 2], index=pd.MultiIndex.from_tuples([("a", 1), ("b", 1)])), r"n_bits names \('a', 1\)"),

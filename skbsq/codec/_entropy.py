@@ -132,8 +132,8 @@ def _follow(moves, literals, n_levels):
 def _shares_of_moves(column, moves, table):
     """Count how many codes in 256 make each move. Zeros if writing the moves takes more bits than it saves."""
     counts = np.bincount(moves, minlength=len(_INCREMENTS))
+    # They leave a share for escapes, because the first row is an escape.
     shares = (counts[1:] * 256 // max(1, len(column))).tolist()
-    shares[0] = min(shares[0], 255 - sum(shares[1:]))  # leaves a share for escapes
     bits = 24 - np.log2(table)
     saved = bits[column[moves != _ESCAPE]].sum()
     spent = (counts * (24 - np.log2(_move_weights(shares)))).sum()

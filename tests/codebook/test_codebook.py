@@ -140,7 +140,9 @@ def test_decode_refuses(codes, message):
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.uint8, np.int64, np.uint64])
 def test_decode_takes_every_integer(dtype):
     book = Codebook.from_thresholds([[0], [0]], levels=[[1, 2], [3, 4]])
-    np.testing.assert_array_equal(book.decode(np.array([[0, 1], [1, 0]]).astype(dtype)), [[1, 4], [2, 3]])
+    codes = np.array([[0, 1], [1, 0]]).astype(dtype)
+    np.testing.assert_array_equal(book.decode(codes), [[1, 4], [2, 3]])
+    assert book.check_codes(codes).dtype.kind in "iu"
 
 
 def test_thermometer_of_many_levels_and_few_rows():

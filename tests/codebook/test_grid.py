@@ -41,11 +41,12 @@ def test_grid_leaves_few_halvings(thresholds, n_hops):
     assert len(Grid(np.float32(thresholds), np.uint8).hops) == n_hops
 
 
-def test_grid_where_the_shift_rounds():
-    """A value and a threshold that become equal by the shift are compared without it."""
-    t = np.float32([1.0, 1e8, 2e8])
+@pytest.mark.parametrize("shift", [1e8, 2.0**27])  # the second shifts thresholds to the end of a cell
+def test_grid_where_the_shift_rounds(shift):
+    """Values and thresholds that become equal by the shift are compared without it."""
+    t = np.float32([1.0, 2.0, shift, 2 * shift])
     grid = Grid(t, np.uint8)
-    grid.shift = np.float32(1e8)
+    grid.shift = np.float32(shift)
     grid.table, depth = kernels._table(t - grid.shift, np.uint8)
     grid.padded = np.concatenate([t, np.full(2**depth, np.inf, dtype=np.float32)])
     grid.hops = [2**step for step in reversed(range(depth))]

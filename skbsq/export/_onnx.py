@@ -5,6 +5,7 @@ import json
 import numpy as np
 
 from skbsq.export._fold import fold, split_off
+from skbsq.export._onnx_codes import encode, rows_with_nan
 
 PARTS = ("whole", "encoder", "head")
 # onnxruntime reads these since 1.12. Opset 17 is the first with LayerNormalization, which a head may have.
@@ -81,7 +82,6 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
     ([[0, 1], [1, 0]], [False, True])
     """
     from skbsq.export._graph import Graph
-    from skbsq.export._onnx_codes import encode, rows_with_nan
 
     if part not in PARTS:
         raise ValueError(f"part must be one of {list(PARTS)}, got {part!r}.")
@@ -114,7 +114,6 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
 
 def _full_precision(before, predictor, part):
     from skbsq.export._graph import Graph
-    from skbsq.export._onnx_codes import rows_with_nan
     from skbsq.export._onnx_head import read_floats
 
     if part != "whole":

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from skbsq.export._onnx_codes import bits_of, encode, values_of
+
 _ENCODINGS = {"ordinal": np.int64, "thermometer": np.int64, "value": np.float32}
 
 
@@ -69,7 +71,6 @@ def _convert(scope, operator, container):
     from onnx import helper
 
     from skbsq.export._graph import Graph
-    from skbsq.export._onnx_codes import bits_of, encode, values_of
 
     quantizer, source, target = operator.raw_operator, operator.inputs[0].full_name, operator.outputs[0].full_name
     book = quantizer.codebook_

@@ -71,13 +71,13 @@ def resident(path):
 @pytest.mark.parametrize("by_path", [True, False])
 def test_pages_of_a_mapped_file_are_freed(by_path, tmp_path):
     path = tmp_path / "x.npy"
-    np.save(path, np.ones((2**19, 2)))
+    np.save(path, np.ones((2**20, 2)))
     mapped = np.load(path, mmap_mode="r")
     seen = []
-    for chunk in predict(Same(), path if by_path else mapped, batch_size=2**15):
+    for chunk in predict(Same(), path if by_path else mapped, batch_size=2**16):
         assert chunk.sum() == chunk.size
         seen.append(resident(path))
-    assert 2**19 <= max(seen) < 2**22  # of 2^23
+    assert 2**20 <= max(seen) < 2**23  # of 2^24
     assert resident(path) < 2**20
 
 

@@ -135,11 +135,11 @@ def test_scalers_of_a_pipeline_fitted_on_float64():
 
 def test_what_the_model_says_of_itself():
     model = to_onnx(Codebook.from_thresholds([[0.5], [1]], feature_names=["a", "é"]))
-    told = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert model.producer_name == "skbsq"
     assert (model.ir_version, [(o.domain, o.version) for o in model.opset_import]) == (8, [("", 17)])
-    assert told["fingerprint"] == Codebook.from_thresholds([[0.5], [1]]).fingerprint.hex()
-    assert json.loads(told["feature_names"]) == ["a", "é"]
+    assert metadata["fingerprint"] == Codebook.from_thresholds([[0.5], [1]]).fingerprint.hex()
+    assert json.loads(metadata["feature_names"]) == ["a", "é"]
     nameless = to_onnx(Codebook.from_thresholds([[0.5]])).metadata_props
     assert json.loads(next(entry.value for entry in nameless if entry.key == "feature_names")) is None
 

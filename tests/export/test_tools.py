@@ -1,4 +1,4 @@
-"""A tool that cannot do what a test needs skips the test with the reason, and fails it under CI."""
+"""If a tool cannot do what a test needs, the test is skipped with the reason; under CI it fails."""
 
 import os
 
@@ -8,7 +8,7 @@ from tests.export import driver, tools
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the fake compilers are shell scripts")
 
-# Builds a "program" that ends with status 0, unless a sanitizer is wanted.
+# Builds a "program" that ends with status 0, but fails with the flags of a sanitizer.
 CLANG_WITHOUT_RUNTIME = """\
 #!/bin/sh
 case "$*" in
@@ -18,7 +18,7 @@ while [ "$1" != -o ]; do shift; done
 printf '#!/bin/sh\\nexit 0\\n' > "$2"
 /bin/chmod +x "$2"
 """
-# Reports success, but what it builds ends with status 7.
+# Reports success, but builds a "program" that ends with status 7.
 GCC_OF_BROKEN_PROGRAMS = """\
 #!/bin/sh
 while [ "$1" != -o ]; do shift; done
@@ -33,7 +33,7 @@ NO_RUNTIME = (
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    """Folder that is the whole of PATH."""
+    """Folder that is the only one in PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
@@ -54,7 +54,7 @@ def install(path, name, script):
 
 
 def test_compiler_without_sanitizer_runtime(path, stopped):
-    """Debian's clang without libclang-rt made three tests fail that had found a clang."""
+    """On Debian, three tests found a clang and then failed without libclang-rt."""
     install(path, "clang", CLANG_WITHOUT_RUNTIME)
     tools.need("clang", *driver.FLAVOURS["c99"])
     with pytest.raises(stopped, match=NO_RUNTIME):

@@ -64,7 +64,7 @@ def need(*command, emulator=(), source=PROGRAM, required=False):
 
 
 def need_c(*flags):
-    """Return the first C compiler that accepts the flags, with the flags. If there is none, skip the test like `need`."""
+    """Return the first C compiler that accepts the flags, with the flags; without one, skip the test like `need`."""
     reasons = []
     for compiler in C_COMPILERS:
         reason = why_not((compiler, *flags))
@@ -86,7 +86,8 @@ def why_not(command, emulator=(), source=PROGRAM):
     error = _probe((paths[0], *flags), (*paths[1:], *emulator[1:]), source)
     if error is None:
         return None
-    shown = " ".join([compiler, *(flag for flag in flags if not flag.startswith("-W"))])  # warnings need no runtime library
+    flags_shown = [flag for flag in flags if not flag.startswith("-W")]  # warnings need no runtime library
+    shown = " ".join([compiler, *flags_shown])
     return f"{shown} builds no program that runs ({error}){_hint(compiler, *flags)}"
 
 

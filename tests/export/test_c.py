@@ -382,9 +382,6 @@ def test_constants():
     ]:
         assert line in text
     assert f"0x{BOOK.fingerprint[0]:02x}, 0x{BOOK.fingerprint[1]:02x}, " in text
-
-
-def test_no_names_no_feature_constants():
     assert "FEATURE_" not in to_c(Codebook.from_thresholds([[1.0]]), "x")
 
 

@@ -67,10 +67,11 @@ def usable(pipeline, x):
 def assert_equal_codes(pipeline, rng, dtype="float32"):
     book, columns = fold(pipeline, dtype)
     x = probes(book, columns, book.n_features, rng).astype(dtype)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # these rows have no names
-        x = x[usable(pipeline, x)]
-        assert len(x) > 100
+    if book.feature_names is not None:
+        x = pd.DataFrame(x, columns=book.feature_names)
+    x = x[usable(pipeline, x)]
+    assert len(x) > 100
+    with np.errstate(all="ignore"):
         expected = pipeline.transform(x)
     np.testing.assert_array_equal(book.encode(x)[:, columns], expected)
     return book, columns
@@ -84,7 +85,6 @@ def test_scaler_is_folded_exactly(scaler, dtype, rng):
     book, columns = assert_equal_codes(pipeline, rng, dtype)
     assert columns.tolist() == [0, 1, 2]
     assert book.row_bits == 12
-    np.testing.assert_array_equal(book.encode(X), pipeline.transform(X))
 
 
 def test_scalers_round_in_the_type_of_their_input():
@@ -136,12 +136,9 @@ def test_thresholds_by_hand():
     assert [c.tolist() for c in book.counts] == [[1, 0, 1]]
 
 
-def test_codebook():
+def test_codebooks_without_a_pipeline(rng):
     book = Codebook.from_thresholds([[0.5]])
     assert to_codebook(book) is book
-
-
-def test_quantizer_and_predictor(rng):
     X = rng.normal(size=(60, 2)).astype(np.float32)
     quantizer = QuantileQuantizer(2).fit(X)
     assert to_codebook(quantizer) is quantizer.codebook_
@@ -235,25 +232,18 @@ def test_column_transformer(rng):
         remainder="passthrough",
     )
     pipeline = make_pipeline(scale, QuantileQuantizer(3)).fit(X)
-    book, columns = fold(pipeline)
+    book, columns = assert_equal_codes(pipeline, rng)
     assert columns.tolist() == [0, 2, 3, 4]
     assert book.feature_names == tuple("abcde")
-    np.testing.assert_array_equal(book.encode(X)[:, columns], pipeline.transform(X))
     plain = QuantileQuantizer(3).fit(X).codebook_
     for j in columns:
         np.testing.assert_allclose(book.levels[j], plain.levels[j], rtol=1e-4)
-    at_thresholds = np.repeat(neighbours(np.concatenate(book.thresholds))[:, None], 5, axis=1)
-    at_thresholds = pd.DataFrame(at_thresholds[np.isfinite(at_thresholds[:, 0])][:-2], columns=X.columns)
-    at_thresholds = at_thresholds[at_thresholds.abs().max(axis=1) < 1e30]
-    np.testing.assert_array_equal(book.encode(at_thresholds)[:, columns], pipeline.transform(at_thresholds))
 
 
 def test_nested_pipelines(rng):
     X = rng.normal(3, 2, size=(100, 2)).astype(np.float32)
-    pipeline = make_pipeline(
-        make_pipeline(StandardScaler(), "passthrough"), make_pipeline(MinMaxScaler(), QuantileQuantizer(3))
-    )
-    book, _ = assert_equal_codes(pipeline.fit(X), rng)
+    inner = make_pipeline(StandardScaler(), "passthrough"), make_pipeline(MinMaxScaler(), QuantileQuantizer(3))
+    book, _ = assert_equal_codes(make_pipeline(*inner).fit(X), rng)
     assert book.row_bits == 6
 
 

@@ -8,6 +8,7 @@ from skbsq.codebook.kernels import as_float32
 from skbsq.codebook.labels import label
 
 DTYPES = ("float32", "float64")
+_PASSTHROUGH = (None, "passthrough")  # steps that do nothing
 
 
 def to_codebook(fitted, *, dtype="float32"):
@@ -133,7 +134,7 @@ def split_off(fitted):
     last : object
     """
     *before, (name, last) = _flat_steps(fitted)
-    return [(name, step) for name, step in before if not _is_passthrough(step)], name, last
+    return [(name, step) for name, step in before if step not in _PASSTHROUGH], name, last
 
 
 def _flat_steps(fitted, name=None):
@@ -150,10 +151,6 @@ def _is_pipeline(step):
     from sklearn.pipeline import Pipeline
 
     return isinstance(step, Pipeline)
-
-
-def _is_passthrough(step):
-    return step is None or (isinstance(step, str) and step == "passthrough")
 
 
 def _codebook_of(name, last):
@@ -210,7 +207,7 @@ def _trace(name, step, n):
     if _is_pipeline(step):
         return _chain(_flat_steps(step), n)
     # A subclass may do anything, so only the exact types count. A FunctionTransformer without a function does nothing.
-    if _is_passthrough(step) or (type(step) is FunctionTransformer and step.func is None):
+    if step in _PASSTHROUGH or (type(step) is FunctionTransformer and step.func is None):
         return np.arange(n), lambda values: values
     if type(step) in (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler):
         _check_increasing(name, step)
@@ -246,7 +243,7 @@ def _column_parts(name, transformer):
     parts = []
     for part, step, _ in transformer.transformers_:
         columns = np.asarray(transformer._transformer_to_input_indices[part], dtype=np.intp)
-        if columns.size and not (isinstance(step, str) and step == "drop"):
+        if columns.size and step != "drop":
             kept, undo = _trace(f"{name}: {part}", step, columns.size)
             parts.append((columns[kept], lambda values, undo=undo, kept=kept: undo(values)[:, kept]))
     return parts

@@ -253,10 +253,7 @@ def matrix(table, columns, labels=None):
     numeric = [_numeric(table.column(name), label) for name, label in zip(columns, labels or columns, strict=True)]
     out = np.empty((len(numeric), len(table)), dtype=np.result_type(*map(_numpy_type, numeric)))
     for row, column in zip(out, numeric, strict=True):
-        at = 0
-        for piece in column.chunks:
-            row[at : at + len(piece)] = piece.to_numpy(zero_copy_only=False)
-            at += len(piece)
+        row[:] = column.to_numpy()
     return out.T
 
 

@@ -1,5 +1,6 @@
 """Write results to files, with atomic writes."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -57,9 +58,7 @@ def _write_npy(path, results):
                 form = out.dtype, out.shape[1:]
                 _write_header(file, 0, *form)
             if form != (out.dtype, out.shape[1:]):
-                raise ValueError(
-                    f"A chunk is {out.dtype} of {out.shape}, the first {form[0]} of (n, *{form[1]})."
-                )
+                raise ValueError(f"A chunk is {out.dtype} of {out.shape}, the first {form[0]} of (n, *{form[1]}).")
             np.ascontiguousarray(out).tofile(file)  # tofile is slow for other arrays
             n += len(out)
         # The number of rows is known only now. NumPy leaves room for it in the header.
@@ -79,17 +78,14 @@ def _write_parquet(path, results, work):
     from pyarrow import parquet
 
     writer = None
-    try:
+    with ExitStack() as stack:
         for out, names, kept in results:
             table = _arrow.to_table(out, names, work.packed, kept)
             if writer is None:
                 fits = max(map(len, work.metadata.values()), default=0) <= _MAX_METADATA
                 schema = table.schema.with_metadata(work.metadata if fits else {})
-                writer = parquet.ParquetWriter(path, schema)
+                writer = stack.enter_context(parquet.ParquetWriter(path, schema))
             writer.write_table(_with_schema(table, schema))
-    finally:
-        if writer is not None:
-            writer.close()
 
 
 def _with_schema(table, schema):

@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 
 from skbsq.codebook.checks import check_finite
-from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.kernels import as_float32
 from skbsq.codebook.labels import numbered_names
 from skbsq.codec import RowCodec
@@ -155,9 +154,10 @@ def call_of(estimator, method):
         If the method reads codes, and the estimator has no codebook.
     """
     kind = CallOnCodes if method.endswith("_codes") else CallOnPacked if method.endswith("_packed") else Call
-    if method == "inverse_transform" and isinstance(getattr(estimator, "codebook_", None), Codebook):
+    book = getattr(estimator, "codebook_", None)
+    if method == "inverse_transform" and book is not None:
         kind = {"ordinal": CallOnCodes, "packed": CallOnPacked}.get(estimator.encode, CallOnEncoded)
-    if kind is not Call and getattr(estimator, "codebook_", None) is None:
+    if kind is not Call and book is None:
         raise ValueError(
             f"method={method!r} reads codes, and this {type(estimator).__name__} has no codebook: use "
             f"method={_on_features(method)!r} on features."
@@ -251,10 +251,6 @@ class Call(_OnFeatures):
         # An estimator of several targets has one array of classes per target.
         one_each = classes is not None and len(classes) == n_columns and all(np.ndim(label) == 0 for label in classes)
         return list(classes) if one_each else None
-
-    def check_source(self, metadata, named=False):
-        """Refuse a table that holds codes of the codebook by its metadata, unless the method reads them."""
-        super().check_source(metadata, named or self.method == "inverse_transform")
 
     def _reader_of(self, encode):
         method = f"{self.method}_{'packed' if encode == 'packed' else 'codes'}"

@@ -392,10 +392,6 @@ def test_header_is_ascii_and_needs_nothing_heavy():
             assert heavy not in text
 
 
-def test_text_is_reproducible():
-    assert to_c(BOOK, "x") == to_c(Codebook.from_json(BOOK.to_json()), "x")
-
-
 def test_tables_are_small():
     """A threshold takes 4 bytes for floats, and as many bytes as a count for counts."""
     assert "static const int32_t x_thresholds" in to_c(BOOK, "x")
@@ -450,15 +446,12 @@ def test_guards_tell_headers_apart():
     assert to_c(book, "x") == texts[0]
 
 
-@pytest.mark.parametrize("option", [{"offset": 0}, {"count_type": "uint8"}, {"missing_count": 0}])
-def test_counts_need_a_scale(option):
-    with pytest.raises(ValueError, match="describe counts: give a scale too"):
-        to_c(BOOK, "x", **option)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"offset": 0}, "describe counts: give a scale too"),
+        ({"count_type": "uint8"}, "describe counts: give a scale too"),
+        ({"missing_count": 0}, "describe counts: give a scale too"),
         ({"scale": [1, -2]}, r"scale must be positive, got -2.0 for feature 'b'"),
         ({"scale": 0}, r"scale must be positive, got 0.0 for feature 'a'"),
         ({"scale": np.nan}, r"scale must be finite, got nan for feature 'a'"),

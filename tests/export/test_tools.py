@@ -61,21 +61,19 @@ def test_compiler_without_sanitizer_runtime(path, stopped):
         tools.need("clang", *driver.FLAVOURS["sanitized"])
 
 
-def test_no_compiler(path, stopped):
-    with pytest.raises(stopped, match=r"^there is no gcc; on Debian: apt install gcc libc6-dev$"):
-        tools.need("gcc", "-std=c99")
-
-
-def test_program_that_does_not_run(path, stopped):
-    install(path, "gcc", GCC_OF_BROKEN_PROGRAMS)
-    with pytest.raises(stopped, match=r"gcc -xc\+\+ builds no program that runs \(exit status 7\).* g\+\+$"):
-        tools.need("gcc", "-xc++")
-
-
-def test_compiler_that_does_not_start(path, stopped):
-    install(path, "gcc", "#!/no/such/interpreter\n")
-    with pytest.raises(stopped, match=r"No such file"):
-        tools.need("gcc")
+@pytest.mark.parametrize(
+    ("script", "flag", "problem"),
+    [
+        (None, "-std=c99", r"^there is no gcc; on Debian: apt install gcc libc6-dev$"),
+        (GCC_OF_BROKEN_PROGRAMS, "-xc++", r"gcc -xc\+\+ builds no program that runs \(exit status 7\).* g\+\+$"),
+        ("#!/no/such/interpreter\n", "-std=c99", "No such file"),
+    ],
+)
+def test_compiler_that_builds_no_program(script, flag, problem, path, stopped):
+    if script is not None:
+        install(path, "gcc", script)
+    with pytest.raises(stopped, match=problem):
+        tools.need("gcc", flag)
 
 
 def test_no_emulator(path, stopped):

@@ -225,10 +225,10 @@ def _tables(codebook, source, name):
     text = f"static const uint8_t {name}_fingerprint[8] = {{{fingerprint}}};\n"
 
     about = {
-        "float": "The thresholds: bits of float32 as integers that sort like floats. "
-        "A code is the number of thresholds below the value.",
-        "count": "For each threshold the first count whose value exceeds it. "
-        "A code is the number of entries that the count reaches.",
+        "float": "The thresholds: bits of float32 as integers that sort like floats.\n"
+        "   A code is the number of thresholds below the value.",
+        "count": "For each threshold the first count whose value exceeds it.\n"
+        "   A code is the number of entries that the count reaches.",
     }
     text += f"\n/* {about[source.kind]} */\nstatic const {source.key_type} {name}_thresholds[] = {{\n"
     for j, (keys, notes) in enumerate(zip(source.keys, source.notes, strict=True)):
@@ -274,7 +274,7 @@ def _functions(codebook, source):
     encode = c.ENCODE.format(
         type=source.type,
         refusal=f", or the number, from 1,\n   of the first feature that is {source.missing_value}. Then do not send "
-        "the row: it is\n   all zeros, which is a valid row of other values" * refuses,
+        "the row:\n   it is all zeros, which is a valid row of other values" * refuses,
         unsent=c.ENCODE_UNSENT * unsent,
         refuse=c.ENCODE_REFUSE * refuses,
     )

@@ -222,7 +222,7 @@ def test_a_folder_of_parquet(data, tmp_path):
     ("chunks", "message"),
     [
         (3, "chunks must be an iterable of .* got 3"),
-        (iter([]), "chunks is a list_iterator, which can be gone through only once"),
+        (iter([]), "chunks is a list_iterator, which can be read only once"),
         ([], "At least 2 rows of positive weight are needed to learn thresholds, got 0"),
         ([([[0.0]], [1.0])], r"At least 2 rows .* got 1\."),
         ([np.zeros((3, 2))], r"Every chunk must be \(X, y\) or .* got a ndarray"),

@@ -90,7 +90,7 @@ def test_levels_of_inputs_by_hand():
     z = scaled(rows, X)[:, 0]
     # Columns of the layer: 0 and 1 the thresholds, 2 the missing bit of the second feature.
     feature, rises, lowest = levels_of_inputs(
-        rows, [np.array([3.5, 5.0]), np.array([])], [np.array([0, 1]), np.array([], dtype=int)], np.array([1, 0, -1, 2])
+        rows, [np.array([3.5, 5.0]), np.array([])], np.array([0, 1]), np.array([1, 0, -1, 2])
     )
     means = [z[:4].mean(), z[4:6].mean(), z[6:].mean()]
     np.testing.assert_allclose(rises, [means[2] - means[1], means[1] - means[0], 0, 0], rtol=1e-5)
@@ -102,7 +102,7 @@ def test_an_empty_bin_lies_between_its_neighbours():
     rows = rows_of(np.r_[np.zeros(5), np.ones(5)][:, None])
     z = scaled(rows, [[0.0], [1.0]])[:, 0]
     columns = np.arange(3)
-    _, rises, lowest = levels_of_inputs(rows, [np.array([0.2, 0.5, 0.9])], [columns], columns)
+    _, rises, lowest = levels_of_inputs(rows, [np.array([0.2, 0.5, 0.9])], columns, columns)
     np.testing.assert_allclose(rises, np.full(3, (z[1] - z[0]) / 3), rtol=1e-5)
     assert lowest[0] == pytest.approx(z[0], rel=1e-5)
 

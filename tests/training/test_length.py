@@ -61,7 +61,7 @@ def test_cycles_double_until_the_loss_no_longer_falls():
     [(32, 1, None, 128), (32, 5, None, 8), (10_000, 1, None, 1), (10_000, 5, None, 1), (32, 1, 11, 11), (1, 1, 1, 1)],
 )
 def test_a_loss_that_always_falls_ends_at_about_the_most_steps(steps_per_epoch, n_parts, most, last):
-    found, tried = find_epochs(lambda epochs, cycle: 1 / epochs, steps_per_epoch, n_parts=n_parts, most=most)
+    found, tried = find_epochs(lambda epochs, cycle: 1 / epochs, steps_per_epoch, n_parts=n_parts, max_epochs=most)
     assert found == tried["epochs"].iloc[-1] == last
 
 
@@ -141,9 +141,9 @@ def test_outputs_are_shrunk_to_nothing_where_they_are_noise(rng):
 @pytest.fixture
 def short_search(monkeypatch):
     """What is tested of the search below does not need its length."""
-    for name, steps in {"_FIRST_STEPS": 8, "_SURE_STEPS": 32, "_SURE_OF_SEVERAL": 32, "_MOST_STEPS": 128}.items():
+    for name, steps in {"_FIRST_CYCLE_STEPS": 8, "_MIN_STEPS": 32, "_MIN_STEPS_SEVERAL": 32, "_MAX_STEPS": 128}.items():
         monkeypatch.setattr(length, name, steps)
-    monkeypatch.setattr(length, "_MOST_OF_SEVERAL", 192)
+    monkeypatch.setattr(length, "_MAX_STEPS_SEVERAL", 192)
 
 
 # -- what fit does with it ---------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def test_means_of_complex_weights_are_rounded_too():
     weight = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
     optimizer = torch.optim.Adam([weight])
     weight.grad = torch.tensor([1e-32 + 1e-3j, 1e-3 + 0j])
-    loop.KeepFromDenormal(optimizer)
+    loop.FlushSubnormals(optimizer)
     for _ in range(64):
         optimizer.step()
     assert optimizer.state[weight]["exp_avg"][0].real == 0
@@ -47,7 +47,7 @@ def test_means_of_complex_weights_are_rounded_too():
 def test_no_mean_of_the_optimizer_gets_denormal():
     parameter = nn.Parameter(torch.ones(2))
     optimizer = torch.optim.AdamW([parameter])
-    loop.KeepFromDenormal(optimizer)
+    loop.FlushSubnormals(optimizer)
     mask = torch.tensor([1.0, 0.0])
     for step in range(1100):
         optimizer.zero_grad()

@@ -169,7 +169,7 @@ def test_dropout(rng):
     with BitsStep(net) as step:
         step.begin_epoch()
         step(x, y)
-        output, grad = step._free[300][0].units[-1], head[0].bias.grad
+        output, grad = step.free_buffers[300][0].units[-1], head[0].bias.grad
     # 10 of each unit that is kept, times 4/3, and the bias of the output.
     kept = (output - 1) / (10 * 4 / 3) / 200
     assert np.mean(kept) == pytest.approx(0.75, abs=0.01)

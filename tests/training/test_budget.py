@@ -14,7 +14,7 @@ from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, Codeboo
 from skbsq.nn import JointNet, Thermometer
 from skbsq.training import budget
 from skbsq.training.budget import WideModel, best_partition
-from skbsq.training.feeds import head_inputs, layer_columns
+from skbsq.training.feeds import head_inputs
 from skbsq.training.rows import Rows
 
 QUICK = {"max_epochs": 4, "hidden_sizes": (16,), "batch_size": 32, "random_state": 0}
@@ -61,7 +61,7 @@ def test_many_levels_are_parted_nearly_as_well(most, share):
     assert most // 2 < len(found) <= most
     if share is not None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(budget, "_MOST_POINTS", 2048)
+            patch.setattr(budget, "_MAX_EXACT_POINTS", 2048)
             best = best_partition(points, mass, most)
         assert distortion(points, mass, found) <= share * distortion(points, mass, best)
 
@@ -125,15 +125,8 @@ def test_cost_is_the_loss_of_the_narrowed_net(friedman, task, missing):
         thresholds, head = model.narrowed(n_bits)
         has_missing = model.book.has_missing & (n_bits > 0)
         book = codebook_with(thresholds, has_missing)
-        columns, missing_columns = [], np.full(3, -1)
-        start = 0
-        for i, t in enumerate(thresholds):
-            columns.append(np.arange(start, start + t.size))
-            start += t.size
-            if has_missing[i]:
-                missing_columns[i] = start
-                start += 1
-        net = JointNet(Thermometer(book), head, column_map=head_inputs(columns, missing_columns, n_bits))
+        layer = Thermometer(book)
+        net = JointNet(layer, head, column_map=head_inputs(*layer.column_features(), n_bits))
         assert loss_of(net, quantizer, rows) - now == pytest.approx(costs[j][b], abs=2e-5)
 
 
@@ -153,7 +146,8 @@ def test_costs_leave_the_columns_of_a_layer_as_they_are(friedman):
     n_bits = np.array([3, 1, 0, 2])
     thresholds, head = model.narrowed(n_bits)
     assert [t.size for t in thresholds] == [7, 1, 0, 3]
-    columns = head_inputs(*layer_columns(thresholds, np.zeros(4, dtype=bool)), n_bits)
+    layer = Thermometer(Codebook.from_thresholds(thresholds))
+    columns = head_inputs(*layer.column_features(), n_bits)
     assert head[0].in_features == columns.size
     assert (columns >= 0).sum() == sum(t.size for t in thresholds)
     assert not head[0].weight.detach().numpy()[:, columns < 0].any()

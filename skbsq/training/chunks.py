@@ -1,7 +1,5 @@
 """Training rows that come in chunks, pass after pass, because they do not fit into memory together."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
@@ -20,51 +18,33 @@ from skbsq.training.batches import TensorStream
 from skbsq.training.rows import BaseRows, check_enough, target_sums
 
 
-@dataclass(frozen=True)
 class ChunkedRows(BaseRows):
-    """Training rows in chunks: checked in every pass, and without rows of zero weight. See `Rows` for the methods."""
+    """Training rows in chunks: checked in every pass, and without rows of zero weight.
 
-    read: Callable  # read(generator) yields (X, y, weights) of every chunk
-    summary: Summary
-    target: "Targets"
-    held_out: tuple | None  # (X, y, weights)
-    task: str
-    names: np.ndarray | None
-    classes: np.ndarray | None  # sorted labels, for classification
+    It has the attributes and methods that a `Learner` needs of `Rows`; see there.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(generator)`` yields (X, y, weights) of every chunk.
+    summary : Summary
+    target : Targets
+    held_out : (X, y, weights) or None
+    task : {"regression", "classification"}
+    names : ndarray of str or None
+    """
 
     can_hold_out = False
 
-    @property
-    def n_features(self):
-        return self.summary.d
-
-    @property
-    def n_rows(self):
-        return self.summary.n_rows
-
-    @property
-    def n_outputs(self):
-        return len(self.classes) if self.task == "classification" else self.target.sums[1].size
-
-    @property
-    def target_ndim(self):
-        return self.target.ndim
-
-    @property
-    def weighted(self):
-        return self.target.min_weight < self.target.max_weight
-
-    @property
-    def mean_weight(self):
-        return self.target.weight / self.n_rows
-
-    @property
-    def constant(self):
-        return self.summary.constant
-
-    @property
-    def nan_seen(self):
-        return self.summary.n_missing > 0
+    def __init__(self, read, summary, target, held_out, task, names):
+        self.read, self.summary, self.target = read, summary, target
+        self.held_out, self.task, self.names, self.classes = held_out, task, names, target.classes
+        self.n_features, self.n_rows = summary.d, summary.n_rows
+        self.n_outputs = target.sums[1].size if self.classes is None else len(self.classes)
+        self.target_ndim = target.ndim
+        self.weighted = target.min_weight < target.max_weight
+        self.mean_weight = target.weight / summary.n_rows
+        self.constant, self.nan_seen = summary.constant, summary.n_missing > 0
 
     def class_shares(self):
         return self.target.class_weights / self.target.class_weights.sum()
@@ -201,7 +181,7 @@ def read_chunks(estimator, chunks, validation, *, task, missing, class_weight, s
         if held_out is None:
             raise ValueError("validation has no row of positive weight.")
     names = getattr(estimator, "feature_names_in_", None)
-    return ChunkedRows(reader.read, summary, target, held_out, task, names, target.classes)
+    return ChunkedRows(reader.read, summary, target, held_out, task, names)
 
 
 class _Reader:
@@ -286,21 +266,21 @@ def _class_numbers(y, classes, where):
 
 
 def _resolve_task(reader):
-    """Find the task that the targets of all chunks imply. Integers are counted in a separate pass."""
-    first = next(reader.raw_chunks(), None)
-    if first is None:
-        raise ValueError("The chunks hold no rows.")
-    y = as_target(first[1])
-    target = np.asarray(y)
-    if target.dtype.kind not in "iu" or target.size > len(target):
-        return resolve_task(y)
-    labels = np.empty(0, dtype=np.int64)
+    """Find the task: from the targets of the first chunk, or for integers from their number in all chunks."""
+    labels = None
     for X, y, *weights in reader.raw_chunks():
+        y = as_target(y)
+        target = np.asarray(y)
+        if labels is None:
+            if target.dtype.kind not in "iu" or target.size > len(target):
+                return resolve_task(y)
+            labels = target[:0]
         kept = check_chunk_weights(weights[0] if weights else None, X) > 0
-        y = np.asarray(as_target(y))
-        labels = np.union1d(labels, y[kept] if len(y) == len(kept) else y)
+        labels = np.union1d(labels, target[kept] if len(target) == len(kept) else target)
         if labels.size > MAX_INTEGER_CLASSES:
             return "regression"
+    if labels is None:
+        raise ValueError("The chunks hold no rows.")
     return "classification"
 
 

@@ -206,7 +206,8 @@ class Learner:
         constant = self._constant_output() if recipe.head is None else None
         module = self._joint_net(feed, constant)
         mean, scale = self._target_scaling(module)
-        data, parts = self._parts(rows.tensors(mean, scale), rows.validation_tensors(mean, scale))
+        data = rows.tensors(mean, scale)
+        parts = self._parts(data, rows.validation_tensors(mean, scale))
         epochs = search = None
         training, validation = parts[0] if parts else (data, None)
         # With a skorch net, or a constant rate and patience, the user's schedule holds.
@@ -248,19 +249,19 @@ class Learner:
         return np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
 
     def _parts(self, data, given):
-        """Return all rows, and a list of parts (training, validation), which may be empty.
+        """Split the rows into parts (training, validation): none, one or several.
 
         Given validation rows are the only part, with all rows to train on.
         """
         rows, recipe = self.rows, self.recipe
         if given is not None:
-            return data, [(data, given)]
+            return [(data, given)]
         single = recipe.early_stopping is True
         searches = recipe.early_stopping == "auto" and recipe.max_epochs == "auto" and not recipe.own_net
         if not single and not (searches and rows.can_hold_out):
-            return data, []
+            return []
         splits = hold_outs(rows, recipe.validation_fraction, self.seed, single=single)
-        return data, [tuple(data.take(torch.from_numpy(np.asarray(part))) for part in split) for split in splits]
+        return [tuple(data.take(torch.from_numpy(np.asarray(part))) for part in split) for split in splits]
 
     def _find_epochs(self, module, data, parts, constant):
         """Return the epochs to train, and the lengths tried on held-out rows (None if none were tried)."""

@@ -5,6 +5,7 @@ from sklearn.base import clone
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from skbsq import nn as sq
 from skbsq.training.schedules import TemperatureSchedule
@@ -151,14 +152,9 @@ def add_schedules(recipe, net, n_batches):
     n_steps = net.max_epochs * n_batches
     # A cycle of a single step would use the lowest rate.
     if not recipe.own_net and recipe.lr_schedule == "one-cycle" and n_steps > 1:
-        peaks = [group.get("lr", recipe.lr) for _, group in net.get_params_for("optimizer").get("param_groups", [])]
+        groups = net.get_params_for("optimizer").get("param_groups", [])
+        peaks = [*(group.get("lr", recipe.lr) for _, group in groups), recipe.lr]
         callbacks.append(
-            LRScheduler(
-                torch.optim.lr_scheduler.OneCycleLR,
-                max_lr=[*peaks, recipe.lr],
-                total_steps=n_steps,
-                step_every="batch",
-                event_name=None,
-            )
+            LRScheduler(OneCycleLR, max_lr=peaks, total_steps=n_steps, step_every="batch", event_name=None)
         )
     net.callbacks = callbacks

@@ -1,4 +1,4 @@
-"""Rows as the learned quantizers and the predictors train on them."""
+"""Checked training rows of learned quantizers and predictors."""
 
 import gc
 import weakref

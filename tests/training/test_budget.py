@@ -145,7 +145,7 @@ def test_a_narrowed_head_has_the_inputs_of_its_thresholds(friedman):
 # -- fits --------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(budget=st.integers(0, 12), seed=st.integers(0, 1000))
 def test_budget_is_kept(budget, seed):
     rng = np.random.default_rng(seed)
@@ -189,20 +189,16 @@ def test_correlated_features_share(rng):
 
 
 def test_given_thresholds_are_kept_in_part(friedman):
-    """A feature that received fewer bits keeps some of its given thresholds, and no other ones."""
-    X, y = friedman
-    start = ThresholdQuantizer([np.quantile(column, [0.25, 0.5, 0.75]) for column in X.T])
-    fitted = BitwiseQuantizer(2, bit_budget=5, **{**QUICK, "init": start}, threshold_lr_ratio=0.0).fit(X, y)
+    """A feature that received fewer bits keeps some of its given thresholds, and no others.
+
+    The wide model has all of them, which are more than it has by default.
+    """
+    X, y = friedman[0][:, :5], friedman[1]
+    start = ThresholdQuantizer([np.quantile(column, np.linspace(0.01, 0.99, 63)) for column in X.T])
+    fitted = BitwiseQuantizer(6, bit_budget=5, **{**QUICK, "init": start}, threshold_lr_ratio=0.0).fit(X, y)
     assert fitted.codebook_.row_bits <= 5
     for own, known in zip(fitted.initial_thresholds_, start.thresholds, strict=True):
         assert np.isin(own.astype(np.float32), np.float32(known)).all()
-
-
-def test_more_given_thresholds_than_a_wide_model_has_by_default(friedman):
-    X, y = friedman
-    start = ThresholdQuantizer([np.quantile(column, np.linspace(0.01, 0.99, 63)) for column in X.T])
-    fitted = BitwiseQuantizer(6, bit_budget=8, **{**QUICK, "init": start}).fit(X, y)
-    assert fitted.codebook_.row_bits <= 8
 
 
 def test_caps_hold(friedman):

@@ -80,6 +80,28 @@ def test_the_last_split_of_a_splitter():
     np.testing.assert_array_equal(first, again)
 
 
-def test_a_split_without_rows_is_refused():
-    with pytest.raises(ValueError, match="0 rows to train on"):
-        hold_outs(make_rows(np.arange(30.0)), PredefinedSplit(np.zeros(30)), 0)
+class Splits:
+    """A CV splitter that yields given splits."""
+
+    def __init__(self, *splits):
+        self.splits = splits
+
+    def split(self, X, y):
+        yield from self.splits
+
+
+@pytest.mark.parametrize(
+    ("splitter", "message"),
+    [
+        (GroupKFold(2), r"validation_fraction=GroupKFold.* cannot split the 40 rows .*groups"),
+        (PredefinedSplit([-1] * 40 + [0] * 10), "names row 49, and there are 40 rows"),
+        (Splits((np.arange(30.0), np.arange(30, 40))), "must give row numbers from 0"),
+        (Splits((np.arange(30), np.arange(-10, 0))), "must give row numbers from 0"),
+        (Splits(), "cannot split the 40 rows"),
+        (PredefinedSplit(np.zeros(40)), "0 rows to train on"),
+        ("half", 'must be "auto", a share of the rows or a CV splitter'),
+    ],
+)
+def test_splitters_that_are_refused(splitter, message):
+    with pytest.raises(ValueError, match=message):
+        hold_outs(make_rows(np.arange(40.0)), splitter, 0)

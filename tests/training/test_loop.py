@@ -7,24 +7,9 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from skbsq.nn import MLP, BitwiseQuantization, JointNet, RankSpace, StandardSpace
+from skbsq.nn import BitwiseQuantization, RankSpace
 from skbsq.training import loop, train
 from skbsq.training.batches import TensorRows
-
-
-def joint_net(rng, *, n_bits=7):
-    torch.manual_seed(0)
-    thresholds = [np.sort(rng.normal(size=2**n_bits - 1)) for _ in range(3)]
-    layer = BitwiseQuantization(thresholds, space=StandardSpace(mean=np.zeros(3), scale=np.ones(3)))
-    return JointNet(layer, MLP(layer.n_columns, 1, hidden_sizes=(16,)))
-
-
-def fit(module, rows, *, callbacks=(), **optimizer):
-    net = NeuralNet(
-        module, criterion=nn.MSELoss, max_epochs=3, batch_size=32, lr=0.05, callbacks=list(callbacks), **optimizer
-    )
-    train(net, rows, generator=torch.Generator().manual_seed(0), own=True)
-    return net
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def learn_within(learner, kind, caps, budget, start):
     sizes = AUTO_SIZES if recipe.auto_sizes else recipe.hidden_sizes
     rounds = Learner(kept, replace(recipe, hidden_sizes=sizes, verbose=0), seed, learner.checkpoint)
     model = _narrow_to(rounds, held_out, kind, caps, budget, start)
-    # A given rule starts anew; otherwise the remaining thresholds of the wide model are the start.
+    # A given rule finds new thresholds; otherwise the start is what remains of the wide model.
     start = GivenStart(model.thresholds) if start.is_narrowed else start
     learned = Learner(rows, recipe, seed, learner.checkpoint).learn(kind, model.n_bits, start)
     return replace(learned, allocation=_report(model, caps, rows))
@@ -164,11 +164,7 @@ class WideModel:
         self.code_shares = [counts / max(counts.sum(), 1) for counts in book.counts]
         self.codes = torch.from_numpy(book.encode(rows.X).astype(np.int64))
         self.weights = torch.from_numpy(rows.weights / rows.weights.mean())
-        if rows.task == "classification":
-            self.target = torch.from_numpy(np.searchsorted(rows.classes, rows.y))
-        else:
-            y = (rows.y.reshape(len(rows.y), -1) - target_mean) / target_scale
-            self.target = torch.from_numpy(y.astype(np.float32))
+        self.target = rows.tensors(target_mean, target_scale).y
         self.hidden = bias.repeat(len(self.codes), 1)
         for j, table in enumerate(self.tables):
             self.hidden += table[self.codes[:, j]]
@@ -182,7 +178,7 @@ class WideModel:
         return cls(learned.codebook, learned.net.module_, learned.target_mean, learned.target_scale, rows)
 
     def costs(self):
-        """Compute by how much the loss rises if a single feature has fewer bits.
+        """Compute by how much the loss increases if a single feature has fewer bits.
 
         Returns
         -------

@@ -126,7 +126,7 @@ def _last_split(splitter, rows, seed):
     except Exception as error:  # a user's splitter may raise anything
         raise ValueError(
             f"validation_fraction={given!r} cannot split the {rows.n_rows} rows of positive weight "
-            f"({str(error).rstrip('.')}). It receives X, y and, where fit does, groups."
+            f"({str(error).rstrip('.')}). It receives X, y, and the groups if fit received groups."
         ) from error
     for part in map(np.asarray, (kept, held_out)):
         if part.size and (part.dtype.kind not in "iu" or part.min() < 0):

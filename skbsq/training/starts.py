@@ -227,7 +227,7 @@ def check_total(total):
     if total > MAX_THRESHOLDS:
         raise ValueError(
             f"n_bits asks for {total} thresholds in all; at most 2^17 = {MAX_THRESHOLDS} are trained. Lower n_bits, "
-            "for the features of most distinct values first."
+            "first for the features with the most distinct values."
         )
 
 

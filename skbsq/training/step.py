@@ -231,7 +231,7 @@ class BitsStep:
                 np.copyto(grad, self._to_levels @ self.grad_weights[0])
             grad += self._lowest[:, None] * first.grad_biases[0]
         if self.trains_thresholds:
-            by_column = np.bincount(self.columns, first.pull, minlength=self.outputs.n_columns + 1)
+            by_column = np.bincount(self.columns, first.threshold_grad, minlength=self.outputs.n_columns + 1)
             np.multiply(by_column[: self._grad_theta.size], -self.half / 2, out=self._grad_theta, casting="same_kind")
 
 
@@ -246,8 +246,9 @@ class _Part:
             own if k == 0 and own is not None else np.empty(linear.out_features, dtype=np.float32)
             for own, linear in zip(step.grad_biases, step.linears, strict=True)
         ]
-        self.pull = np.empty(step.linears[0].in_features if step.trains_thresholds else 0, dtype=np.float32)
-        self.gradients = [*self.grad_weights, *self.grad_biases, self.pull]
+        # By output of the layer, and up to the factor that `BitsStep` applies.
+        self.threshold_grad = np.empty(step.linears[0].in_features if step.trains_thresholds else 0, dtype=np.float32)
+        self.gradients = [*self.grad_weights, *self.grad_biases, self.threshold_grad]
 
     @_quiet
     def run(self):
@@ -311,8 +312,8 @@ class _Part:
             # The slope of the sigmoid is (1 - tanh^2) / 4.
             slopes = np.subtract(1, np.square(own.tanh, out=own.tanh), out=own.tanh)
             product *= slopes.reshape(product.shape)
-            np.matmul(product, own.ones, out=self.pull)
-            self.pull[step.missing_outputs] = 0
+            np.matmul(product, own.ones, out=self.threshold_grad)
+            self.threshold_grad[step.missing_outputs] = 0
 
     def _spread(self, by_feature):
         """Repeat the values of features for each of their inputs of the head."""

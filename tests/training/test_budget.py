@@ -93,7 +93,7 @@ def wide_model(X, y, *, task="regression", missing="error", n_bits=3):
 
 
 def loss_of(net, quantizer, rows):
-    """The weighted loss of a net, the plain way."""
+    """Compute the weighted loss of a net without tables."""
     with torch.no_grad():
         out = net.eval()(torch.from_numpy(rows.X))
     weights = torch.from_numpy(rows.weights / rows.weights.mean())
@@ -108,7 +108,7 @@ def loss_of(net, quantizer, rows):
 
 @pytest.mark.parametrize(("task", "missing"), [("regression", "error"), ("classification", "code")])
 def test_cost_is_the_loss_of_the_narrowed_net(friedman, task, missing):
-    """For one feature narrowed by one bit, or dropped, with the head that `narrowed` makes."""
+    """A single feature is narrowed by one bit, or dropped; `narrowed` makes the head."""
     X, y = friedman[0][:150, :3].copy(), friedman[1][:150]
     if missing == "code":
         X[::5, 1] = NAN

@@ -133,7 +133,7 @@ def test_held_out_loss_of_classes(rng, sharpness):
     assert share < 0.5 if sharpness > 1 else share > 0.9
 
 
-def test_outputs_are_shrunk_to_nothing_where_they_are_noise(rng):
+def test_outputs_that_are_noise_are_shrunk_to_the_constant(rng):
     output, y = (torch.from_numpy(rng.normal(size=(1000, 1)).astype(np.float32)) for _ in range(2))
     losses, share = held_out_losses(output, TensorRows(y, -output), torch.zeros(1))
     assert (losses.mean(), share) == (pytest.approx(1, abs=0.1), 0.0)
@@ -214,7 +214,7 @@ def test_too_few_rows_are_not_held_out(n, rng):
     assert not hasattr(fitted, "length_search_")
 
 
-def test_the_last_value_of_valid_loss_is_that_of_the_fitted_model(friedman):
+def test_the_last_valid_loss_is_that_of_the_fitted_model(friedman):
     X, y = friedman
     fitted = BitwiseRegressor(2, max_epochs=6, **QUICK).fit(X[:250], y[:250], X_val=X[250:], y_val=y[250:])
     error = ((fitted.predict(X[250:]) - y[250:]) / fitted.target_scale_) ** 2

@@ -99,7 +99,6 @@ class Splits:
         (Splits((np.arange(30), np.arange(-10, 0))), "must give row numbers from 0"),
         (Splits(), "cannot split the 40 rows"),
         (PredefinedSplit(np.zeros(40)), "0 rows to train on"),
-        ("half", 'must be "auto", a share of the rows or a CV splitter'),
     ],
 )
 def test_splitters_that_are_refused(splitter, message):

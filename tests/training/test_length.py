@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.datasets import make_classification, make_friedman1
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GroupKFold, TimeSeriesSplit, cross_validate
+from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -214,14 +214,7 @@ def test_too_few_rows_are_not_held_out(n, rng):
     assert not hasattr(fitted, "length_search_")
 
 
-def test_the_last_valid_loss_is_that_of_the_fitted_model(friedman):
-    X, y = friedman
-    fitted = BitwiseRegressor(2, max_epochs=6, **QUICK).fit(X[:250], y[:250], X_val=X[250:], y_val=y[250:])
-    error = ((fitted.predict(X[250:]) - y[250:]) / fitted.target_scale_) ** 2
-    assert fitted.history_["valid_loss"].iloc[-1] == pytest.approx(error.mean(), rel=1e-4)
-
-
-# -- validation rows, groups, time -------------------------------------------------------------------
+# -- validation rows and groups ----------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("short_search")
@@ -277,13 +270,6 @@ def test_rows_of_zero_weight_leave_their_groups(friedman):
     one = clone(regressor).fit(X, y, sample_weight=weights, groups=groups)
     other = clone(regressor).fit(X[kept], y[kept], sample_weight=weights[kept], groups=groups[kept])
     np.testing.assert_array_equal(one.predict(X), other.predict(X))
-
-
-@pytest.mark.usefixtures("short_search")
-def test_time_order(friedman, trained_rows):
-    BitwiseRegressor(2, validation_fraction=TimeSeriesSplit(5), **QUICK).fit(*friedman)
-    assert set(trained_rows[:-1]) == {250}
-    assert trained_rows[-1] == 300
 
 
 def test_groups_and_validation_rows_are_routed(friedman):

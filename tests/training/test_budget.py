@@ -159,7 +159,7 @@ def test_budget_is_kept(budget, seed):
 
 def test_bits_go_where_they_matter(friedman):
     """Only the first five features of Friedman's function matter."""
-    X, y = make_friedman1(1000, random_state=0)
+    X, y = make_friedman1(600, random_state=0)
     regressor = BitwiseRegressor(bit_budget=10, max_epochs=15, hidden_sizes=(32, 32), random_state=0).fit(X, y)
     n_bits = regressor.codebook_.n_bits
     assert n_bits[5:].sum() == 0

@@ -426,12 +426,12 @@ def test_fit_after_chunks_is_a_fresh_fit(estimator, data):
 
 @pytest.mark.parametrize("given", [{"n_bits": 2}, {"quantizer": KMeansQuantizer(2)}], ids=str)
 def test_memory_does_not_grow_with_the_chunks(given):
-    estimator = BitwiseRegressor(**given, batch_size=2500, max_epochs=1, hidden_sizes=(4,))
+    estimator = BitwiseRegressor(**given, batch_size=1000, max_epochs=1, hidden_sizes=(4,))
 
     def peak(n_chunks):
         def chunks():
             for seed in range(n_chunks):
-                X = np.random.default_rng(seed).normal(size=(5000, 16)).astype(np.float32)
+                X = np.random.default_rng(seed).normal(size=(2000, 16)).astype(np.float32)
                 yield X, X[:, 0].astype(np.float64)
 
         tracemalloc.start()
@@ -442,4 +442,4 @@ def test_memory_does_not_grow_with_the_chunks(given):
             tracemalloc.stop()
 
     peak(1)
-    assert peak(8) < peak(3) + 5000 * 16 * 4
+    assert peak(8) < peak(3) + 2000 * 16 * 4

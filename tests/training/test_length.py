@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, LLTQuantizer, LSQQuantizer, QuantileQuantizer
+from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, LLTQuantizer, LSQQuantizer
 from skbsq.nn import MLP
 from skbsq.training import learner, length, recipe
 from skbsq.training.batches import TensorRows
@@ -153,7 +153,7 @@ def short_search(monkeypatch):
 
 
 @pytest.mark.usefixtures("short_search")
-@pytest.mark.parametrize("quantizer", [None, QuantileQuantizer(2), LSQQuantizer(2), "passthrough"])
+@pytest.mark.parametrize("quantizer", [None, LSQQuantizer(2)])
 def test_the_length_found_is_the_length_given(friedman, quantizer, trained_rows):
     """A fit that finds its length gives what a fit of that length gives, except for the share of the output."""
     X, y = friedman
@@ -382,7 +382,7 @@ def test_several_networks_become_one_plain_head(friedman, monkeypatch):
     X, y = friedman
     for level_inputs in (True, False):
         given = {"init": "quantile", "level_inputs": level_inputs, "random_state": 0}
-        model = BitwiseRegressor(2, max_epochs=60, **given).fit(X, y)
+        model = BitwiseRegressor(2, max_epochs=30, **given).fit(X, y)
         assert type(model.head_) is MLP
         assert [module.out_features for module in model.head_ if hasattr(module, "out_features")] == [24, 24, 1]
         assert model.score(X, y) > 0.5

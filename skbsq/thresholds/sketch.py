@@ -3,7 +3,7 @@
 A t-digest of Apache DataSketches keeps them. The error of the KLL and REQ sketches there has a proven bound, and that
 of a t-digest has none. But they draw random bits that nobody can seed: the same rows would give another codebook in
 every run. A t-digest depends on the rows and their order alone. It also keeps sums, and single values far out, which
-levels want. `benchmarks.chunks` measures its error beside that of KLL.
+levels want. `benchmarks.speed.chunks` measures its error beside that of KLL.
 """
 
 import struct

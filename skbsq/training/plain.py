@@ -19,7 +19,7 @@ from skbsq.nn.layers import Standardization, Thermometer
 from skbsq.nn.losses import criterion_type
 from skbsq.nn.randomness import own_randomness
 from skbsq.nn.values import CodeValues
-from skbsq.training.loop import put_to_rest
+from skbsq.training.loop import restore_fitted_net
 from skbsq.training.nets import default_net, head_of, net_of
 from skbsq.training.recipe import Recipe
 
@@ -140,7 +140,7 @@ def net_from(state, estimator):
         net = net_of(Recipe.of(estimator), module, None, n_outputs, device=_CPU)
     else:
         raise ValueError(f"head was a skorch net, whose criterion and class are needed, got {estimator.head!r}.")
-    put_to_rest(net, _rows(state["history"]))
+    restore_fitted_net(net, _rows(state["history"]))
     return net
 
 

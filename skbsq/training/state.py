@@ -43,7 +43,7 @@ class KeptTraining:
 
         Parameters
         ----------
-        rounding : KeepFromDenormal
+        rounding : FlushSubnormals
 
         Raises
         ------
@@ -73,7 +73,7 @@ class KeptTraining:
 
         Parameters
         ----------
-        rounding : KeepFromDenormal, default=None
+        rounding : FlushSubnormals, default=None
             None if training is finished.
 
         Returns

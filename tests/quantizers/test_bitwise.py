@@ -22,7 +22,7 @@ from torch import nn
 from skbsq import BitwiseQuantizer, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
 from skbsq.nn import BitwiseQuantization
 from skbsq.training import temperature_at
-from skbsq.training.feeds import head_inputs, layer_columns
+from skbsq.training.feeds import head_inputs
 from skbsq.training.starts import RULES, start_in_gaps
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
@@ -173,11 +173,11 @@ def test_head_inputs_depend_on_the_widths_alone(rng):
 
 
 def test_column_map_by_hand():
-    starts = [np.float32([0]), np.float32([]), np.float32([1, 2])]
-    found = head_inputs(*layer_columns(starts, np.array([False, False, True])), np.array([2, 0, 2]))
-    # f0: one threshold, two inputs nothing feeds; f1: not sent; f2: two thresholds, then its missing bit.
+    feature, is_missing = np.array([0, 2, 2, 2]), np.array([False, False, False, True])
+    found = head_inputs(feature, is_missing, np.array([2, 0, 2]))
+    # f0: one threshold, and two inputs without a column; f1: not sent; f2: two thresholds, then its missing bit.
     assert found.tolist() == [0, -1, -1, 1, 2, 3]
-    assert head_inputs([[]], [-1], np.array([0])).tolist() == [-1]
+    assert head_inputs(feature[:0], is_missing[:0], np.array([0])).tolist() == [-1]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ from skbsq import (
 from skbsq.persistence import load, save
 from skbsq.training import learner, length
 from skbsq.training.batches import TensorBatches
-from skbsq.training.loop import KeepFromDenormal
+from skbsq.training.loop import FlushSubnormals
 from skbsq.training.work import digest
 
 ROOT = Path(__file__).parent.parent.parent
@@ -207,7 +207,7 @@ def test_goes_on_to_the_same_result(estimator, data, path, interrupt):
 
 def test_the_search_for_the_length_goes_on(data, path, interrupt, monkeypatch):
     """In the first cycle, in a later one of several parts, and after the search."""
-    for name, steps in {"_FIRST_STEPS": 16, "_SURE_OF_SEVERAL": 32, "_MOST_OF_SEVERAL": 320}.items():
+    for name, steps in {"_FIRST_CYCLE_STEPS": 16, "_MIN_STEPS_SEVERAL": 32, "_MAX_STEPS_SEVERAL": 320}.items():
         monkeypatch.setattr(length, name, steps)
     estimator = BitwiseRegressor(**TRAINING | {"max_epochs": "auto"}).set_params(batch_size=16)
     X, y = data[0][:40], data[1][:40]
@@ -252,7 +252,7 @@ def test_weights_and_classes_of_rows(data, path, interrupt, rng):
 def test_steps_count_towards_rounding(rng, path, interrupt):
     """Means of gradients are rounded every 64 steps: of the whole fit, and not since it went on."""
     seen = []
-    after = KeepFromDenormal._after_step
+    after = FlushSubnormals._after_step
 
     def record(self, *args):
         after(self, *args)
@@ -261,7 +261,7 @@ def test_steps_count_towards_rounding(rng, path, interrupt):
     X = rng.normal(size=(150, 2))
     estimator = BitwiseQuantizer(**TRAINING | {"batch_size": 10}, checkpoint=path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(KeepFromDenormal, "_after_step", record)
+        patch.setattr(FlushSubnormals, "_after_step", record)
         fit_in_pieces(estimator, X, X[:, 0], interrupt, [3])
     assert seen == [*range(1, 32), *range(31, 76)]
 

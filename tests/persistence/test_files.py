@@ -589,7 +589,7 @@ def test_json_that_is_none(saved, path):
         ("null", "fields"),
         ("[" * 200_000, "JSON text"),
         ('{"a":' * 50_000 + "1" + "}" * 50_000, "JSON text"),
-        ('{"format": 1, "format": 1}', "twice"),
+        ('{"format": 1, "format": 1}', "a key is repeated"),
         ('{"format": NaN}', "NaN"),
         ("9" * 5000, "JSON text"),
         ('{"format": "skbsq-estimator", "version": 1}', "'estimator' is missing"),

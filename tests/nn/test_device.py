@@ -88,7 +88,7 @@ def test_a_gpu_that_is_not_there(given):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"), [("gpu", "'gpu' is not one torch knows"), ("mps", "cannot train.*float64")]
+    ("given", "message"), [("gpu", "torch does not know the device 'gpu'"), ("mps", "cannot train.*float64")]
 )
 def test_devices_that_cannot_train(given, message):
     with pytest.raises(ValueError, match=message):

@@ -111,9 +111,9 @@ def test_the_check_leaves_batch_norm_and_mode_alone():
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        (nn.Linear(4, 3), r"wrong output shape: for 2 rows it gave \(2, 3\), but \(2, 2\) is needed"),
-        (nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), r"wrong output shape: for 2 rows it gave \(2,\)"),
-        (nn.Linear(5, 2), "head cannot read 4 inputs a row"),
+        (nn.Linear(4, 3), r"wrong output shape: for 2 rows it returned \(2, 3\) instead of \(2, 2\)"),
+        (nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), r"wrong output shape: for 2 rows it returned \(2,\)"),
+        (nn.Linear(5, 2), "head cannot read 4 inputs per row"),
         (Sizeless, r"must take \(n_inputs, n_outputs\), which here are \(4, 2\)"),
         (lambda: nn.Linear(4, 2), r"must take \(n_inputs, n_outputs\)"),
         (lambda n_inputs, n_outputs: "net", "must give an nn.Module, got 'net'"),

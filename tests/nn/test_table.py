@@ -217,5 +217,5 @@ def test_weights_made_in_inference_mode():
 
 def test_a_layer_of_values_takes_no_column_map():
     layer = SoftQuantization([[0.0], [0.0]], mean=np.zeros(2), scale=np.ones(2))
-    with pytest.raises(ValueError, match="SoftQuantization takes no column_map"):
+    with pytest.raises(ValueError, match="SoftQuantization has outputs in a fixed order"):
         JointNet(layer, nn.Identity(), column_map=np.array([1, 0]))

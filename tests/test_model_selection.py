@@ -154,10 +154,10 @@ def test_one_split_has_no_standard_error():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ([{"alpha": 1}, {"alpha": 2}], "one n_bits or bit_budget, and none is searched"),
-        ([{"n_bits": 1, "bit_budget": 9}, {"n_bits": 2, "bit_budget": 8}], r"and 2 \(bit_budget, n_bits\) is searched"),
-        ([{"q__n_bits": 1}, {"q__n_bits": None}], "q__n_bits=None has no place in an order"),
-        ([{"n_bits": [1, 2]}, {"n_bits": [2, 1]}], r"n_bits=\[1, 2\] has no place in an order"),
+        ([{"alpha": 1}, {"alpha": 2}], "n_bits or bit_budget if the search varies one of these, but it varies none"),
+        ([{"n_bits": 1, "bit_budget": 9}, {"n_bits": 2, "bit_budget": 8}], r"varies 2 of them \(bit_budget, n_bits\)"),
+        ([{"q__n_bits": 1}, {"q__n_bits": None}], "q__n_bits=None is not a whole number"),
+        ([{"n_bits": [1, 2]}, {"n_bits": [2, 1]}], r"n_bits=\[1, 2\] is not a whole number"),
     ],
 )
 def test_without_an_order_of_bits_it_says_what_to_do(params, message):
@@ -198,7 +198,7 @@ def test_table():
 def test_scores_by_name():
     several = {**results(SCORES, [1, 2, 3, 4]), "mean_test_r2": np.arange(4.0), "split0_test_r2": np.arange(4.0)}
     assert rate_distortion(several, score="r2")["score"].tolist() == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match=r"2 scores beside row_bits, \['score', 'r2'\]: say which one"):
+    with pytest.raises(ValueError, match=r"2 scores besides row_bits, \['score', 'r2'\]: name one"):
         rate_distortion(several)
     with pytest.raises(ValueError, match="no score 'mse'"):
         fewest_bits(score="mse")(several)
@@ -319,7 +319,7 @@ def test_path_leaves_the_estimator_alone(data):
 @pytest.mark.parametrize(
     ("estimator", "bits", "message"),
     [
-        (Ridge(), [1], "takes a BitwiseRegressor or BitwiseClassifier, got Ridge"),
+        (Ridge(), [1], "needs a BitwiseRegressor or BitwiseClassifier, got Ridge"),
         (BitwiseRegressor(quantizer=QuantileQuantizer()), [1], "leave quantizer at None"),
         (BitwiseRegressor(head=Ridge), [1], "leave head at None"),
         (BitwiseRegressor(bit_budget=3), [1], "leave bit_budget at None"),

@@ -1,5 +1,7 @@
 """Devices for training and prediction."""
 
+from contextlib import suppress
+
 import torch
 
 
@@ -71,8 +73,8 @@ def prediction_device(device):
     >>> prediction_device("cuda:99")
     device(type='cpu')
     """
-    try:
+    with suppress(ValueError):
         found = training_device(device)
-    except ValueError:
-        return torch.device("cpu")
-    return found if found.type == "cuda" else torch.device("cpu")
+        if found.type == "cuda":
+            return found
+    return torch.device("cpu")

@@ -278,14 +278,12 @@ def build_head(head, n_inputs, n_outputs, **kwargs):
     >>> build_head(nn.Linear, 3, 1)
     Linear(in_features=3, out_features=1, bias=True)
     """
-    if isinstance(head, nn.Module):
-        if kwargs:
-            # skorch does the same with an instance and module__ parameters.
-            built = _call_with_sizes(type(head), n_inputs, n_outputs, kwargs)
-        else:
-            built = copy.deepcopy(head)
+    if isinstance(head, nn.Module) and not kwargs:
+        built = copy.deepcopy(head)
     elif callable(head):
-        built = _call_with_sizes(head, n_inputs, n_outputs, kwargs)
+        # With an instance and module__ parameters skorch also calls the class.
+        factory = type(head) if isinstance(head, nn.Module) else head
+        built = _call_with_sizes(factory, n_inputs, n_outputs, kwargs)
     else:
         raise ValueError(
             "head must be None, an nn.Module class or instance, a callable (n_inputs, n_outputs) -> module, or a "

@@ -72,19 +72,19 @@ class TableLayout(nn.Module):
             row_of_input=row_of_input,
         )
 
-    def parts(self, thresholds, weight):
+    def parts(self, quantization, weight):
         """Return the groups with their slots sorted by threshold.
 
         Parameters
         ----------
-        thresholds : Tensor of shape (C + 1,)
-            Threshold of each of the C columns, infinity for missing bits and at the end.
+        quantization : BitwiseQuantization or Thermometer
         weight : Tensor of shape (units, n_inputs)
 
         Returns
         -------
         list of _Part
         """
+        thresholds = F.pad(quantization.column_thresholds(), (0, 1), value=torch.inf)
         return [_Part(group, thresholds, weight) for group in self.groups]
 
 
@@ -197,7 +197,7 @@ def code_table(quantization, linear, layout):
     Tensor of shape (total levels + 1, units)
         The levels of feature j are in the rows from ``quantization.offsets[j]`` on, the bias in the last row.
     """
-    parts = layout.parts(_padded_thresholds(quantization), linear.weight)
+    parts = layout.parts(quantization, linear.weight)
     # A threshold has the same code as the values just above the threshold before it. Infinity has the top code.
     regular = table_rows(layout, parts, quantization.thresholds.T.contiguous())
     n_regular = quantization.thresholds.isfinite().sum(1) + 1
@@ -207,10 +207,6 @@ def code_table(quantization, linear, layout):
     is_regular = code < n_regular[feature]
     rows = torch.where(is_regular, regular[torch.where(is_regular, code, 0), feature], layout.missing_row[feature])
     return fill_table(layout, parts, linear.weight, linear.bias)[F.pad(rows, (0, 1), value=layout.bias_row)]
-
-
-def _padded_thresholds(quantization):
-    return F.pad(quantization.column_thresholds(), (0, 1), value=torch.inf)
 
 
 def table_linear(x, quantization, linear, layout):
@@ -231,7 +227,7 @@ def table_linear(x, quantization, linear, layout):
     Tensor of shape (n, units)
     """
     weight, bias = linear.weight, linear.bias
-    parts = layout.parts(_padded_thresholds(quantization), weight)
+    parts = layout.parts(quantization, weight)
     return sum_rows(fill_table(layout, parts, weight, bias), table_rows(layout, parts, x), layout.bias_row)
 
 

@@ -158,7 +158,9 @@ def test_target_that_float32_does_not_tell_apart(data):
 @pytest.mark.parametrize("quantizer", [QuantileQuantizer(2), SoftQuantizer(2), "passthrough"])
 def test_a_budget_is_for_bits_of_our_own(data, quantizer):
     """It was ignored once."""
-    with pytest.raises(ValueError, match=r"bit_budget=10 splits bits that are learned with the head, but quantizer=.* sets"):
+    with pytest.raises(
+        ValueError, match=r"bit_budget=10 splits bits that are learned with the head, but quantizer=.* sets"
+    ):
         BitwiseRegressor(bit_budget=10, quantizer=quantizer, **QUICK).fit(*data)
 
 

@@ -55,7 +55,7 @@ def test_criterion_without_a_loss_per_row(criterion):
         weigh_rows(make(criterion))
 
 
-def test_what_the_kind_says():
+def test_kinds_of_criteria():
     assert standardizes_target(NeuralNetRegressor(nn.Linear))
     for criterion in [nn.MSELoss(), nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss]:
         assert standardizes_target(make(criterion))

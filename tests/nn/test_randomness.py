@@ -31,8 +31,11 @@ class Elsewhere(SequentialBackend):
     ids=str,
 )
 def test_settings_of_torch_change_nothing(estimator):
+    """A fit with a budget once made layers with torch's global generator, and so disturbed fits in other threads."""
     X = np.random.default_rng(0).normal(size=(60, 2))
+    state = torch.get_rng_state()
     expected = clone(estimator).fit(X, X[:, 0]).predict(X)
+    assert torch.equal(torch.get_rng_state(), state)
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
     try:

@@ -75,6 +75,7 @@ def first_coefficients(pipeline):
 # -- members that read the same rows have equal codebooks, which are sent once ------------------------------
 
 SENT_ONCE = {
+    "predictor": lambda b: BitwiseRegressor(quantizer=QuantileQuantizer(b), **QUICK),
     "voting": lambda b: VotingRegressor([("a", regressor(b)), ("b", regressor(b))]),
     "drop": lambda b: VotingRegressor([("a", regressor(b)), ("b", "drop")]),
     "stacking": lambda b: StackingRegressor([("a", regressor(b)), ("b", regressor(b))]),

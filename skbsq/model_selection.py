@@ -448,14 +448,11 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
                 score = scorer(model, _safe_indexing(X, test), _safe_indexing(y, test))
                 rows.append((b, row_bits(model), score, seconds))
                 bar.update()
-    table = pd.DataFrame(rows, columns=["n_bits", "row_bits", "score", "fit_seconds"]).groupby("n_bits", as_index=False)
-    return table.agg(
-        row_bits=("row_bits", "mean"),
-        score=("score", "mean"),
-        std=("score", "std"),
-        sem=("score", "sem"),
-        fit_seconds=("fit_seconds", "mean"),
-    )
+    groups = pd.DataFrame(rows, columns=["n_bits", "row_bits", "score", "fit_seconds"]).groupby("n_bits")
+    table = groups.mean()
+    table.insert(2, "std", groups["score"].std())
+    table.insert(3, "sem", groups["score"].sem())
+    return table.reset_index()
 
 
 def _score_name(cv_results, score):

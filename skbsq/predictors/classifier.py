@@ -157,7 +157,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     >>> from sklearn.datasets import load_iris
     >>> from skbsq import BitwiseClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> classifier = BitwiseClassifier(n_bits=2, batch_size=16, random_state=0).fit(X, y)
+    >>> classifier = BitwiseClassifier(n_bits=2, max_epochs=30, batch_size=16, random_state=0).fit(X, y)
     >>> classifier.codebook_.row_bits, classifier.score(X, y) > 0.9
     (8, True)
     """

@@ -158,7 +158,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     >>> from sklearn.datasets import make_friedman1
     >>> from skbsq import BitwiseRegressor
     >>> X, y = make_friedman1(300, random_state=0)
-    >>> regressor = BitwiseRegressor(n_bits=3, random_state=0).fit(X[:200], y[:200])
+    >>> regressor = BitwiseRegressor(n_bits=3, max_epochs=10, random_state=0).fit(X[:200], y[:200])
     >>> codes = regressor.codebook_.encode(X[200:])  # on the device: 30 bits per row
     >>> bool((regressor.predict_codes(codes) == regressor.predict(X[200:])).all())
     True

@@ -98,15 +98,6 @@ def test_one_path(data, quantizer):
     np.testing.assert_array_equal(classifier.predict(X), classifier.predict_codes(classifier.codebook_.encode(X)))
 
 
-def test_learned_thresholds_equal_those_of_the_quantizer(data):
-    X, y = data
-    regressor = BitwiseRegressor(2, **QUICK).fit(X, y)
-    quantizer = BitwiseQuantizer(2, **QUICK).fit(X, y)
-    assert regressor.codebook_ == quantizer.codebook_
-    assert isinstance(regressor.quantizer_, BitwiseQuantizer)
-    np.testing.assert_array_equal(regressor.quantizer_.transform(X), quantizer.transform(X))
-
-
 def test_a_fixed_quantizer_is_fitted_on_the_rows_and_stays(data):
     X, y = data
     given = QuantileQuantizer(2)
@@ -276,6 +267,7 @@ def test_rejects_quantizers_of_other_packages(data):
 # -- learned quantizers as a parameter ---------------------------------------------------------------
 
 LEARNED = [
+    None,
     BitwiseQuantizer(2, init="kmeans", temperature_start=0.3),
     SoftQuantizer(2, init="quantile", learn_values=True),
     LSQQuantizer(3),
@@ -293,12 +285,13 @@ def test_learned_quantizers_keep_the_head(quantizer, kind, rng):
     if kind is BitwiseClassifier:
         y, task = y > 1, "classification"
     model = kind(quantizer=quantizer, **QUICK).fit(X, y)
-    alone = clone(quantizer).set_params(task=task, **QUICK).fit(X, y)
+    alone = clone(quantizer or BitwiseQuantizer()).set_params(task=task, **QUICK).fit(X, y)
     assert model.codebook_ == alone.codebook_
     for one, other in zip(model.head_.parameters(), alone.head_.parameters(), strict=True):
         assert torch.equal(one, other)
     np.testing.assert_array_equal(model.predict(X), model.predict_codes(model.codebook_.encode(X)))
-    assert type(model.quantizer_) is type(quantizer)
+    assert type(model.quantizer_) is type(alone)
+    np.testing.assert_array_equal(model.quantizer_.transform(X), alone.transform(X))
     assert not hasattr(quantizer, "codebook_")
 
 

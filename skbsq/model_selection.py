@@ -74,7 +74,7 @@ def row_bits(estimator, X=None, y=None):
       preprocessing before them must be equal too. If it cannot be compared, both are counted.
     - A selector chooses features. A quantizer inside the selector only helped to choose, so it sends nothing.
     - In a chain or a stack, predictions of other members are not sent, and neither are their codes.
-    - A member without a quantizer reads floats: 32 bits for each of its features, also beside a quantizer. A feature
+    - A member without a quantizer reads floats: 32 bits for each of its features, also next to a quantizer. A feature
       that several such members read is counted once. `DummyRegressor` and `DummyClassifier` read nothing.
     - A model without any quantizer costs 32 bits for each of its ``n_features_in_`` features.
 

@@ -72,7 +72,7 @@ def test_many_features():
         ([[1, 0]], True, "got True"),
     ],
 )
-def test_refuses(cost, budget, message):
+def test_rejects(cost, budget, message):
     with pytest.raises(ValueError, match=message):
         allocate_bits(cost, budget)
 

@@ -228,7 +228,7 @@ def test_path_of_classes_with_missing_values(data):
         (BitwiseRegressor(), [], "bits is empty"),
     ],
 )
-def test_path_refuses(data, estimator, bits, message):
+def test_path_rejects(data, estimator, bits, message):
     with pytest.raises(ValueError, match=message):
         bits_path(estimator, *data, bits)
 

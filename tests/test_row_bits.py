@@ -204,7 +204,7 @@ def test_predictions_in_a_chain_are_no_floats_either(data):
     assert row_bits(chain) == 2 + 32 * 7
 
 
-def test_steps_that_mix_features_with_predictions_are_refused(data):
+def test_steps_that_mix_features_with_predictions_are_rejected(data):
     X, y, *_ = data
     chain = RegressorChain(regressor(2, PCA(2))).fit(X, np.c_[y, -y])
     with pytest.raises(ValueError, match="cannot count codes behind PCA: it may mix features of the device with pred"):
@@ -384,7 +384,7 @@ def test_wrapper_by_the_conventions(data, kind):
 
 
 @pytest.mark.parametrize("kind", ["model_", "parts_", "function_", "closure_", "_private"])
-def test_unknown_holder_is_refused_by_name(data, kind):
+def test_unknown_holder_is_rejected_by_name(data, kind):
     X, y, *_ = data
     for model in [Wrapper(regressor(2), kind), make_pipeline(StandardScaler(), Wrapper(regressor(2), kind))]:
         model.fit(X, y)
@@ -395,7 +395,7 @@ def test_unknown_holder_is_refused_by_name(data, kind):
         assert 'scoring={"row_bits": lambda model, X, y: row_bits(model.part_)}' in str(caught.value)
 
 
-def test_holder_with_an_unfitted_quantizer_is_refused(data):
+def test_holder_with_an_unfitted_quantizer_is_rejected(data):
     X, y, *_ = data
     model = Wrapper(Ridge(), "model_").fit(X, y).set_params(estimator=regressor(2))
     with pytest.raises(ValueError, match="cannot count what a device sends to Wrapper: it holds a quantizer w"):
@@ -406,7 +406,7 @@ def test_holder_with_an_unfitted_quantizer_is_refused(data):
         row_bits(model)
 
 
-def test_quantizer_beside_the_members_is_refused(data):
+def test_quantizer_beside_the_members_is_rejected(data):
     X, y, *_ = data
     for member in (Ridge(), regressor(2)):
         model = Wrapper(member).fit(X, y)
@@ -418,7 +418,7 @@ def test_quantizer_beside_the_members_is_refused(data):
     assert row_bits(model) == 2 * D
 
 
-def test_wrapper_that_reads_other_features_is_refused(data):
+def test_wrapper_that_reads_other_features_is_rejected(data):
     X, y, *_ = data
     model = Wrapper(regressor(2), keep=3).fit(X, y)
     with pytest.raises(ValueError, match="does not know which features Pipeline reads: it was fitted with 3, but the"):
@@ -432,7 +432,7 @@ def test_wrapper_that_reads_other_features_is_refused(data):
         make_pipeline(IterativeImputer(regressor(1), max_iter=1, tol=1e9), QuantileQuantizer(2), Ridge()),
     ],
 )
-def test_quantizers_where_none_is_expected_are_refused(data, model):
+def test_quantizers_where_none_is_expected_are_rejected(data, model):
     X, y, *_ = data
     X = X.copy()
     if isinstance(model, Pipeline):
@@ -453,14 +453,14 @@ def quantized(X):
 @pytest.mark.parametrize(
     "function", [QUANTIZER.transform, lambda X: QUANTIZER.transform(X), quantized, lambda X: quantized(X)]
 )
-def test_quantizer_in_a_function_is_refused(data, function):
+def test_quantizer_in_a_function_is_rejected(data, function):
     X, y, *_ = data
     model = make_pipeline(FunctionTransformer(function), Ridge()).fit(X, y)
     with pytest.raises(ValueError, match="what a device sends to FunctionTransformer:"):
         row_bits(model)
 
 
-def test_quantizing_layer_in_a_net_is_refused(data):
+def test_quantizing_layer_in_a_net_is_rejected(data):
     X, y, *_ = data
     X = X.astype(np.float32)
     layer = sq.Thermometer(QuantileQuantizer(2).fit(X).codebook_)
@@ -564,7 +564,7 @@ class CodesAndFloats(TransformerMixin, BaseEstimator):
         (CodesAndFloats(), "CodesAndFloats: its output may contain more than the codes of its estimator_"),
     ],
 )
-def test_holders_of_others_that_read_more_are_refused(holder, message, rng):
+def test_holders_of_others_that_read_more_are_rejected(holder, message, rng):
     X = rng.normal(size=(40, 4))
     with pytest.raises(ValueError, match=message):
         row_bits(holder.fit(X, X[:, 0]))

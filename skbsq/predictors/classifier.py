@@ -36,11 +36,11 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         n_inputs is the sum of 2^n_bits - 1 over the features. n_outputs is the number of targets, or of classes (2
         for a binary target); the outputs for classes are logits.
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
-        Initial thresholds. "auto" tries all four and takes the one whose codes predict held-out training rows best
-        after a short training, see ``quantizer_.init_``.
+        Initial thresholds. "auto" compares all four on some of the rows: it is "quantile", unless the codes of another
+        method predict held-out rows clearly better, see ``quantizer_.init_``.
         A quantizer is copied and fitted on the rows, with the same n_bits if it has that parameter.
     missing : {"error", "code"}, default="error"
-        "error" rejects NaN. "code" gives NaN the top code of a feature, and numbers have one level less. A `quantizer`
+        "error" rejects NaN. "code" gives NaN the top code of a feature, and numbers have one level fewer. A `quantizer`
         with ``missing="code"`` has the same effect.
     max_epochs : int or "auto", default="auto"
         Passes over the rows. "auto" finds the number on held-out rows, see `early_stopping`.

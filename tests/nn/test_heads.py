@@ -66,15 +66,15 @@ def test_an_ensemble_as_one_network(members):
     torch.testing.assert_close(folded(x), head(x))
 
 
-def test_each_member_has_a_loss_of_its_own(members):
+def test_each_member_has_a_separate_loss(members):
     head, output_of = members
     x, y, weights = torch.randn(6, 7), torch.randn(6, 2), torch.rand(6)
     each = torch.stack([output_of(k, x) for k in range(3)], dim=1)
     expected = torch.stack([nn.functional.mse_loss(each[:, k], y) for k in range(3)]).mean()
     torch.testing.assert_close(nn.functional.mse_loss(*rows_of_members(each, y)), expected)
-    output, (targets, own) = rows_of_members(each, (y, weights))
-    torch.testing.assert_close(output[own == weights[2]], each[2])
-    torch.testing.assert_close(targets[own == weights[2]], y[2].expand(3, 2))
+    output, (targets, of_rows) = rows_of_members(each, (y, weights))
+    torch.testing.assert_close(output[of_rows == weights[2]], each[2])
+    torch.testing.assert_close(targets[of_rows == weights[2]], y[2].expand(3, 2))
     assert rows_of_members(head(x), y)[0].shape == (6, 2)
 
 
@@ -122,7 +122,7 @@ def test_the_check_leaves_batch_norm_and_mode_alone():
         (Rounded, r"head must return floats, got torch.int64"),
     ],
 )
-def test_build_head_refuses(head, message):
+def test_build_head_rejects(head, message):
     with pytest.raises(ValueError, match=message):
         build_head(head, 4, 2)
 

@@ -59,27 +59,27 @@ def test_gradient_is_that_of_the_sigmoid(forward, temperature, rng):
     assert torch.isfinite(layer.theta.grad).all()
 
 
-@pytest.mark.parametrize("widths", [(3, 8), (7, 7), (8, 9)])
-def test_auto_is_soft_where_thresholds_are_few(widths, rng):
+@pytest.mark.parametrize("sizes", [(3, 8), (7, 7), (8, 9)])
+def test_auto_is_soft_where_thresholds_are_few(sizes, rng):
     """Each feature has the values and gradients of a layer with this feature alone."""
-    thresholds = [np.sort(rng.normal(size=width)) for width in widths]
+    thresholds = [np.sort(rng.normal(size=size)) for size in sizes]
     x = torch.tensor(rng.normal(size=(30, 2)).astype(np.float32))
     x[2, 1] = NAN
     layer = layer_of(thresholds)
     layer.temperature = 0.3
-    out_weights = torch.tensor(rng.normal(size=(30, sum(widths))).astype(np.float32))
+    out_weights = torch.tensor(rng.normal(size=(30, sum(sizes))).astype(np.float32))
     out = layer(x)
     (out * out_weights).sum().backward()
     start = 0
-    for j, width in enumerate(widths):
-        alone = layer_of([thresholds[j]], forward="soft" if width <= 7 else "hard")
+    for j, n_thresholds in enumerate(sizes):
+        alone = layer_of([thresholds[j]], forward="soft" if n_thresholds <= 7 else "hard")
         alone.temperature = 0.3
-        own = slice(start, start + width)
-        torch.testing.assert_close(out[:, own], alone(x[:, [j]]))
-        (alone(x[:, [j]]) * out_weights[:, own]).sum().backward()
-        torch.testing.assert_close(layer.theta.grad[own], alone.theta.grad)
-        start += width
-    assert layer.hard == (min(widths) > 7)
+        columns = slice(start, start + n_thresholds)
+        torch.testing.assert_close(out[:, columns], alone(x[:, [j]]))
+        (alone(x[:, [j]]) * out_weights[:, columns]).sum().backward()
+        torch.testing.assert_close(layer.theta.grad[columns], alone.theta.grad)
+        start += n_thresholds
+    assert layer.hard == (min(sizes) > 7)
 
 
 def test_soft_gradient_equals_finite_differences(rng):
@@ -90,7 +90,7 @@ def test_soft_gradient_equals_finite_differences(rng):
     )
 
 
-def test_refuses_an_unknown_forward():
+def test_rejects_an_unknown_forward():
     with pytest.raises(ValueError, match=r"forward must be one of \['auto', 'hard', 'soft'\], got 'medium'"):
         layer_of([[0.0]], forward="medium")
 

@@ -68,7 +68,7 @@ def test_kinds_of_criteria():
 
 
 @pytest.mark.parametrize("criterion", [nn.BCELoss, nn.BCEWithLogitsLoss])
-def test_one_logit_is_refused(criterion):
+def test_one_logit_is_rejected(criterion):
     with pytest.raises(ValueError, match=r"two for a binary target: use torch\.nn\.CrossEntropyLoss"):
         check_class_criterion(make(criterion))
 

@@ -40,11 +40,11 @@ def test_piecewise_linear_and_back(seed):
     space = RankSpace(knots, outer)
     x = rng.normal(0, 20, (30, len(knots))).astype(np.float32)
     z = space(torch.from_numpy(x))
-    for j, own in enumerate(knots):
-        np.testing.assert_allclose(z[:, j].numpy(), interpolated(x[:, j], own, outer[j]), rtol=1e-5, atol=1e-5)
+    for j, pair in enumerate(knots):
+        np.testing.assert_allclose(z[:, j].numpy(), interpolated(x[:, j], pair, outer[j]), rtol=1e-5, atol=1e-5)
         back = space.raw(z[:, j], torch.full((30,), j))
         # The rounding of z in float32, times the inverse slope.
-        steepest = 1 / min(outer[j], *(np.diff(own[1]) / np.diff(own[0])), np.inf)
+        steepest = 1 / min(outer[j], *(np.diff(pair[1]) / np.diff(pair[0])), np.inf)
         np.testing.assert_allclose(back.numpy(), x[:, j], rtol=1e-5, atol=1e-5 * max(1, steepest))
 
 

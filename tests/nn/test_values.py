@@ -189,7 +189,7 @@ def test_llt_scales_the_gradient_of_an_entry_by_a_histogram(rng):
     assert factors[3, middle - 3].item() == pytest.approx(200 / 7 / np.sqrt(200), rel=1e-5)  # one value, one bin
 
 
-def test_llt_refuses():
+def test_llt_rejects():
     with pytest.raises(ValueError, match=r"1, 2 or odd, got \[4\]"):
         LLTQuantization([4], [1.0], mean=np.zeros(1), scale=np.ones(1))
     with pytest.raises(ValueError, match="spread must be positive"):

@@ -214,7 +214,7 @@ def test_regressor_with_another_skorch_loss(data):
 
 
 @pytest.mark.parametrize("quantizer", ["nothing", 3])
-def test_refuses_an_unknown_quantizer(data, quantizer):
+def test_rejects_an_unknown_quantizer(data, quantizer):
     with pytest.raises(ValueError, match=r"'quantizer' parameter.*passthrough"):
         BitwiseRegressor(quantizer=quantizer).fit(*data)
 
@@ -353,7 +353,7 @@ def retrained(data):
     return old, new
 
 
-def test_a_codebook_folded_from_another_model_is_refused(data, retrained):
+def test_a_codebook_folded_from_another_model_is_rejected(data, retrained):
     """After a retraining, codes of the old thresholds would be read as codes of the new ones."""
     X, _ = data
     old, new = retrained
@@ -366,7 +366,7 @@ def test_a_codebook_folded_from_another_model_is_refused(data, retrained):
     )
 
 
-def test_a_folded_text_without_its_origin_is_refused(data, retrained):
+def test_a_folded_text_without_its_origin_is_rejected(data, retrained):
     """JSON from before this field existed: the model is unknown."""
     X, _ = data
     _, new = retrained
@@ -447,33 +447,33 @@ class FewerClasses(BitwiseClassifier):
         self.margin = margin
 
 
-class OwnBitwise(BitwiseQuantizer):
+class CustomBitwise(BitwiseQuantizer):
     def __init__(self, margin=1.0, bit_budget=None):
         super().__init__(2, bit_budget=bit_budget, **QUICK)
         self.margin = margin
 
 
-class OwnSoft(SoftQuantizer):
+class CustomSoft(SoftQuantizer):
     def __init__(self, margin=1.0):
         super().__init__(2, **QUICK)
         self.margin = margin
 
 
-class OwnFixed(QuantileQuantizer):
+class CustomFixed(QuantileQuantizer):
     def __init__(self, margin=1.0):
         super().__init__(2)
         self.margin = margin
 
 
-@pytest.mark.parametrize("subclass", [Fewer(), Fewer(bit_budget=4), More(margin=2), More(init=OwnFixed())])
+@pytest.mark.parametrize("subclass", [Fewer(), Fewer(bit_budget=4), More(margin=2), More(init=CustomFixed())])
 def test_subclasses_that_add_or_drop_parameters(subclass, data):
     X, y = data
     plain = BitwiseRegressor(subclass.n_bits, bit_budget=subclass.bit_budget, init=subclass.init, **QUICK)
-    if isinstance(subclass.init, OwnFixed):
+    if isinstance(subclass.init, CustomFixed):
         plain.init = QuantileQuantizer(2)
     for fitted in (clone(subclass).fit(X, y), pickle.loads(pickle.dumps(clone(subclass).fit(X, y)))):
         np.testing.assert_array_equal(fitted.predict(X), plain.fit(X, y).predict(X))
-    if subclass.bit_budget is None and not isinstance(subclass.init, OwnFixed):
+    if subclass.bit_budget is None and not isinstance(subclass.init, CustomFixed):
         pytest.importorskip("datasketches")
         assert clone(subclass).fit_chunks([(X, y)]).codebook_.row_bits == 6
 
@@ -484,24 +484,24 @@ def test_subclasses_of_the_classifier_and_of_quantizers(data):
     expected = BitwiseClassifier(2, **QUICK).fit(X, labels).predict_proba(X)
     np.testing.assert_array_equal(FewerClasses().fit(X, labels).predict_proba(X), expected)
     for bit_budget in (None, 4):
-        own, plain = OwnBitwise(bit_budget=bit_budget), BitwiseQuantizer(2, bit_budget=bit_budget, **QUICK)
-        assert own.fit(X, y).codebook_ == plain.fit(X, y).codebook_
+        custom, plain = CustomBitwise(bit_budget=bit_budget), BitwiseQuantizer(2, bit_budget=bit_budget, **QUICK)
+        assert custom.fit(X, y).codebook_ == plain.fit(X, y).codebook_
 
 
 @pytest.mark.parametrize(
-    ("own", "plain"),
+    ("custom", "plain"),
     [
-        (OwnBitwise(), BitwiseQuantizer(2, **QUICK)),
-        (OwnSoft(), SoftQuantizer(2, **QUICK)),
-        (OwnFixed(), QuantileQuantizer(2)),
+        (CustomBitwise(), BitwiseQuantizer(2, **QUICK)),
+        (CustomSoft(), SoftQuantizer(2, **QUICK)),
+        (CustomFixed(), QuantileQuantizer(2)),
     ],
 )
-def test_subclasses_as_the_quantizer_of_a_predictor(own, plain, data):
+def test_subclasses_as_the_quantizer_of_a_predictor(custom, plain, data):
     """Parameters of the head and its training come from the predictor, also if the subclass fixes them."""
     X, y = data
-    own_head = {"hidden_sizes": (5,), "max_epochs": 2, "random_state": 0}
-    fitted = BitwiseRegressor(quantizer=own, **own_head).fit(X, y)
-    np.testing.assert_array_equal(fitted.predict(X), BitwiseRegressor(quantizer=plain, **own_head).fit(X, y).predict(X))
+    head = {"hidden_sizes": (5,), "max_epochs": 2, "random_state": 0}
+    fitted = BitwiseRegressor(quantizer=custom, **head).fit(X, y)
+    np.testing.assert_array_equal(fitted.predict(X), BitwiseRegressor(quantizer=plain, **head).fit(X, y).predict(X))
     assert fitted.head_[0].out_features == 5
 
 

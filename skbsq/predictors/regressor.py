@@ -20,11 +20,12 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     Parameters
     ----------
     n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
-        Bits per feature, 0 to 16; None means 4. A feature with 0 bits is not sent.
+        Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     bit_budget : int, default=None
-        Maximum bits per row, split over the features. `n_bits` is then the maximum per feature, and None means 8.
-        A feature may receive no bits: then the device need not measure it. See ``allocation_``. A fit takes about two
-        to three times as long as without a budget at the same bits per row. Not together with `quantizer`.
+        Maximum number of bits per row, split over the features. `n_bits` then limits the bits of each feature, and None
+        means 8. A feature may get no bits, so that it need not even be measured. See ``allocation_``. A fit takes about
+        two to three times as long as a fit with as many bits per row and no budget.
+        Not together with `quantizer`.
     quantizer : None, quantizer or "passthrough", default=None
         None learns the thresholds together with the head. A quantizer is copied, fitted on the rows and then fixed: the
         same head reads its thermometer bits, and its `n_bits` is used. A quantizer that learns with a head
@@ -34,68 +35,67 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
         The network that reads the bits. None: a ReLU network of `hidden_sizes`. A class or callable is called with
         (n_inputs, n_outputs). An instance must have these sizes, and is copied. The module of a skorch net becomes the
-        head; its max_epochs, batch_size, lr, optimizer, criterion, callbacks and device replace the parameters here
-        (`lr_schedule` and `weight_decay` are not used either), and ``head__lr`` sets its parameters.
-        n_inputs is the sum of 2^n_bits - 1 over the features. n_outputs is the number of targets, or of classes (2
-        for a binary target); the outputs for classes are logits.
+        head; the net's max_epochs, batch_size, lr, optimizer, criterion, callbacks and device replace the parameters
+        of the predictor, and `lr_schedule` and `weight_decay` are not used. Parameters of the net are reachable as
+        ``head__lr``. n_inputs is the sum of 2^n_bits - 1 over the features. n_outputs is the number of targets, or of
+        classes (2 for a binary target), whose outputs are logits.
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
         Initial thresholds. "auto" compares all four on some of the rows: it is "quantile", unless the codes of another
         method predict held-out rows clearly better, see ``quantizer_.init_``.
         A quantizer is copied and fitted on the rows, with the same n_bits if it has that parameter.
     missing : {"error", "code"}, default="error"
-        "error" rejects NaN. "code" gives NaN the top code of a feature, and numbers have one level fewer. A `quantizer`
-        with ``missing="code"`` has the same effect.
+        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers. A
+        `quantizer` with ``missing="code"`` has the same effect.
     max_epochs : int or "auto", default="auto"
         Passes over the rows. "auto" finds the number on held-out rows, see `early_stopping`.
     batch_size : int or "auto", default="auto"
-        Rows per batch. "auto": 32 for up to 1000 rows, and 256 from 4096 rows on.
+        Rows per batch. "auto": 32 for up to 1000 rows, 256 from 4096 rows on.
     lr : float, default=2e-3
-        Learning rate of the head (AdamW); under "one-cycle" the maximum.
+        Learning rate of the head (AdamW); with "one-cycle" its peak.
     lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
-        "one-cycle" warms up and anneals the rate over the whole training.
+        "one-cycle" warms the rate up and anneals it over the whole training.
     threshold_lr_ratio : float or "auto", default="auto"
-        Learning rate of the thresholds, as a multiple of the head's. With 0 thresholds stay at their initial values.
-        "auto": 10. If rows are so few that several parts are held out in turn, it is 0 if that lowers the held-out
-        loss.
+        Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start. "auto" means 10. If
+        there are so few rows that several parts are held out in turn, it means 0 if that lowers the held-out loss.
     weight_decay : float, default=0.01
         Weight decay of the head; thresholds have none.
     dropout : float or "auto", default="auto"
-        Probability to drop a hidden unit of the default head. "auto": 0.1, and less from 8192 rows on.
+        Probability of dropping a hidden unit of the default head. "auto": 0.1, and less from 8192 rows on.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two layers of 128 units. With few rows or a long training there are
+        Hidden layers of the default head. "auto": two of 128 units. If rows are few or training is long, the head is
         four such networks, whose outputs are averaged.
     level_inputs : bool, default=True
-        In training the default head also reads a level per feature, which is linear in its bits: the head is initially
-        smooth in each feature. After training its first layer reads only the bits, as with False.
+        Whether the default head also reads a level per feature in training, so that it starts smooth in each feature.
+        The level is linear in the bits, so after training the first layer reads the bits alone in any case.
     forward : {"auto", "hard", "soft"}, default="auto"
-        What the head reads in training. "hard": the bits that it reads at test time, with the gradient of a sigmoid.
-        "soft": the sigmoids. "auto": "soft" for features with up to 3 bits, "hard" for the others.
+        What the head reads in training. "hard": the hard bits that it reads at test time, with the gradient of a
+        sigmoid. "soft": the sigmoids themselves. "auto": sigmoids for features of up to 3 bits, hard bits for others.
     space : {"rank", "standard"}, default="rank"
         Scale on which thresholds are optimised: z-scores ("standard"), or z-scores blended with ranks ("rank"), which
         are robust to outliers.
     temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
-        How the temperature falls over the epochs. It is the width of the sigmoids whose gradient moves the thresholds.
+        How the width of the sigmoids falls over the epochs. Their gradient moves the thresholds.
     temperature_start, temperature_end : float, default=1.0 and 1e-3
         Initial and final temperature, in standard deviations of a feature.
     validation_fraction : "auto", float or CV splitter, default="auto"
-        Rows held out to find the length of training. "auto": a fifth of the rows, up to 10,000, and with few rows
-        several such parts in turn. A float: one random part. A splitter: its last split, for rows in time order.
+        Rows held out to find the length of training. "auto": a fifth of the rows, at most 10,000, and several such
+        parts in turn if rows are few. A float: one random part. A splitter: its last split, for rows in time order.
     early_stopping : bool or "auto", default="auto"
         "auto" holds rows out only to find ``max_epochs="auto"``, and then trains on all rows. True never trains on the
-        held-out rows: the number of epochs, up to `max_epochs`, is the one with the lowest loss on them. False holds
-        no rows out; ``max_epochs="auto"`` then means 30 epochs, within 64 to 2048 steps.
+        held-out rows: of the numbers of epochs up to `max_epochs`, it selects the one with the lowest loss on them.
+        False holds no rows out; ``max_epochs="auto"`` then means 30, within 64 to 2048 steps.
     patience : int, default=10
-        With ``early_stopping=True`` and either a skorch net or ``lr_schedule="constant"``: stop after this many epochs
-        without a lower validation loss, and restore the best epoch.
+        With ``early_stopping=True`` and either a skorch net or ``lr_schedule="constant"``: training ends after this
+        many epochs without a lower validation loss, and the best epoch is restored.
     device : str, default="cpu"
         Device for training: "cuda", another torch device, or "auto" for a GPU if there is one. The fitted net is on the
         CPU, but `predict` runs the head on that GPU if it is present.
     checkpoint : str, path-like or None, default=None
         File in which `fit` saves its state after every epoch, and which it removes at the end. An identical fit resumes
-        from the file, bit for bit on the CPU. A file of a different fit is rejected. A directory holds one file per
-        fit, as a search needs. Needs ``pip install 'skbsq[save]'``.
+        from it, bit for bit on the CPU. A file of a different fit is rejected. A directory holds one file per fit, as a
+        search needs. Needs ``pip install 'skbsq[save]'``.
     random_state : int, RandomState or None, default=None
-        Determines the fit on the CPU. None: fresh entropy. The global generators are never touched.
+        Seed, which determines the fit on the CPU. None: fresh entropy. The global generators are never used.
     verbose : int, default=0
         1 shows a progress bar.
 

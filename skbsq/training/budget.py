@@ -214,7 +214,7 @@ class WideModel:
             n_unused = 2**b - len(starts)
             weights += [*merged[:n_regular].diff(dim=0), *[torch.zeros_like(bias)] * n_unused, *missing]
         weight = torch.stack(weights, dim=1) if weights else torch.zeros(len(bias), 1)
-        head[0] = nn.Linear(weight.shape[1], len(bias))
+        head[0] = nn.utils.skip_init(nn.Linear, weight.shape[1], len(bias))  # draws no random numbers
         head[0].weight.data, head[0].bias.data = weight.contiguous(), bias
         return thresholds, head
 

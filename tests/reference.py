@@ -40,7 +40,7 @@ def thermometer_one(code, n_thresholds, has_missing=False):
     return bits + [int(missing)] * has_missing
 
 
-def cells(x, weights):
+def weighted_unique(x, weights):
     """Weight on each distinct value."""
     mass = {}
     for value, weight in zip(x.tolist(), weights.tolist(), strict=True):

@@ -18,7 +18,7 @@ from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
 from skbsq.thresholds.features import features_of
-from skbsq.thresholds.filling import Widths, build_codebook, cut_features
+from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds
 
 
 class HasCodebook:
@@ -203,7 +203,7 @@ class FixedQuantizer(BaseQuantizer):
     def _cut_all(self, features, names, constant, nan_seen):
         """Thresholds for every feature, and which of them own a missing code."""
         widths = Widths.of(check_n_bits(self.n_bits, names, nan_seen.size), self.missing, constant, nan_seen)
-        return widths.has_missing, cut_features(self._cut, features, widths.n_levels)
+        return widths.has_missing, find_thresholds(self._cut, features, widths.n_levels)
 
     def _cut(self, feature, n_levels):
         """Thresholds that split the feature into at most `n_levels` (at least 2) bins."""

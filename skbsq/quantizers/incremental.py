@@ -126,7 +126,7 @@ class IncrementalQuantizer(FixedQuantizer):
                 "merge it with others."
             )
         pending = vars(self).get("_pending")
-        summary = Summary.from_state(self.summary_, own=pending is not None and pending.state is self.summary_)
+        summary = Summary.from_state(self.summary_, trusted=pending is not None and pending.state is self.summary_)
         if summary.size != self._size_of_sketch():
             raise ValueError(
                 f"The rows so far were seen with {_named(summary.size)}, and it takes {_named(self._size_of_sketch())} "
@@ -184,7 +184,7 @@ class _Pending:
         if self.book is None:
             with np.errstate(under="ignore"):
                 names = getattr(self.rule, "feature_names_in_", None)
-                self.book = self.rule._codebook_of(Summary.from_state(self.state, own=True), names)
+                self.book = self.rule._codebook_of(Summary.from_state(self.state, trusted=True), names)
         return self.book
 
 

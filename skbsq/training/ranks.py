@@ -31,7 +31,7 @@ def rank_knots(feature, standard_share=STANDARD_SHARE):
     slope = standard_share / scale
     if feature.x.size == 0:
         return ([mean], [0.0]), slope
-    values, mass = feature.cells
+    values, mass = feature.weighted_unique
     share = (np.cumsum(mass) - mass / 2) / mass.sum()
     kept = np.unique(np.searchsorted(share, np.linspace(share[0], share[-1], MAX_KNOTS)))
     x = values[kept].astype(np.float64)
@@ -75,7 +75,7 @@ def _level_means(feature, thresholds, knots):
     """Mean place of the rows of each bin in the rank space; between its neighbours where a bin is empty."""
     if feature.x.size == 0:
         return np.zeros(len(thresholds) + 1)
-    values, mass = feature.cells
+    values, mass = feature.weighted_unique
     code = np.searchsorted(thresholds, values)
     total, place = (
         np.bincount(code, w, minlength=len(thresholds) + 1) for w in (mass, mass * np.interp(values, *knots))

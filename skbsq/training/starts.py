@@ -8,7 +8,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from skbsq.codebook.codebook import Codebook
 from skbsq.thresholds.features import between, gap_of
-from skbsq.thresholds.filling import Widths, cut_features
+from skbsq.thresholds.filling import Widths, find_thresholds
 from skbsq.thresholds.kmeans import kmeans
 from skbsq.thresholds.quantile import quantile
 from skbsq.thresholds.tree import tree
@@ -68,7 +68,7 @@ class RuleStart:
         """
         rule = choose_rule(rows, widths.n_bits, missing, seed) if self.rule == "auto" else self.rule
         features = rows.features_with_target() if rule == "tree" else rows.features()
-        cuts = cut_features(_rule(rule, rows.task), features, widths.n_levels)
+        cuts = find_thresholds(_rule(rule, rows.task), features, widths.n_levels)
         return rule, Codebook.from_thresholds(cuts).thresholds
 
 
@@ -150,7 +150,7 @@ def choose_rule(rows, n_bits, missing, seed):
     widths = Widths.of(n_bits[features], missing, fitted.constant, fitted.nan_seen)
     errors = {}
     for name in RULES:
-        cuts = cut_features(_rule(name, rows.task), fitted.features_with_target(), widths.n_levels)
+        cuts = find_thresholds(_rule(name, rows.task), fitted.features_with_target(), widths.n_levels)
         book = Codebook.from_thresholds(cuts, missing=missing, has_missing=widths.has_missing)
         codes = book.encode(part.X)
         forest = ExtraTreesRegressor(_N_TREES, min_samples_leaf=3, random_state=seed)

@@ -197,8 +197,8 @@ def test_tree_on_merged_cells_equals_one_on_groups_of_values(grow, max_cells, rn
     y = np.log(x) + rng.normal(size=1000)
     if grow is DecisionTreeClassifier:
         y = np.where(y > 0, "high", "low")
-    monkeypatch.setattr(tree_module, "MAX_CELLS", max_cells)
-    monkeypatch.setattr(tree_module, "_CELLS_PER_LEVEL", 1)
+    monkeypatch.setattr(tree_module, "MAX_GROUPS", max_cells)
+    monkeypatch.setattr(tree_module, "_GROUPS_PER_LEVEL", 1)
     found = TreeQuantizer(3).fit(x[:, None], y, sample_weight=weights).thresholds_[0]
 
     order = np.argsort(x)
@@ -215,7 +215,7 @@ def test_tree_on_merged_cells_equals_one_on_groups_of_values(grow, max_cells, rn
     ("n_classes", "n_levels", "cells"), [(2, 16, 2**15), (20, 16, 3276), (500, 16, 1024), (500, 2**16, 2**16)]
 )
 def test_tree_merges_more_cells_for_more_classes(n_classes, n_levels, cells):
-    assert tree_module.max_cells("classification", np.arange(n_classes), n_levels) == cells
+    assert tree_module.max_groups("classification", np.arange(n_classes), n_levels) == cells
 
 
 def test_tree_knows_labels_and_several_targets(rng):

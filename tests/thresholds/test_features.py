@@ -24,9 +24,9 @@ def test_cells_equal_reference(x, data):
     weights = data.draw(hnp.arrays(np.float64, x.size, elements=st.integers(1, 3)))
     assume(np.ptp(weights) > 0)
     for given_weights, counted in [(weights, weights), (np.full(x.size, 0.3), np.ones(x.size))]:
-        values, mass = Feature(x, given_weights).cells
+        values, mass = Feature(x, given_weights).weighted_unique
         assert values.dtype == np.float32
-        assert dict(zip(values.tolist(), mass.tolist(), strict=True)) == reference.cells(x, counted)
+        assert dict(zip(values.tolist(), mass.tolist(), strict=True)) == reference.weighted_unique(x, counted)
         assert (np.diff(values) > 0).all()
 
 

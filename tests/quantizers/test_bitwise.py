@@ -437,7 +437,7 @@ Y = np.array([0.0, 1, 0, 1])
         (dict(early_stopping=True, validation_fraction="most"), FRAME, Y, "validation_fraction must be.*got 'most'"),
         ({}, FRAME, None, "requires y to be passed"),
         ({}, FRAME, [NAN, 0, 1, 2], "y contains NaN"),
-        ({}, FRAME, np.zeros((4, 2, 2)), "one or two dimensions|dim 3"),
+        ({}, FRAME, np.zeros((4, 2, 2)), "dim 3"),
         ({}, FRAME, np.array([1j, 0, 1, 2]), "dtype complex128|Complex"),
         ({}, FRAME, np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "unsupported dtype datetime64"),
         ({}, FRAME, [1.0, 2.0], "inconsistent numbers of samples"),

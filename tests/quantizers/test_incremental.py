@@ -290,13 +290,15 @@ def test_parameters_may_change_between_calls(X):
 
 def test_parameters_that_may_not(X):
     found = on_chunks(UniformQuantizer(levels="midpoint"), X)
-    with pytest.raises(ValueError, match="seen with no sketch, and it takes a sketch of size 2048 now"):
+    with pytest.raises(
+        ValueError, match="summarized with no sketch, and the parameters now ask for a sketch of size 2048"
+    ):
         found.set_params(levels="mean").partial_fit(X)
     X[0, 0] = NAN
     found = QuantileQuantizer(missing="code").partial_fit(X)
     with pytest.raises(ValueError, match='missing="error" was set after'):
         found.set_params(missing="error").partial_fit(X[1:])
-    with pytest.raises(ValueError, match="sketch of size 2048, and it takes a sketch of size 77 now"):
+    with pytest.raises(ValueError, match="a sketch of size 2048, and the parameters now ask for a sketch of size 77"):
         found.set_params(missing="code", sketch_size=77).partial_fit(X)
 
 

@@ -64,13 +64,12 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     X = as_table(X, "X")
     numbers = as_numbers(X, "X")
     columns = columns_of(X)
-    if columns is not None:
-        _check_labels(estimator, columns, reset)
     checks = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": min_rows}
     if columns is None:
         X = validate_data(estimator, numbers, reset=reset, **checks)
     else:
-        validate_data(estimator, X, reset=reset, skip_check_array=True)  # the names, and how many there are
+        _check_labels(estimator, columns, reset)
+        validate_data(estimator, X, reset=reset, skip_check_array=True)  # names and number of the features
         X = check_array(numbers, input_name="X", estimator=estimator, **checks)
     cast = as_float32(X)
     names = getattr(estimator, "feature_names_in_", None)

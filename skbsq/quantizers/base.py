@@ -5,14 +5,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
 
-from skbsq._validation import (
-    all_or_nothing,
-    check_n_bits,
-    check_weights,
-    check_X,
-    constant_features,
-    nan_features,
-)
+from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X, constant_features, nan_features
 from skbsq.codebook.checks import MISSING_RULES
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
@@ -27,19 +20,16 @@ class HasCodebook:
     @property
     def thresholds_(self):
         """List of d float32 arrays, strictly increasing, in the units of X."""
-        check_is_fitted(self)
         return self.codebook_.thresholds
 
     @property
     def n_bits_(self):
         """Bits that each feature costs after fit: int64 array of shape (d,)."""
-        check_is_fitted(self)
         return self.codebook_.n_bits
 
     @property
     def n_levels_(self):
         """Codes that each feature has after fit, including the missing code: int64 array of shape (d,)."""
-        check_is_fitted(self)
         return self.codebook_.n_levels
 
 
@@ -63,6 +53,8 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
     # Attributes that a fit sets, and attributes that may be there beside them. A file holds no others.
     _required_attributes: frozenset = frozenset({"n_features_in_", "codebook_"})
     _optional_attributes: frozenset = frozenset({"feature_names_in_", "_sklearn_output_config"})
+    # Whether fit needs y.
+    _is_supervised = False
     _parameter_constraints: dict = {
         "encode": [StrOptions(set(ENCODINGS))],
         "missing": [StrOptions(set(MISSING_RULES))],
@@ -88,7 +80,10 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
             For an infinity, a value beyond float32, or NaN with ``missing="error"``, naming the feature; and for other
             features than those of fit.
         """
-        return encoded(self.codebook_, self._codes(X), self.encode)
+        book = self.codebook_
+        check_encode(self.encode)  # it may have been set after fit
+        X = check_X(self, X, reset=False, missing=book.missing)
+        return encoded(book, book.encode(X), self.encode)
 
     def inverse_transform(self, X):
         """Decode the output of `transform` into levels.
@@ -137,6 +132,7 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "code"
+        tags.target_tags.required = self._is_supervised
         tags.transformer_tags.preserves_dtype = []
         return tags
 
@@ -149,12 +145,6 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
             named = hasattr(self, "feature_names_in_") and self.encode != "packed"
             check_columns(columns, self.get_feature_names_out(), "X", strict=named)
         return X
-
-    def _codes(self, X):
-        check_is_fitted(self)
-        check_encode(self.encode)  # it may have been set after fit
-        X = check_X(self, X, reset=False, missing=self.codebook_.missing)
-        return self.codebook_.encode(X)
 
 
 class FixedQuantizer(BaseQuantizer):
@@ -228,7 +218,7 @@ class FixedQuantizer(BaseQuantizer):
 
     def _check_can_summarize(self):
         """Reject a fit on a `Summary` if the quantizer needs all rows at once."""
-        if self.__sklearn_tags__().target_tags.required:
+        if self._is_supervised:
             raise ValueError(
                 f"{type(self).__name__} looks at all rows with their targets, which is not possible in chunks: fit it "
                 "on some of the rows and give its thresholds_ to a ThresholdQuantizer, or use a quantizer or init "

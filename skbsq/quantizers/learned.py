@@ -17,6 +17,7 @@ from skbsq.training.starts import RULES, RuleStart
 class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
     """A quantizer trained together with a head, behind the layer that a subclass defines in `_kind`."""
 
+    _is_supervised = True
     _required_attributes = (
         BaseQuantizer._required_attributes | LearnedEstimator._required_attributes | {"task_", "net_"}
     )
@@ -26,11 +27,6 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         **LearnedEstimator._parameter_constraints,
         "task": [StrOptions(set(TASKS))],
     }
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
 
     @property
     def _task(self):

@@ -66,6 +66,7 @@ class TreeQuantizer(FixedQuantizer):
     [array([2.5], dtype=float32)]
     """
 
+    _is_supervised = True
     _required_attributes = FixedQuantizer._required_attributes | {"task_"}
     _parameter_constraints: dict = {
         **FixedQuantizer._parameter_constraints,
@@ -85,8 +86,3 @@ class TreeQuantizer(FixedQuantizer):
 
     def _thresholds_of(self, feature, n_levels):
         return tree(feature, n_levels, task=self.task_, min_share=self.min_share)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags

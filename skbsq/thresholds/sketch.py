@@ -91,7 +91,8 @@ class Sketch:
             rows = rows_in_order(x)
             x, weights = x[rows], weights[rows]
         starts = run_starts(x)
-        place, new = self._place(x[starts])
+        place = np.searchsorted(self.values, x[starts])
+        new = np.append(self.values, np.nan)[place] != x[starts]
         added = np.add.reduceat(weights, starts)
         if not new.all():
             self.weights = self.weights + np.bincount(place[~new], added[~new], minlength=self.weights.size)
@@ -156,13 +157,6 @@ class Sketch:
             for data in sketch.digests.values():
                 _check_digest(data.tobytes(), size)
         return sketch
-
-    def _place(self, values):
-        """Find where each value is kept, and which values are not kept."""
-        if not self.values.size:
-            return np.zeros(values.size, dtype=np.intp), np.ones(values.size, dtype=bool)
-        place = np.minimum(np.searchsorted(self.values, values), self.values.size - 1)
-        return place, self.values[place] != values
 
     def _keep(self, values, weights):
         """Keep the heaviest of the kept and the new values, and return which of the new values are left over."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, QuantileQuantizer, TreeQuantizer
-from skbsq._targets import as_target, check_target, resolve_task
+from skbsq._targets import as_target, resolve_task
 
 NAN = float("nan")
 N = 12
@@ -101,7 +101,7 @@ def test_complex_targets(fit, y):
     ],
     ids=["floats", "integers", "text", "list"],
 )
-def test_masked_targets_are_refused(fit, y):
+def test_masked_targets_are_rejected(fit, y):
     with pytest.raises(ValueError, match="y is masked"):
         fit(y)
 
@@ -174,7 +174,7 @@ def test_numbers_of_any_type(y):
     assert FITS["quantizer"](y).task_ == FITS["quantizer in chunks"](y).task_ == "regression"
 
 
-def test_a_refused_target_changes_nothing():
+def test_a_rejected_target_changes_nothing():
     fitted = BitwiseRegressor(1, **QUICK).fit(X, X[:, 0])
     before = dict(vars(fitted))
     with pytest.raises(ValueError, match="y has unsupported"):
@@ -182,11 +182,15 @@ def test_a_refused_target_changes_nothing():
     assert vars(fitted) == before
 
 
-def test_as_target_keeps_what_is_one():
+def test_as_target_returns_a_list_of_numbers_unchanged():
     y = [1.0, 2.0]
     assert as_target(y) is y
-    assert check_target(np.array([1, 0]), X[:2], "auto", BitwiseQuantizer())[1] == "classification"
-    assert resolve_task(["u", "v"]) == "classification"
+
+
+def test_many_integers_are_a_regression():
+    assert resolve_task(np.arange(60) % 20) == "classification"
+    assert resolve_task(np.arange(60) % 21) == "regression"
+    assert resolve_task(np.arange(60) % 21, "classification") == "classification"
 
 
 # -- weights ------------------------------------------------------------------------------------------
@@ -212,6 +216,7 @@ each_weighed = pytest.mark.parametrize("fit", WEIGHED.values(), ids=WEIGHED)
         (np.ones(N) * 1j, "sample_weight must hold numbers, got dtype complex"),
         (pd.Series([1, None] * 6, dtype="Int64"), "sample_weight contains NaN"),
         ("balanced", "sample_weight must hold numbers"),
+        ([1.0, 1, -1] * 4, "sample_weight must not be negative, got -1.0 in row 2"),
         (pd.Series(pd.Categorical([1, 2] * 6)), "sample_weight must hold numbers, got dtype category"),
     ],
 )
@@ -230,7 +235,7 @@ def test_weights_of_any_type(fit):
 
 
 @pytest.mark.parametrize("later", [[0, None] * 6, WHEN])
-def test_later_chunks_are_checked_too(later):
+def test_later_chunks_are_checked(later):
     pytest.importorskip("datasketches")
     with pytest.raises(ValueError, match=r"y contains NaN|y has unsupported"):
         BitwiseQuantizer(1, **QUICK).fit_chunks([(X, [0, 1] * 6), (X, later)])

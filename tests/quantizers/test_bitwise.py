@@ -49,7 +49,9 @@ def test_thresholds_move_to_where_the_target_changes(rng):
     X = rng.uniform(size=(1000, 1))
     y = 1.0 * (X[:, 0] > 0.85) + 2.0 * (X[:, 0] > 0.95)
     start = QuantileQuantizer(2).fit(X).thresholds_[0]
-    quantizer = BitwiseQuantizer(2, init="quantile", max_epochs=40, hidden_sizes=(16,), batch_size=50, random_state=0)
+    quantizer = BitwiseQuantizer(
+        2, init="quantile", max_epochs=20, lr=4e-3, hidden_sizes=(16,), batch_size=50, random_state=0
+    )
     found = quantizer.fit(X, y).thresholds_[0]
     for step in (0.85, 0.95):
         assert np.abs(found - step).min() < 0.02 < np.abs(start - step).min()
@@ -443,18 +445,14 @@ Y = np.array([0.0, 1, 0, 1])
         ({}, FRAME, None, "requires y to be passed"),
         ({}, FRAME, [NAN, 0, 1, 2], "y contains NaN"),
         ({}, FRAME, np.zeros((4, 2, 2)), "dim 3"),
-        ({}, FRAME, np.array([1j, 0, 1, 2]), "dtype complex128|Complex"),
-        ({}, FRAME, np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "unsupported dtype datetime64"),
         ({}, FRAME, [1.0, 2.0], "inconsistent numbers of samples"),
         ({}, FRAME, ["a"] * 4, "one class only, .*'a'"),
         ({}, FRAME.iloc[:1], Y[:1], "1 sample"),
-        ({}, FRAME, Y, "sample_weight must not be negative, got .*-1.0.* in row 2"),
     ],
 )
 def test_rejects(params, X, y, message):
-    weights = [1, 1, -1, 1] if "negative" in message else None
     with pytest.raises((ValueError, TypeError), match=re.compile(message, re.DOTALL)):
-        BitwiseQuantizer(**{**QUICK, **params}).fit(X, y, sample_weight=weights)
+        BitwiseQuantizer(**{**QUICK, **params}).fit(X, y)
 
 
 def test_too_many_thresholds(rng):
@@ -551,13 +549,6 @@ def test_a_single_step_learns(data):
     torch.testing.assert_close(one, other)
 
 
-def test_many_integers_are_a_regression(rng):
-    X = rng.normal(size=(60, 1))
-    assert BitwiseQuantizer(1, **QUICK).fit(X, np.arange(60) % 20).task_ == "classification"
-    assert BitwiseQuantizer(1, **QUICK).fit(X, np.arange(60) % 21).task_ == "regression"
-    assert BitwiseQuantizer(1, task="classification", **QUICK).fit(X, np.arange(60) % 21).task_ == "classification"
-
-
 # -- fixed bugs --------------------------------------------------------------------------------------
 
 
@@ -613,13 +604,6 @@ def test_a_column_of_labels_is_a_classification(data):
     with pytest.warns(DataConversionWarning):
         quantizer = BitwiseQuantizer(1, **QUICK).fit(X, (np.arange(120) % 3)[:, None])
     assert quantizer.task_ == "classification"
-
-
-@pytest.mark.parametrize("dtype", ["datetime64[ns]", "timedelta64[s]"])
-def test_times_are_no_numbers(dtype):
-    X = pd.DataFrame({"when": np.array([1, 2, 3], dtype=dtype)})
-    with pytest.raises((ValueError, TypeError), match=r"Column 'when' of X holds (datetime|timedelta).* seconds since"):
-        QuantileQuantizer().fit(X)
 
 
 def test_too_many_head_inputs(rng):

@@ -50,9 +50,12 @@ def test_by_hand(quantizer, values, thresholds, levels):
     np.testing.assert_allclose(book.levels[0], levels, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("Quantizer", UNSUPERVISED)
-@given(x=hnp.arrays(np.float32, st.integers(1, 30), elements=st.integers(-5, 5)), n_bits=st.integers(0, 4))
-def test_levels_are_within_their_bins_and_counts_add_up(Quantizer, x, n_bits):
+@given(
+    x=hnp.arrays(np.float32, st.integers(1, 30), elements=st.integers(-5, 5)),
+    n_bits=st.integers(0, 4),
+    Quantizer=st.sampled_from(UNSUPERVISED),
+)
+def test_levels_are_within_their_bins_and_counts_add_up(x, n_bits, Quantizer):
     quantizer = Quantizer(n_bits).fit(x[:, None])
     book = quantizer.codebook_
     assert book.n_levels[0] <= 2**n_bits
@@ -231,6 +234,7 @@ def test_tree_with_labels_and_with_several_targets(rng):
         ({"b": [5], "a": []}, [[], [5]]),
         ([], [[], []]),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (pd.Series([1.0, 2.0], index=[5, 6]), [[1, 2], [1, 2]]),
     ],
 )
 def test_threshold_quantizer_forms(thresholds, expected):
@@ -330,11 +334,6 @@ def test_large_offset_keeps_its_digits(rng):
         quantizer = Quantizer(2).fit(X)
         assert quantizer.n_levels_[0] == 4
         assert (quantizer.codebook_.counts[0] > 0).all()
-
-
-def test_thresholds_as_a_series_with_another_index():
-    thresholds = pd.Series([1.0, 2.0], index=[5, 6])
-    assert ThresholdQuantizer(thresholds).fit([[0.0], [3.0]]).thresholds_[0].tolist() == [1, 2]
 
 
 def test_equal_weights_are_no_weights():

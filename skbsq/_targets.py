@@ -247,7 +247,7 @@ def check_target(y, X, task, estimator, weights=None):
     if task == "classification":
         y = _check_y(plain_labels(y), estimator=estimator)
         if y.dtype.kind == "O" and (kind := np.asarray(y.tolist()).dtype).kind in "iub":
-            raise ValueError(f"Unknown label type: {kind} in an array of objects, which scores refuse. Cast y first.")
+            raise ValueError(f"Unknown label type: {kind} in an array of objects, which scores reject. Cast y first.")
         check_classification_targets(y)
     else:
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=estimator)

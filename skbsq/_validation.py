@@ -78,7 +78,7 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
         j = int(np.argmax(nan))
         raise ValueError(
             f'Input X contains NaN in {label(names, j)}, and {type(estimator).__name__} has missing="error": '
-            'impute first, or set missing="code" to give NaN a code of its own.'
+            'impute first, or set missing="code" to give NaN a separate code.'
         )
     if reset:
         _warn_if_cast_merges(X, cast, names, stacklevel)

@@ -246,7 +246,8 @@ def group_starts(weights, limit):
     if weights.size <= limit:
         return np.arange(weights.size)
     total = np.cumsum(weights)
-    # A value's group follows from the share of all weight up to the middle of its own. The last share may round to 1.
+    # The group of a value follows from the share of all weight below the middle of the value's weight. The share of the
+    # last value may round to 1.
     group = ((total - weights / 2) / total[-1] * limit).astype(np.int64)
     return run_starts(np.minimum(group, limit - 1))
 

@@ -224,7 +224,7 @@ def load_datasketches():
     Raises
     ------
     ImportError
-        If it is not installed; the message names the extra that brings it.
+        If it is not installed; the message names the extra to install.
     """
     try:
         import datasketches

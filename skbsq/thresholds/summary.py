@@ -155,7 +155,7 @@ class Summary:
                 builder.sums[j] = np.bincount(code, weights=feature.weights * feature.x, minlength=t.size + 1)
             # Rounding the running sum gives whole rows and loses none.
             counts = np.diff(np.rint(np.cumsum(builder.weights[j])).astype(np.int64), prepend=0)
-            # Missing rows have the last code: their own, or that of a feature which is not sent.
+            # Missing rows have the last code: the missing code, or code 0 of a feature that is not sent.
             builder.counts[j][: counts.size] = counts
             builder.counts[j][-1] += self.n_missing[j]
         if not self.weights_are_ones or self.sketches is None:

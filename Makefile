@@ -39,7 +39,7 @@ test-min: .venv-min/installed ## Run the tests with the lowest supported version
 
 # Not part of test: it needs qemu-arm (Debian: qemu-user), arm-linux-gnueabihf-gcc, and arm-none-eabi-gcc with newlib.
 device: .venv/installed ## Test the C on ARM under qemu and measure it on Cortex-M; needs cross compilers
-	SKBSQ_DEVICE=1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/export/test_arm.py tests/benchmarks/test_device.py
+	SKBSQ_DEVICE=1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/export/test_arm.py tests/benchmarks/device
 	$(BIN)/python -m benchmarks.device
 
 clean: ## Remove everything that make made

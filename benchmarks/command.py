@@ -2,13 +2,25 @@
 
 import argparse
 import io
+import json
+import platform
 import sys
 from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
+
+# What a stored row was measured with.
+VERSIONS = " ".join(
+    [f"python {platform.python_version()}"]
+    + [f"{name} {version(name)}" for name in ("skbsq", "numpy", "torch", "skorch", "scikit-learn")]
+)
+# Columns that pandas would read as numbers.
+_TEXTS = dict.fromkeys(("data_sha256", "seeds", "variant", "python", "numpy", "torch"), str)
 
 
 class CommandError(ValueError):
@@ -25,6 +37,25 @@ def plain_errors():
         sys.exit(2)
 
 
+def make_parser(spec, description):
+    """Make the parser of a command.
+
+    Parameters
+    ----------
+    spec : ModuleSpec
+        ``__spec__`` of the module of the command.
+    description : str
+        ``__doc__`` of that module.
+
+    Returns
+    -------
+    ArgumentParser
+    """
+    name = spec.name.removesuffix(".__main__")
+    layout = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=f"python -m {name}", description=description, formatter_class=layout)
+
+
 def add_data_dir(parser: argparse.ArgumentParser):
     """Add the argument ``--data-dir``."""
     parser.add_argument(
@@ -32,6 +63,39 @@ def add_data_dir(parser: argparse.ArgumentParser):
         metavar="DIR",
         help="folder of the <name>.csv.gz files; without it the variable SKBSQ_DATA_DIR, and without that a download",
     )
+
+
+def add_output(parser: argparse.ArgumentParser, name):
+    """Add the argument ``--output``, the CSV file that a rerun goes on from."""
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path(name),
+        metavar="CSV",
+        help="append each row here once measured; a rerun skips the rows it finds (default: %(default)s)",
+    )
+
+
+def add_output_dir(parser: argparse.ArgumentParser, files):
+    """Add the argument ``--output-dir``, the folder of the named files."""
+    parser.add_argument(
+        "--output-dir", type=Path, default=Path("out"), metavar="DIR", help=f"of {files} (default: %(default)s)"
+    )
+
+
+def add_seeds(parser: argparse.ArgumentParser, default=(42, 43, 44)):
+    """Add the argument ``--seeds``."""
+    parser.add_argument("--seeds", type=int, nargs="+", default=default, metavar="SEED", help="one per split")
+
+
+def add_n_jobs(parser: argparse.ArgumentParser):
+    """Add the argument ``--n-jobs``."""
+    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+
+
+def add_threads(parser: argparse.ArgumentParser):
+    """Add the argument ``--threads``."""
+    parser.add_argument("--threads", type=positive, metavar="N", help="threads of torch (default: its own choice)")
 
 
 def positive(text):
@@ -69,15 +133,18 @@ def print_table(table: pd.DataFrame):
     print(table.to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
 
 
-def read_rows(path, columns, *, dtype=None):
+def as_text(training):
+    """Write parameters as text, which is equal for equal parameters."""
+    return json.dumps(training, sort_keys=True)
+
+
+def read_rows(path, columns):
     """Read the rows that earlier runs have appended to a CSV file.
 
     Parameters
     ----------
     path : Path
     columns : list of str
-    dtype : dict, default=None
-        Types of the columns that pandas would guess wrongly.
 
     Returns
     -------
@@ -94,7 +161,7 @@ def read_rows(path, columns, *, dtype=None):
     if text and header != ",".join(columns):
         raise CommandError(f"{path} holds no results of this command: choose another output.")
     whole = rows[: rows.rfind("\n") + 1]  # the last row may be cut off
-    return pd.read_csv(io.StringIO(f"{header}\n{whole}"), dtype=dtype) if whole else pd.DataFrame(columns=columns)
+    return pd.read_csv(io.StringIO(f"{header}\n{whole}"), dtype=_TEXTS) if whole else pd.DataFrame(columns=columns)
 
 
 def _drop_cut_row(path):
@@ -122,7 +189,7 @@ def shuffled(jobs):
     return [jobs[i] for i in np.random.default_rng(0).permutation(len(jobs))]
 
 
-def collect(jobs, key, columns, output, *, dtype=None, n_jobs=1, description=None):
+def collect(jobs, key, columns, output, *, n_jobs=1, description=None):
     """Do what a CSV file does not hold yet, and append each row to it as soon as it is known.
 
     Parameters
@@ -136,8 +203,6 @@ def collect(jobs, key, columns, output, *, dtype=None, n_jobs=1, description=Non
         If "failure" is among them, a function that fails does not end the run: its row says why and has no error, and
         the next run tries it again.
     output : Path or None
-    dtype : dict, default=None
-        Types of the columns that pandas would guess wrongly.
     n_jobs : int, default=1
         Processes.
     description : str, default=None
@@ -148,7 +213,7 @@ def collect(jobs, key, columns, output, *, dtype=None, n_jobs=1, description=Non
     DataFrame
         A row per job, those of earlier runs first.
     """
-    stored = read_rows(output, columns, dtype=dtype) if output else pd.DataFrame(columns=columns)
+    stored = read_rows(output, columns) if output else pd.DataFrame(columns=columns)
     stored = stored.drop_duplicates(key, keep="last")
     if "error" in columns:
         stored = stored[stored["error"].notna()]

@@ -1,12 +1,9 @@
 """A first look that needs no download: rate against error on fried and digits."""
 
-import argparse
-from pathlib import Path
-
 import pandas as pd
 from matplotlib.figure import Figure
 
-from benchmarks.command import print_table, run_jobs
+from benchmarks.command import add_output_dir, make_parser, print_table, run_jobs
 from benchmarks.datasets import load
 from benchmarks.methods import cells, measure
 from benchmarks.plots import add_legend, draw_rate_error
@@ -63,8 +60,8 @@ def draw(summary, tasks):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description=__doc__)
-    parser.add_argument("--output-dir", type=Path, default=Path("out"), metavar="DIR", help="default: %(default)s")
+    parser = make_parser(__spec__, __doc__)
+    add_output_dir(parser, "demo.csv and the plots")
     parser.add_argument("--n-jobs", type=int, default=2, metavar="N", help="processes (default: %(default)s)")
     arguments = parser.parse_args(argv)
 

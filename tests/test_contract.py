@@ -598,7 +598,7 @@ def test_inverse_transform_rejects(estimator, data, fit_once):
     with pytest.raises(ValueError, match="2 features"):
         fitted.inverse_transform(np.zeros((1, 2), dtype=int))
     fitted.set_params(encode="value")
-    with pytest.raises(ValueError, match="no level of this quantizer"):
+    with pytest.raises(ValueError, match="not a level of this quantizer"):
         fitted.inverse_transform(np.full((1, 3), 1e9))
     fitted.set_params(encode="thermometer")
     with pytest.raises(ValueError, match="columns"):

@@ -203,7 +203,7 @@ def test_goes_on_there_too(data, tmp_path):
         patch.setattr(TensorRows, "__getitem__", take)
         with pytest.raises(KeyboardInterrupt):
             fit(estimator, X, y)
-    with pytest.raises(ValueError, match=r"with another device \(it was cuda, and is cpu\)"):
+    with pytest.raises(ValueError, match=r"device differs \(it was cuda, and is cpu\)"):
         fit(estimator, X, y, device="cpu")
     pieces = fit(estimator, X, y)
     assert pieces.n_iter_ == 3

@@ -1,6 +1,5 @@
 """Run one experiment on the recipe: every variant on validation rows, none of which is a test row."""
 
-import argparse
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -8,11 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.command import add_data_dir, collect, plain_errors, positive, print_table, shuffled
+from benchmarks.command import (
+    VERSIONS,
+    add_data_dir,
+    add_n_jobs,
+    as_text,
+    collect,
+    make_parser,
+    plain_errors,
+    positive,
+    print_table,
+    shuffled,
+)
 from benchmarks.datasets import Dataset, load_several
 from benchmarks.experiments.plans import PLANS
 from benchmarks.methods import measure, split
-from benchmarks.paper import VERSIONS, as_text
 
 KEY = ["dataset", "bits", "variant", "seed", "training", "data_sha256"]
 COLUMNS = [*KEY, "error", "row_bits", "fit_seconds", "failure", "versions"]
@@ -49,8 +58,7 @@ def explore(plan, data, output, *, n_jobs=1):
             cell = {"data": training_rows(dataset, seed), "method": "bitwise", "bits": bits, "seed": seed}
             of_seed.append((row, measure, {**cell, "test_size": 0.2, **training}))
         jobs += shuffled(of_seed)
-    texts = {"data_sha256": str, "variant": str}
-    return collect(jobs, KEY, COLUMNS, output, dtype=texts, n_jobs=n_jobs, description="experiment")
+    return collect(jobs, KEY, COLUMNS, output, n_jobs=n_jobs, description="experiment")
 
 
 def relative(rows, variants):
@@ -81,14 +89,14 @@ def relative(rows, variants):
 
 
 def main(argv=None):
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.experiments", description=__doc__)
+    parser = make_parser(__spec__, __doc__)
     parser.add_argument("plan", choices=PLANS, help="of %(choices)s", metavar="PLAN")
     add_data_dir(parser)
     parser.add_argument("--dataset", nargs="+", metavar="NAME", help="default: those of the plan")
     parser.add_argument("--bits", type=positive, nargs="+", metavar="B", help="default: those of the plan")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="default: those of the plan")
     parser.add_argument("--n-samples", type=positive, metavar="N", help="rows of fried; the other sets come whole")
-    parser.add_argument("--n-jobs", type=int, default=1, metavar="N", help="processes (default: %(default)s)")
+    add_n_jobs(parser)
     parser.add_argument(
         "--output-dir",
         type=Path,

@@ -3,7 +3,7 @@
 The sketch is a t-digest of Apache DataSketches. The error of the KLL and REQ sketches of that library has a proven
 bound, and the error of a t-digest has none. But those draw random bits that cannot be seeded: the same rows would give
 another codebook in every run. A t-digest depends on the rows and their order alone. It also keeps sums, and single
-values far out, which levels need. `benchmarks.chunks` measures its error beside that of KLL.
+values far out, which levels need. `benchmarks.speed.chunks` measures its error beside that of KLL.
 """
 
 import struct

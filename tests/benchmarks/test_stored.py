@@ -4,12 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import budget, default, floats, gpu, paper, small
+import benchmarks
 from benchmarks.command import read_rows
+from benchmarks.paper import budget, floats, protocol, small
+from benchmarks.speed import default, gpu
 
-RESULTS = Path(paper.__file__).parent / "results"
+RESULTS = Path(benchmarks.__file__).parent / "results"
 COLUMNS = {
-    **{"paper": paper.COLUMNS, "paper-same": paper.COLUMNS, "others": paper.COLUMNS, "budget": budget.COLUMNS},
+    **{"paper": protocol.COLUMNS, "paper-same": protocol.COLUMNS, "others": protocol.COLUMNS, "budget": budget.COLUMNS},
     **{"floats": floats.COLUMNS, "default": default.COLUMNS, "small": small.COLUMNS, "gpu": gpu.COLUMNS},
 }
 

@@ -24,7 +24,7 @@ from torch import nn
 from skbsq import BitwiseQuantizer, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
 from skbsq.nn import BitwiseQuantization
 from skbsq.training import temperature_at
-from skbsq.training.feeds import head_inputs, layer_columns
+from skbsq.training.feeds import head_inputs
 from skbsq.training.starts import RULES, start_in_gaps
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
@@ -177,11 +177,11 @@ def test_head_inputs_depend_on_the_widths_alone(rng):
 
 
 def test_column_map_by_hand():
-    starts = [np.float32([0]), np.float32([]), np.float32([1, 2])]
-    found = head_inputs(*layer_columns(starts, np.array([False, False, True])), np.array([2, 0, 2]))
-    # f0: one threshold and two unused inputs; f1: not sent; f2: two thresholds, then the missing bit.
+    feature, is_missing = np.array([0, 2, 2, 2]), np.array([False, False, False, True])
+    found = head_inputs(feature, is_missing, np.array([2, 0, 2]))
+    # f0: one threshold, and two inputs without a column; f1: not sent; f2: two thresholds, then its missing bit.
     assert found.tolist() == [0, -1, -1, 1, 2, 3]
-    assert head_inputs([[]], [-1], np.array([0])).tolist() == [-1]
+    assert head_inputs(feature[:0], is_missing[:0], np.array([0])).tolist() == [-1]
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ Y = np.array([0.0, 1, 0, 1])
         (dict(n_bits=True), FRAME, Y, "n_bits must be"),
         (dict(n_bits="four"), FRAME, Y, "n_bits must be"),
         (dict(n_bits=[1, 2, 3]), FRAME, Y, "one integer or 2, one per feature"),
-        (dict(n_bits={"a": 1, "c": 2}), FRAME, Y, "names 'c', which is no feature"),
+        (dict(n_bits={"a": 1, "c": 2}), FRAME, Y, "names 'c', which is not a feature"),
         (dict(n_bits={"a": 1}), FRAME, Y, "leaves out 'b'"),
         (dict(init="random"), FRAME, Y, "'init' parameter.*'kmeans'.*Got 'random'"),
         (dict(encode="onehot"), FRAME, Y, "'encode' parameter.*'thermometer'.*Got 'onehot'"),

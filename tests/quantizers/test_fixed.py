@@ -254,7 +254,7 @@ def test_threshold_quantizer_learns_levels_only():
     ("thresholds", "message"),
     [
         ({"a": [1]}, "leaves out 'b'"),
-        ({"a": [1], "b": [1], "c": [1]}, "'c', which is no feature"),
+        ({"a": [1], "b": [1], "c": [1]}, "'c', which is not a feature"),
         ([[1]], "1 arrays, but X has 2"),
         ([[1], [NAN]], "feature 'b' must be finite"),
         (["x"], "feature 'a' must be a 1-d array of numbers"),

@@ -1,0 +1,224 @@
+"""Build an encoder for a Cortex-M core, run it in an emulator, and count what it takes."""
+
+import subprocess
+import tempfile
+from contextlib import contextmanager
+
+import numpy as np
+
+from benchmarks.command import CommandError
+from benchmarks.device.encoders import RANDOM
+
+TOOLS = {
+    "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
+    "arm-none-eabi-size": "binutils-arm-none-eabi",
+    "arm-none-eabi-nm": "binutils-arm-none-eabi",
+    "qemu-arm": "qemu-user",
+}
+CORES = {
+    "cortex-m0plus": ("-mcpu=cortex-m0plus", "-mthumb"),
+    "cortex-m4": ("-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
+}
+LINK = ("-nostartfiles", "-static", "--specs=nano.specs", "-Wl,--gc-sections")
+OPTIMIZE = ("-Os", "-ffunction-sections", "-fdata-sections")
+# A core with the instructions of both, for which qemu runs a program without a system around it.
+EMULATOR = ("qemu-arm", "-cpu", "cortex-a15")
+
+# Features and bits of the codebooks.
+SIZES = [(8, 2), (8, 4), (20, 8), (81, 4)]
+# Rows: the cost of one is the difference, so that what is done once drops out.
+FEW, MANY = 4, RANDOM
+# Rows whose codes are compared.
+COMPARED = 1000
+
+# Reads rows from the standard input, writes what `encode` makes of each, and at last how deep its stack was. System
+# calls of Linux take the place of a board's input and output.
+HARNESS = """\
+#include "encoder.h"
+
+#define PAINTED 2048
+
+void encode(const value_t *x, uint8_t *out);
+
+/* One variable, so that no padding between several depends on the encoder. */
+static struct {
+    value_t x[VALUES];
+    uint32_t depth;
+    uint8_t out[OUT_BYTES];
+} io;
+
+static long call(long number, long a, const void *b, long c)
+{
+    register long r7 __asm__("r7") = number;
+    register long r0 __asm__("r0") = a;
+    register long r1 __asm__("r1") = (long)b;
+    register long r2 __asm__("r2") = c;
+    __asm__ volatile("svc 0" : "+r"(r0) : "r"(r7), "r"(r1), "r"(r2) : "memory");
+    return r0;
+}
+
+/* Paints the memory below the stack, encodes, and looks how much of the paint is gone. */
+static void __attribute__((noinline)) encode_on_paint(void)
+{
+    volatile uint8_t *top;
+    int i;
+    __asm__ volatile("mov %0, sp" : "=r"(top));
+    for (i = 1; i <= PAINTED; ++i)
+        top[-i] = 0x5A;
+    encode(io.x, io.out);
+    for (i = PAINTED; i > 0 && top[-i] == 0x5A; --i)
+        ;
+    io.depth = (uint32_t)i;
+}
+
+void _start(void)
+{
+    int first = 1;
+    while (call(3, 0, io.x, sizeof io.x) == (long)sizeof io.x) {
+        if (first)
+            encode_on_paint();
+        else
+            encode(io.x, io.out);
+        first = 0;
+        call(4, 1, io.out, sizeof io.out);
+    }
+    call(4, 1, &io.depth, 4);
+    call(1, 0, 0, 0);
+}
+"""
+
+EMPTY = """\
+#include "encoder.h"
+void encode(const value_t *x, uint8_t *out);
+void encode(const value_t *x, uint8_t *out) { (void)x; (void)out; }
+"""
+
+
+# -- building and running --------------------------------------------------------------------------------------------
+
+
+def build(folder, core, encoder, source):
+    """Link the harness and the C of an encoder.
+
+    Parameters
+    ----------
+    folder : Path
+    core : str
+        Of `CORES`.
+    encoder : Encoder
+    source : str
+        Its own, or `EMPTY`.
+
+    Returns
+    -------
+    Path
+    """
+    folder.mkdir(parents=True)
+    (folder / "encoder.h").write_text(
+        f"#include <stdint.h>\ntypedef {encoder.value_type} value_t;\n"
+        f"#define VALUES {encoder.n_values}\n#define OUT_BYTES {encoder.out_bytes}\n"
+    )
+    (folder / "harness.c").write_text(HARNESS)
+    (folder / "encoder.c").write_text('#include "encoder.h"\n' + source)
+    program = folder / "program"
+    done = subprocess.run(
+        ["arm-none-eabi-gcc", *CORES[core], *OPTIMIZE, *LINK, "-o", program, "harness.c", "encoder.c"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise CommandError(f"{encoder.name} does not compile for {core}:\n{done.stderr}")
+    return program
+
+
+def memory(program):
+    """Bytes of flash (code and constants) and of RAM (variables) of a program."""
+    sizes = output_of("arm-none-eabi-size", program).splitlines()[1].split()
+    symbols = [line.split() for line in output_of("arm-none-eabi-nm", "--print-size", program).splitlines()]
+    ram = sum(int(symbol[1], 16) for symbol in symbols if len(symbol) == 4 and symbol[2] in "bBdD")
+    return int(sizes[0]) + int(sizes[1]), ram
+
+
+def output_of(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@contextmanager
+def _as_file(values):
+    """The values in a file: from a pipe, the harness might get half a row."""
+    with tempfile.TemporaryFile() as file:
+        file.write(values.tobytes())
+        file.seek(0)
+        yield file
+
+
+def run(program, values):
+    """Output of a program for rows of values."""
+    with _as_file(values) as file:
+        return subprocess.run([*EMULATOR, program], stdin=file, stdout=subprocess.PIPE, check=True).stdout
+
+
+def instructions(program, values):
+    """Instructions that a program takes for rows of values: qemu logs every one."""
+    command = [*EMULATOR, "-singlestep", "-d", "exec,nochain", program]
+    with (
+        _as_file(values) as file,
+        subprocess.Popen(command, stdin=file, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process,
+    ):
+        count, last = 0, b""
+        for last in process.stderr:
+            count += last.startswith(b"Trace")
+    if process.returncode:  # an emulator that does not know the options would count no instruction
+        raise CommandError(f"{command[0]} failed: {last.decode(errors='replace').strip()}")
+    return count
+
+
+def measure(job, core, encoder, folder):
+    """Measure one encoder on one core.
+
+    Parameters
+    ----------
+    job : Job
+    core : str
+        Of `CORES`.
+    encoder : Encoder
+    folder : Path
+        For what is built.
+
+    Returns
+    -------
+    dict
+        flash, ram and stack in bytes, instructions per row, out_bytes per row, and the share of codes that are NumPy's.
+    """
+    programs = [
+        build(folder / "with", core, encoder, encoder.source),
+        build(folder / "without", core, encoder, EMPTY),
+    ]
+    (flash, ram), (empty_flash, empty_ram) = map(memory, programs)
+    values, _ = job.rows(encoder.dtype, MANY)
+    per_row = [
+        (instructions(program, values) - instructions(program, values[:FEW])) / (MANY - FEW) for program in programs
+    ]
+    values, codes = job.rows(encoder.dtype, COMPARED)
+    output, empty_output = (run(program, values) for program in programs)
+    return {
+        "flash": flash - empty_flash,
+        "ram": ram - empty_ram,
+        "stack": int.from_bytes(output[-4:], "little") - int.from_bytes(empty_output[-4:], "little"),
+        "instructions": per_row[0] - per_row[1],
+        "out_bytes": encoder.out_bytes,
+        "exact": float((codes_in(job, encoder, output[:-4]) == codes).mean()),
+    }
+
+
+def codes_in(job, encoder, output):
+    """Codes in what an encoder wrote: an array of shape (n, d)."""
+    rows = np.frombuffer(output, np.uint8).reshape(-1, encoder.out_bytes)
+    if not encoder.packed:
+        return rows
+    bits = np.unpackbits(rows, axis=1, bitorder="little")
+    ends = np.cumsum(job.book.n_bits)
+    widths = zip(ends, job.book.n_bits, strict=True)
+    return np.stack([bits[:, end - width : end] @ (1 << np.arange(width)) for end, width in widths], axis=1)

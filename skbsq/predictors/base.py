@@ -19,7 +19,7 @@ from skbsq.nn.threads import serial_after_fork
 from skbsq.quantizers.base import FixedQuantizer, HasCodebook
 from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_budget_of_chunks
 from skbsq.quantizers.estimator import LearnedEstimator
-from skbsq.quantizers.inner import adapted, fit_on, parameters_of
+from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
 from skbsq.quantizers.learned import LearnedQuantizer
 from skbsq.training.recipe import Recipe
 
@@ -244,7 +244,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             return BitwiseQuantizer(**parameters_of(self, BitwiseQuantizer))
         shared = {name: getattr(self, name) for name in _HEAD_PARAMETERS if hasattr(self, name)}
         shared |= {"missing": self._missing, "task": task}
-        quantizer = adapted(self.quantizer, "quantizer", seed=self.random_state, **shared)
+        quantizer = clone_with(self.quantizer, "quantizer", seed=self.random_state, **shared)
         quantizer._validate_params()
         return quantizer
 
@@ -252,7 +252,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         """Fit the quantizer on the rows, and then learn the head."""
         learner = self._learner(rows, checkpoint)
         given = {"missing": self._missing, "task": rows.task, "seed": learner.seed}
-        self.quantizer_ = adapted(self.quantizer, "quantizer", **given)
+        self.quantizer_ = clone_with(self.quantizer, "quantizer", **given)
         with own_randomness(learner.seed, learner.recipe.trained_on):
             fit_on(self.quantizer_, rows)
         book = self.quantizer_.codebook_

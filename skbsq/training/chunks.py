@@ -11,7 +11,7 @@ from skbsq._validation import check_chunk_weights, check_X
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_table
 from skbsq.thresholds.features import Feature, joined_sums
-from skbsq.thresholds.filling import CodebookFilling
+from skbsq.thresholds.filling import CodebookBuilder
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
 from skbsq.thresholds.summary import Summary
 from skbsq.training.batches import TensorStream
@@ -59,7 +59,7 @@ class ChunkedRows(BaseRows):
         )
 
     def distinct(self):
-        return (feature.cells[0] for feature in self.features())
+        return (feature.weighted_unique[0] for feature in self.features())
 
     def drawn(self, n, seed):
         random = np.random.RandomState(seed)
@@ -75,10 +75,10 @@ class ChunkedRows(BaseRows):
         return self.target.sums
 
     def codebook(self, thresholds, *, levels, **given):
-        filling = CodebookFilling(thresholds, names=self.names, **given)
+        builder = CodebookBuilder(thresholds, names=self.names, **given)
         for X, _, weights in self.read(None):
-            filling.add(X, weights)
-        return filling.codebook(levels)
+            builder.add(X, weights)
+        return builder.codebook(levels)
 
     def tensors(self, mean, scale):
         def read(generator):

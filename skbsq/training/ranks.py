@@ -31,7 +31,7 @@ def rank_knots(feature, standard_share=STANDARD_SHARE):
     slope = standard_share / scale
     if feature.x.size == 0:
         return ([mean], [0.0]), slope
-    values, weights = feature.cells
+    values, weights = feature.weighted_unique
     share = (np.cumsum(weights) - weights / 2) / weights.sum()
     kept = np.unique(np.searchsorted(share, np.linspace(share[0], share[-1], MAX_KNOTS)))
     x = values[kept].astype(np.float64)
@@ -73,7 +73,7 @@ def _level_means(feature, thresholds, rank_knots):
     """Compute the mean of each bin in the rank space. An empty bin lies between its neighbours."""
     if feature.x.size == 0:
         return np.zeros(len(thresholds) + 1)
-    values, weights = feature.cells
+    values, weights = feature.weighted_unique
     z, code = np.interp(values, *rank_knots[0]), np.searchsorted(thresholds, values)
     weight, total = (np.bincount(code, w, minlength=len(thresholds) + 1) for w in (weights, weights * z))
     filled = np.flatnonzero(weight)

@@ -8,7 +8,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from skbsq.codebook.codebook import Codebook
 from skbsq.thresholds.features import between, gap_of
-from skbsq.thresholds.filling import Widths, cut_features
+from skbsq.thresholds.filling import Widths, find_thresholds
 from skbsq.thresholds.kmeans import kmeans
 from skbsq.thresholds.quantile import quantile
 from skbsq.thresholds.tree import tree
@@ -119,8 +119,8 @@ class GivenStart:
 def _thresholds_by(rule, rows, n_levels):
     """Find the thresholds of each feature by a rule."""
     if rule == "tree":
-        return cut_features(partial(tree, task=rows.task), rows.features_with_target(), n_levels)
-    return cut_features(RULES[rule], rows.features(), n_levels)
+        return find_thresholds(partial(tree, task=rows.task), rows.features_with_target(), n_levels)
+    return find_thresholds(RULES[rule], rows.features(), n_levels)
 
 
 def choose_rule(rows, n_bits, missing, seed):

@@ -1,6 +1,6 @@
 """Learned compression of tabular features.
 
-The public names are loaded on first use, so that a gateway can import the codebook with NumPy alone.
+Public names are imported on first use, so that a gateway can import the codebook with NumPy alone.
 """
 
 from importlib import import_module

@@ -1,13 +1,13 @@
-"""Files that appear whole or not at all; arrays and JSON text in the safetensors format, nothing of it executed."""
+"""Atomic writes, and safetensors files of arrays and JSON text, which are read without running code from them."""
 
 import os
 import secrets
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def safetensors_for(what):
-    """The package safetensors, or ImportError that says what needs it."""
+    """Import safetensors, or raise ImportError. `what` says what needs it, for example "save needs"."""
     try:
         import safetensors.numpy
     except ImportError as error:
@@ -16,14 +16,14 @@ def safetensors_for(what):
 
 
 def read_arrays(safetensors, path, key, what):
-    """JSON text and arrays of a file.
+    """Read the JSON text and the arrays of a file.
 
     Parameters
     ----------
     safetensors : module
     path : path-like
     key : str
-        Under which the text stands among the metadata, alone.
+        Name of the text, which must be the only metadata.
     what : str
         What the file should be, for the message.
 
@@ -37,15 +37,15 @@ def read_arrays(safetensors, path, key, what):
     OSError
         If the file cannot be read.
     ValueError
-        If it is another file.
+        If it is another kind of file.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dict
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     except OSError:
         raise
-    except Exception as error:  # its own, and those of NumPy for types that it does not know
+    except Exception as error:  # safetensors has several, and NumPy rejects unknown types
         raise ValueError(f"not a safetensors file: {error}") from None
     if metadata.keys() != {key}:
         raise ValueError(f"not {what}: it has no {key!r}.")
@@ -53,25 +53,18 @@ def read_arrays(safetensors, path, key, what):
 
 
 @contextmanager
-def replacing(path):
-    """Give the path of a new file beside `path`, which takes its place if the block ends well, and else goes.
+def atomic_write(path):
+    """Yield the path of a temporary file, which replaces `path` when the block ends.
 
-    Parameters
-    ----------
-    path : str or path-like
-
-    Yields
-    ------
-    Path
+    If the block raises, the temporary file is removed and `path` stays as it is.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        yield part
-        with open(part, "rb+") as file:
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(part, path)
+        os.replace(temporary, path)
     except BaseException:
-        with suppress(FileNotFoundError):
-            part.unlink()
+        temporary.unlink(missing_ok=True)
         raise

@@ -12,7 +12,7 @@ class _State:
 
 
 def in_child():
-    """Tell whether the parent of this process had imported the package, or multiprocessing forked it."""
+    """Check whether this process is a fork: of a process that had imported the package, or by multiprocessing."""
     return _State.in_child
 
 

@@ -27,18 +27,19 @@ from skbsq.codebook.codebook import Codebook
 from skbsq.quantizers.base import HasCodebook
 
 FLOAT_BITS = 32
-# Attributes under which meta-estimators keep fitted members that all read X. An ensemble keeps a template in
-# estimator_ beside its members in estimators_, so the order matters.
+# Attributes in which meta-estimators keep fitted members that all read X. An ensemble has a template in estimator_ and
+# its members in estimators_, so the order matters.
 _MEMBERS = ("estimators_", "estimator_", "classifier_", "regressor_")
 # Estimators whose predictions do not depend on X.
 _CONSTANT = (DummyClassifier, DummyRegressor, _ConstantPredictor)
-# Scalers that compute every feature from that feature alone, and what they learn per feature.
+# Scalers that compute every feature from that feature alone, and their learned values per feature.
 _SCALERS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
 _SCALER_VALUES = ("mean_", "center_", "scale_", "min_")
-# A search for quantizers ends here: at plain values, and where everything else in the process can be reached.
-_USED_BY_FUNCTIONS = (BaseEstimator, Codebook, MethodType, FunctionType, dict, list, tuple)
-# Packages whose meta-estimators read X through their members alone.
+# Packages whose meta-estimators read X only through their members.
 _KNOWN_PACKAGES = ("sklearn", "skbsq")
+# The search for quantizers follows globals of a function only if they have these types.
+_USED_BY_FUNCTIONS = (BaseEstimator, Codebook, MethodType, FunctionType, dict, list, tuple)
+# The search stops at plain values, and at objects from which everything in the process could be reached.
 _OPAQUE = (type, ModuleType, str, bytes, int, float, np.generic)
 
 _WAY_OUT = (
@@ -61,7 +62,7 @@ def sent_bits(fitted):
     Raises
     ------
     ValueError
-        If the model holds a quantizer in a place that this module does not know.
+        If the model holds a quantizer in a place that this module does not know, or has no n_features_in_.
     """
     n = _n_features_in(fitted)
     features = _Features() if n is None else _Features().take(range(n))
@@ -72,14 +73,14 @@ def sent_bits(fitted):
 class _Features:
     """Features that a part of a model reads, each identified by its origin.
 
-    Values of equal origin are equal. The origin None marks a prediction, which the server computes itself.
+    Features of equal origin have equal values. The origin None marks a prediction, which the server computes.
 
     Parameters
     ----------
     table : Hashable, default="X"
-        Identity of what the part reads: the X of the device, or the output of a step.
+        Identity of the table that the part reads: the X of the device, or the output of a step.
     origins : tuple, default=None
-        Origin of every feature. None: all features of the table, whose number only the reader knows.
+        Origin of every feature. None: all features of the table; only the reader knows their number.
     """
 
     table: Hashable = "X"
@@ -93,27 +94,27 @@ class _Features:
         return _Features(origins=tuple(None if j is None else self.origin(j) for j in indices))
 
     def count(self, reader):
-        """Count the features, or let the reader do it."""
+        """Count the features, by n_features_in_ of the reader if necessary."""
         n = _n_features_in(reader) if self.origins is None else len(self.origins)
         if n is None:
             raise ValueError(
-                f"row_bits cannot tell how many features {_name(reader)} reads, because it has no n_features_in_: set "
-                "this attribute in its fit, or put a quantizer before it."
+                f"row_bits does not know how many features {_name(reader)} reads, because it has no n_features_in_: "
+                "set this attribute in its fit, or put a quantizer before it."
             )
         return n
 
 
 # -- codes and floats that a device sends ----------------------------------------------------------------
-# A dict from each thing that a device sends to its bits per row. The codes of a codebook are a frozenset with an entry
-# per feature; a float is the origin of a feature. So equal things of several members merge with `|`.
+# A dict maps each item that a device sends to its bits per row. The codes of a codebook are a frozenset with an entry
+# per feature; a float is the origin of a feature. So equal items of several members merge with `|`.
 
 
 def _sent(part, features):
-    """What a device sends to a part of a model."""
+    """Return the items that a device sends to a part of a model."""
     n = _n_features_in(part)
     if features.origins is not None and n not in (None, len(features.origins)):
         raise ValueError(
-            f"row_bits cannot tell which features {_name(part)} reads: it was fitted with {n}, but the estimator "
+            f"row_bits does not know which features {_name(part)} reads: it was fitted with {n}, but the estimator "
             f"around it reads {len(features.origins)}. {_WAY_OUT}"
         )
     codebook = getattr(part, "codebook_", part)
@@ -135,7 +136,7 @@ def _sent(part, features):
 
 
 def _codes(codebook, features):
-    """The codes that the device sends; the server computes codes of predictions itself."""
+    """Return the codes that the device sends; the server computes the codes of predictions."""
     rows = zip(codebook.thresholds, codebook.has_missing.tolist(), codebook.n_bits.tolist(), strict=True)
     bits = {
         (features.origin(j), thresholds.tobytes(), has_missing): n
@@ -146,20 +147,20 @@ def _codes(codebook, features):
 
 
 def _sent_to_pipeline(pipeline, features):
-    """What the first step with codes needs. The device does the steps before it, the server those behind it."""
+    """Return what the first step with codes needs: the device computes the steps before, the server those behind."""
     *before, last = _steps(pipeline)
     for step in before:
         # A quantizer inside a selector only helped to choose features.
         if not isinstance(step, SelectorMixin) and _codebooks(step):
             sent = _sent(step, features)
-            if any(isinstance(thing, frozenset) for thing in sent):
+            if any(isinstance(item, frozenset) for item in sent):
                 return sent
         features = _behind(step, features)
     return _sent(last, features)
 
 
 def _behind(step, features):
-    """The features behind a step that makes no codes."""
+    """Return the features behind a step that makes no codes."""
     if isinstance(step, Pipeline):
         for inner in _steps(step):
             features = _behind(inner, features)
@@ -171,29 +172,25 @@ def _behind(step, features):
     if features.origins is not None and None in features.origins:
         raise ValueError(
             f"row_bits cannot count codes behind {_name(step)}: it may mix features of the device with predictions of "
-            "the server. Do this step before the chain or stack."
+            "the server. Move this step before the chain or stack."
         )
     return _Features(table=(features, _identity(step)))
 
 
 def _scaled(scaler, features):
     learned = [getattr(scaler, name, None) for name in _SCALER_VALUES]
-    values = np.array([v for v in learned if v is not None]).reshape(-1, scaler.n_features_in_).T
+    values = np.array([v for v in learned if v is not None]).reshape(-1, scaler.n_features_in_)
     kind = (type(scaler), repr(sorted(scaler.get_params().items())))
-    origins = [features.origin(j) for j in range(scaler.n_features_in_)]
-    return _Features(
-        origins=tuple(
-            None if origin is None else (origin, kind, own.tobytes())
-            for origin, own in zip(origins, values, strict=True)
-        )
-    )
+    origins = map(features.origin, range(scaler.n_features_in_))
+    scaled = [None if origin is None else (origin, kind, values[:, j].tobytes()) for j, origin in enumerate(origins)]
+    return _Features(origins=tuple(scaled))
 
 
 def _identity(step):
-    """A value that is equal for steps of equal class, parameters and fitted attributes."""
+    """Return a value that is equal for steps of equal class, parameters and fitted attributes."""
     try:
         return joblib.hash(step)
-    except Exception:  # what cannot be pickled is equal to nothing else
+    except Exception:  # a step that cannot be pickled counts as different from all others
         return id(step)
 
 
@@ -202,11 +199,11 @@ def _steps(pipeline):
 
 
 def _n_features_in(part):
-    """Number of features that an estimator was fitted with, None if it does not tell."""
+    """Return the number of features that an estimator was fitted with, None if it is unknown."""
     n = getattr(part, "n_features_in_", None)
     if n is not None:
         return n
-    # The property of a meta-estimator fails if its first part is "passthrough" or "drop".
+    # In a meta-estimator the property fails if the first part is "passthrough" or "drop".
     if isinstance(part, Pipeline):
         readers = _steps(part)[:1]
     elif isinstance(part, FeatureUnion):
@@ -225,7 +222,7 @@ def _name(part):
 
 @singledispatch
 def _parts(holder, features):
-    """Fitted parts of a meta-estimator, each with the features that it reads."""
+    """Return the fitted parts of a meta-estimator, each with the features that it reads."""
     members = _members(holder)
     if hasattr(holder, "estimators_features_"):  # bagging
         reads = [features.take(indices) for indices in holder.estimators_features_]
@@ -242,14 +239,14 @@ def _(union: FeatureUnion, features):
 @_parts.register
 def _(transformer: ColumnTransformer, features):
     indices = transformer._transformer_to_input_indices
-    # Without features a step is unfitted.
+    # A step without features is not fitted.
     steps = [(step, indices[name]) for name, step, _ in transformer.transformers_ if len(indices[name])]
     return [(step, features.take(read)) for step, read in steps if step != "drop"]
 
 
 @_parts.register
 def _(selector: SelectorMixin, features):
-    # RFE predicts with an estimator; what others select goes on as floats.
+    # RFE predicts with an estimator; other selectors pass their features on as floats.
     reader = selector.estimator_ if isinstance(selector, RFE) else "passthrough"
     return [(reader, features.take(selector.get_support(indices=True)))]
 
@@ -257,8 +254,8 @@ def _(selector: SelectorMixin, features):
 @_parts.register(ClassifierChain)
 @_parts.register(RegressorChain)
 def _(chain, features):
-    own = range(features.count(chain))
-    return [(member, features.take([*own, *[None] * k])) for k, member in enumerate(chain.estimators_)]
+    read = range(features.count(chain))
+    return [(member, features.take([*read, *[None] * k])) for k, member in enumerate(chain.estimators_)]
 
 
 @_parts.register(StackingClassifier)
@@ -298,13 +295,13 @@ def _(search: BaseSearchCV, features):
 
 
 def _members(holder):
-    """Fitted members of a meta-estimator, after a check that no other quantizer takes part."""
+    """Return the fitted members of a meta-estimator, after a check that it uses no other quantizer."""
     name = next((name for name in _MEMBERS if hasattr(holder, name)), None)
     members = [] if name is None else _flat(getattr(holder, name))
     counted = _codebooks(members)
     others = _codebooks(holder) - counted - {None}
     if counted - {None} and hasattr(holder, "get_params"):
-        others -= _codebooks(holder.get_params(deep=False))  # templates, which may have been fitted before
+        others -= _codebooks(holder.get_params(deep=False))  # templates may be fitted too
     if name is None or others:
         found = next(iter(others), "a quantizer without a codebook")
         raise ValueError(
@@ -317,28 +314,25 @@ def _members(holder):
 
 
 def _check_reads_through(holder, name, members):
-    """Refuse a holder of an unknown class that may read X besides through its members."""
+    """Reject a meta-estimator of an unknown class that may read X not only through its members."""
     given = holder.get_params(deep=False) if hasattr(holder, "get_params") else {}
-    held = {key: value for key, value in vars(holder).items() if key != name and key not in given}
     known = set(map(id, members))
-    others = [
-        key
-        for key, value in held.items()
-        if any(hasattr(inner, "n_features_in_") and id(inner) not in known for inner in _flat(value))
-    ]
-    if others:
-        raise ValueError(
-            f"row_bits cannot count what a device sends to {_name(holder)}: besides {name} it has a fitted estimator "
-            f"in {others[0]}, which may read X too. {_WAY_OUT}"
-        )
+    for key, value in vars(holder).items():
+        inner_parts = [] if key == name or key in given else _flat(value)
+        if any(hasattr(inner, "n_features_in_") and id(inner) not in known for inner in inner_parts):
+            raise ValueError(
+                f"row_bits cannot count what a device sends to {_name(holder)}: besides {name} it has a fitted "
+                f"estimator in {key}, which may read X too. {_WAY_OUT}"
+            )
     if hasattr(holder, "transform") and not hasattr(holder, "predict"):
         raise ValueError(
-            f"row_bits cannot count what a device sends to {_name(holder)}: what it makes of X besides the codes of "
-            f"its {name} is not known. {_WAY_OUT}"
+            f"row_bits cannot count what a device sends to {_name(holder)}: its output may contain more than the codes "
+            f"of its {name}. {_WAY_OUT}"
         )
 
 
 def _flat(members):
+    """Return all members in nested containers as a list."""
     if isinstance(members, np.ndarray):
         members = members.ravel().tolist()
     if isinstance(members, dict):
@@ -352,13 +346,13 @@ def _flat(members):
 
 
 def _codebooks(holder):
-    """Set of all codebooks that an object holds, directly or through others, and None for what has none yet."""
+    """Return all codebooks that an object holds, directly or through others, and None for unfitted quantizers."""
     found, seen, stack, layers = set(), {}, [holder], _layers()
     while stack:
         held = stack.pop()
         if id(held) in seen or isinstance(held, _OPAQUE):
             continue
-        seen[id(held)] = held  # kept, so that the id stays taken
+        seen[id(held)] = held  # no other object can then have the same id
         if isinstance(held, Codebook):
             found.add(held)
         elif isinstance(held, HasCodebook):
@@ -372,21 +366,21 @@ def _codebooks(holder):
 
 
 def _layers():
-    """Types of the torch layers that quantize; none where torch was not needed so far."""
+    """Return the types of torch layers that quantize; none if nothing imported them so far."""
     nn = sys.modules.get("skbsq.nn")
     names = ("BitwiseQuantization", "Thermometer", "SoftQuantization", "LSQQuantization", "LLTQuantization")
     return () if nn is None else tuple(getattr(nn, name) for name in names)
 
 
 def _reads_floats(estimator):
-    """Whether an estimator of this package is a predictor without a quantizer."""
+    """Return whether an estimator of this package is a predictor without a quantizer."""
     if hasattr(estimator, "quantizer_"):
         return estimator.quantizer_ is None
     return isinstance(getattr(estimator, "quantizer", None), str)
 
 
 def _referents(held):
-    """Objects that an object refers to; of a function only the estimators that it uses."""
+    """Return the objects that an object refers to; for a function only those that it may use."""
     if isinstance(held, np.ndarray):  # unknown to the garbage collector
         return held.ravel().tolist() if held.dtype.hasobject else []
     if isinstance(held, FunctionType):

@@ -1,4 +1,4 @@
-"""The target: the task that it asks for, and its checked form."""
+"""Check the target, and decide which task it means."""
 
 from datetime import date, time, timedelta
 from decimal import Decimal
@@ -15,25 +15,30 @@ from skbsq.codebook.matrix import as_table, columns_in, is_categorical, refuse_m
 
 TASKS = ("auto", "regression", "classification")
 _TIMES = (date, time, timedelta, np.datetime64, np.timedelta64, pd.Period, pd.Interval)
-# An integer target of more distinct values than this is a count or a measurement, not a label.
+# An integer target with more distinct values holds counts or measurements, not labels.
 MAX_INTEGER_CLASSES = 20
 
 
 def resolve_task(y, task="auto", weights=None):
-    """Which task a target asks for.
+    """Decide which task a target means.
 
     Parameters
     ----------
     y : array-like
     task : {"auto", "regression", "classification"}, default="auto"
-        "auto": floating y is regression, even if integral; bool, string and category are classification;
-        integer y is classification up to 20 classes, else regression.
+        "auto": floating y means regression, even if all values are integers; bool, string and category mean
+        classification; integer y means classification up to 20 classes, and regression beyond.
     weights : ndarray of shape (n,), default=None
         Rows of weight zero count as absent.
 
     Returns
     -------
     {"regression", "classification"}
+
+    Raises
+    ------
+    ValueError
+        For an unknown `task`.
 
     Examples
     --------
@@ -49,7 +54,7 @@ def resolve_task(y, task="auto", weights=None):
         return "classification"
     y = np.asarray(y)
     if y.dtype.kind == "O":
-        # Numbers in an object array keep their own type; whatever else is there is a label.
+        # NumPy finds the common type of the objects. Objects other than numbers are labels.
         typed = np.asarray(y.ravel().tolist())
         y = typed.reshape(y.shape) if typed.size == y.size else typed
     if y.dtype.kind == "f":
@@ -62,14 +67,14 @@ def resolve_task(y, task="auto", weights=None):
 
 
 def as_target(y, task="auto", estimator=None):
-    """Return y without the containers that NumPy or scikit-learn misread, after refusing what is no target.
+    """Reject what is no target, and unwrap y from containers that NumPy or scikit-learn misread.
 
     Parameters
     ----------
     y : array-like of shape (n,) or (n, k)
     task : {"auto", "regression", "classification"}, default="auto"
     estimator : BaseEstimator, default=None
-        For the message.
+        Named in the message.
 
     Returns
     -------
@@ -92,15 +97,15 @@ def as_target(y, task="auto", estimator=None):
     """
     if columns_of(y) is not None:
         targets = [as_target(column, task, estimator) for column in columns_in(as_table(y, "y"))]
-        return targets[0] if len(targets) == 1 else np.column_stack([np.asarray(target) for target in targets])
+        return targets[0] if len(targets) == 1 else np.column_stack(targets)
     y = refuse_mask(y, "y")
     dtype = getattr(y, "dtype", None)
-    numpy_dtype = getattr(dtype, "numpy_dtype", None)  # of the nullable types of pandas
+    numpy_dtype = getattr(dtype, "numpy_dtype", None)  # nullable types of pandas have it
     if numpy_dtype is not None and numpy_dtype.kind in "biuf" and not y.isna().any():
         y = y.to_numpy(dtype=numpy_dtype)
     if is_categorical(y):
         if task == "regression":
-            _refuse("dtype category", task, estimator)
+            _reject("dtype category", task, estimator)
         labels = plain_labels(y)
         _check_kind(labels, "category", "classification", estimator)
         _check_no_missing(labels)
@@ -109,13 +114,13 @@ def as_target(y, task="auto", estimator=None):
     if values.dtype.kind != "O":
         _check_kind(values, values.dtype, task, estimator)
         if values.dtype.kind in "US" and isinstance(y, list | tuple):
-            _check_no_missing(np.asarray(y, dtype=object))  # among text, NumPy makes "nan" of NaN
+            _check_no_missing(np.asarray(y, dtype=object))  # NumPy turns a NaN among text into "nan"
         return y if hasattr(y, "iloc") or isinstance(y, list | tuple) else values
     return _of_objects(values, task, estimator)
 
 
 def plain_labels(y):
-    """Labels of categories, of the type of the categories; None or NaN where one is missing; anything else as it is.
+    """Return categorical labels in the type of the categories, with None or NaN for missing ones; others unchanged.
 
     Parameters
     ----------
@@ -136,14 +141,14 @@ def plain_labels(y):
 
 
 def _of_objects(values, task, estimator):
-    """Objects that are all numbers as numbers; others as they are, once they are known to be labels."""
+    """Return objects as numbers if all are numbers; otherwise check that they are labels, and return them."""
     missing = where_missing(values.ravel())
     typed = np.asarray(values.ravel()[~missing].tolist())
     if typed.dtype.kind == "O" and all(isinstance(value, Real | Decimal) for value in typed.ravel()):
         typed = typed.astype(np.float64)
         values = values if missing.any() else typed.reshape(values.shape)
     if typed.size != np.count_nonzero(~missing):
-        return values  # lists of lists and the like, which scikit-learn refuses
+        return values  # nested lists and the like, which scikit-learn rejects
     _check_kind(typed, typed.dtype, task, estimator)
     if missing.any() and typed.dtype.kind in "biuf" and task != "classification":
         full = np.full(values.size, np.nan)
@@ -154,6 +159,7 @@ def _of_objects(values, task, estimator):
 
 
 def _check_kind(values, dtype, task, estimator):
+    """Reject complex numbers, times, and for a regression everything but numbers."""
     kind = values.dtype.kind
     if kind == "c":
         raise ValueError("y must hold real numbers. Complex data not supported.")
@@ -161,18 +167,18 @@ def _check_kind(values, dtype, task, estimator):
         numbers = Real | Decimal if task == "regression" else object
         wrong = [value for value in values.ravel() if isinstance(value, _TIMES) or not isinstance(value, numbers)]
         if wrong:
-            _refuse(f"values such as {wrong[0]!r}", task, estimator)
+            _reject(f"values such as {wrong[0]!r}", task, estimator)
     if kind not in "biufUSO" or (task == "regression" and kind in "US"):
-        _refuse(f"dtype {dtype}", task, estimator)
+        _reject(f"dtype {dtype}", task, estimator)
 
 
-def _refuse(what, task, estimator):
+def _reject(what, task, estimator):
     needs = "a regression needs numbers, a classification needs labels that are numbers, bools or strings"
     if task == "regression":
         needs = f"{'a regression' if estimator is None else type(estimator).__name__} needs numbers"
     raise ValueError(
-        f"y has unsupported {what}: {needs}. Convert it first, for example y.astype(float), or for points in time the "
-        "seconds since a start."
+        f"y has unsupported {what}: {needs}. Convert it first, for example with y.astype(float), or points in time "
+        "into seconds since a start."
     )
 
 
@@ -185,7 +191,7 @@ def _check_no_missing(values):
 
 
 def check_class_weight(class_weight, task):
-    """Refuse class weights that make no sense.
+    """Check class weights against the task.
 
     Parameters
     ----------
@@ -195,7 +201,7 @@ def check_class_weight(class_weight, task):
     Raises
     ------
     ValueError
-        For a regression, and for a weight that is negative or not finite.
+        For a regression, and for a weight that is negative, not finite or no number.
     """
     if task != "classification":
         raise ValueError(f"class_weight={class_weight!r} makes no sense for a regression target.")
@@ -206,7 +212,7 @@ def check_class_weight(class_weight, task):
 
 
 def check_target(y, X, task, estimator, weights=None):
-    """Validate the target.
+    """Validate the target, and resolve its task.
 
     Parameters
     ----------
@@ -214,20 +220,20 @@ def check_target(y, X, task, estimator, weights=None):
     X : ndarray of shape (n, d)
     task : {"auto", "regression", "classification"}
     estimator : BaseEstimator
-        For the message.
+        Named in the message.
     weights : ndarray of shape (n,), default=None
         See `resolve_task`.
 
     Returns
     -------
     y : ndarray
-        float64 of shape (n,) or (n, k) for regression, labels of shape (n,) for classification.
+        float64 of shape (n,) or (n, k) for a regression, labels of shape (n,) for a classification.
     task : {"regression", "classification"}
 
     Raises
     ------
     ValueError
-        For a target that is absent, not finite, of the wrong length, or of a kind nobody supports.
+        For a target that is absent, not finite, beyond float32, of the wrong length or of an unsupported type.
     """
     if y is None:
         raise ValueError(
@@ -241,14 +247,12 @@ def check_target(y, X, task, estimator, weights=None):
     if task == "classification":
         y = _check_y(plain_labels(y), estimator=estimator)
         if y.dtype.kind == "O" and (kind := np.asarray(y.tolist()).dtype).kind in "iub":
-            raise ValueError(f"Unknown label type: {kind} in an array of objects, which scores refuse. Cast y first.")
+            raise ValueError(f"Unknown label type: {kind} in an array of objects, which scores reject. Cast y first.")
         check_classification_targets(y)
     else:
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y", estimator=estimator)
         if (np.abs(y) > np.finfo(np.float32).max).any():
             raise ValueError(f"y holds {y.flat[np.argmax(np.abs(y))]}, which overflows float32: rescale the target.")
-        if y.ndim not in (1, 2):
-            raise ValueError(f"y must have one row per row of X, in one or two dimensions, got shape {y.shape}.")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
     check_consistent_length(X, y)

@@ -1,4 +1,4 @@
-"""Checks of what fit and predict are given: X, row weights, bits per feature."""
+"""Check the input of fit and predict: X, row weights, groups, bits per feature."""
 
 import warnings
 from contextlib import contextmanager
@@ -14,16 +14,16 @@ from skbsq.codebook.matrix import as_numbers, as_table, floats_of_objects, is_ca
 from skbsq.exceptions import PrecisionWarning
 
 DEFAULT_BITS = 4
-# A feature is worth a warning once the cast to float32 leaves it fewer than this share of its values.
+# A warning names a feature if the cast to float32 leaves less than this share of its distinct values.
 _KEPT_SHARE = 0.9
 _MAX_CHUNK_WEIGHT = 1e30
 
 
 @contextmanager
 def all_or_nothing(estimator):
-    """Give the estimator back as it was if the block fails, so that a bad refit changes nothing.
+    """Restore the attributes of the estimator if the block fails, so that a failed fit changes nothing.
 
-    Underflow is no failure, whatever ``np.seterr`` says: a value that rounds to 0 or to a subnormal number is right.
+    Underflow is no failure, whatever ``np.seterr`` says: rounding to 0 or to a subnormal number is correct.
     """
     before = dict(vars(estimator))
     try:
@@ -41,15 +41,15 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     Parameters
     ----------
     estimator : BaseEstimator
-        Gets ``n_features_in_`` and ``feature_names_in_`` where `reset`.
+        Receives ``n_features_in_`` and ``feature_names_in_`` if `reset`.
     X : array-like of shape (n, d)
     reset : bool
         True in fit.
     missing : {"error", "code"}
-        Whether NaN is refused.
+        Whether NaN is rejected.
     min_rows : int, default=1
     stacklevel : int, default=4
-        Of a warning: how far up the caller is.
+        Number of calls between the user and the warning.
 
     Returns
     -------
@@ -58,19 +58,18 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     Raises
     ------
     ValueError
-        Naming the feature that holds an infinity, a value beyond float32, or NaN where it is refused; and naming the
-        column that holds no numbers.
+        For a feature with an infinity, a value beyond float32, or NaN if it is rejected; and for a column without
+        numbers. The message names the feature or column.
     """
     X = as_table(X, "X")
     numbers = as_numbers(X, "X")
     columns = columns_of(X)
-    if columns is not None:
-        _check_labels(estimator, columns, reset)
     checks = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": min_rows}
     if columns is None:
         X = validate_data(estimator, numbers, reset=reset, **checks)
     else:
-        validate_data(estimator, X, reset=reset, skip_check_array=True)  # the names, and how many there are
+        _check_labels(estimator, columns, reset)
+        validate_data(estimator, X, reset=reset, skip_check_array=True)  # names and number of the features
         X = check_array(numbers, input_name="X", estimator=estimator, **checks)
     cast = as_float32(X)
     names = getattr(estimator, "feature_names_in_", None)
@@ -79,7 +78,7 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
         j = int(np.argmax(nan))
         raise ValueError(
             f'Input X contains NaN in {label(names, j)}, and {type(estimator).__name__} has missing="error": '
-            'impute first, or set missing="code" to give NaN a code of its own.'
+            'impute first, or set missing="code" to give NaN a separate code.'
         )
     if reset:
         _warn_if_cast_merges(X, cast, names, stacklevel)
@@ -87,12 +86,11 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
 
 
 def _check_labels(estimator, columns, reset):
-    """Refuse columns whose labels scikit-learn does not look at, where they would be taken for others."""
+    """Reject columns whose labels scikit-learn does not check, if they could be mistaken for other features."""
     d = len(columns)
     if all(isinstance(name, str) for name in columns) and len(set(columns)) < d:
-        raise ValueError(
-            f"X has several columns named {next(n for n in columns if columns.count(n) > 1)!r}: rename them."
-        )
+        repeated = next(name for name in columns if columns.count(name) > 1)
+        raise ValueError(f"X has several columns named {repeated!r}: rename them.")
     if not reset and not hasattr(estimator, "feature_names_in_"):
         check_columns(columns, numbered_names(d), "X", strict=False)
     numbered = all(isinstance(name, Integral) for name in columns) and columns != list(range(d))
@@ -101,7 +99,7 @@ def _check_labels(estimator, columns, reset):
         if any(isinstance(name, Integral) for name in labels):
             raise ValueError(
                 f"{parameter} has numbers as labels, and so have the columns of X, in another order than 0 to {d - 1}: "
-                "rename the columns as strings, X.columns.astype(str), and the labels too."
+                "turn the column names into strings, X.columns.astype(str), and the labels too."
             )
 
 
@@ -118,15 +116,15 @@ def _warn_if_cast_merges(X, cast, names, stacklevel):
             merged.append(str(names[j]) if names is not None else str(j))
     if merged:
         warnings.warn(
-            f"The cast to float32 merges many distinct values of the features {', '.join(merged)}: what tells them "
-            "apart is lost. Subtract an offset from them, or split them, before the quantizer.",
+            f"The cast to float32 merges many distinct values of the features {', '.join(merged)}: these values then "
+            "have equal codes. Subtract an offset from these features, or split them, before the quantizer.",
             PrecisionWarning,
             stacklevel=stacklevel,
         )
 
 
 def nan_features(X):
-    """Which features hold a NaN.
+    """Find the features that contain NaN.
 
     Parameters
     ----------
@@ -147,7 +145,7 @@ def nan_features(X):
 
 
 def constant_features(X):
-    """Which features hold one value, or none.
+    """Find the features with at most one distinct value, NaN left out.
 
     Parameters
     ----------
@@ -169,7 +167,7 @@ def constant_features(X):
 
 
 def check_weights(sample_weight, X):
-    """Validate row weights, and scale them: only their ratios count.
+    """Validate row weights, and scale them, because only their ratios count.
 
     Parameters
     ----------
@@ -183,13 +181,13 @@ def check_weights(sample_weight, X):
     Raises
     ------
     ValueError
-        For a negative weight, or where none is positive.
+        For weights that are no numbers, a negative weight, or if none is positive.
     """
-    weights = _checked_weights(sample_weight, X)
+    weights = _checked_weights(_numeric_weights(sample_weight), X)
     if not (weights > 0).any():
         raise ValueError("sample_weight is zero for every row: there is nothing to fit.")
-    # Scaled by a power of two, which is exact, sums neither overflow nor vanish; weights that are all alike become
-    # ones, whose sums are exact.
+    # Equal weights become ones, whose sums are exact. Others are scaled by a power of two, which is exact, so that sums
+    # neither overflow nor vanish.
     positive = weights[weights > 0]
     if (positive == positive[0]).all():
         return (weights > 0).astype(np.float64)
@@ -212,7 +210,7 @@ def check_groups(groups, n_rows):
     Raises
     ------
     ValueError
-        For another shape, or a missing label.
+        For another shape or a missing label.
 
     Examples
     --------
@@ -225,7 +223,7 @@ def check_groups(groups, n_rows):
     labels = np.asarray(refuse_mask(groups, "groups"))
     if labels.shape != (n_rows,):
         raise ValueError(f"groups has shape {labels.shape}; it must be ({n_rows},), one label per row of X.")
-    import pandas as pd  # not at the top: encoding does without pandas
+    import pandas as pd  # not at the top, because encoding works without pandas
 
     numbers = pd.factorize(labels)[0]
     if (numbers < 0).any():
@@ -234,7 +232,7 @@ def check_groups(groups, n_rows):
 
 
 def check_chunk_weights(sample_weight, X):
-    """Validate the weights of some of the rows, which count beside those of other chunks as they are.
+    """Validate the weights of a chunk of rows, unscaled, because they count beside those of other chunks.
 
     Parameters
     ----------
@@ -249,23 +247,23 @@ def check_chunk_weights(sample_weight, X):
     Raises
     ------
     ValueError
-        For a negative weight, or one whose sums might overflow or vanish.
+        For weights that are no numbers, a negative weight, or a weight whose sums might overflow or vanish.
     """
     given = _numeric_weights(sample_weight)
     if np.shape(given) == (len(X),) and not np.any(given):
-        return np.zeros(len(X))  # scikit-learn refuses them, for a fit on all rows
+        return np.zeros(len(X))  # scikit-learn rejects all-zero weights, but other chunks may have weight
     weights = _checked_weights(given, X)
     odd = (weights > 0) & ((weights < 1 / _MAX_CHUNK_WEIGHT) | (weights > _MAX_CHUNK_WEIGHT))
     if odd.any():
         raise ValueError(
             f"sample_weight of chunks must be 0 or from {1 / _MAX_CHUNK_WEIGHT:g} to {_MAX_CHUNK_WEIGHT:g}, got "
-            f"{weights[odd][0]}: scale the weights of all chunks alike."
+            f"{weights[odd][0]}: scale the weights of all chunks by the same factor."
         )
     return weights
 
 
 def _numeric_weights(sample_weight):
-    """Weights as an array, unless there are none; text, dates and masked weights are refused."""
+    """Return weights as an array or a number; reject text, dates and masked weights."""
     if sample_weight is None:
         return None
     if is_categorical(sample_weight):
@@ -279,14 +277,14 @@ def _numeric_weights(sample_weight):
 
 
 def _checked_weights(sample_weight, X):
-    weights = _check_sample_weight(_numeric_weights(sample_weight), X, dtype=np.float64)
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
     if (weights < 0).any():
         raise ValueError(f"sample_weight must not be negative, got {weights.min()} in row {int(np.argmin(weights))}.")
     return weights
 
 
 def check_n_bits(n_bits, names, n_features):
-    """Spread `n_bits` over the features.
+    """Validate `n_bits`, and return the bits of each feature.
 
     Parameters
     ----------
@@ -301,7 +299,7 @@ def check_n_bits(n_bits, names, n_features):
     Raises
     ------
     ValueError
-        For a value outside 0 to 16, a wrong length, an unknown name or one left out.
+        For a value outside 0 to 16, a wrong length, an unknown name or an absent name.
 
     Examples
     --------
@@ -314,10 +312,10 @@ def check_n_bits(n_bits, names, n_features):
     if isinstance(n_bits, Integral):
         n_bits = [n_bits] * n_features
     n_bits = in_feature_order(n_bits, names, n_features, "n_bits", hint=" (0 means not sent)")
-    widths = np.asarray(n_bits)
-    if widths.ndim != 1 or widths.size != n_features:
+    bits = np.asarray(n_bits)
+    if bits.shape != (n_features,):
         raise ValueError(f"n_bits must be one integer or {n_features}, one per feature, got {n_bits!r}.")
-    for name, width in zip(names, widths.tolist(), strict=True):
-        if isinstance(width, bool) or not isinstance(width, int) or not 0 <= width <= MAX_BITS:
-            raise ValueError(f"n_bits must be an integer from 0 to {MAX_BITS}, got {width!r} for feature {name!r}.")
-    return widths.astype(np.int64)
+    for name, value in zip(names, bits.tolist(), strict=True):
+        if type(value) is not int or not 0 <= value <= MAX_BITS:
+            raise ValueError(f"n_bits must be an integer from 0 to {MAX_BITS}, got {value!r} for feature {name!r}.")
+    return bits.astype(np.int64)

@@ -1,4 +1,4 @@
-"""How many bits each feature gets."""
+"""Split a budget of bits over features."""
 
 from collections.abc import Mapping
 from numbers import Integral
@@ -12,38 +12,45 @@ __all__ = ["allocate_bits"]
 
 
 def allocate_bits(cost, budget):
-    """Split a budget of bits over features so that the sum of their costs is least.
+    """Split a budget of bits over features, with the smallest sum of costs.
 
-    The solution is exact (a multiple-choice knapsack, by dynamic programming), for any costs: they need not fall with
-    the bits. Among equal sums one with few bits is returned.
+    The solution is exact for any costs, also if costs rise with the bits. Among splits of equal cost, one with the
+    fewest bits is returned.
 
     Parameters
     ----------
     cost : array-like of shape (d, m + 1), list of d array-likes, or dict, pandas Series or DataFrame with labels
-        ``cost[j][b]`` is what feature j costs with b bits, in any unit in which costs add up. Lists may differ in
-        length: one shorter than the others ends at the cap of its feature. Finite, or infinite for a number of bits
-        that a feature must not have. The columns of a DataFrame are numbers of bits.
+        ``cost[j][b]`` is the cost of feature j with b bits, from 0 to m, for d features. Costs may have any unit in
+        which they add up. Lists may differ in length: a list ends at the maximum bits of its feature. An infinite cost
+        excludes a number of bits for a feature. The columns of a DataFrame are numbers of bits.
     budget : int
         Bits per row.
 
     Returns
     -------
     n_bits : ndarray of int64 of shape (d,), dict or pandas Series
-        Their sum is at most the budget. Labels are those of `cost`: a dict for a dict, a Series for a Series or a
-        DataFrame.
+        Bits per feature; their sum is at most the budget. A dict for a dict, and a Series for a Series or DataFrame,
+        with the labels of `cost`.
 
     Raises
     ------
     ValueError
-        If a cost is NaN, masked or minus infinity, if a feature has none, or if nothing finite fits the budget.
+        If a cost is not a number, NaN, masked or minus infinity; if a feature has no costs or its label occurs twice;
+        if the labels of costs are not the numbers of bits from 0 on; if the budget is not an integer of at least 0; or
+        if no split of finite cost is within the budget.
+
+    See Also
+    --------
+    skbsq.BitwiseQuantizer : With `bit_budget` it estimates the costs itself.
 
     Notes
     -----
-    Memory grows with d times the budget, time with that times the widths.
+    A multiple-choice knapsack, solved by dynamic programming. Memory grows with d times the budget, and time with d
+    times the budget times m.
 
     Examples
     --------
-    The second feature gains nothing from its second bit, the third is not worth one.
+    The second feature gains nothing from its second bit, and the third feature gains little from its first.
 
     >>> from skbsq.budget import allocate_bits
     >>> allocate_bits([[1.0, 0.5, 0.25], [1.0, 0.5, 0.5], [0.5, 0.4, 0.4]], budget=3)
@@ -56,7 +63,8 @@ def allocate_bits(cost, budget):
     labels, costs = _labelled(cost)
     if labels is not None and len(set(labels)) < len(labels):
         raise ValueError(f"cost names {next(name for name in labels if labels.count(name) > 1)!r} twice.")
-    n_bits = _allocate([_costs_of(own, j, labels) for j, own in enumerate(refuse_mask(costs, "cost"))], budget)
+    costs = [_costs_of(of_feature, j, labels) for j, of_feature in enumerate(refuse_mask(costs, "cost"))]
+    n_bits = _allocate(costs, budget)
     if isinstance(cost, Mapping):
         return dict(zip(labels, n_bits.tolist(), strict=True))
     if hasattr(cost, "iloc"):
@@ -66,21 +74,21 @@ def allocate_bits(cost, budget):
 
 
 def _labelled(cost):
-    """Labels of the features, or None, and the costs of each."""
+    """Return the labels of the features, or None, and their costs."""
     if isinstance(cost, Mapping):
         return list(cost), list(cost.values())
     if columns_of(cost) is not None:
         if not hasattr(cost, "iloc"):
             raise ValueError(f"cost must be an array, a list, a dict or a pandas frame, got {type(cost).__name__}.")
-        widths = list(cost.columns)
-        if set(widths) != set(range(len(widths))):
-            raise ValueError(f"The columns of cost must be the numbers of bits from 0 on, got {widths}.")
-        return list(cost.index), cost[sorted(widths)].to_numpy()
+        n_bits = list(cost.columns)
+        if set(n_bits) != set(range(len(n_bits))):
+            raise ValueError(f"The columns of cost must be the numbers of bits from 0 on, got {n_bits}.")
+        return list(cost.index), cost[sorted(n_bits)].to_numpy()
     return (list(cost.index), cost.tolist()) if hasattr(cost, "iloc") else (None, cost)
 
 
 def _costs_of(costs, j, labels):
-    """The costs of one feature by number of bits."""
+    """Return the costs of a feature by number of bits."""
     where = f"cost of {label(labels, j)}"
     costs = np.asarray(in_number_order(costs, where))
     if costs.dtype.kind == "O" and costs.ndim == 1:
@@ -101,10 +109,10 @@ def _allocate(costs, budget):
             raise ValueError(f"cost of feature {j} with {b} bits is {of_feature[b]}: costs are numbers or inf.")
     if isinstance(budget, bool) or not isinstance(budget, Integral) or budget < 0:
         raise ValueError(f"budget must be an integer of at least 0, got {budget!r}.")
-    # No budget beyond what all features can take is of use.
+    # A larger budget than the maximum of all features is useless.
     budget = min(int(budget), sum(of_feature.size - 1 for of_feature in costs))
 
-    # least[c] is the least cost of the features so far with at most c bits, chosen[j][c] what the last of them gets.
+    # least[c] is the smallest cost of the features so far with at most c bits; chosen[j][c] is the bits of feature j.
     least = np.zeros(budget + 1)
     chosen = np.zeros((len(costs), budget + 1), dtype=np.int64)
     for j, of_feature in enumerate(costs):
@@ -116,7 +124,7 @@ def _allocate(costs, budget):
             chosen[j, b:][better] = b
         least = best
     if not np.isfinite(least[budget]):
-        raise ValueError(f"No allocation of finite cost has at most {budget} bits.")
+        raise ValueError(f"No allocation of finite cost has at most {budget} bits: increase the budget.")
 
     n_bits = np.zeros(len(costs), dtype=np.int64)
     left = int(np.argmax(least == least[budget]))

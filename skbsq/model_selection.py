@@ -1,12 +1,16 @@
-"""Picking the fewest bits that are good enough."""
+"""Searches over the number of bits: costs, scores, and the choice between them."""
 
 import operator
+import re
 import time
+import traceback
 import warnings
 from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
+from joblib import parallel_config
+from joblib.parallel import ParallelBackendBase, get_active_backend
 from sklearn.base import clone, is_classifier
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
@@ -20,27 +24,29 @@ from skbsq.codebook.matrix import as_table, refuse_mask
 
 __all__ = ["bits_path", "dask_backend", "fewest_bits", "rate_distortion", "row_bits"]
 
-# Epochs of a warm start, as a share of those of a whole training.
+# Epochs after a warm start, as a fraction of those of a whole training.
 _WARM_EPOCHS = 0.3
 
 
 def row_bits(estimator, X=None, y=None):
     """Count the bits per row that a device sends to a fitted model: a scorer for searches.
 
-    It is not a score to maximize. Put it beside one, as in ``scoring={"score": "r2", "row_bits": row_bits}``, and
-    `fewest_bits` and `rate_distortion` see what each candidate costs.
+    Do not maximize it. Use it together with a score, as in ``scoring={"score": "r2", "row_bits": row_bits}``. It is
+    then the cost of each candidate for `fewest_bits` and `rate_distortion`.
 
     Parameters
     ----------
     estimator : estimator or Codebook
-        Fitted: a quantizer, a predictor of this package, or an estimator of scikit-learn with quantizers anywhere in
-        it. Other meta-estimators are counted if they keep their fitted members in ``estimators_`` or ``estimator_``.
+        A fitted quantizer, a fitted predictor of this package, or a fitted estimator of scikit-learn with quantizers
+        anywhere in it. Other meta-estimators are counted if they keep their fitted members in ``estimators_`` or
+        ``estimator_``.
     X, y : object, default=None
         Not used; scorers are called with them.
 
     Returns
     -------
     int
+        Bits per row.
 
     Raises
     ------
@@ -52,22 +58,23 @@ def row_bits(estimator, X=None, y=None):
 
     See Also
     --------
-    fewest_bits : Picks the cheapest of the good candidates.
+    fewest_bits : Choose the cheapest of the good candidates.
+    rate_distortion : A table of bits and scores.
 
     Notes
     -----
-    The fitted members of a model are counted, never the templates in its parameters:
+    Only the fitted members of a model are counted, never the templates in its parameters:
 
     - A quantizer costs the ``row_bits`` of its codebook.
-    - A pipeline costs what its first step with a quantizer costs. The device does the steps before it, and the server
-      works on codes from there on.
-    - An ensemble costs the sum over its members' codebooks. Every codebook is sent as a packed row of its own, so two
-      codebooks that agree in some features only are both counted in full.
+    - A pipeline costs as much as its first step with a quantizer. The device computes the steps before it, and the
+      server works on codes from there on.
+    - An ensemble costs the sum over its members' codebooks. The device sends a packed row for every codebook, so two
+      codebooks that agree only in some features are both counted in full.
     - Codebooks that give equal codes are counted once: equal thresholds and missing codes for the same features. The
       preprocessing before them must be equal too. If it cannot be compared, both are counted.
-    - A selector chooses features. A quantizer inside it, which only helped to choose, sends nothing.
-    - Predictions of other members are not sent, in a chain or a stack, and neither are their codes.
-    - A member without a quantizer reads floats: 32 bits for each of its features, also beside a quantizer. A feature
+    - A selector chooses features. A quantizer inside the selector only helped to choose, so it sends nothing.
+    - In a chain or a stack, predictions of other members are not sent, and neither are their codes.
+    - A member without a quantizer reads floats: 32 bits for each of its features, also next to a quantizer. A feature
       that several such members read is counted once. `DummyRegressor` and `DummyClassifier` read nothing.
     - A model without any quantizer costs 32 bits for each of its ``n_features_in_`` features.
 
@@ -94,32 +101,37 @@ def row_bits(estimator, X=None, y=None):
 
 
 def fewest_bits(tolerance="1se", *, score=None):
-    """Pick the candidate of the fewest bits among those as good as the best: a ``refit=`` for a search.
+    """Choose the candidate with the fewest bits among those as good as the best: a ``refit=`` for a search.
 
     Parameters
     ----------
     tolerance : "1se" or float, default="1se"
-        "1se": a mean score of at least that of the best candidate less its standard error over the splits. A fraction
-        f: of at least ``best - f * abs(best)``.
+        How far the mean score may be below that of the best candidate. "1se": by the best candidate's standard error
+        over the splits. A fraction f: down to ``best - f * abs(best)``.
     score : str, default=None
-        Name of the score, where ``scoring`` has several beside `row_bits`.
+        Name of the score, if ``scoring`` has several besides `row_bits`.
 
     Returns
     -------
     callable
-        From ``cv_results_`` to the index of a candidate. It raises ValueError where nothing says what a candidate
-        costs.
+        From ``cv_results_`` to the index of a candidate. It raises ValueError if the cost of candidates is unknown, or
+        no candidate has a score.
+
+    Raises
+    ------
+    ValueError
+        If `tolerance` is neither "1se" nor a fraction of at least 0.
 
     See Also
     --------
-    row_bits : The scorer that says what a candidate costs.
+    row_bits : The scorer that counts the bits.
 
     Notes
     -----
-    Bits are those of a score called row_bits. Without one they are taken to be in the order of `n_bits` or
-    `bit_budget`, if just one of these is searched, in whole numbers. Equal bits: the better score.
+    The cost is the score named row_bits. Without this score, candidates are ordered by `n_bits` or `bit_budget`, if the
+    search varies exactly one of these, in whole numbers. Among equal bits the better score wins.
 
-    A search with such a callable has no ``best_score_``. The halving searches of scikit-learn never call it: they pick
+    A search with this callable has no ``best_score_``. The halving searches of scikit-learn never call it: they choose
     by the score alone, whatever ``refit`` is.
 
     Examples
@@ -152,7 +164,7 @@ def fewest_bits(tolerance="1se", *, score=None):
             table["row_bits"] = rate[table["candidate"]]
         scored = table.dropna(subset="score")
         if scored.empty:
-            raise ValueError("No candidate has a score: every fit failed or scored NaN.")
+            raise ValueError("No candidate has a score: every fit failed or has the score NaN.")
         scored = scored.dropna(subset="row_bits")
         if scored.empty:
             raise ValueError(
@@ -161,7 +173,7 @@ def fewest_bits(tolerance="1se", *, score=None):
             )
         best = scored.loc[scored["score"].idxmax()]
         slack = best["sem"] if tolerance == "1se" else tolerance * abs(best["score"])
-        # One split alone has no standard error.
+        # There is no standard error over a single split.
         good = scored[scored["score"] >= best["score"] - (0.0 if np.isnan(slack) else slack)]
         order = good.sort_values(["row_bits", "score"], ascending=[True, False], kind="stable")
         return int(order["candidate"].iloc[0])
@@ -170,26 +182,31 @@ def fewest_bits(tolerance="1se", *, score=None):
 
 
 def rate_distortion(cv_results, *, score=None):
-    """Bits per row and score of every candidate of a search.
+    """Tabulate bits per row and score of every candidate of a search.
 
     Parameters
     ----------
     cv_results : dict
         ``cv_results_`` of a search of scikit-learn.
     score : str, default=None
-        Name of the score, where ``scoring`` has several beside `row_bits`.
+        Name of the score, if ``scoring`` has several besides `row_bits`.
 
     Returns
     -------
     DataFrame
-        A row per candidate, in the order of bits: candidate (its index), row_bits (mean over the splits, NaN without
-        the scorer `row_bits`), score, std and sem (its standard deviation and standard error over the splits),
-        frontier (whether no candidate of as few bits scores better), and a column for each parameter.
+        One row per candidate, sorted by bits, with these columns: candidate (its index), row_bits (mean over the
+        splits, NaN without the scorer `row_bits`), score, std and sem (standard deviation and standard error of the
+        score over the splits), frontier (true if no candidate with at most as many bits has a better score), and one
+        column per parameter.
 
     Raises
     ------
     ValueError
-        If it is not clear which score is meant.
+        If there is no such score, or several scores and none is named.
+
+    See Also
+    --------
+    skbsq.plotting.RateDistortionDisplay : A plot of this table.
 
     Examples
     --------
@@ -213,7 +230,7 @@ def rate_distortion(cv_results, *, score=None):
     2      30.0   0.88      True
     """
     name = _score_name(cv_results, score)
-    splits = _splits(cv_results, name)
+    splits = _scores_of_splits(cv_results, name)
     n_candidates = len(cv_results["params"])
     parameters = sorted({key for params in cv_results["params"] for key in params})
     taken = {"candidate", "row_bits", "score", "std", "sem", "frontier"}
@@ -237,19 +254,20 @@ def rate_distortion(cv_results, *, score=None):
 
 
 def dask_backend(*, shared=(), client=None):
-    """The dask backend of joblib, such that a search outlives the loss of workers.
+    """Return a dask backend of joblib with which a search survives the loss of workers.
 
-    The scheduler of dask gives the tasks of a worker that dies to others. But what joblib's own backend scatters ahead
-    of the tasks, such as the row numbers of a split, is held by workers alone: lost with them, and the search too. Here
-    it goes with each task, and what `shared` names is a task of its own, which is done again where its result is lost.
+    If a worker dies, the scheduler of dask gives its tasks to other workers. But joblib's dask backend scatters data
+    such as the row numbers of a split ahead of the tasks. Such data exist only on workers, so they are lost with them,
+    and the search fails. This backend sends data with each task instead. Data named in `shared` are the result of a
+    task, which is repeated if the result is lost.
 
     Parameters
     ----------
     shared : list of array-like, default=()
-        What a worker gets once and not with each task, such as ``[X, y]``: the very objects that the search is given.
-        The scheduler holds a copy.
+        Data that a worker receives once instead of with each task, such as ``[X, y]``: the same objects that the search
+        receives. The scheduler holds a copy.
     client : dask.distributed.Client, default=None
-        None: the current one.
+        None: the current client.
 
     Returns
     -------
@@ -259,9 +277,9 @@ def dask_backend(*, shared=(), client=None):
     Raises
     ------
     ImportError
-        Without dask.distributed: ``pip install 'skbsq[dask]'``.
+        If dask.distributed is not installed: ``pip install 'skbsq[dask]'``.
     ValueError
-        Where there is no client.
+        If there is no client.
 
     Examples
     --------
@@ -279,64 +297,109 @@ def dask_backend(*, shared=(), client=None):
     """
     try:
         import distributed  # noqa: F401
-        from joblib._dask import DaskDistributedBackend
     except ImportError as error:
         raise ImportError("dask_backend needs dask.distributed: pip install 'skbsq[dask]'.") from error
+    with parallel_config(backend="dask", client=client):
+        return _RecoverableBackend(get_active_backend()[0], shared)
 
-    class RecoverableBackend(DaskDistributedBackend):
-        def start_call(self):
-            super().start_call()
-            self.call_data_futures = None  # so that nothing is scattered
 
-        def stop_call(self):
-            self.call_data_futures = {}
-            super().stop_call()
+class _RecoverableBackend(ParallelBackendBase):
+    """Run the tasks of joblib on the client of joblib's dask backend, without scattering data."""
 
-    backend = RecoverableBackend(client=client)
-    backend._scatter = [*shared]  # keeps their ids
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # which advises to scatter
-        backend.data_futures = {id(data): backend.client.submit(_same, data, pure=False) for data in shared}
-    return backend
+    supports_retrieve_callback = True
+    default_n_jobs = -1
+
+    def __init__(self, dask, shared):
+        super().__init__()
+        self._dask, self._client, self._running = dask, dask.client, set()
+        self._shared = [*shared]  # no other object can then have the same id
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sending large graph", UserWarning)  # it recommends to scatter
+            self._futures = {id(data): self._client.submit(_same, data, pure=False) for data in self._shared}
+
+    def effective_n_jobs(self, n_jobs):
+        return self._dask.effective_n_jobs(n_jobs)
+
+    def retrieval_context(self):
+        return self._dask.retrieval_context()
+
+    def submit(self, func, callback):
+        calls = [
+            (function, [*map(self._to_send, args)], {name: self._to_send(value) for name, value in kwargs.items()})
+            for function, args, kwargs in func.items
+        ]
+        future = self._client.submit(_run, calls, pure=False)
+        self._running.add(future)
+        future.add_done_callback(callback)
+        return future
+
+    apply_async = submit  # the name before joblib 1.5
+
+    def retrieve_result_callback(self, out):
+        self._running.discard(out)
+        try:
+            return out.result()
+        except Exception as error:
+            # joblib drops the traceback, which shows what happened on the worker.
+            error.add_note("".join(traceback.format_tb(error.__traceback__)))
+            raise
+
+    def abort_everything(self, ensure_ready=True):
+        self._client.cancel([*self._running])
+        self._running.clear()
+
+    def _to_send(self, value):
+        return self._futures.get(id(value), value)
 
 
 def _same(data):
     return data
 
 
-def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
-    """Score a predictor at several widths, from the widest down, each from what the wider one has learned.
+def _run(calls):
+    with parallel_config(backend="dask"):  # for parallel parts of the calls
+        return [function(*args, **kwargs) for function, args, kwargs in calls]
 
-    The widest model of each split is trained as usual. Each narrower one starts warm: neighbouring levels become one,
-    the head reads their mean, and both are trained on for a third of the epochs. So the path costs about half of
-    separate fits, and its models are not those that ``fit`` at that width would give: take the width from here, then
-    fit.
+
+def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
+    """Score a predictor at several rates, from the highest down, where each model continues the one before.
+
+    The model with the most bits is trained as usual, for each split. Each model with fewer bits starts from it:
+    neighbouring levels are merged, the head reads their mean, and both are trained for a third of the epochs. So the
+    path costs about half of separate fits. Its models differ from those of ``fit`` with as many bits: choose the bits
+    here, then fit.
 
     Parameters
     ----------
     estimator : BitwiseRegressor or BitwiseClassifier
-        With thresholds and a head of its own (``quantizer=None, head=None``) and no budget.
+        A predictor with learned thresholds and the default head (``quantizer=None, head=None``), without a budget.
     X : array-like of shape (n, d)
+        n rows with d features.
     y : array-like of shape (n,) or (n, k)
+        Labels, or k targets.
     bits : sequence of int
-        Widths, in bits per feature.
+        Numbers of bits per feature.
     cv : int, CV splitter or iterable, default=None
         None: 5 folds, stratified for classes.
     scoring : str or callable, default=None
-        None: that of the estimator.
+        None: the score of the estimator.
     verbose : int, default=0
         1 shows a progress bar.
 
     Returns
     -------
     DataFrame
-        A row per width, in rising order: n_bits, row_bits (fitted, mean over the splits), score, std and sem (over the
-        splits), fit_seconds (mean).
+        One row per number of bits, in ascending order: n_bits, row_bits (of the fitted models, mean over the splits),
+        score, std and sem (mean, standard deviation and standard error over the splits), fit_seconds (mean).
 
     Raises
     ------
     ValueError
-        For another estimator.
+        If `estimator` is another one, or `bits` is empty.
+
+    See Also
+    --------
+    fewest_bits : Choose the bits in a search of separate fits.
 
     Examples
     --------
@@ -359,23 +422,25 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
     if type(X).__module__.startswith("pyarrow"):
         X = X.to_pandas()  # scikit-learn 1.6 takes no rows out of a table
     if not isinstance(estimator, BasePredictor):
-        raise ValueError(f"bits_path takes a BitwiseRegressor or BitwiseClassifier, got {estimator!r}.")
+        raise ValueError(f"bits_path needs a BitwiseRegressor or BitwiseClassifier, got {estimator!r}.")
     for name in ("quantizer", "head", "bit_budget"):
         if getattr(estimator, name) is not None:
-            raise ValueError(f"bits_path narrows what the estimator has learned itself: leave {name} at None.")
-    widths = _falling(bits)
+            raise ValueError(f"bits_path needs thresholds and a head that the estimator learns: leave {name} at None.")
+    descending = sorted({operator.index(b) for b in bits}, reverse=True)
+    if not descending:
+        raise ValueError("bits is empty: give at least one number of bits.")
     scorer = check_scoring(estimator, scoring)
     splits = list(check_cv(cv, y, classifier=is_classifier(estimator)).split(X, y))
     rows = []
-    with tqdm(total=len(splits) * len(widths), disable=not verbose, unit="fit") as bar:
+    with tqdm(total=len(splits) * len(descending), disable=not verbose, unit="fit") as bar:
         for train, test in splits:
             model = None
             X_train, y_train = _safe_indexing(X, train), _safe_indexing(y, train)
-            for b in widths:
+            for b in descending:
                 start = time.perf_counter()
                 if model is None:
                     model = clone(estimator)
-                    model.n_bits = b  # not set_params: the constructor of a subclass may not take it
+                    model.n_bits = b  # set_params fails if a subclass's constructor lacks n_bits
                     model.fit(X_train, y_train)
                 else:
                     model = go_on_narrower(model, X_train, y_train, b, _WARM_EPOCHS)
@@ -383,21 +448,11 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
                 score = scorer(model, _safe_indexing(X, test), _safe_indexing(y, test))
                 rows.append((b, row_bits(model), score, seconds))
                 bar.update()
-    table = pd.DataFrame(rows, columns=["n_bits", "row_bits", "score", "fit_seconds"]).groupby("n_bits", as_index=False)
-    return table.agg(
-        row_bits=("row_bits", "mean"),
-        score=("score", "mean"),
-        std=("score", "std"),
-        sem=("score", "sem"),
-        fit_seconds=("fit_seconds", "mean"),
-    )
-
-
-def _falling(bits):
-    widths = sorted({operator.index(b) for b in bits}, reverse=True)
-    if not widths:
-        raise ValueError("bits is empty: give at least one width.")
-    return widths
+    groups = pd.DataFrame(rows, columns=["n_bits", "row_bits", "score", "fit_seconds"]).groupby("n_bits")
+    table = groups.mean()
+    table.insert(2, "std", groups["score"].std())
+    table.insert(3, "sem", groups["score"].sem())
+    return table.reset_index()
 
 
 def _score_name(cv_results, score):
@@ -405,33 +460,34 @@ def _score_name(cv_results, score):
     names = [name for name in names if name != "row_bits"]
     if score is not None:
         if score not in names:
-            raise ValueError(f"There is no score {score!r}: cv_results holds {names}.")
+            raise ValueError(f"cv_results has no score {score!r}, only {names}.")
         return score
     if len(names) != 1:
-        raise ValueError(f"cv_results holds {len(names)} scores beside row_bits, {names}: say which one, as score=.")
+        raise ValueError(f"cv_results has {len(names)} scores besides row_bits, {names}: name one with score=.")
     return names[0]
 
 
-def _splits(cv_results, name):
-    """Scores of all splits: (n_splits, n_candidates)."""
-    keys = [key for key in cv_results if key.startswith("split") and key.endswith(f"_test_{name}")]
-    keys = [key for key in keys if key.removeprefix("split").removesuffix(f"_test_{name}").isdigit()]
-    return np.array([cv_results[key] for key in keys], dtype=float)
+def _scores_of_splits(cv_results, name):
+    """Return the scores of all splits: (n_splits, n_candidates)."""
+    is_split = re.compile(rf"split\d+_test_{re.escape(name)}").fullmatch
+    return np.array([scores for key, scores in cv_results.items() if is_split(key)], dtype=float)
 
 
 def _searched_bits(cv_results):
-    """For each candidate the one n_bits or bit_budget that is searched."""
+    """Return for each candidate the only n_bits or bit_budget that the search varies."""
     way_out = 'score the bits too, as in scoring={"score": ..., "row_bits": row_bits}'
-    searched = {
-        key for params in cv_results["params"] for key in params if key.rpartition("__")[2] in ("n_bits", "bit_budget")
-    }
-    varying = {key for key in searched if len({repr(params.get(key)) for params in cv_results["params"]}) > 1}
+    candidates = cv_results["params"]
+    searched = {key for params in candidates for key in params if key.rpartition("__")[2] in ("n_bits", "bit_budget")}
+    varying = {key for key in searched if len({repr(params.get(key)) for params in candidates}) > 1}
     if len(varying) != 1:
-        found = f"{len(varying)} ({', '.join(sorted(varying))})" if varying else "none"
-        raise ValueError(f"Candidates are ordered by one n_bits or bit_budget, and {found} is searched: {way_out}.")
+        found = f"{len(varying)} of them ({', '.join(sorted(varying))})" if varying else "none"
+        raise ValueError(
+            f"Candidates are ordered by n_bits or bit_budget if the search varies one of these, but it varies {found}: "
+            f"{way_out}."
+        )
     (key,) = varying
-    values = [params.get(key) for params in cv_results["params"]]
+    values = [params.get(key) for params in candidates]
     for value in values:
         if isinstance(value, bool) or not isinstance(value, Integral):
-            raise ValueError(f"{key}={value!r} has no place in an order of bits: {way_out}.")
+            raise ValueError(f"{key}={value!r} is not a whole number, so candidates cannot be ordered: {way_out}.")
     return np.array(values, dtype=float)

@@ -10,22 +10,19 @@ import pytest
 import torch
 from hypothesis import settings
 
-# The tests run in parallel and their nets are tiny: more threads than cores would only wait for each other.
+# The tests run in parallel and their heads are tiny: more threads than cores would only wait for each other.
 torch.set_num_threads(1)
 
-# A busy machine is no failure.
+# A busy machine is not a failure.
 settings.register_profile("skbsq", deadline=None)
 settings.load_profile("skbsq")
 
 
 def pytest_generate_tests(metafunc):
-    """One seed by default; SKBSQ_TEST_SEEDS="0-9" or "all" (0 to 99) runs more. No test may need a lucky one."""
+    """Run one seed by default, more with SKBSQ_TEST_SEEDS="0-9" or "all" (0 to 99). No test may need a lucky seed."""
     if "global_random_seed" not in metafunc.fixturenames:
         return
-    wanted = os.environ.get("SKBSQ_TEST_SEEDS", "42")
-    if wanted == "all":
-        wanted = "0-99"
-    first, _, last = wanted.partition("-")
+    first, _, last = os.environ.get("SKBSQ_TEST_SEEDS", "42").replace("all", "0-99").partition("-")
     metafunc.parametrize("global_random_seed", range(int(first), int(last or first) + 1))
 
 
@@ -36,7 +33,7 @@ def rng(global_random_seed):
 
 @pytest.fixture(scope="module")
 def client():
-    """Client of a dask cluster of two processes; without dask the test is skipped."""
+    """Start a dask cluster of two processes and give its client. Without dask the test is skipped."""
     distributed = pytest.importorskip("distributed")
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
     with cluster, distributed.Client(cluster) as client:
@@ -45,18 +42,17 @@ def client():
 
 @pytest.fixture
 def data_dir():
-    """Folder with the real data sets; the test is skipped where there is none."""
-    folder = os.environ.get("SKBSQ_DATA_DIR")
-    if not folder:
+    """Give the folder of the real data sets. Without it the test is skipped."""
+    if not (folder := os.environ.get("SKBSQ_DATA_DIR")):
         pytest.skip("SKBSQ_DATA_DIR is not set")
     return Path(folder)
 
 
 @pytest.fixture
 def ctrl_c_after():
-    """Function that sends Ctrl-C once, after so many seconds.
+    """Give a function that sends Ctrl-C once, after so many seconds.
 
-    A process that a script starts in the background ignores it from birth, hence the handler.
+    The handler is set because a process that a script starts in the background ignores Ctrl-C.
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timers = []

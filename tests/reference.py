@@ -1,4 +1,4 @@
-"""Slow, plain implementations that the fast ones must equal."""
+"""Slow, plain implementations, whose results the fast ones must equal."""
 
 import math
 import struct
@@ -6,9 +6,7 @@ import zlib
 
 
 def float32(value):
-    """A Python float rounded to float32; beyond its range an infinity."""
-    if math.isnan(value) or math.isinf(value):
-        return value
+    """Round a Python float to float32; beyond its range it becomes an infinity."""
     try:
         return struct.unpack("<f", struct.pack("<f", value))[0]
     except OverflowError:
@@ -16,7 +14,7 @@ def float32(value):
 
 
 def encode_one(x, thresholds, has_missing=False):
-    """Code of one value: the number of thresholds below it."""
+    """Encode one value: count the thresholds below it."""
     x = float32(x)
     if math.isnan(x):
         return len(thresholds) + 1 if has_missing else 0
@@ -24,56 +22,46 @@ def encode_one(x, thresholds, has_missing=False):
 
 
 def encode(X, codebook):
-    return [
-        [
-            encode_one(float(x), t.tolist(), m)
-            for x, t, m in zip(row, codebook.thresholds, codebook.has_missing, strict=True)
-        ]
-        for row in X
-    ]
+    parts = [(t.tolist(), m) for t, m in zip(codebook.thresholds, codebook.has_missing, strict=True)]
+    return [[encode_one(float(x), *part) for x, part in zip(row, parts, strict=True)] for row in X]
 
 
 def thermometer_one(code, n_thresholds, has_missing=False):
-    """Bits of one code: threshold bits, then the missing bit."""
+    """Turn one code into its thermometer bits: threshold bits, then the missing bit."""
     missing = has_missing and code == n_thresholds + 1
     bits = [int(not missing and code > k) for k in range(n_thresholds)]
     return bits + [int(missing)] * has_missing
 
 
-def cells(x, weights):
-    """Weight on each distinct value."""
-    mass = {}
+def weighted_unique(x, weights):
+    """Sum the weights of each distinct value."""
+    totals = {}
     for value, weight in zip(x.tolist(), weights.tolist(), strict=True):
-        mass[value] = mass.get(value, 0.0) + weight
-    return mass
+        totals[value] = totals.get(value, 0.0) + weight
+    return totals
 
 
 def moments(X, weights):
-    """Weighted mean and standard deviation of each column of floats, NaN left out; 0 and 1 where nothing varies."""
+    """Compute the weighted mean and standard deviation of each feature without NaN; 0 and 1 if nothing varies."""
     means, deviations = [], []
-    for j in range(len(X[0])):
-        pairs = [(w, row[j]) for w, row in zip(weights, X, strict=True) if not math.isnan(row[j])]
-        mass = math.fsum(w for w, _ in pairs) or 1.0
-        means.append(math.fsum(w * x for w, x in pairs) / mass)
-        spread = math.fsum(w * (x - means[-1]) ** 2 for w, x in pairs) / mass
+    for column in zip(*X, strict=True):
+        pairs = [(w, x) for w, x in zip(weights, column, strict=True) if not math.isnan(x)]
+        total = math.fsum(w for w, _ in pairs) or 1.0
+        means.append(math.fsum(w * x for w, x in pairs) / total)
+        spread = math.fsum(w * (x - means[-1]) ** 2 for w, x in pairs) / total
         deviations.append(math.sqrt(spread) if len({x for _, x in pairs}) > 1 else 1.0)
     return means, deviations
 
 
 def pack_row(codes, n_bits):
-    """Bytes of one row: the bits of each code, the lowest first, feature after feature."""
-    bits = [code >> i & 1 for code, width in zip(codes, n_bits, strict=True) for i in range(width)]
-    return pack_bits(bits)
-
-
-def pack_bits(bits):
-    """Bytes of bits, the lowest bit of a byte first."""
-    bits = bits + [0] * (-len(bits) % 8)
+    """Pack one row: the bits of each code, the lowest first, feature after feature."""
+    bits = [code >> i & 1 for code, of_code in zip(codes, n_bits, strict=True) for i in range(of_code)]
+    bits += [0] * (-len(bits) % 8)
     return bytes(sum(bit << i for i, bit in enumerate(bits[at : at + 8])) for at in range(0, len(bits), 8))
 
 
 def message(codebook, codes):
-    """A message of padded rows."""
+    """Write a message of padded rows."""
     head = b"SBSQ" + bytes([1, 0]) + codebook.fingerprint + struct.pack("<I", len(codes))
     body = head + b"".join(pack_row(row, codebook.n_bits.tolist()) for row in codes)
     return body + struct.pack("<I", zlib.crc32(body))

@@ -1,4 +1,4 @@
-"""What properties are tried on."""
+"""Inputs for the tests of properties."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -15,7 +15,7 @@ def codebooks(draw, missing=st.sampled_from(["error", "code"])):
 
 
 def neighbours(thresholds):
-    """Each threshold with the floats beside it, zeros of both signs and the infinities."""
+    """Return the thresholds, zeros of both signs, the floats next to all of these, and the infinities."""
     t = np.concatenate([thresholds, np.float32([0.0, -0.0])])
     ends = np.float32([-np.inf, np.inf])
     with np.errstate(over="ignore", under="ignore"):

@@ -1,4 +1,4 @@
-"""What a GPU computes, beside what the CPU does; skipped where there is none."""
+"""Results of a GPU, compared to those of the CPU; skipped without a GPU."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def fit(estimator, X, y, **parameters):
 
 
 def known(values, missing):
-    """Those that have a code."""
+    """Return the values that have a code."""
     return values if missing == "code" else values[~np.isnan(values)]
 
 
@@ -82,8 +82,8 @@ def test_codes_are_those_of_the_codebook(book):
 
 @has_gpu
 @pytest.mark.parametrize("missing", ["error", "code"])
-def test_denormals_are_not_flushed(missing):
-    """A GPU that took denormal numbers for zero would find them equal to each other, and to thresholds at zero."""
+def test_subnormals_are_not_flushed(missing):
+    """A GPU that flushes subnormals to zero would find them equal to each other, and to thresholds at zero."""
     thresholds = [[-TINY, 0.0, TINY, 2 * TINY], [2.0**-126], [-3 * TINY, 1.0]]
     book = Codebook.from_thresholds(thresholds, missing=missing)
     x = np.repeat(known(HARD_VALUES, missing)[:, None], 3, axis=1)
@@ -108,7 +108,7 @@ def test_bits_in_training_compare_the_same_thresholds(rng):
 @has_gpu
 @each
 @pytest.mark.parametrize("device", ["cuda", "auto"])
-def test_a_fit_comes_back_to_the_cpu(estimator, device, data):
+def test_a_fitted_net_is_on_the_cpu(estimator, device, data):
     X, y = data
     fitted = fit(estimator, X, y, device=device)
     tensors = [*fitted.net_.module_.parameters(), *fitted.net_.module_.buffers()]
@@ -121,21 +121,21 @@ def test_a_fit_comes_back_to_the_cpu(estimator, device, data):
 
 @has_gpu
 @pytest.mark.parametrize("estimator", [e for e in ESTIMATORS if hasattr(e, "predict")], ids=str)
-def test_predictions_there_are_those_of_the_cpu_but_for_rounding(estimator, data):
+def test_predictions_equal_those_of_the_cpu_up_to_rounding(estimator, data):
     X, y = data
     fitted = fit(estimator, X, y, device="cuda")
-    there = output(fitted, X)
+    on_gpu = output(fitted, X)
     if fitted.quantizer_ is not None:
         codes = fitted.codebook_.encode(X)
         np.testing.assert_array_equal(fitted.predict_codes(codes), fitted.predict(X))
         np.testing.assert_array_equal(fitted.predict_packed(RowCodec(fitted.codebook_).pack(codes)), fitted.predict(X))
-    here = output(fitted.set_params(device="cpu"), X)
-    np.testing.assert_allclose(there, here, rtol=1e-4, atol=1e-5)
+    on_cpu = output(fitted.set_params(device="cpu"), X)
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=1e-4, atol=1e-5)
     assert next(fitted.net_.module_.parameters()).device.type == "cpu"
 
 
 @has_gpu
-def test_the_head_runs_there(data, monkeypatch):
+def test_the_head_runs_on_the_gpu(data, monkeypatch):
     X, y = data
     fitted = fit(BitwiseRegressor(**TRAINING), X, y, device="cuda")
     seen = []
@@ -158,10 +158,10 @@ def test_the_error_is_within_the_spread_of_seeds(rng):
             model.fit(X[:900], y[:900]).set_params(device="cpu")
             yield np.mean((model.predict(X[900:]) - y[900:]) ** 2)
 
-    here, there = np.array([*errors("cpu")]), np.array([*errors("cuda")])
-    spread = max(np.ptp(here), np.ptp(there))
-    assert abs(here.mean() - there.mean()) <= spread
-    assert there.mean() < 0.5 * y[900:].var()
+    on_cpu, on_gpu = np.array([*errors("cpu")]), np.array([*errors("cuda")])
+    spread = max(np.ptp(on_cpu), np.ptp(on_gpu))
+    assert abs(on_cpu.mean() - on_gpu.mean()) <= spread
+    assert on_gpu.mean() < 0.5 * y[900:].var()
 
 
 @has_gpu
@@ -173,7 +173,7 @@ def test_generators_of_the_gpu_are_left_alone(data):
 
 
 @has_gpu
-def test_a_skorch_net_says_where(data):
+def test_the_device_of_a_skorch_net_is_used(data):
     X, y = data
     net = NeuralNet(nn.Linear, criterion=nn.MSELoss, max_epochs=2, device="cuda")
     net.set_params(module=lambda n_inputs, n_outputs: nn.Linear(n_inputs, n_outputs))
@@ -183,8 +183,8 @@ def test_a_skorch_net_says_where(data):
 
 
 @has_gpu
-def test_goes_on_there_too(data, tmp_path):
-    """GPUs add in no fixed order, so the result is near that of a whole fit, not equal to it."""
+def test_an_interrupted_fit_resumes(data, tmp_path):
+    """GPUs add in no fixed order, so the result is close to that of an uninterrupted fit, but not equal."""
     X, y = data
     estimator = BitwiseRegressor(**TRAINING, dropout=0.3, device="cuda")
     whole = fit(estimator, X, y)
@@ -203,7 +203,7 @@ def test_goes_on_there_too(data, tmp_path):
         patch.setattr(TensorRows, "__getitem__", take)
         with pytest.raises(KeyboardInterrupt):
             fit(estimator, X, y)
-    with pytest.raises(ValueError, match=r"with another device \(it was cuda, and is cpu\)"):
+    with pytest.raises(ValueError, match=r"device differs \(it was cuda, and is cpu\)"):
         fit(estimator, X, y, device="cpu")
     pieces = fit(estimator, X, y)
     assert pieces.n_iter_ == 3

@@ -1,4 +1,4 @@
-"""Searches over bits: what a candidate costs, which one is picked, what the table says."""
+"""Searches over bits: the choice of a candidate, the table of bits and scores, paths over bits, and dask."""
 
 import multiprocessing
 import os
@@ -9,17 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib import parallel_config
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
-from sklearn.datasets import make_classification, make_friedman1
-from sklearn.decomposition import PCA
-from sklearn.exceptions import NotFittedError
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.datasets import make_friedman1
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, RandomizedSearchCV
-from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skbsq import BitwiseClassifier, BitwiseRegressor, KMeansQuantizer, QuantileQuantizer, UniformQuantizer
+from skbsq import BitwiseClassifier, BitwiseRegressor, QuantileQuantizer
 from skbsq.model_selection import bits_path, dask_backend, fewest_bits, rate_distortion, row_bits
 
 QUICK = {"max_epochs": 2, "hidden_sizes": (8,), "random_state": 0}
@@ -28,77 +26,6 @@ QUICK = {"max_epochs": 2, "hidden_sizes": (8,), "random_state": 0}
 @pytest.fixture(scope="module")
 def data():
     return make_friedman1(120, random_state=0)
-
-
-@pytest.fixture(scope="module")
-def frame(data):
-    return pd.DataFrame(data[0], columns=[f"x{j}" for j in range(10)])
-
-
-# -- row_bits ----------------------------------------------------------------------------------------
-
-
-def test_row_bits_finds_the_quantizer(data):
-    X, y = data
-    three = QuantileQuantizer(3)
-    for model in [
-        three,
-        BitwiseRegressor(3, **QUICK),
-        BitwiseRegressor(quantizer=three, **QUICK),
-        make_pipeline(StandardScaler(), three, Ridge()),
-        make_pipeline("passthrough", three, PCA(2), Ridge()),
-        make_pipeline(make_pipeline(StandardScaler(), three), Ridge()),
-        TransformedTargetRegressor(make_pipeline(three, Ridge())),
-        GridSearchCV(make_pipeline(three, Ridge()), {"ridge__alpha": [1, 2]}, cv=2),
-    ]:
-        assert row_bits(model.fit(X, y)) == 30
-    assert row_bits(make_pipeline(PCA(2), three, Ridge()).fit(X, y)) == 6
-
-
-def test_row_bits_counts_floats(data):
-    X, y = data
-    for model in [
-        Ridge(),
-        make_pipeline(StandardScaler(), Ridge()),
-        BitwiseRegressor(quantizer="passthrough", **QUICK),
-    ]:
-        assert row_bits(model.fit(X, y)) == 320
-
-
-def test_row_bits_adds_up_columns(frame, data):
-    y = data[1]
-    split = [("a", QuantileQuantizer(3), ["x0", "x1"]), ("b", UniformQuantizer(2), ["x2"])]
-    sent = {"drop": 8, "passthrough": 8 + 7 * 32}
-    for remainder, bits in sent.items():
-        columns = ColumnTransformer(split, remainder=remainder)
-        assert row_bits(make_pipeline(columns, Ridge()).fit(frame, y)) == bits
-    scaled = ColumnTransformer([*split, ("c", StandardScaler(), ["x3"])])
-    assert row_bits(make_pipeline(scaled, Ridge()).fit(frame, y)) == 8 + 32
-    floats = ColumnTransformer([("c", StandardScaler(), ["x3"])])
-    assert row_bits(make_pipeline(floats, Ridge()).fit(frame, y)) == 320
-    both = FeatureUnion([("a", QuantileQuantizer(1)), ("b", KMeansQuantizer(2, encode="value"))])
-    assert row_bits(make_pipeline(both, Ridge()).fit(frame, y)) == 10 + 20
-
-
-def test_row_bits_of_a_step_without_columns(frame):
-    quantizer = ("numbers", QuantileQuantizer(2), make_column_selector(dtype_include="number"))
-    for nothing in (make_column_selector(dtype_include="category"), [], [False] * frame.shape[1]):
-        for step in (OneHotEncoder(), "passthrough", QuantileQuantizer(3).fit(frame)):
-            columns = ColumnTransformer([quantizer, ("nothing", step, nothing)]).fit(frame)
-            assert row_bits(columns) == 2 * frame.shape[1]
-
-
-def test_row_bits_are_those_of_the_fit(data):
-    X, y = data
-    X = X.copy()
-    X[:, 0] = 1.0  # nothing to send
-    X[:, 1] = X[:, 1] > 0.5  # one bit
-    assert row_bits(QuantileQuantizer(3).fit(X, y)) == 25
-
-
-def test_row_bits_needs_a_fit():
-    with pytest.raises(NotFittedError):
-        row_bits(QuantileQuantizer())
 
 
 # -- fewest_bits -------------------------------------------------------------------------------------
@@ -115,7 +42,7 @@ def results(scores, bits=None, params=None):
     return found
 
 
-# Best: the last, 0.9 with a standard error of 0.1 / sqrt(3) = 0.0577.
+# The last candidate is the best: 0.9 with a standard error of 0.1 / sqrt(3) = 0.0577.
 SCORES = [[0.1, 0.2, 0.3], [0.7, 0.8, 0.9], [0.83, 0.85, 0.87], [0.8, 0.9, 1.0]]
 
 
@@ -137,7 +64,7 @@ def test_fraction_of_a_negative_score():
 
 def test_fitted_bits_count_and_not_the_order_of_candidates():
     assert fewest_bits(0.0)(results([[0.5], [0.9], [0.9]], [8, 24, 16])) == 2
-    # Equal bits: the better one.
+    # Among equal bits the better score wins.
     assert fewest_bits(0.5)(results([[0.7], [0.9], [0.8]], [8, 8, 8])) == 1
 
 
@@ -154,13 +81,13 @@ def test_one_split_has_no_standard_error():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ([{"alpha": 1}, {"alpha": 2}], "one n_bits or bit_budget, and none is searched"),
-        ([{"n_bits": 1, "bit_budget": 9}, {"n_bits": 2, "bit_budget": 8}], r"and 2 \(bit_budget, n_bits\) is searched"),
-        ([{"q__n_bits": 1}, {"q__n_bits": None}], "q__n_bits=None has no place in an order"),
-        ([{"n_bits": [1, 2]}, {"n_bits": [2, 1]}], r"n_bits=\[1, 2\] has no place in an order"),
+        ([{"alpha": 1}, {"alpha": 2}], "n_bits or bit_budget if the search varies one of these, but it varies none"),
+        ([{"n_bits": 1, "bit_budget": 9}, {"n_bits": 2, "bit_budget": 8}], r"varies 2 of them \(bit_budget, n_bits\)"),
+        ([{"q__n_bits": 1}, {"q__n_bits": None}], "q__n_bits=None is not a whole number"),
+        ([{"n_bits": [1, 2]}, {"n_bits": [2, 1]}], r"n_bits=\[1, 2\] is not a whole number"),
     ],
 )
-def test_without_an_order_of_bits_it_says_what_to_do(params, message):
+def test_without_an_order_of_bits_the_message_names_the_way_out(params, message):
     with pytest.raises(ValueError, match=message) as caught:
         fewest_bits()(results([[0.8], [0.9]], params=params))
     assert 'scoring={"score": ..., "row_bits": row_bits}' in str(caught.value)
@@ -198,7 +125,7 @@ def test_table():
 def test_scores_by_name():
     several = {**results(SCORES, [1, 2, 3, 4]), "mean_test_r2": np.arange(4.0), "split0_test_r2": np.arange(4.0)}
     assert rate_distortion(several, score="r2")["score"].tolist() == [0, 1, 2, 3]
-    with pytest.raises(ValueError, match=r"2 scores beside row_bits, \['score', 'r2'\]: say which one"):
+    with pytest.raises(ValueError, match=r"2 scores besides row_bits, \['score', 'r2'\]: name one"):
         rate_distortion(several)
     with pytest.raises(ValueError, match="no score 'mse'"):
         fewest_bits(score="mse")(several)
@@ -213,22 +140,21 @@ def test_splits_of_a_score_whose_name_ends_like_another():
 # -- real searches -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n_jobs", [None, 2])
-def test_grid_search_with_and_without_a_pipeline(data, n_jobs):
-    scoring = {"score": "r2", "row_bits": row_bits}
-    for estimator, name in [
-        (BitwiseRegressor(**QUICK), "n_bits"),
-        (make_pipeline(StandardScaler(), BitwiseRegressor(**QUICK)), "bitwiseregressor__n_bits"),
-    ]:
-        grid = {name: [1, 2, 3], name.replace("n_bits", "hidden_sizes"): [(4,), (8,)]}
-        search = GridSearchCV(estimator, grid, scoring=scoring, refit=fewest_bits(0.0), cv=2, n_jobs=n_jobs)
-        search.fit(*data)
-        table = rate_distortion(search.cv_results_)
-        assert sorted(table["row_bits"]) == [10, 10, 20, 20, 30, 30]
-        picked = table.set_index("candidate").loc[search.best_index_]
-        assert picked["score"] == table["score"].max()
-        assert row_bits(search) == picked["row_bits"]
-        assert search.predict(data[0]).shape == (120,)
+def test_grid_search_picks_the_best_of_the_good(data):
+    grid = {"bitwiseregressor__n_bits": [1, 2, 3], "bitwiseregressor__hidden_sizes": [(4,), (8,)]}
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), BitwiseRegressor(**QUICK)),
+        grid,
+        scoring={"score": "r2", "row_bits": row_bits},
+        refit=fewest_bits(0.0),
+        cv=2,
+    ).fit(*data)
+    table = rate_distortion(search.cv_results_)
+    assert sorted(table["row_bits"]) == [10, 10, 20, 20, 30, 30]
+    picked = table.set_index("candidate").loc[search.best_index_]
+    assert picked["score"] == table["score"].max()
+    assert row_bits(search) == picked["row_bits"]
+    assert search.predict(data[0]).shape == (120,)
 
 
 def test_randomized_search_orders_by_n_bits_alone(data):
@@ -241,18 +167,6 @@ def test_randomized_search_orders_by_n_bits_alone(data):
         random_state=0,
     ).fit(*data)
     assert search.best_params_ == {"quantilequantizer__n_bits": 1}
-
-
-def test_classification(data):
-    X, y = make_classification(200, 6, random_state=0)
-    search = GridSearchCV(
-        make_pipeline(QuantileQuantizer(), LogisticRegression()),
-        {"quantilequantizer__n_bits": [1, 2, 3]},
-        scoring={"score": "neg_log_loss", "row_bits": row_bits},
-        refit=fewest_bits(0.5),
-        cv=3,
-    ).fit(X, y)
-    assert row_bits(search) <= 18
 
 
 def test_halving_searches_never_call_it(data):
@@ -273,29 +187,25 @@ def test_halving_searches_never_call_it(data):
 
 
 def test_path_is_near_separate_fits():
-    X, y = make_friedman1(1500, random_state=0)
-    regressor = BitwiseRegressor(max_epochs=20, hidden_sizes=(32, 32), random_state=0)
+    X, y = make_friedman1(700, random_state=0)
+    regressor = BitwiseRegressor(max_epochs=15, hidden_sizes=(32,), lr=0.01, init="quantile", random_state=0)
     path = bits_path(regressor, X, y, [3, 1, 2], cv=2).set_index("n_bits")
     assert list(path) == ["row_bits", "score", "std", "sem", "fit_seconds"]
     assert path["row_bits"].tolist() == [10, 20, 30]
     assert path["score"].is_monotonic_increasing
-    apart = GridSearchCV(regressor, {"n_bits": [1, 2, 3]}, cv=2).fit(X, y).cv_results_["mean_test_score"]
-    np.testing.assert_allclose(path["score"], apart, atol=0.06)
+    separate = GridSearchCV(regressor, {"n_bits": [1, 2, 3]}, cv=2).fit(X, y).cv_results_["mean_test_score"]
+    np.testing.assert_allclose(path["score"], separate, atol=0.06)
     np.testing.assert_allclose(path["sem"], path["std"] / np.sqrt(2))
 
 
-def test_path_is_trained_for_less(data, monkeypatch):
-    """Epochs in all, as a share of those of separate fits."""
-    epochs = []
-    original = BitwiseRegressor.fit
-
-    def fit(self, X, y):
-        epochs.append(self.max_epochs)
-        return original(self, X, y)
-
-    monkeypatch.setattr(BitwiseRegressor, "fit", fit)
-    bits_path(BitwiseRegressor(max_epochs=20, hidden_sizes=(8,), random_state=0), *data, [1, 2, 3, 4, 6], cv=2)
-    assert sum(epochs) <= 0.6 * 2 * 5 * 20
+def test_narrower_models_of_a_path_are_trained_for_fewer_epochs(data):
+    regressor = BitwiseRegressor(max_epochs=20, hidden_sizes=(8,), random_state=0)
+    before, epochs = repr(regressor), []
+    bits_path(regressor, *data, [1, 2, 6], cv=2, scoring=lambda model, X, y: epochs.append(model.n_iter_) or 0.0)
+    assert epochs == [20, 6, 6] * 2
+    # The estimator stays unchanged.
+    assert repr(regressor) == before
+    assert not hasattr(regressor, "net_")
 
 
 def test_path_of_classes_with_missing_values(data):
@@ -308,25 +218,17 @@ def test_path_of_classes_with_missing_values(data):
     assert (path["score"] < 0).all()
 
 
-def test_path_leaves_the_estimator_alone(data):
-    regressor = BitwiseRegressor(**QUICK)
-    before = repr(regressor)
-    bits_path(regressor, *data, [2], cv=2)
-    assert repr(regressor) == before
-    assert not hasattr(regressor, "net_")
-
-
 @pytest.mark.parametrize(
     ("estimator", "bits", "message"),
     [
-        (Ridge(), [1], "takes a BitwiseRegressor or BitwiseClassifier, got Ridge"),
+        (Ridge(), [1], "needs a BitwiseRegressor or BitwiseClassifier, got Ridge"),
         (BitwiseRegressor(quantizer=QuantileQuantizer()), [1], "leave quantizer at None"),
         (BitwiseRegressor(head=Ridge), [1], "leave head at None"),
         (BitwiseRegressor(bit_budget=3), [1], "leave bit_budget at None"),
         (BitwiseRegressor(), [], "bits is empty"),
     ],
 )
-def test_path_refuses(data, estimator, bits, message):
+def test_path_rejects(data, estimator, bits, message):
     with pytest.raises(ValueError, match=message):
         bits_path(estimator, *data, bits)
 
@@ -334,19 +236,27 @@ def test_path_refuses(data, estimator, bits, message):
 # -- dask_backend ------------------------------------------------------------------------------------
 
 
-class Dying(UniformQuantizer):
-    """A quantizer whose fit kills its process, if that is none of the tests' own and can remove the file `fuse`."""
+def fragile_search(fuse, *, kill):
+    """A search in which one fit in a worker fails, or kills the worker: the first one that removes the file `fuse`."""
 
-    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean", fuse=None):
-        super().__init__(n_bits, encode=encode, missing=missing, levels=levels)
-        self.fuse = fuse
+    class Fragile(TransformerMixin, BaseEstimator):  # a local class, so that workers need not import this module
+        def __init__(self, power=1):
+            self.power = power
 
-    def fit(self, X, y=None, sample_weight=None):
-        if multiprocessing.parent_process():
-            with suppress(FileNotFoundError):
-                os.unlink(self.fuse)  # one process alone can
-                os.kill(os.getpid(), signal.SIGKILL)
-        return super().fit(X, y, sample_weight)
+        def fit(self, X, y=None):
+            if multiprocessing.parent_process():
+                with suppress(FileNotFoundError):
+                    os.unlink(fuse)
+                    if not kill:
+                        raise ZeroDivisionError("the fuse is gone")
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return self
+
+        def transform(self, X):
+            return X**self.power
+
+    fuse.touch()
+    return GridSearchCV(make_pipeline(Fragile(), Ridge()), {"fragile__power": [1, 2, 3, 4]}, cv=3, error_score="raise")
 
 
 def test_backend_without_a_client():
@@ -355,26 +265,34 @@ def test_backend_without_a_client():
         dask_backend()
 
 
-def test_search_on_a_cluster_is_the_plain_one(client, data):
+def test_fits_on_a_cluster_equal_those_without(data):
+    """In threads, which share torch's generators."""
+    distributed = pytest.importorskip("distributed")
     grid = {"n_bits": [1, 2], "bit_budget": [None, 15]}
     search = GridSearchCV(BitwiseRegressor(**QUICK), grid, cv=2)
-    with parallel_config(backend=dask_backend(shared=[*data])):
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+        distributed.Client(cluster),
+        parallel_config(backend=dask_backend(shared=[*data])),
+    ):
         found = search.fit(*data).cv_results_["split0_test_score"]
-    plain = search.fit(*data).cv_results_["split0_test_score"]
-    np.testing.assert_array_equal(found, plain)
+    np.testing.assert_array_equal(found, search.fit(*data).cv_results_["split0_test_score"])
 
 
-def test_search_outlives_a_worker(client, data, tmp_path):
-    fuse = tmp_path / "fuse"
-    fuse.touch()
+def test_an_error_on_a_worker_ends_the_search(client, data, tmp_path):
+    search = fragile_search(tmp_path / "fuse", kill=False)
+    with parallel_config(backend=dask_backend(shared=[*data])):
+        with pytest.raises(ZeroDivisionError, match="the fuse is gone") as caught:
+            search.fit(*data)
+        search.fit(*data)
+    assert "in fit" in caught.value.__notes__[-1]
+
+
+def test_a_search_survives_the_loss_of_a_worker(client, data, tmp_path):
+    search = fragile_search(tmp_path / "fuse", kill=True)
     pids = set(client.run(os.getpid).values())
-    search = GridSearchCV(
-        make_pipeline(Dying(fuse=str(fuse)), Ridge()), {"dying__n_bits": [1, 2, 3, 4]}, cv=3, error_score="raise"
-    )
     with parallel_config(backend=dask_backend(shared=[*data])):
         found = search.fit(*data).cv_results_["mean_test_score"]
-    assert not fuse.exists()
     client.wait_for_workers(2)
     assert len(pids & set(client.run(os.getpid).values())) == 1
-    plain = search.fit(*data).cv_results_["mean_test_score"]
-    np.testing.assert_array_equal(found, plain)
+    np.testing.assert_array_equal(found, search.fit(*data).cv_results_["mean_test_score"])

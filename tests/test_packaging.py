@@ -1,11 +1,10 @@
-"""What an installation promises: light imports, public names, types, the lowest supported versions."""
+"""Properties of an installation: light imports, public names, types, the lowest supported versions."""
 
 import ast
 import importlib
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 import tomllib
 import venv
@@ -23,42 +22,24 @@ import skbsq
 
 ROOT = Path(__file__).parent.parent
 
-NUMPY_ALONE = """
-import sys
-
-class Gateway:
-    def find_spec(self, name, path=None, target=None):
-        root = name.partition(".")[0]
-        if root not in {*sys.stdlib_module_names, "numpy", "skbsq"}:
-            raise ModuleNotFoundError(f"No module named {name!r} on a gateway", name=name)
-
-sys.meta_path.insert(0, Gateway())
-"""
-
-
-GATEWAY_USES = [
-    "import skbsq, skbsq.codebook.codebook, skbsq.budget, skbsq.codec, skbsq.exceptions",
-    "from skbsq import Codebook; assert Codebook.from_thresholds([[0.5]]).encode([[1.0]]) == 1",
-    "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
+GATEWAY_USES = {
+    "imports": "import skbsq, skbsq.codebook.codebook, skbsq.budget, skbsq.codec, skbsq.exceptions",
+    "codebook": "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
     "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",
-    "from skbsq import Codebook, codec; book = Codebook.from_thresholds([[0.5]]); codes = book.encode([[1.0]]); "
-    "assert codec.loads(codec.dumps(book, codes), book) == 1; assert codec.RowCodec(book).pack(codes) == 1",
-    "from skbsq import Codebook, export; book = Codebook.from_thresholds([[0.5]]); "
-    "assert export.to_codebook(book) is book",
-    "import numpy as np; from skbsq import Codebook; from skbsq.outofcore import transform; "
-    "codes = transform(Codebook.from_thresholds([[0.5]]), np.ones((2, 1))); assert next(codes).tolist() == [[1], [1]]",
-    "from skbsq import Codebook, export; export.to_c(Codebook.from_thresholds([[0.5]]), 'x')",
-]
-
-
-@pytest.mark.parametrize("use", GATEWAY_USES)
-def test_gateway_needs_numpy_alone(use):
-    subprocess.run([sys.executable, "-W", "error", "-c", NUMPY_ALONE + use], check=True, cwd=ROOT, timeout=60)
+    "codec": "from skbsq import Codebook, codec; book = Codebook.from_thresholds([[0.5]]); "
+    "codes = book.encode([[1.0]]); assert codec.loads(codec.dumps(book, codes), book) == 1; "
+    "assert codec.RowCodec(book).pack(codes) == 1",
+    "export": "from skbsq import Codebook, export; book = Codebook.from_thresholds([[0.5]]); "
+    "assert export.to_codebook(book) is book; export.to_c(book, 'x')",
+    "outofcore": "import numpy as np; from skbsq import Codebook; from skbsq.outofcore import transform; "
+    "np.save('rows.npy', np.ones((2, 1))); book = Codebook.from_thresholds([[0.5]]); "
+    "assert transform(book, 'rows.npy', 'codes.npy', batch_size=1).tolist() == [[1], [1]]",
+}
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory):
-    """Python of an environment as `pip install --no-deps skbsq` and NumPy leave it, made without a network."""
+    """Python of an environment that holds only NumPy and `pip install --no-deps skbsq`, made without a network."""
     base = tmp_path_factory.mktemp("gateway")
     venv.EnvBuilder(symlinks=os.name != "nt").create(base)
     paths = sysconfig.get_paths("venv", vars={"base": str(base), "platbase": str(base), "installed_base": str(base)})
@@ -71,24 +52,17 @@ def gateway(tmp_path_factory):
 
 
 @pytest.mark.parametrize("use", GATEWAY_USES)
-def test_gateway_in_an_environment_of_its_own(gateway, use, tmp_path):
-    subprocess.run([gateway, "-I", "-W", "error", "-c", use], check=True, cwd=tmp_path, timeout=60)
+def test_a_gateway_needs_numpy_alone(gateway, use, tmp_path):
+    subprocess.run([gateway, "-I", "-W", "error", "-c", GATEWAY_USES[use]], check=True, cwd=tmp_path, timeout=60)
 
 
-def test_environment_of_the_gateway_holds_nothing_else(gateway, tmp_path):
+def test_the_gateway_has_nothing_else(gateway, tmp_path):
     code = "from importlib.util import find_spec; print([name for name in %r if find_spec(name)])"
     names = ["numpy", "skbsq", "pip", *{requirement.name for requirement in requirements("plot")}, "sklearn"]
     found = subprocess.run(
         [gateway, "-I", "-c", code % names], capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60
     )
     assert set(ast.literal_eval(found.stdout)) == {"numpy", "skbsq"}
-
-
-def test_gateway_blocks_what_it_should():
-    loaded = subprocess.run(
-        [sys.executable, "-c", NUMPY_ALONE + "import sklearn"], capture_output=True, text=True, cwd=ROOT, timeout=60
-    )
-    assert "No module named 'sklearn' on a gateway" in loaded.stderr
 
 
 @pytest.mark.parametrize("module", ["skbsq", *(f"skbsq.{name}" for name in skbsq._SUBMODULES)])
@@ -117,13 +91,13 @@ def project():
 
 
 def requirements(*extras):
-    """The project's own requirements and those of the extras, without the project itself."""
+    """Return the requirements of the project and of some extras, without the project itself."""
     lines = [project()["dependencies"]] + [project()["optional-dependencies"][extra] for extra in extras]
     return [r for r in map(Requirement, chain.from_iterable(lines)) if r.name != "skbsq"]
 
 
 def pins(name):
-    """Package to version, as a constraints file fixes it."""
+    """Return the version of each package in a constraints file."""
     lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     found = {}
     for requirement in (Requirement(line) for line in lines if line and not line.startswith("#")):

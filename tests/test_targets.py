@@ -1,4 +1,4 @@
-"""One check for every target: whether the task is given or found, in memory or in chunks; and for row weights."""
+"""The checks of targets and row weights, which are the same for all estimators, in memory and in chunks."""
 
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, QuantileQuantizer, TreeQuantizer
-from skbsq._targets import as_target, check_target, resolve_task
+from skbsq._targets import as_target, resolve_task
 
 NAN = float("nan")
 N = 12
@@ -48,6 +48,7 @@ TIMES = {
     "objects": np.array([datetime(2026, 1, 1)] * N, dtype=object),
     "dates in a list": [date(2026, 1, 1)] * N,
     "category": pd.Series(pd.Categorical(WHEN)),
+    "one of two targets": pd.DataFrame({"u": np.arange(N) * 1.0, "when": WHEN}),
 }
 
 
@@ -68,12 +69,16 @@ def test_times_are_no_target(fit, y):
         np.array([b"1", b"2"] * 6),
         pd.Series(["1", "2"] * 6, dtype="string"),
         pl.Series(["1", "2"] * 6),
-        pd.Series(pd.Categorical([1, 2] * 6)),
         [1.0, "2"] * 6,
+        pd.Series(pd.Categorical([1, 2] * 6)),
+        pd.DataFrame({"y": pd.Categorical([1, 2] * 6)}),
+        pd.DataFrame({"u": np.arange(N) * 1.0, "y": pd.Categorical([1, 2] * 6)}),
+        pa.array([1, 2] * 6).dictionary_encode(),
+        pl.Series(["1", "2"] * 6, dtype=pl.Categorical),
     ],
     ids=lambda y: f"{type(y).__name__} {getattr(y, 'dtype', '')}",
 )
-def test_digits_as_text_are_no_numbers(fit, y):
+def test_text_and_categories_are_no_numbers(fit, y):
     with pytest.raises(ValueError, match=r"y has unsupported dtype .* needs numbers"):
         fit(y)
 
@@ -96,7 +101,7 @@ def test_complex_targets(fit, y):
     ],
     ids=["floats", "integers", "text", "list"],
 )
-def test_masked_targets_are_refused(fit, y):
+def test_masked_targets_are_rejected(fit, y):
     with pytest.raises(ValueError, match="y is masked"):
         fit(y)
 
@@ -134,6 +139,12 @@ def test_missing_labels(fit, y):
         (np.ma.array([3, 1] * 6, mask=False), [1, 3]),
         (torch.tensor([3, 1] * 6), [1, 3]),
         (pl.Series(["v", "u"] * 6), ["u", "v"]),
+        (pd.Series(pd.Categorical([True, False] * 6)), [False, True]),
+        (pd.Categorical([3, 1] * 6), [1, 3]),
+        (pd.DataFrame({"y": pd.array([True, False] * 6, dtype="boolean")}), [False, True]),
+        (pd.DataFrame({"y": pd.array([3, 1] * 6, dtype="Int64")}), [1, 3]),
+        (pa.array(["v", "u"] * 6).dictionary_encode(), ["u", "v"]),
+        (pl.Series(["v", "u"] * 6, dtype=pl.Categorical), ["u", "v"]),
     ],
     ids=lambda value: f"{type(value).__name__} {getattr(value, 'dtype', '')}",
 )
@@ -141,6 +152,7 @@ def test_labels_keep_their_type(y, classes):
     fitted = BitwiseClassifier(1, **QUICK).fit(X, y)
     assert fitted.classes_.tolist() == classes
     assert [type(label) for label in fitted.classes_.tolist()] == [type(label) for label in classes]
+    assert BitwiseQuantizer(1, **QUICK).fit(X, y).task_ == "classification"
 
 
 @pytest.mark.parametrize(
@@ -162,13 +174,7 @@ def test_numbers_of_any_type(y):
     assert FITS["quantizer"](y).task_ == FITS["quantizer in chunks"](y).task_ == "regression"
 
 
-def test_one_target_of_several_that_is_no_number():
-    y = pd.DataFrame({"u": np.arange(N) * 1.0, "when": WHEN})
-    with pytest.raises(ValueError, match="y has unsupported dtype datetime64"):
-        BitwiseRegressor(1, **QUICK).fit(X, y)
-
-
-def test_a_refused_target_changes_nothing():
+def test_a_rejected_target_changes_nothing():
     fitted = BitwiseRegressor(1, **QUICK).fit(X, X[:, 0])
     before = dict(vars(fitted))
     with pytest.raises(ValueError, match="y has unsupported"):
@@ -176,11 +182,15 @@ def test_a_refused_target_changes_nothing():
     assert vars(fitted) == before
 
 
-def test_as_target_keeps_what_is_one():
+def test_as_target_returns_a_list_of_numbers_unchanged():
     y = [1.0, 2.0]
     assert as_target(y) is y
-    assert check_target(np.array([1, 0]), X[:2], "auto", BitwiseQuantizer())[1] == "classification"
-    assert resolve_task(["u", "v"]) == "classification"
+
+
+def test_many_integers_are_a_regression():
+    assert resolve_task(np.arange(60) % 20) == "classification"
+    assert resolve_task(np.arange(60) % 21) == "regression"
+    assert resolve_task(np.arange(60) % 21, "classification") == "classification"
 
 
 # -- weights ------------------------------------------------------------------------------------------
@@ -206,6 +216,8 @@ each_weighed = pytest.mark.parametrize("fit", WEIGHED.values(), ids=WEIGHED)
         (np.ones(N) * 1j, "sample_weight must hold numbers, got dtype complex"),
         (pd.Series([1, None] * 6, dtype="Int64"), "sample_weight contains NaN"),
         ("balanced", "sample_weight must hold numbers"),
+        ([1.0, 1, -1] * 4, "sample_weight must not be negative, got -1.0 in row 2"),
+        (pd.Series(pd.Categorical([1, 2] * 6)), "sample_weight must hold numbers, got dtype category"),
     ],
 )
 def test_weights_that_are_no_numbers(fit, weights, message):
@@ -222,47 +234,8 @@ def test_weights_of_any_type(fit):
         assert fit(weights).codebook_ == expected
 
 
-def test_class_weights_that_are_no_numbers():
-    with pytest.raises(ValueError, match="class_weight must be finite and not negative, got 2 for 0"):
-        BitwiseClassifier(1, class_weight={0: "2", 1: 1}, **QUICK).fit(X, [0, 1] * 6)
-
-
-@each_regression
-@pytest.mark.parametrize(
-    "y",
-    [
-        pd.DataFrame({"y": pd.Categorical([1, 2] * 6)}),
-        pd.DataFrame({"u": np.arange(N) * 1.0, "y": pd.Categorical([1, 2] * 6)}),
-        pa.array([1, 2] * 6).dictionary_encode(),
-        pl.Series(["1", "2"] * 6, dtype=pl.Categorical),
-    ],
-    ids=["frame", "frame of two", "arrow", "polars"],
-)
-def test_categories_in_any_container_are_no_numbers(fit, y):
-    with pytest.raises(ValueError, match="y has unsupported dtype"):
-        fit(y)
-
-
-@pytest.mark.parametrize(
-    ("y", "classes"),
-    [
-        (pd.Series(pd.Categorical([True, False] * 6)), [False, True]),
-        (pd.Categorical([3, 1] * 6), [1, 3]),
-        (pd.DataFrame({"y": pd.array([True, False] * 6, dtype="boolean")}), [False, True]),
-        (pd.DataFrame({"y": pd.array([3, 1] * 6, dtype="Int64")}), [1, 3]),
-        (pa.array(["v", "u"] * 6).dictionary_encode(), ["u", "v"]),
-        (pl.Series(["v", "u"] * 6, dtype=pl.Categorical), ["u", "v"]),
-    ],
-)
-def test_labels_in_frames_and_categories_keep_their_type(y, classes):
-    fitted = BitwiseClassifier(1, **QUICK).fit(X, y)
-    assert fitted.classes_.tolist() == classes
-    assert [type(label) for label in fitted.classes_.tolist()] == [type(label) for label in classes]
-    assert BitwiseQuantizer(1, **QUICK).fit(X, y).task_ == "classification"
-
-
 @pytest.mark.parametrize("later", [[0, None] * 6, WHEN])
-def test_later_chunks_are_checked_too(later):
+def test_later_chunks_are_checked(later):
     pytest.importorskip("datasketches")
     with pytest.raises(ValueError, match=r"y contains NaN|y has unsupported"):
         BitwiseQuantizer(1, **QUICK).fit_chunks([(X, [0, 1] * 6), (X, later)])
@@ -274,8 +247,3 @@ def test_tensors_that_are_no_arrays():
         BitwiseRegressor(1, **QUICK).fit(X, y)
     with pytest.raises(ValueError, match=r"sample_weight cannot be read as an array: .*detach"):
         BitwiseRegressor(1, **QUICK).fit(X, X[:, 0], sample_weight=y)
-
-
-def test_categories_are_no_weights():
-    with pytest.raises(ValueError, match="sample_weight must hold numbers, got dtype category"):
-        QuantileQuantizer(1).fit(X, sample_weight=pd.Series(pd.Categorical([1, 2] * 6)))

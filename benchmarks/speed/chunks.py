@@ -87,7 +87,7 @@ def _by_skbsq(chunks, size):
         array.nbytes
         for array in (state["values"], state["mass"], *state["digests"].values(), *state["waiting"].values())
     )
-    return averaged_inverted_cdf(*sketch.cells, SHARES), n_bytes
+    return averaged_inverted_cdf(*sketch.weighted_unique, SHARES), n_bytes
 
 
 def _by_kll(chunks, size):

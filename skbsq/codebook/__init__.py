@@ -1,1 +1,1 @@
-"""The codebook, an immutable value, and everything behind it. NumPy alone."""
+"""The codebook, an immutable value, and the modules behind it. Needs NumPy alone."""

@@ -1,4 +1,4 @@
-"""Checks of what a codebook is built from: thresholds, levels, counts and names. NumPy alone."""
+"""Checks of the parts of a codebook: thresholds, levels, counts and feature names. Needs NumPy alone."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ MISSING_RULES = ("error", "code")
 
 
 def check_thresholds(thresholds, label, *, strict=False):
-    """Return thresholds as the package stores them: the one validator.
+    """Return the thresholds of a feature as a codebook stores them.
 
     Parameters
     ----------
@@ -19,11 +19,17 @@ def check_thresholds(thresholds, label, *, strict=False):
     label : str
         The feature, for the message.
     strict : bool, default=False
-        Refuse what would have to be sorted or merged.
+        Reject thresholds that would have to be sorted or merged.
 
     Returns
     -------
-    ndarray of float32, strictly increasing, with 0.0 for -0.0
+    ndarray of float32
+        Strictly increasing, with 0.0 for -0.0.
+
+    Raises
+    ------
+    ValueError
+        If the thresholds are not finite numbers in a 1-d array, or not strictly increasing under `strict`.
 
     Examples
     --------
@@ -32,18 +38,10 @@ def check_thresholds(thresholds, label, *, strict=False):
     array([0., 1., 2.], dtype=float32)
     """
     raw = np.asarray(refuse_mask(thresholds, f"The array of thresholds of {label}"))
-    if raw.size == 0 and raw.ndim == 1:
-        return np.empty(0, dtype=np.float32)
-    if raw.ndim != 1 or raw.dtype.kind not in "fiub":
+    if raw.ndim != 1 or (raw.size and raw.dtype.kind not in "fiub"):
         raise ValueError(f"The thresholds of {label} must be a 1-d array of numbers, got {thresholds!r}.")
-    cast = as_float32(raw)
-    finite = np.isfinite(cast)
-    if not finite.all():
-        raise ValueError(
-            f"The thresholds of {label} must be finite in float32, got {raw[np.argmin(finite)]}; a threshold that "
-            "no value exceeds, or every value, carries nothing: leave it out."
-        )
-    cast = cast + np.float32(0.0)  # -0.0 + 0.0 is 0.0
+    hint = "; leave out a threshold that every value exceeds, or none"
+    cast = _as_finite_float32(raw, f"The thresholds of {label}", hint)
     if strict and (cast[1:] <= cast[:-1]).any():
         k = int(np.argmax(cast[1:] <= cast[:-1]))
         raise ValueError(
@@ -53,22 +51,35 @@ def check_thresholds(thresholds, label, *, strict=False):
     return np.unique(cast)
 
 
-def midpoint_levels(thresholds, lone_gap=None):
-    """Levels in the middle of the bins.
+def _as_finite_float32(values, what, hint=""):
+    """Cast to float32, with 0.0 for -0.0. Raise ValueError unless all values are finite."""
+    cast = as_float32(values)
+    finite = np.isfinite(cast)
+    if not finite.all():
+        raise ValueError(f"{what} must be finite in float32, got {values[np.argmin(finite)]}{hint}.")
+    return cast + np.float32(0.0)  # -0.0 + 0.0 is 0.0
 
-    The inner levels are the midpoints of neighbouring thresholds, the two outer ones lie half the
-    neighbouring gap outside (arXiv 2603.05172, Section 4). All are finite.
+
+def midpoint_levels(thresholds, lone_gap=None):
+    """Return levels in the middle of the bins.
+
+    An inner level is the midpoint of two neighbouring thresholds. An outer level lies half the neighbouring gap
+    outside. All levels are finite.
 
     Parameters
     ----------
     thresholds : ndarray of float32, strictly increasing
     lone_gap : float, default=None
-        The gap where there is only one threshold. None: its magnitude, or 1 where it is 0.
+        The gap if there is only one threshold. None: the magnitude of that threshold, or 1 if it is 0.
 
     Returns
     -------
-    ndarray of float32, one more than thresholds
-        0.0 alone where there are no thresholds.
+    ndarray of float32
+        One level more than thresholds; 0.0 alone if there are no thresholds.
+
+    References
+    ----------
+    arXiv 2603.05172, Section 4.
 
     Examples
     --------
@@ -89,21 +100,21 @@ def midpoint_levels(thresholds, lone_gap=None):
 
 
 def check_finite(X, cast, names):
-    """Refuse infinities, and values that the cast to float32 made infinite.
+    """Reject infinite values of X, and values that became infinite in the cast to float32.
 
     Parameters
     ----------
     X : ndarray of shape (n, d)
     cast : ndarray of float32 of shape (n, d)
-        The same after the cast.
+        X after the cast.
     names : sequence of str, or None
 
     Raises
     ------
     ValueError
-        Naming the feature and the row.
+        If there is such a value. The message names its feature and row.
     """
-    # Extremes tell by feature what is wrong somewhere, without an array of the size of X.
+    # The minimum and maximum of each feature show whether there is one, without an array of the size of X.
     if len(cast) and np.isinf([np.fmin.reduce(cast), np.fmax.reduce(cast)]).any():
         row, j = np.argwhere(np.isinf(cast))[0]
         value = X[row, j]
@@ -116,19 +127,21 @@ def check_missing_rule(missing):
         raise ValueError(f"missing must be one of {list(MISSING_RULES)}, got {missing!r}.")
 
 
-def check_has_missing(has_missing, missing, cuts, names):
+def check_has_missing(has_missing, missing, thresholds, names):
+    """Return which features have a missing code, as a bool array of shape (d,)."""
+    d = len(thresholds)
     if has_missing is None:
-        return np.array([missing == "code" and t.size > 0 for t in cuts])
-    has_missing = in_feature_order(refuse_mask(has_missing, "has_missing"), names, len(cuts), "has_missing")
-    has_missing = np.asarray(has_missing)
-    if has_missing.shape != (len(cuts),) or has_missing.dtype != bool:
-        raise ValueError(f"has_missing must be {len(cuts)} bools, one per feature, got {has_missing!r}.")
+        return np.array([missing == "code" and t.size > 0 for t in thresholds])
+    has_missing = np.array(in_feature_order(refuse_mask(has_missing, "has_missing"), names, d, "has_missing"))
+    if has_missing.shape != (d,) or has_missing.dtype != bool:
+        raise ValueError(f"has_missing must be {d} bools, one per feature, got {has_missing!r}.")
     if missing == "error" and has_missing.any():
         raise ValueError('has_missing must be all False under missing="error".')
-    return has_missing.copy()
+    return has_missing
 
 
 def check_names(names):
+    """Return feature names as a tuple of str, or None."""
     if names is None:
         return None
     names = tuple(names)
@@ -142,21 +155,9 @@ def check_names(names):
 
 
 def check_n_levels(thresholds, has_missing, names):
-    """Refuse a feature of more levels than a code can tell apart.
-
-    Parameters
-    ----------
-    thresholds : list of d ndarrays
-    has_missing : ndarray of bool of shape (d,)
-    names : sequence of str or None
-
-    Raises
-    ------
-    ValueError
-        Naming the feature.
-    """
-    for j, own in enumerate(thresholds):
-        n_levels = own.size + 1 + has_missing[j]
+    """Raise ValueError if a feature has more levels than its codes can tell apart."""
+    for j, t in enumerate(thresholds):
+        n_levels = t.size + 1 + has_missing[j]
         if n_levels > 2**MAX_BITS:
             raise ValueError(
                 f"{label(names, j)} has {n_levels} levels; at most 2^{MAX_BITS} = {2**MAX_BITS} fit a code."
@@ -164,23 +165,26 @@ def check_n_levels(thresholds, has_missing, names):
 
 
 def check_levels(levels, n, label):
-    raw = np.asarray(in_number_order(refuse_mask(levels, f"The array of levels of {label}"), f"the levels of {label}"))
+    """Return the `n` levels of a feature as finite float32; the missing level is not among them."""
+    raw = _per_code(levels, f"levels of {label}")
     if raw.shape != (n,) or raw.dtype.kind not in "fiub":
         raise ValueError(
             f"The levels of {label} must be {n} numbers, one more than its thresholds (the missing level is added, "
             f"never given), got {levels!r}."
         )
-    cast = as_float32(raw)
-    if not np.isfinite(cast).all():
-        raise ValueError(f"The levels of {label} must be finite in float32, got {raw[np.argmin(np.isfinite(cast))]}.")
-    return cast + np.float32(0.0)
+    return _as_finite_float32(raw, f"The levels of {label}")
 
 
 def check_counts(counts, n, label):
-    raw = np.asarray(in_number_order(refuse_mask(counts, f"The array of counts of {label}"), f"the counts of {label}"))
+    """Return the `n` counts of a feature as int64, one per code."""
+    raw = _per_code(counts, f"counts of {label}")
     if raw.shape != (n,) or raw.dtype.kind not in "iu" or (raw < 0).any() or (raw > np.iinfo(np.int64).max).any():
         raise ValueError(f"The counts of {label} must be {n} non-negative integers, one per code, got {counts!r}.")
     return raw.astype(np.int64)
+
+
+def _per_code(values, what):
+    return np.asarray(in_number_order(refuse_mask(values, f"The array of {what}"), f"the {what}"))
 
 
 def check_folded_from(folded_from):
@@ -189,12 +193,12 @@ def check_folded_from(folded_from):
 
 
 def check_fields(thresholds, offsets, levels, counts, has_missing, missing, names, folded_from=None):
-    """Refuse what are not the fields of a codebook, flat as it holds them.
+    """Check the fields of a codebook as it stores them: flat arrays over all features.
 
     Raises
     ------
     ValueError
-        Naming the field.
+        If they are not the fields of a codebook. The message names the field.
 
     Examples
     --------
@@ -204,12 +208,12 @@ def check_fields(thresholds, offsets, levels, counts, has_missing, missing, name
     >>> check_fields(t, np.array([0, 2]), np.float32([0, 1, 2]), None, np.array([False]), "error", None)
     Traceback (most recent call last):
     ...
-    ValueError: This is no codebook: its thresholds are not finite and strictly increasing.
+    ValueError: Not a valid codebook: its thresholds are not finite and strictly increasing.
     """
 
-    def demand(right, what):
+    def demand(right, problem):
         if not right:
-            raise ValueError(f"This is no codebook: its {what}.")
+            raise ValueError(f"Not a valid codebook: its {problem}.")
 
     def is_flat(array, dtype):
         return isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype == dtype
@@ -217,22 +221,24 @@ def check_fields(thresholds, offsets, levels, counts, has_missing, missing, name
     check_missing_rule(missing)
     check_names(names)
     check_folded_from(folded_from)
-    demand(is_flat(thresholds, np.float32) and is_flat(levels, np.float32), "thresholds or levels are no float32")
-    demand(is_flat(offsets, np.int64) and is_flat(has_missing, bool), "offsets or has_missing have another type")
-    demand(offsets.size == has_missing.size + 1 >= 2, "features are not counted alike")
+    demand(is_flat(thresholds, np.float32) and is_flat(levels, np.float32), "thresholds or levels are not float32")
+    demand(is_flat(offsets, np.int64) and is_flat(has_missing, bool), "offsets or has_missing have a wrong type")
+    demand(offsets.size == has_missing.size + 1 >= 2, "offsets and has_missing differ in the number of features")
     sizes = np.diff(offsets)
-    demand(offsets[0] == 0 and offsets[-1] == thresholds.size and (sizes >= 0).all(), "offsets do not part thresholds")
-    rises = thresholds[1:] > thresholds[:-1]
-    rises[offsets[1:-1][(offsets[1:-1] > 0) & (offsets[1:-1] < thresholds.size)] - 1] = True
-    demand(np.isfinite(thresholds).all() and rises.all(), "thresholds are not finite and strictly increasing")
-    demand(not np.signbit(thresholds[thresholds == 0]).any(), "thresholds hold -0.0")
-    demand(missing == "code" or not has_missing.any(), "missing codes are none of its rule")
+    split = offsets[0] == 0 and offsets[-1] == thresholds.size and (sizes >= 0).all()
+    demand(split, "offsets do not split the thresholds")
+    is_first = np.zeros(thresholds.size + 1, dtype=bool)
+    is_first[offsets] = True
+    increasing = (thresholds[1:] > thresholds[:-1]) | is_first[1:-1]
+    demand(np.isfinite(thresholds).all() and increasing.all(), "thresholds are not finite and strictly increasing")
+    demand(not np.signbit(thresholds[thresholds == 0]).any(), "thresholds contain -0.0")
+    demand(missing == "code" or not has_missing.any(), 'missing rule is "error", and yet has_missing is not all False')
     n_levels = sizes + 1 + has_missing
     demand((n_levels <= 2**MAX_BITS).all() and levels.size == n_levels.sum(), "levels are not one per code")
     is_missing = np.zeros(levels.size, dtype=bool)
     is_missing[np.cumsum(n_levels)[has_missing] - 1] = True
     right = np.isfinite(levels[~is_missing]).all() and np.isnan(levels[is_missing]).all()
-    demand(right, "levels are not finite, and NaN for missing codes")
+    demand(right, "levels are not finite, or not NaN for missing codes")
     counted = counts is None or (is_flat(counts, np.int64) and counts.size == levels.size and (counts >= 0).all())
     demand(counted, "counts are not one per code")
     demand(names is None or len(names) == has_missing.size, "names are not one per feature")

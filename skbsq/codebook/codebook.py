@@ -1,4 +1,4 @@
-"""The codebook: what a quantizer is once it is trained. Imports NumPy alone."""
+"""The codebook, which every trained quantizer ends as. Needs NumPy alone."""
 
 import hashlib
 from functools import cached_property
@@ -10,7 +10,6 @@ from skbsq.codebook import json
 from skbsq.codebook.checks import (
     check_counts,
     check_fields,
-    check_folded_from,
     check_has_missing,
     check_levels,
     check_missing_rule,
@@ -27,21 +26,24 @@ from skbsq.codebook.matrix import as_matrix
 class Codebook:
     """Thresholds per feature and the levels they separate.
 
-    Every quantizer ends as a codebook, and everything that encodes, decodes, packs, exports or
-    predicts reads the codebook and nothing else. It is immutable, compares by value and can be
-    pickled. Build one with `from_thresholds` or `from_json`.
+    Every quantizer ends as a codebook. Encoding, decoding, packing, export and prediction read the
+    codebook and nothing else. It is immutable, compares by value and can be pickled. Build one with
+    `from_thresholds` or `from_json`.
 
     The code of `x` is the number of thresholds `t` with `x > t` (strict), in float32. A feature
-    with ``has_missing`` owns one more code, the highest, which stands for NaN alone.
+    with ``has_missing`` has one more code, the highest, which stands for NaN alone.
 
     See Also
     --------
-    skbsq.ThresholdQuantizer : A transformer around thresholds of your own.
+    skbsq.ThresholdQuantizer : A transformer with thresholds that you choose.
+    skbsq.codec.RowCodec : Packs the codes of a codebook into bytes.
 
     Notes
     -----
-    arXiv 2603.05172, Section 3: the comparisons of one feature, in threshold order, are the
-    *thermometer bits* of its code; both hold the same information.
+    In all shapes, n is the number of rows and d the number of features.
+
+    The comparisons of one feature, in threshold order, are the *thermometer bits* of its code
+    (arXiv 2603.05172, Section 3). Code and bits hold the same information.
 
     Examples
     --------
@@ -62,10 +64,10 @@ class Codebook:
            [1, 1, 0, 0]], dtype=uint8)
     """
 
-    # Set once by `_build`; plain arrays and plain values only, so that any serialiser can hold them.
+    # Set once by `_build`. Only arrays and plain values, so that any serialiser can store them.
     _FIELDS = (
         "_thresholds",  # float32, flat
-        "_offsets",  # int64, (d + 1,): feature j owns _thresholds[_offsets[j]:_offsets[j + 1]]
+        "_offsets",  # int64, (d + 1,): feature j has the thresholds _thresholds[_offsets[j]:_offsets[j + 1]]
         "_levels",  # float32, flat, n_levels per feature, NaN for the missing code
         "_counts",  # int64, flat like _levels, or None
         "_has_missing",  # bool, (d,)
@@ -94,26 +96,25 @@ class Codebook:
         Parameters
         ----------
         thresholds : list, dict or pandas Series of d 1-d array-likes
-            Finite. Cast to float32, sorted and merged where equal; -0.0 is stored as 0.0. An empty
-            array makes a feature of one level, which costs 0 bits. The labels of a dict or Series are names
-            of features, or their numbers. Names become `feature_names` where none are given. `levels`,
-            `counts` and `has_missing` may have labels too.
+            Finite. Cast to float32, sorted and merged where equal; -0.0 is stored as 0.0. A feature with an empty
+            array has one level and costs 0 bits. The labels of a dict or Series are feature names or feature numbers.
+            Names become `feature_names` if none are given. `levels`, `counts` and `has_missing` may have labels too.
         levels : list of 1-d array-likes, default=None
             What each code decodes to: one more value than thresholds. The NaN level is added, never
             given. With levels the thresholds must already be strictly increasing in float32.
-            None: midpoints, see `midpoint_levels`.
+            None: midpoints of the bins; the outer levels lie half the neighbouring gap outside.
         counts : list of 1-d integer array-likes, default=None
             Training rows per code, one entry per level, the missing code included.
         missing : {"error", "code"}, default="error"
-            "error" refuses NaN in `encode`; "code" gives it the feature's top code (code 0 where the
-            feature has no missing code).
+            "error" rejects NaN in `encode`. "code" encodes NaN as the top code of its feature, or as 0 if the
+            feature has no missing code.
         has_missing : array-like of bool of shape (d,), default=None
-            Which features own a missing code, under ``missing="code"``. None: those with at least
+            Which features have a missing code under ``missing="code"``. None: those with at least
             one threshold.
         feature_names : sequence of str, default=None
             Unique names.
         folded_from : bytes of length 8, default=None
-            See `folded_from`.
+            See the attribute of this name.
 
         Returns
         -------
@@ -122,7 +123,7 @@ class Codebook:
         Raises
         ------
         ValueError
-            Naming the feature and the value that is wrong.
+            If a value is wrong. The message names the value and its feature.
 
         Examples
         --------
@@ -133,28 +134,22 @@ class Codebook:
         """
         names, thresholds, levels, counts = _by_feature(thresholds, levels, counts, feature_names)
         check_missing_rule(missing)
-        check_folded_from(folded_from)
-
+        labels = [label(names, j) for j in range(len(thresholds))]
         strict = levels is not None
-        cuts = [check_thresholds(t, label(names, j), strict=strict) for j, t in enumerate(thresholds)]
-        has_missing = check_has_missing(has_missing, missing, cuts, names)
-        check_n_levels(cuts, has_missing, names)
-        full_levels = []
-        for j, t in enumerate(cuts):
-            if levels is None:
-                regular = midpoint_levels(t)
-            else:
-                regular = check_levels(levels[j], t.size + 1, label(names, j))
-            full_levels.append(np.append(regular, np.float32(np.nan)) if has_missing[j] else regular)
-        full_counts = None
+        thresholds = [check_thresholds(t, name, strict=strict) for t, name in zip(thresholds, labels, strict=True)]
+        has_missing = check_has_missing(has_missing, missing, thresholds, names)
+        check_n_levels(thresholds, has_missing, names)
+        given_levels = [None] * len(thresholds) if levels is None else levels
+        levels = [_levels_of(*parts) for parts in zip(thresholds, given_levels, has_missing, labels, strict=True)]
         if counts is not None:
-            full_counts = [check_counts(c, full_levels[j].size, label(names, j)) for j, c in enumerate(counts)]
+            parts = zip(counts, levels, labels, strict=True)
+            counts = np.concatenate([check_counts(given, of_feature.size, name) for given, of_feature, name in parts])
         return cls._build(
             {
-                "_thresholds": np.concatenate(cuts),
-                "_offsets": np.concatenate([[0], np.cumsum([t.size for t in cuts])]).astype(np.int64),
-                "_levels": np.concatenate(full_levels),
-                "_counts": None if full_counts is None else np.concatenate(full_counts),
+                "_thresholds": np.concatenate(thresholds),
+                "_offsets": np.cumsum([0, *(t.size for t in thresholds)], dtype=np.int64),
+                "_levels": np.concatenate(levels),
+                "_counts": counts,
                 "_has_missing": has_missing,
                 "_missing": missing,
                 "_names": names,
@@ -172,8 +167,8 @@ class Codebook:
         return {field: self.__dict__[field] for field in self._FIELDS}
 
     def __setstate__(self, state):
-        # The only way into an instance: the state may come from an untrusted file, and arrays from a pickle are
-        # writeable. Pickles of before 0.1 have no _folded_from.
+        # Every instance is filled here: the state may come from an untrusted file, and arrays from a pickle are
+        # writeable. Pickles from before 0.1 have no _folded_from.
         state = {"_folded_from": None, **state}
         check_fields(*(state[field] for field in self._FIELDS))
         for field in self._FIELDS:
@@ -192,17 +187,14 @@ class Codebook:
     def __eq__(self, other):
         if not isinstance(other, Codebook):
             return NotImplemented
-        return (
-            self._missing == other._missing
-            and self._names == other._names
-            and self._folded_from == other._folded_from
-            and np.array_equal(self._offsets, other._offsets)
-            and np.array_equal(self._thresholds, other._thresholds)
-            and np.array_equal(self._has_missing, other._has_missing)
-            and np.array_equal(self._levels, other._levels, equal_nan=True)
-            and (self._counts is None) == (other._counts is None)
-            and (self._counts is None or np.array_equal(self._counts, other._counts))
-        )
+
+        def is_equal(field):
+            mine, theirs = getattr(self, field), getattr(other, field)
+            if mine is None or theirs is None:
+                return mine is theirs
+            return np.array_equal(mine, theirs, equal_nan=True) if isinstance(mine, np.ndarray) else mine == theirs
+
+        return all(is_equal(field) for field in self._FIELDS)
 
     def __hash__(self):
         return hash(self.fingerprint)
@@ -234,7 +226,7 @@ class Codebook:
 
     @property
     def n_columns(self):
-        """Columns of `thermometer`: one per threshold and one per missing code."""
+        """Number of columns of `thermometer`: one per threshold and one per missing code."""
         return int(self._offsets[-1] + self._has_missing.sum())
 
     @property
@@ -251,62 +243,61 @@ class Codebook:
 
     @property
     def has_missing(self):
-        """Which features own a missing code: read-only bool array of shape (d,)."""
+        """Which features have a missing code: read-only bool array of shape (d,)."""
         return self._has_missing
 
     @property
     def feature_names(self):
-        """Tuple of names, or None."""
+        """Names of the features: a tuple, or None."""
         return self._names
 
     @property
     def offsets(self):
-        """Feature j owns the flat thresholds ``offsets[j]:offsets[j + 1]``; int64, shape (d + 1,)."""
+        """Where the thresholds of feature j start and end in the flat form: int64 array of shape (d + 1,)."""
         return self._offsets
 
     @property
     def thresholds(self):
-        """List of d read-only float32 arrays, strictly increasing, in the units of X."""
+        """Thresholds in the units of X: list of d read-only float32 arrays, strictly increasing."""
         return [self._thresholds[a:b] for a, b in pairwise(self._offsets.tolist())]
 
     @property
     def levels(self):
-        """List of d read-only float32 arrays, a level per code, NaN for the missing code."""
+        """Level of each code, NaN for the missing code: list of d read-only float32 arrays."""
         return [self._levels[a:b] for a, b in pairwise(self._level_offsets.tolist())]
 
     @property
     def counts(self):
-        """List of d read-only int64 arrays, training rows per code; None where not known."""
+        """Training rows per code: list of d read-only int64 arrays, or None if not known."""
         if self._counts is None:
             return None
         return [self._counts[a:b] for a, b in pairwise(self._level_offsets.tolist())]
 
     @cached_property
     def fingerprint(self):
-        """8 bytes that name the encoder: equal exactly where every float gets an equal code.
+        """Identity of the encoder, 8 bytes: equal exactly if every float has an equal code.
 
-        The first 8 bytes of the SHA-256 of, little-endian: ``skbsq1``, u32 d, u32 offsets[d + 1],
-        u8 has_missing[d], float32 thresholds. Names, levels and counts are not in it.
+        It is the first 8 bytes of the SHA-256 of, little-endian: ``skbsq1``, u32 d, u32 offsets[d + 1],
+        u8 has_missing[d], float32 thresholds. Names, levels and counts do not change it.
         """
-        digest = hashlib.sha256(b"skbsq1")
-        digest.update(np.array([self.n_features], dtype="<u4").tobytes())
-        digest.update(self._offsets.astype("<u4").tobytes())
-        digest.update(self._has_missing.astype("u1").tobytes())
-        digest.update(self._thresholds.astype("<f4").tobytes())
-        return digest.digest()[:8]
+        values = (self.n_features, self._offsets, self._has_missing, self._thresholds)
+        dtypes = ("<u4", "<u4", "u1", "<f4")
+        content = b"".join(np.asarray(v).astype(dtype).tobytes() for v, dtype in zip(values, dtypes, strict=True))
+        return hashlib.sha256(b"skbsq1" + content).digest()[:8]
 
     @property
     def folded_from(self):
-        """Fingerprint of the codebook that this one was folded from, 8 bytes; None where it was not folded.
+        """Fingerprint of the codebook from which this codebook was folded, 8 bytes; None if it was not folded.
 
-        `skbsq.export.to_codebook` folds the scalers of a pipeline into the thresholds. The model behind the pipeline
-        knows its rows by this fingerprint, see ``predict_packed``.
+        `skbsq.export.to_codebook` folds the scalers of a pipeline into the thresholds. ``predict_packed`` of the model
+        behind the pipeline accepts rows with this fingerprint.
         """
         return self._folded_from
 
     @cached_property
-    def _numbered_names(self):
-        return numbered_names(self.n_features)
+    def _known_names(self):
+        """Names of the features, or x0, x1, ... if there are none."""
+        return self._names or numbered_names(self.n_features)
 
     @cached_property
     def _level_offsets(self):
@@ -319,32 +310,33 @@ class Codebook:
 
     @cached_property
     def columns(self):
-        """What each thermometer column asks of a code: int64 array of shape (n_columns, 3).
+        """Condition of each thermometer column: int64 array of shape (n_columns, 3).
 
-        Row ``(j, low, high)`` stands for the bit ``low < code[j] <= high``. Threshold k of a feature is
-        on for the codes k + 1 up to its highest regular code, the missing column for the missing code
-        alone.
+        Row ``(j, low, high)`` stands for the bit ``low < code[j] <= high``. The bit of threshold k is 1
+        for the codes from k + 1 to the highest regular code. The missing bit is 1 for the missing code alone.
         """
         rows = []
-        for j, (n_thresholds, missing) in enumerate(
-            zip(np.diff(self._offsets).tolist(), self._has_missing.tolist(), strict=True)
-        ):
-            rows += [(j, k, n_thresholds) for k in range(n_thresholds)]
-            rows += [(j, n_thresholds, n_thresholds + 1)] * missing
+        for j, (size, missing) in enumerate(zip(np.diff(self._offsets).tolist(), self._has_missing, strict=True)):
+            rows += [(j, k, size) for k in range(size)] + [(j, size, size + 1)] * bool(missing)
         return _frozen(np.array(rows, dtype=np.int64).reshape(-1, 3))
 
     def column_names(self, feature_names=None):
-        """Names of the thermometer columns, in order.
+        """Name the thermometer columns, in order.
 
         Parameters
         ----------
-        feature_names : sequence of str, default=None
-            None: those of the codebook, or x0, x1, ... where it has none.
+        feature_names : sequence of d str, default=None
+            None: the names in the codebook, or x0, x1, ... if it has none.
 
         Returns
         -------
         list of str
-            ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...`` with the feature's name for f0.
+            ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...`` with the names of the features for f0, f1, ...
+
+        Raises
+        ------
+        ValueError
+            If `feature_names` has another length than d.
 
         Examples
         --------
@@ -352,9 +344,7 @@ class Codebook:
         >>> Codebook.from_thresholds([[0, 1], [5]], missing="code").column_names()
         ['x0_t0', 'x0_t1', 'x0_missing', 'x1_t0', 'x1_missing']
         """
-        names = feature_names
-        if names is None:
-            names = self._names or self._numbered_names
+        names = self._known_names if feature_names is None else feature_names
         out = []
         for name, thresholds, missing in zip(names, self.thresholds, self._has_missing, strict=True):
             out += [f"{name}_t{k}" for k in range(thresholds.size)] + [f"{name}_missing"] * bool(missing)
@@ -363,12 +353,12 @@ class Codebook:
     # -- floats to codes and back --------------------------------------------------------------------
 
     def encode(self, X):
-        """Floats to codes.
+        """Encode floats as codes.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
-            Real numbers of any type, cast to float32. Infinities are allowed: +inf gets the top regular
+            Real numbers of any type, cast to float32. Infinities are allowed: +inf has the top regular
             code, -inf code 0.
 
         Returns
@@ -379,8 +369,12 @@ class Codebook:
         Raises
         ------
         ValueError
-            For NaN under ``missing="error"``, a wrong number of features, columns of a data frame that are not those
-            of `feature_names` in their order, or values that are no numbers.
+            If X contains NaN under ``missing="error"``, has a wrong number of features, holds values that are not
+            numbers, or is a data frame whose columns are not `feature_names` in their order.
+
+        See Also
+        --------
+        decode : Codes to levels.
 
         Examples
         --------
@@ -395,12 +389,12 @@ class Codebook:
             row, j = refused
             raise ValueError(
                 f"X contains NaN in {label(self._names, j)} (row {row}), and this codebook has no code for it: impute "
-                'first, or fit with missing="code".'
+                'NaN first, or fit with missing="code".'
             )
         return codes
 
     def decode(self, codes):
-        """Codes to levels.
+        """Decode codes as levels.
 
         Parameters
         ----------
@@ -414,7 +408,11 @@ class Codebook:
         Raises
         ------
         ValueError
-            For a code the feature does not have.
+            If a code is out of range, or the number of features is wrong.
+
+        See Also
+        --------
+        encode : Floats to codes.
 
         Examples
         --------
@@ -427,7 +425,7 @@ class Codebook:
         return decode(self.check_codes(codes), self._levels, self._level_offsets[:-1])
 
     def thermometer(self, codes):
-        """Codes to thermometer bits.
+        """Turn codes into thermometer bits.
 
         Parameters
         ----------
@@ -437,7 +435,16 @@ class Codebook:
         -------
         ndarray of uint8 of shape (n, n_columns)
             Columns ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...``: column ``fj_tk`` is 1 where the value lay
-            above threshold k. A missing value has all its t-columns 0 and its missing column 1.
+            above threshold k. For a missing value all t-columns are 0 and the missing column is 1.
+
+        Raises
+        ------
+        ValueError
+            If a code is out of range, or the number of features is wrong.
+
+        See Also
+        --------
+        codes_from_thermometer : The way back.
 
         Examples
         --------
@@ -451,7 +458,7 @@ class Codebook:
         return thermometer(self.check_codes(codes), self.columns)
 
     def codes_from_thermometer(self, bits):
-        """Thermometer bits back to codes.
+        """Turn thermometer bits back into codes.
 
         Parameters
         ----------
@@ -465,7 +472,11 @@ class Codebook:
         Raises
         ------
         ValueError
-            Where the bits of a feature are not those of any code.
+            If the bits of a feature belong to no code, or the number of columns is wrong.
+
+        See Also
+        --------
+        thermometer : The way there.
 
         Examples
         --------
@@ -482,22 +493,19 @@ class Codebook:
                 f"bits has {bits.shape[1]} columns, but the thermometer of this codebook has {self.n_columns}."
             )
         codes = np.zeros((bits.shape[0], self.n_features), dtype=self.dtype)
-        start = 0
-        for j, t in enumerate(self.thresholds):
-            regular = bits[:, start : start + t.size]
-            codes[:, j] = (regular != 0).sum(axis=1)
-            start += t.size
+        ends = np.cumsum(np.diff(self._offsets) + self._has_missing)
+        for j, of_feature in enumerate(np.split(bits != 0, ends[:-1], axis=1)):
+            codes[:, j] = of_feature.sum(axis=1)
             if self._has_missing[j]:
-                codes[bits[:, start] != 0, j] = t.size + 1
-                start += 1
+                codes[of_feature[:, -1], j] = self.n_levels[j] - 1
         wrong = (self.thermometer(codes) != bits).any(axis=1)
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise ValueError(f"Row {row} holds no thermometer bits: within a feature they read 1...10...0.")
+            raise ValueError(f"Row {row} holds no thermometer bits: the bits of a feature must read 1...10...0.")
         return codes
 
     def check_codes(self, codes):
-        """Return `codes` as an integer array after checking its shape and range.
+        """Check the shape and range of codes, and return them as an integer array.
 
         Parameters
         ----------
@@ -510,7 +518,8 @@ class Codebook:
         Raises
         ------
         ValueError
-            Naming the feature and the code.
+            If a code is not a whole number or out of range, or the number of features is wrong. The message names
+            the code and its feature.
 
         Examples
         --------
@@ -524,12 +533,12 @@ class Codebook:
         if codes.dtype.kind == "b":
             codes = codes.astype(np.uint8)  # as an index, bool would be a mask
         if codes.dtype.kind == "f":
-            # A DataFrame or a scaler upstream may have made floats of them; whole numbers are still codes.
-            with np.errstate(invalid="ignore"):  # of floats beyond int64
-                whole = codes.astype(np.int64, copy=False) if np.isfinite(codes).all() else None
-            if whole is None or not np.array_equal(whole, codes):
-                self._refuse_codes(codes)
-            codes = whole
+            # A data frame or a scaler upstream may have turned codes into floats; whole numbers are still codes.
+            floats = codes
+            with np.errstate(invalid="ignore"):  # NaN, and floats beyond int64
+                codes = floats.astype(np.int64)
+            if not np.array_equal(codes, floats):
+                self._refuse_codes(floats)
         if not in_range(codes, self.n_levels):
             row, j = np.argwhere((codes < 0) | (codes >= self.n_levels))[0]
             raise ValueError(
@@ -539,6 +548,7 @@ class Codebook:
         return codes
 
     def _refuse_codes(self, codes):
+        """Raise the error for floats that are not codes."""
         with np.errstate(invalid="ignore"):
             wrong = ~(np.abs(codes) < 2.0**63) | (codes != np.trunc(codes))
         row, j = np.argwhere(wrong)[0]
@@ -551,7 +561,7 @@ class Codebook:
         raise ValueError(f"codes must be whole numbers, got {codes[row, j]} {where}.")
 
     def _check_rows(self, X, what):
-        X = as_matrix(X, what, self._names or self._numbered_names, strict=self._names is not None)
+        X = as_matrix(X, what, self._known_names, strict=self._names is not None)
         if X.shape[1] != self.n_features:
             raise ValueError(f"{what} has {X.shape[1]} features, but this codebook has {self.n_features}.")
         return X
@@ -561,11 +571,15 @@ class Codebook:
     def to_json(self):
         """Write the codebook as JSON text.
 
-        Floats are hexadecimal, so that they read back to the same bits on any machine; no pickle.
+        Floats are hexadecimal, so that every machine reads back the same bits. There is no pickle in it.
 
         Returns
         -------
         str
+
+        See Also
+        --------
+        from_json : Read the text.
 
         Examples
         --------
@@ -582,11 +596,12 @@ class Codebook:
 
     @classmethod
     def from_json(cls, text):
-        """Read what `to_json` wrote.
+        """Read the JSON text of a codebook, which may come from an untrusted file.
 
         Parameters
         ----------
         text : str or bytes
+            As `to_json` writes it.
 
         Returns
         -------
@@ -595,7 +610,11 @@ class Codebook:
         Raises
         ------
         ValueError
-            For anything but a codebook of a known version, unknown fields included.
+            If the text is not a codebook of a known version, or has unknown fields.
+
+        See Also
+        --------
+        to_json : Write the text.
 
         Examples
         --------
@@ -614,7 +633,7 @@ def _frozen(array):
 
 
 def _by_feature(thresholds, levels, counts, feature_names):
-    """Names, and what is given of each feature in the order of the features."""
+    """Return the names, and thresholds, levels and counts in the order of the features."""
     if isinstance(thresholds, str | bytes) or not hasattr(thresholds, "__len__"):
         raise ValueError(f"thresholds must be a list with one 1-d array per feature, got {thresholds!r}.")
     d = len(thresholds)
@@ -629,3 +648,9 @@ def _by_feature(thresholds, levels, counts, feature_names):
             raise ValueError(f"{what} has {len(given)} entries for {d} features.")
     parts = [(thresholds, "thresholds"), (levels, "levels"), (counts, "counts")]
     return names, *(in_feature_order(given, names, d, what) for given, what in parts)
+
+
+def _levels_of(thresholds, given, has_missing, label):
+    """Return the levels of a feature, with NaN for the missing code."""
+    levels = midpoint_levels(thresholds) if given is None else check_levels(given, thresholds.size + 1, label)
+    return np.append(levels, np.float32(np.nan)) if has_missing else levels

@@ -1,4 +1,4 @@
-"""Bisection over all finite float32. NumPy alone."""
+"""Bisection over all finite float32. Needs NumPy alone."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ FLOAT32_MAX = np.finfo(np.float32).max
 
 
 def last_floats(holds, shape):
-    """For each entry the largest finite float32 at which something holds.
+    """Find for each entry the largest finite float32 at which a condition holds.
 
-    Found by bisection over the floats themselves, so nothing is lost, whatever the computation behind it rounds.
+    The bisection runs over the floats themselves. So the result is exact, however the condition rounds.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def last_floats(holds, shape):
     Returns
     -------
     ndarray of float32 of `shape`
-        -inf where it holds nowhere.
+        -inf for an entry whose condition never holds.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def last_floats(holds, shape):
     >>> last_floats(lambda x: 3 * x <= np.float32([1, 6]), (2,))
     array([0.33333334, 2.        ], dtype=float32)
     """
-    # Integers in the order of the floats: the bits of positive ones, and their negative for negative ones.
+    # Integers in the order of the floats: the bits of a positive float, and minus the bits of its negative.
     largest = int(FLOAT32_MAX.view(np.int32))
     low = np.full(shape, -largest - 1, dtype=np.int64)
     high = np.full(shape, largest, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The codebook as JSON text: hexadecimal floats, a format version, nothing that it does not know. NumPy alone."""
+"""JSON text of a codebook: hexadecimal floats, a format version, no unknown fields. Needs NumPy alone."""
 
 import json
 import re
@@ -12,31 +12,29 @@ JSON_VERSION = 1
 
 
 def dump(book):
-    """JSON text of a codebook."""
+    """Write a codebook as JSON text."""
     names = book.feature_names or [None] * book.n_features
-    counts = book.counts or [None] * book.n_features
-    # Taken once: to cut them out of the flat array takes as long as there are features.
-    thresholds, has_missing = book.thresholds, book.has_missing
+    all_counts = book.counts or [None] * book.n_features
+    parts = zip(names, book.thresholds, book.levels, book.has_missing.tolist(), all_counts, strict=True)
     features = [
         {
-            "name": names[j],
-            "thresholds": _to_hex(thresholds[j]),
-            "levels": _to_hex(levels[:-1] if has_missing[j] else levels),
-            "has_missing": bool(has_missing[j]),
-            "counts": None if counts[j] is None else counts[j].tolist(),
+            "name": name,
+            "thresholds": _to_hex(thresholds),
+            "levels": _to_hex(levels[:-1] if has_missing else levels),
+            "has_missing": has_missing,
+            "counts": None if counts is None else counts.tolist(),
         }
-        for j, levels in enumerate(book.levels)
+        for name, thresholds, levels, has_missing, counts in parts
     ]
     head = {"format": JSON_FORMAT, "version": JSON_VERSION, "missing": book.missing}
     if book.folded_from is not None:
         head["folded_from"] = book.folded_from.hex()
-    head = json.dumps(head)
     body = ",\n".join(json.dumps(feature) for feature in features)
-    return f'{head[:-1]}, "features": [\n{body}\n]}}'
+    return f'{json.dumps(head)[:-1]}, "features": [\n{body}\n]}}'
 
 
 def read(text, what):
-    """The document in JSON text; ValueError for anything but strict JSON without a key that stands twice."""
+    """Read strict JSON text. Raise ValueError for other text, and for an object with a repeated key."""
     try:
         return json.loads(text, object_pairs_hook=_unique_pairs, parse_constant=_refuse_constant)
     except (RecursionError, TypeError, ValueError) as error:
@@ -44,7 +42,7 @@ def read(text, what):
 
 
 def parse(text):
-    """Arguments of `Codebook.from_thresholds` from JSON text; ValueError for anything but a codebook's."""
+    """Turn the JSON text of a codebook into arguments of `Codebook.from_thresholds`, or raise ValueError."""
     document = read(text, "a codebook")
     if not isinstance(document, dict) or document.get("format") != JSON_FORMAT:
         raise ValueError(f'Not the JSON text of a codebook: "format" is not "{JSON_FORMAT}".')
@@ -52,9 +50,8 @@ def parse(text):
         raise ValueError(
             f"This codebook has format version {document.get('version')!r}; this skbsq reads version {JSON_VERSION}."
         )
-    check_keys(
-        document, {"format", "version", "missing", "features"} | ({"folded_from"} & set(document)), "the codebook"
-    )
+    keys = {"format", "version", "missing", "folded_from", "features"}
+    check_keys(document, keys, "the codebook", optional={"folded_from"})
     features = document["features"]
     if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
         raise ValueError('"features" must be a list of objects.')
@@ -62,15 +59,13 @@ def parse(text):
         check_keys(feature, {"name", "thresholds", "levels", "has_missing", "counts"}, f"feature {j}")
         if type(feature["has_missing"]) is not bool:
             raise ValueError(f'"has_missing" of feature {j} must be true or false, got {feature["has_missing"]!r}.')
-    names = _all_or_none([f["name"] for f in features], "name")
-    counts = _all_or_none([f["counts"] for f in features], "counts")
     return {
         "thresholds": [_from_hex(f["thresholds"], f"thresholds of feature {j}") for j, f in enumerate(features)],
         "levels": [_from_hex(f["levels"], f"levels of feature {j}") for j, f in enumerate(features)],
-        "counts": counts,
+        "counts": _all_or_none(features, "counts"),
         "missing": document["missing"],
         "has_missing": [f["has_missing"] for f in features],
-        "feature_names": names,
+        "feature_names": _all_or_none(features, "name"),
         "folded_from": _fingerprint(document["folded_from"]) if "folded_from" in document else None,
     }
 
@@ -90,7 +85,7 @@ def _from_hex(texts, what):
         raise ValueError(f"The {what} must be a list of hexadecimal floats.")
     try:
         if not all("0x" in text for text in texts):
-            raise ValueError  # "10.5" would be read as hexadecimal too
+            raise ValueError  # fromhex would read "10.5" as hexadecimal too
         values = np.array([float.fromhex(text) for text in texts], dtype=np.float64)
     except (ValueError, OverflowError):
         raise ValueError(f"The {what} are not all hexadecimal floats.") from None
@@ -103,16 +98,16 @@ def _from_hex(texts, what):
 def _unique_pairs(pairs):
     keys = [key for key, _ in pairs]
     if len(set(keys)) != len(keys):
-        raise ValueError("a key stands twice.")
+        raise ValueError("a key is repeated.")
     return dict(pairs)
 
 
 def _refuse_constant(text):
-    raise ValueError(f"{text} is no JSON.")
+    raise ValueError(f"{text} is not JSON.")
 
 
 def check_keys(mapping, keys, where, *, optional=frozenset()):
-    """Refuse anything but a mapping with these keys, of which some may be absent."""
+    """Raise ValueError unless the argument is a mapping with these keys, of which the optional ones may be absent."""
     if not isinstance(mapping, dict):
         raise ValueError(f"There should be fields in {where}, got {mapping!r}.")
     if unknown := sorted(set(mapping) - keys, key=str):
@@ -121,10 +116,11 @@ def check_keys(mapping, keys, where, *, optional=frozenset()):
         raise ValueError(f"Field {absent[0]!r} is missing in {where}.")
 
 
-def _all_or_none(values, what):
-    absent = [value is None for value in values]
-    if all(absent):
+def _all_or_none(features, key):
+    """Return the values of a key in all features, or None if all of them are null."""
+    values = [feature[key] for feature in features]
+    if all(value is None for value in values):
         return None
-    if any(absent):
-        raise ValueError(f'Either every feature has a "{what}" or none.')
+    if None in values:
+        raise ValueError(f'Either every feature has a "{key}" or none.')
     return values

@@ -1,4 +1,4 @@
-"""Labels of columns and of values per feature: the one place that decides what they mean. NumPy alone."""
+"""Labels of columns and of values per feature, and what they mean. Needs NumPy alone."""
 
 from collections.abc import Mapping
 from numbers import Integral
@@ -9,41 +9,41 @@ _MAX_NAMES = 10
 
 
 def label(names, j):
-    """How messages call a feature: by its name, or by its number where it has none."""
+    """Return how messages call a feature: by its name, or by its number if it has none."""
     return f"feature {j}" if names is None else f"feature {names[j]!r}"
 
 
 def numbered_names(n_features):
-    """Names of features that have none: x0, x1, ..."""
+    """Return names for features that have none: x0, x1, ..."""
     return [f"x{j}" for j in range(n_features)]
 
 
 def columns_of(X):
-    """Names of the columns of a data frame or an Arrow table; None for anything else."""
+    """Return the column names of a data frame or an Arrow table, and None for anything else."""
     columns = getattr(X, "column_names", getattr(X, "columns", None))
     return None if columns is None or callable(columns) else list(columns)
 
 
 def check_columns(columns, names, what, *, strict=True):
-    """Refuse columns in another order than the features, or with other names.
+    """Reject columns in another order than the features, or with other names.
 
-    As in scikit-learn, names that are no strings mean nothing, unless others are strings.
+    As in scikit-learn, names are ignored if none of them is a string.
 
     Parameters
     ----------
     columns : list or None
-        Names of the columns that were given; None where they have none.
+        Names of the columns; None if they have no names.
     names : sequence of str
-        Names that they should have.
+        Names that the columns should have.
     what : str
-        What has the columns, for the message.
+        The table, for the message.
     strict : bool, default=True
-        False where `names` were made up, such as x0 and x1: then only these names in another order are refused.
+        False if `names` are generated, such as x0 and x1: then only these names in another order are rejected.
 
     Raises
     ------
     ValueError
-        Naming the first column that differs.
+        If the columns differ. The message names the first that does.
 
     Examples
     --------
@@ -66,17 +66,9 @@ def check_columns(columns, names, what, *, strict=True):
 
 
 def labels_of(values):
-    """Labels of values: the keys of a dict, the columns of a frame, or the index of a pandas Series.
+    """Return the keys of a dict, the columns of a frame, the index of a pandas Series, or None.
 
-    An index that only counts the rows is no label.
-
-    Parameters
-    ----------
-    values : object
-
-    Returns
-    -------
-    list or None
+    An index that only counts the rows is not a label.
 
     Examples
     --------
@@ -97,13 +89,13 @@ def labels_of(values):
 
 
 def in_feature_order(values, names, n_features, what, *, hint=""):
-    """Values per feature, in the order of the features.
+    """Put values per feature into the order of the features.
 
     Parameters
     ----------
     values : array-like of length d, dict, pandas Series or data frame
-        The labels of a dict or Series, and the columns of a frame, are names of features, or their numbers from 0. They
-        must name every feature. Anything else is returned as it is.
+        The labels of a dict or Series, and the columns of a frame, are feature names, or feature numbers from 0. They
+        must name every feature. Anything else is returned unchanged.
     names : sequence of str, or None
         Names of the features; None stands for x0, x1, ...
     n_features : int
@@ -115,12 +107,12 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
     Returns
     -------
     object
-        A list where there were labels.
+        A list if there were labels.
 
     Raises
     ------
     ValueError
-        For a label that is unknown, absent or there twice.
+        If a label is unknown, absent or repeated.
 
     Examples
     --------
@@ -132,32 +124,24 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
     if labels is None:
         return values
     if len(set(labels)) < len(labels):
-        twice = next(own for own in labels if labels.count(own) > 1)
+        twice = next(given for given in labels if labels.count(given) > 1)
         raise ValueError(f"{what} names {twice!r} twice.")
-    values = _values_of(values, labels)
+    by_label = _by_label(values, labels)
     names = numbered_names(n_features) if names is None else list(names)
-    if labels and all(isinstance(own, Integral) and not isinstance(own, bool) for own in labels):
+    if labels and all(isinstance(given, Integral) and not isinstance(given, bool) for given in labels):
         names = list(range(n_features))
-    by_label = dict(zip(labels, values, strict=True))
     known = set(names)
-    if unknown := [own for own in labels if own not in known]:
-        raise ValueError(f"{what} names {unknown[0]!r}, which is no feature; the features are {shortened(names)}.")
+    if unknown := [given for given in labels if given not in known]:
+        raise ValueError(f"{what} names {unknown[0]!r}, which is not a feature; the features are {shortened(names)}.")
     if absent := [name for name in names if name not in by_label]:
         raise ValueError(f"{what} leaves out {absent[0]!r}: a dict or Series must name every feature{hint}.")
     return [by_label[name] for name in names]
 
 
 def without_pandas(values):
-    """A Series as a dict, if its labels mean something, or as an array; anything else as it is.
+    """Turn a Series into a dict if it has labels, else into an array. Anything else is returned unchanged.
 
-    Parameters
-    ----------
-    values : object
-
-    Returns
-    -------
-    object
-        What `in_feature_order` reads in the same way.
+    `in_feature_order` reads the result as it reads the Series.
     """
     if not hasattr(values, "to_numpy") or getattr(values, "ndim", 1) != 1:
         return values
@@ -166,29 +150,29 @@ def without_pandas(values):
 
 
 def shortened(names):
-    """A list of names as text, cut off where there are many."""
+    """Write a list of names as text, cut off if there are many."""
     names = list(names)
     return repr(names) if len(names) <= _MAX_NAMES else f"{repr(names[:_MAX_NAMES])[:-1]}, ...]"
 
 
 def in_number_order(values, what):
-    """Values numbered from 0, such as one per code, in the order of their numbers.
+    """Put values with numbers as labels, such as one value per code, into the order of the numbers.
 
     Parameters
     ----------
-    values : array-like, or dict or pandas Series whose labels are the numbers
+    values : array-like, or dict or pandas Series whose labels are the numbers from 0
     what : str
-        What they are, for the message.
+        The values, for the message.
 
     Returns
     -------
     object
-        A list where there were labels.
+        A list if there were labels.
 
     Raises
     ------
     ValueError
-        If the labels are not the numbers from 0 on.
+        If the labels are not the numbers from 0.
 
     Examples
     --------
@@ -200,7 +184,7 @@ def in_number_order(values, what):
     labels = labels_of(values)
     if labels is None:
         return values
-    by_number = dict(zip(labels, _values_of(values, labels), strict=True))
+    by_number = _by_label(values, labels)
     if set(by_number) != set(range(len(labels))):
         raise ValueError(
             f"The labels of {what} must be the numbers from 0 to {len(labels) - 1}, got {shortened(labels)}."
@@ -208,10 +192,10 @@ def in_number_order(values, what):
     return [by_number[number] for number in range(len(labels))]
 
 
-def _values_of(values, labels):
-    """Labelled values, in the order of their labels."""
+def _by_label(values, labels):
+    """Return values with labels as a dict."""
     if isinstance(values, Mapping):
-        return list(values.values())
+        return dict(values)
     if columns_of(values) is not None:
-        return [np.asarray(values[name]) for name in labels]
-    return values.to_numpy().tolist()
+        return {name: np.asarray(values[name]) for name in labels}
+    return dict(zip(labels, values.to_numpy().tolist(), strict=True))

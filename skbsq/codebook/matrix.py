@@ -1,4 +1,4 @@
-"""Tables as matrices of numbers, in which missing and masked values are NaN. NumPy alone."""
+"""Tables as matrices of numbers, with NaN for missing and masked values. Needs NumPy alone."""
 
 from collections import UserString
 from collections.abc import Sequence
@@ -12,27 +12,28 @@ from skbsq.exceptions import NotATableError, NotNumbersError
 
 _ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder, or leave it out"
 _COUNT = "turn it into numbers first, such as seconds since a start that keeps them small, or leave it out"
-# Types of objects that a cast to float64 reads as numbers, or as NaN.
+# Types of objects that a cast to float64 turns into numbers or NaN.
 _PLAIN_NUMBERS = {type(None), float, int, bool, *(np.dtype(code).type for code in "?bBhHiIlLqQefd")}
 _NEVER_MISSING = {str, int, bool, np.bool_, np.int64}
+_PLAIN_SEQUENCES = (list, tuple, str, bytes, bytearray, memoryview)
 _PLAIN_ROWS = {list, tuple, np.ndarray, float, int}
 _TIMES = (date, time, timedelta, np.datetime64, np.timedelta64)
-# Names of types of pandas, polars and Arrow that hold points or lengths of time.
+# Parts of the names of types in pandas, polars and Arrow that hold points or lengths of time.
 _TIME_TYPES = ("date", "time", "duration", "period", "month_interval")
 _CATEGORIES = ("CategoricalDtype", "Categorical", "Enum", "DictionaryType")
-# What turns an object into a table, by the name of its method.
-_WAYS_OUT = ("collect", "toarray", "to_table", "read_all", "compute", "to_df", "df")
+# Methods that turn an object into a table.
+_TO_TABLE = ("collect", "toarray", "to_table", "read_all", "compute", "to_df", "df")
 
 
 def as_matrix(X, what, names=None, *, strict=True):
-    """Numbers as a matrix, missing values as NaN.
+    """Turn a table into a matrix of numbers, with NaN for missing values.
 
     Parameters
     ----------
     X : array-like of shape (n, d)
-        A data frame may hold missing values of pandas, an array may be masked.
+        A data frame may hold missing values of pandas, and an array may be masked.
     what : str
-        What X is, for the message.
+        Name of X, for the message.
     names : sequence of str, default=None
         Names that the columns of a data frame must have.
     strict : bool, default=True
@@ -45,7 +46,7 @@ def as_matrix(X, what, names=None, *, strict=True):
     Raises
     ------
     ValueError
-        For anything but a matrix of real numbers, or for other columns.
+        If X is not a matrix of real numbers, or has other columns.
 
     Examples
     --------
@@ -69,22 +70,9 @@ def as_matrix(X, what, names=None, *, strict=True):
 
 
 def as_table(X, what):
-    """Unwrap a narwhals frame, an Arrow record batch or a dask collection. Anything else is returned as it is.
+    """Unwrap a narwhals frame, an Arrow record batch or a dask collection, and return any other table unchanged.
 
-    Parameters
-    ----------
-    X : object
-    what : str
-        What X is, for the message.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    ValueError
-        For what is no table, with the way out.
+    Raise NotATableError, with the way out, if X is not a table. `what` is the name of X in the message.
     """
     if type(X) in (np.ndarray, list):
         return X
@@ -102,25 +90,25 @@ def as_table(X, what):
 
 
 def as_numbers(X, what, names=None):
-    """A table with NaN for what is missing or masked.
+    """Turn a table into numbers, with NaN for missing and masked values.
 
     Parameters
     ----------
     X : object
-        As `as_table` gives it.
+        As `as_table` returns it.
     what : str
-        What X is, for the message.
+        Name of X, for the message.
     names : sequence of str, default=None
-        Of the columns, where X does not name them.
+        Names of the columns, if X has none.
 
     Returns
     -------
-    ndarray, or a list that holds no table
+    ndarray, or a list that is not a table
 
     Raises
     ------
     ValueError
-        For a column that holds no numbers, by its name.
+        If a column does not hold numbers. The message names it.
     """
     if type(X) is np.ndarray and X.dtype.kind in "fiub":
         return X
@@ -149,16 +137,14 @@ def as_numbers(X, what, names=None):
 
 
 def plain_sequence(values):
-    """A sequence of another kind, such as a deque, as a list; anything else as it is."""
-    is_other = isinstance(values, Sequence) and not isinstance(
-        values, list | tuple | str | bytes | bytearray | memoryview
-    )
+    """Turn a sequence such as a deque into a list. Lists, tuples, arrays and text are returned unchanged."""
+    is_other = isinstance(values, Sequence) and not isinstance(values, _PLAIN_SEQUENCES)
     return list(values) if is_other and not hasattr(values, "__array__") else values
 
 
 def holds_mask(values):
-    """Whether lists or tuples hold masked arrays or masked elements, which NumPy would forget."""
-    kinds = set(map(type, values))  # few, whereas there may be many values
+    """Check whether lists or tuples hold masked arrays or masked elements, whose mask NumPy would drop."""
+    kinds = set(map(type, values))  # there are few types, and maybe many values
     if any(issubclass(kind, np.ma.MaskedArray) for kind in kinds):
         return True
     return any(issubclass(kind, list | tuple) for kind in kinds) and any(
@@ -167,41 +153,38 @@ def holds_mask(values):
 
 
 def _without_masks(values):
-    """Lists and tuples with NaN for what is masked in them."""
+    """Return nested lists with NaN for masked values."""
     if isinstance(values, list | tuple):
         return [_without_masks(value) for value in values]
     return np.nan if isinstance(values, np.ma.core.MaskedConstant) else unmasked(values)
 
 
 def unmasked(X):
-    """An array with NaN where it is masked; anything else as it is."""
+    """Return a masked array with NaN for masked values, and anything else unchanged."""
     if not isinstance(X, np.ma.MaskedArray):
         return X
-    data, mask = np.ma.getdata(X), np.ma.getmaskarray(X)
-    if not mask.any() or data.dtype.kind not in "fiubO":
-        return data
-    data = data.astype(np.float64) if data.dtype.kind in "iub" else data
-    return np.where(mask, data.dtype.type(np.nan) if data.dtype.kind == "f" else np.nan, data)
+    if not np.ma.getmaskarray(X).any() or X.dtype.kind not in "fiubO":
+        return np.ma.getdata(X)
+    return (X.astype(np.float64) if X.dtype.kind in "iub" else X).filled(np.nan)
 
 
 def refuse_mask(values, what):
-    """Return values of which none is masked.
+    """Reject masked values. Return the data of a masked array, and anything else unchanged.
 
     Parameters
     ----------
     values : object
     what : str
-        What they are, for the message.
+        Name of the values, for the message.
 
     Returns
     -------
     object
-        The data of a masked array; anything else as it is.
 
     Raises
     ------
     ValueError
-        If a value is masked: it has no meaning here.
+        If a value is masked.
 
     Examples
     --------
@@ -210,7 +193,7 @@ def refuse_mask(values, what):
     >>> refuse_mask(np.ma.array([1, -999], mask=[False, True]), "y")
     Traceback (most recent call last):
     ...
-    ValueError: y is masked at position 1, and a masked value means nothing here: leave it out, or fill it in.
+    ValueError: y is masked at position 1, and a masked value has no meaning here: leave it out, or fill it in.
     """
     values = plain_sequence(values)
     if isinstance(values, list | tuple) and holds_mask(values):
@@ -221,28 +204,28 @@ def refuse_mask(values, what):
     if mask.any():
         where = ", ".join(map(str, np.argwhere(mask)[0]))
         raise ValueError(
-            f"{what} is masked{f' at position {where}' * bool(where)}, and a masked value means nothing here: leave it "
-            "out, or fill it in."
+            f"{what} is masked{f' at position {where}' * bool(where)}, and a masked value has no meaning here: leave "
+            "it out, or fill it in."
         )
     return np.ma.getdata(values)
 
 
 def is_missing(value):
-    """Tell whether an object is a missing value: None, NaN, NA, NaT or a masked element."""
+    """Check whether an object is a missing value: None, NaN, NA, NaT or a masked element."""
     if value is None or isinstance(value, np.ma.core.MaskedConstant) or type(value).__name__ in ("NAType", "NaTType"):
         return True
     return isinstance(value, float | np.floating) and value != value
 
 
 def where_missing(values):
-    """Return a bool array of the same shape that is True for missing values."""
+    """Return a bool array of the same shape, True for missing values."""
     if values.dtype.kind != "O" or not set(map(type, values.ravel().tolist())) - _NEVER_MISSING:
         return np.zeros(values.shape, dtype=bool)
     return np.array([is_missing(value) for value in values.ravel()], dtype=bool).reshape(values.shape)
 
 
 def floats_of_objects(values, where, what):
-    """Objects that are numbers or missing as float64.
+    """Cast objects that are numbers or missing values to float64.
 
     Parameters
     ----------
@@ -250,7 +233,7 @@ def floats_of_objects(values, where, what):
     where : str
         The column, for the message.
     what : str
-        What has the column.
+        The table, for the message.
 
     Returns
     -------
@@ -259,20 +242,19 @@ def floats_of_objects(values, where, what):
     Raises
     ------
     NotNumbersError
-        For text, times and other objects.
+        If an object is text, a time or anything else that is not a number.
     """
     if set(map(type, values.tolist())) <= _PLAIN_NUMBERS:
         with suppress(OverflowError):
             return values.astype(np.float64)
     out = np.empty(len(values))
     for i, value in enumerate(values):
-        if isinstance(value, (str, bytes, bytearray, UserString)):
-            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=False))
-        if type(value).__name__ == "NaTType" or isinstance(value, _TIMES):
-            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=True))
+        is_time = type(value).__name__ == "NaTType" or isinstance(value, _TIMES)
+        if is_time or isinstance(value, (str, bytes, bytearray, UserString)):
+            raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", is_time=is_time))
         try:
             out[i] = np.nan if is_missing(value) else float(value)
-        except OverflowError:  # of an integer beyond float64
+        except OverflowError:  # an integer beyond float64
             out[i] = np.inf if value > 0 else -np.inf
         except (TypeError, ValueError) as error:
             raise NotNumbersError(_message(where, what, f"{value!r} in row {i}", note=f" ({error})")) from None
@@ -286,9 +268,9 @@ def _message(where, what, kind, *, note="", is_time=None):
 
 
 def _refuse_others(X, what):
-    """Refuse what is no table, and say how to make it one."""
+    """Raise the error for an object that is not a table, with the way out."""
     kind = f"{type(X).__module__.partition('.')[0]} {type(X).__name__}".removeprefix("builtins ")
-    ways = [name for name in _WAYS_OUT if callable(getattr(X, name, None))]
+    ways = [name for name in _TO_TABLE if callable(getattr(X, name, None))]
     is_sparse = hasattr(X, "toarray")
     if isinstance(X, dict) and not is_sparse:
         raise NotATableError(f"{what} is a dict: make it a table first, for example pandas.DataFrame(...).")
@@ -299,30 +281,14 @@ def _refuse_others(X, what):
 
 
 def to_array(values, what):
-    """Values as an array.
-
-    Parameters
-    ----------
-    values : object
-    what : str
-        What they are, for the message.
-
-    Returns
-    -------
-    ndarray
-
-    Raises
-    ------
-    ValueError
-        For what is no array, with the way out.
-    """
+    """Turn values into an array. Raise ValueError, with the way out, if that is not possible."""
     values = plain_sequence(values)
     if not hasattr(values, "__array__") and not np.isscalar(values):
         _refuse_others(values, what)
     if "128" in str(getattr(values, "dtype", "")) and type(values).__module__.startswith("polars"):
         import polars
 
-        values = values.cast(polars.Float64)  # NumPy knows no such integers
+        values = values.cast(polars.Float64)  # NumPy has no such integers
     try:
         return np.asanyarray(values)
     except (TypeError, RuntimeError) as error:  # torch: tensors on a GPU or with gradients
@@ -330,7 +296,7 @@ def to_array(values, what):
 
 
 def is_categorical(values):
-    """Whether values, or a column of a frame, are categories: of pandas, polars or Arrow."""
+    """Check whether values, or a column of a frame, are categories of pandas, polars or Arrow."""
     dtypes = [getattr(values, "dtype", None), getattr(values, "type", None)]
     if columns_of(values) is not None:
         dtypes += list(getattr(values, "dtypes", getattr(getattr(values, "schema", None), "types", ())))
@@ -338,11 +304,11 @@ def is_categorical(values):
 
 
 def _of_list(rows):
-    """A 2-d array of lists, of objects where they hold more than numbers; None for what is no table."""
+    """Turn rows into a 2-d array, of objects if they hold more than numbers. None if they are not a table."""
     try:
         array = np.asarray(rows)
         array = array if array.dtype.kind in "fiubc" else np.asarray(rows, dtype=object)
-    except ValueError:  # of rows of different lengths: scikit-learn and NumPy have an error for them
+    except ValueError:  # rows of different lengths: scikit-learn and NumPy have an error for them
         return None
     return array if array.ndim == 2 else None
 
@@ -361,7 +327,7 @@ def _of_objects(X, what, names):
 
 
 def _of_frame(X, columns, what):
-    """The columns of a frame as one array of numbers."""
+    """Turn the columns of a frame into a matrix of numbers."""
     if _is_arrow(X):
         numbers = _of_arrow
     elif type(X).__module__.startswith("polars"):
@@ -379,7 +345,7 @@ def _of_frame(X, columns, what):
 
 
 def columns_in(table):
-    """The columns of a frame of pandas or polars, or of an Arrow table."""
+    """Return the columns of a frame of pandas or polars, or of an Arrow table."""
     if hasattr(table, "iloc"):
         return [table.iloc[:, j] for j in range(table.shape[1])]
     return table.get_columns() if hasattr(table, "get_columns") else list(table.columns)
@@ -427,7 +393,7 @@ def _of_arrow(column, name, what):
     if types.is_boolean(kind):
         column = column.cast("uint8")
     if not types.is_floating(kind) and (column.null_count or not types.is_integer(column.type)):
-        column = column.cast("float64", safe=False)  # also integers that float64 rounds
+        column = column.cast("float64", safe=False)  # unsafe, because float64 may round integers
     return column.to_numpy()
 
 

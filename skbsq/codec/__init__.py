@@ -1,4 +1,4 @@
-"""Codes to bytes and back: packed rows and framed messages. NumPy alone, but for entropy coding."""
+"""Codes to bytes and back: packed rows and messages. Needs NumPy alone, except for entropy coding."""
 
 from skbsq.codec._message import dumps, loads, read_messages, write_messages
 from skbsq.codec._rows import RowCodec

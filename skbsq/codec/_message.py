@@ -1,4 +1,4 @@
-"""Rows in one message that is checked on arrival. NumPy alone, but for entropy coding.
+"""Messages: rows with a header and a check sum. Needs NumPy alone, except for entropy coding.
 
 All numbers are little-endian:
 
@@ -7,8 +7,8 @@ All numbers are little-endian:
     u8        flags: 1 rows without padding, 2 entropy-coded
     8 bytes   fingerprint of the codebook
     u32       rows
-    payload   the packed rows; or, entropy-coded, see `skbsq.codec._entropy`
-    u32       CRC-32 (that of zlib) of all before it; of an entropy-coded message, of the header and the packed rows
+    payload   the packed rows, or their entropy-coded form, see `skbsq.codec._entropy`
+    u32       CRC-32 (of zlib) of all bytes before it; if entropy-coded, of the header and the packed rows
 """
 
 import io
@@ -26,25 +26,26 @@ VERSION = 1
 TIGHT, ENTROPY = 1, 2
 _HEADER = struct.Struct("<4sBB8sI")
 _CRC = struct.Struct("<I")
-# Codes in a message whose length does not bound them: of rows that take no bytes, and entropy-coded.
+# Most codes in a message whose length does not bound their number: entropy-coded, or with rows of 0 bits.
 MAX_UNBOUND = 2**24
-# What a header announces is read in steps, so that it cannot ask for more memory than there are bytes.
-_STEP = 2**20
+# A message is read in parts of this size, so that a corrupt header cannot allocate more memory than there are bytes.
+_PART = 2**20
 
 
 def dumps(codebook, codes, *, pad_rows=True, entropy=False):
-    """Codes to one message.
+    """Write codes as one message.
 
     Parameters
     ----------
     codebook : Codebook
     codes : array-like of int of shape (n, d)
+        n rows of d features.
     pad_rows : bool, default=True
-        Pad each row to whole bytes, as a device does that sends row by row. False saves up to 7 bits a row.
+        Pad each row to whole bytes, as a device that sends row by row does. False saves up to 7 bits per row.
     entropy : bool, default=False
-        Write frequent codes, by the training rows that the codebook counts, and codes that stay as in the row before in
-        fewer bits. Needs the package constriction on both sides, and pays for batches of rows. Where it would not, the
-        message goes without.
+        Write codes that are frequent in the training rows, and codes that stay near that of the row before, in fewer
+        bits. This needs the package constriction on both sides and shortens batches of rows. The rows are written
+        without entropy coding if that is shorter.
 
     Returns
     -------
@@ -54,9 +55,17 @@ def dumps(codebook, codes, *, pad_rows=True, entropy=False):
     Raises
     ------
     ValueError
-        For codes out of range; with `entropy` for a codebook without counts, and for more than 2^24 codes.
+        If a code is out of range, or there are too many rows for one message: 2^32, or 2^24 codes with `entropy` or
+        with rows of 0 bits. With `entropy` also if the codebook has no counts.
+    TypeError
+        If `codebook` is not a Codebook.
     ImportError
-        With `entropy`, without constriction.
+        If constriction is not installed, with `entropy`.
+
+    See Also
+    --------
+    loads : Read the message.
+    write_messages : Write several messages to a file or a stream.
 
     Examples
     --------
@@ -74,11 +83,11 @@ def dumps(codebook, codes, *, pad_rows=True, entropy=False):
     rows = codec.pack(codes) if pad_rows else codec.pack_tight(codes)
     n = len(rows) if pad_rows else len(np.asarray(codes))
     if n >= 2**32:
-        raise ValueError(f"A message holds less than 2^32 rows, got {n}: write several.")
+        raise ValueError(f"A message holds less than 2^32 rows, got {n}: write several messages.")
     if (entropy or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
         raise ValueError(
             f"A message holds at most 2^24 codes of rows that take 0 bits or are entropy-coded, got {n} x "
-            f"{codebook.n_features}: write several, as write_messages does."
+            f"{codebook.n_features}: write several messages, as write_messages does."
         )
     packed = payload = rows.tobytes()
     if entropy:
@@ -90,26 +99,35 @@ def dumps(codebook, codes, *, pad_rows=True, entropy=False):
 
 
 def loads(data, codebook):
-    """Codes of one message.
+    """Read the codes of one message, which may come from an untrusted sender.
+
+    It never allocates more memory than the received bytes justify, whatever the header says.
 
     Parameters
     ----------
     data : bytes-like
-        What `dumps` returned, all of it and no more.
+        The whole message and nothing more.
     codebook : Codebook
-        The one that the message was written with; names and levels may differ.
+        The codebook with which the message was written; names and levels may differ.
 
     Returns
     -------
     ndarray of shape (n, d)
-        uint8, or uint16 if any feature has more than 8 bits.
+        n rows of d features: uint8, or uint16 if any feature has more than 8 bits.
 
     Raises
     ------
     ValueError
-        For a message of another codebook or version, and for one that is cut off, corrupt, or followed by other bytes.
+        If the message was written with another codebook or version, is cut off or corrupt, or other bytes follow it.
+    TypeError
+        If `codebook` is not a Codebook.
     ImportError
-        For an entropy-coded message, without constriction.
+        If the message is entropy-coded and constriction is not installed.
+
+    See Also
+    --------
+    dumps : Write a message.
+    read_messages : Read several messages.
 
     Examples
     --------
@@ -129,16 +147,18 @@ def loads(data, codebook):
 
 
 def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=False):
-    """Write codes to a file or a stream, as messages that follow each other.
+    """Write codes to a file or a stream, as messages one after the other.
 
     Parameters
     ----------
     file : binary file object
-        Nothing but its ``write`` is used.
+        Only its ``write`` is used.
     codebook : Codebook
     codes : array-like of int of shape (n, d)
+        n rows of d features.
     rows : int, default=65536
-        Rows per message; the last may have fewer, and so may all where a message holds no more, see `dumps`.
+        Rows per message. The last message may have fewer. All have fewer if a message cannot hold as many, see
+        `dumps`.
     pad_rows, entropy : bool
         As in `dumps`.
 
@@ -150,7 +170,19 @@ def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=
     Raises
     ------
     ValueError
-        For codes out of range, before anything is written.
+        If `rows` is not a positive integer, or a code is out of range. Nothing is written then. With `entropy` also
+        if the codebook has no counts.
+    TypeError
+        If `codebook` is not a Codebook.
+    ImportError
+        If constriction is not installed, with `entropy`.
+    OSError
+        If the file does not accept a whole message.
+
+    See Also
+    --------
+    read_messages : Read the messages.
+    dumps : Write one message.
 
     Examples
     --------
@@ -174,24 +206,34 @@ def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=
 
 
 def read_messages(file, codebook):
-    """Codes of the messages in a file or a stream, one after the other.
+    """Read the messages in a file or a stream, one after the other.
 
     Parameters
     ----------
-    file : binary file object
-        That waits for what is still to come, and whose end is that of the messages. Or bytes, whose messages follow
-        each other.
+    file : binary file object or bytes
+        A file has to block until data arrives, and must end with the last message.
     codebook : Codebook
 
     Yields
     ------
     codes : ndarray of shape (n, d)
-        As `loads` returns them.
+        Codes of one message, as `loads` returns them.
 
     Raises
     ------
     ValueError
-        As `loads` does, once the iteration comes to the message. Nothing behind it is read.
+        If a message is wrong, as in `loads`, when the iteration reaches it. No bytes after that message are read.
+    TypeError
+        If `codebook` is not a Codebook.
+    ImportError
+        If a message is entropy-coded and constriction is not installed.
+    OSError
+        If the file returns None because it does not block.
+
+    See Also
+    --------
+    write_messages : Write the messages.
+    loads : Read one message.
 
     Examples
     --------
@@ -212,7 +254,7 @@ def read_messages(file, codebook):
 
 
 def _read(file, codebook, first=b""):
-    """Codes of the message that follows in the file, of which the `first` bytes are read."""
+    """Read the codes of the next message in a file, whose `first` bytes are already read."""
     codec = RowCodec(codebook)
     header = first + _take(file, _HEADER.size - len(first), "header")
     magic, version, flags, fingerprint, n = _HEADER.unpack(header)
@@ -224,11 +266,11 @@ def _read(file, codebook, first=b""):
         raise ValueError(f"This message has the unknown flags {flags:#04x}: a newer skbsq wrote it, or it is corrupt.")
     if fingerprint != codebook.fingerprint:
         raise ValueError(
-            f"This message was written with another codebook (fingerprint {fingerprint.hex()}, this one has "
+            f"This message was written with another codebook (fingerprint {fingerprint.hex()}, this codebook has "
             f"{codebook.fingerprint.hex()}), or it is corrupt."
         )
     if (flags & ENTROPY or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
-        raise ValueError(f"This message claims {n} rows, more than it may: it is corrupt.")
+        raise ValueError(f"This message claims {n} rows, more than a message may hold: it is corrupt.")
 
     codes = None
     if flags & ENTROPY:
@@ -247,10 +289,10 @@ def _read(file, codebook, first=b""):
 
 
 def _take(file, size, what):
-    """The next `size` bytes of a file, which may give them bit by bit."""
+    """Read the next `size` bytes of a file, which may return fewer at a time."""
     parts, left = [], size
     while left:
-        part = _read_some(file, min(left, _STEP))
+        part = _read_some(file, min(left, _PART))
         if not part:
             raise ValueError(f"The message is cut off: {left} of the {size} bytes of its {what} are missing.")
         parts.append(part)
@@ -261,16 +303,16 @@ def _take(file, size, what):
 def _read_some(file, size):
     part = file.read(size)
     if part is None:
-        raise OSError("The file has nothing to read yet: messages are read from files that wait for it.")
+        raise OSError("The file has nothing to read yet: give a file that blocks until data arrives.")
     return part
 
 
 def _write(file, message):
-    """Write all of a message to a file, which may take it bit by bit."""
+    """Write a whole message to a file, which may accept fewer bytes at a time. Return their number."""
     left = memoryview(message)
     while left:
         written = file.write(left)
         if not written:
-            raise OSError(f"The file took {len(message) - len(left)} of the {len(message)} bytes of a message.")
+            raise OSError(f"The file accepted {len(message) - len(left)} of the {len(message)} bytes of a message.")
         left = left[written:]
     return len(message)

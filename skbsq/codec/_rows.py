@@ -1,4 +1,4 @@
-"""Rows of codes as bytes, each code in its own number of bits. NumPy alone."""
+"""Rows of codes as bytes, each code in the bits of its feature. Needs NumPy alone."""
 
 from math import gcd
 from numbers import Integral
@@ -10,16 +10,16 @@ from skbsq.codebook.kernels import for_blocks
 from skbsq.codebook.labels import columns_of
 from skbsq.codebook.matrix import as_matrix, as_table, columns_in, refuse_mask
 
-# Codes per block: its codes, bytes and one column of either fit the cache.
+# Codes per block: the codes, the bytes and a column of each fit the cache.
 _BLOCK = 2**18
 
 
 class RowCodec:
     """Packs rows of codes into bytes and unpacks them.
 
-    Features stand in order, each code in the ``n_bits`` of its feature, least significant bit first, with no padding
+    Features are in order, each code in the ``n_bits`` of its feature, least significant bit first, with no padding
     between features. Bit i of the row is bit ``i % 8`` (of value ``1 << i % 8``) of byte ``i // 8``. The row ends with
-    zero bits up to a whole byte. So a row is a fixed number of bytes, and a device can send one reading alone.
+    zero bits up to a whole byte. So every row has the same number of bytes, and a device can send a single reading.
 
     Parameters
     ----------
@@ -29,24 +29,33 @@ class RowCodec:
     ----------
     codebook : Codebook
     row_bits : int
-        Bits per row, the padding left out.
+        Bits per row, without the padding.
     row_bytes : int
         Bytes per row.
 
+    Raises
+    ------
+    TypeError
+        If `codebook` is not a Codebook.
+
     See Also
     --------
-    skbsq.codec.dumps : Many rows in one message that is checked on arrival.
+    skbsq.codec.dumps : Write rows as one message with a check sum.
+
+    Notes
+    -----
+    In all shapes, n is the number of rows and d the number of features.
 
     Examples
     --------
-    Three features of 2, 0 and 3 bits; the second is constant and not sent. The codes 2 and 5 are the bits ``01`` and
+    Three features have 2, 0 and 3 bits; the second is constant and not sent. The codes 2 and 5 are the bits ``01`` and
     ``101`` in the order of the row, least significant first::
 
         row bit    0 1   2 3 4   5 6 7
         value      0 1   1 0 1   0 0 0
                    code  code    padding
 
-    which is the byte 2 + 4 + 16 = 22.
+    This is the byte 2 + 4 + 16 = 22.
 
     >>> from skbsq import Codebook
     >>> from skbsq.codec import RowCodec
@@ -75,7 +84,7 @@ class RowCodec:
         return f"RowCodec({self.codebook!r})"
 
     def pack(self, codes):
-        """Codes to bytes.
+        """Pack codes into bytes.
 
         Parameters
         ----------
@@ -88,7 +97,12 @@ class RowCodec:
         Raises
         ------
         ValueError
-            For a code out of range, naming its feature and row, or a wrong number of features.
+            If a code is out of range, or the number of features is wrong. The message names the feature and row.
+
+        See Also
+        --------
+        unpack : Bytes to codes.
+        pack_tight : Pack without padding between rows.
 
         Examples
         --------
@@ -100,11 +114,12 @@ class RowCodec:
         return _pack(self._checked(codes), self.codebook.n_bits)
 
     def unpack(self, data):
-        """Bytes to codes.
+        """Unpack bytes into codes.
 
         Parameters
         ----------
         data : array-like of uint8 of shape (n, row_bytes)
+            Or a list or column of n byte strings, as Parquet files hold them.
 
         Returns
         -------
@@ -114,7 +129,12 @@ class RowCodec:
         Raises
         ------
         ValueError
-            For what `pack` cannot have written: another number of bytes, padding that is not zero, a code out of range.
+            If `pack` cannot have written the bytes: their number is wrong, the padding is not zero, or a code is out
+            of range.
+
+        See Also
+        --------
+        pack : Codes to bytes.
 
         Examples
         --------
@@ -123,7 +143,7 @@ class RowCodec:
         >>> RowCodec(Codebook.from_thresholds([[0.5]] * 7)).unpack([[128]])
         Traceback (most recent call last):
         ...
-        ValueError: Row 0 does not end with zero bits: these are not bytes of this codebook, or they are corrupt.
+        ValueError: Row 0 does not end with zero bits: these bytes belong to another codebook, or they are corrupt.
         """
         data = as_bytes(data, names=self.byte_names())
         if data.shape[1] != self.row_bytes:
@@ -132,13 +152,13 @@ class RowCodec:
             padded = data[:, -1] >> np.uint8(self.row_bits % 8) != 0
             if padded.any():
                 raise ValueError(
-                    f"Row {int(np.argmax(padded))} does not end with zero bits: these are not bytes of this codebook, "
-                    "or they are corrupt."
+                    f"Row {int(np.argmax(padded))} does not end with zero bits: these bytes belong to another "
+                    "codebook, or they are corrupt."
                 )
-        return self._known(_unpack(data, self.codebook.n_bits, self.codebook.dtype))
+        return self._in_range(_unpack(data, self.codebook.n_bits, self.codebook.dtype))
 
     def pack_tight(self, codes):
-        """Codes to bytes without padding between rows: row i begins at bit ``i * row_bits``.
+        """Pack codes into bytes without padding between rows: row i begins at bit ``i * row_bits``.
 
         Parameters
         ----------
@@ -147,6 +167,15 @@ class RowCodec:
         Returns
         -------
         ndarray of uint8 of shape (ceil(n * row_bits / 8),)
+
+        Raises
+        ------
+        ValueError
+            If a code is out of range, or the number of features is wrong.
+
+        See Also
+        --------
+        unpack_tight : Bytes to codes.
 
         Examples
         --------
@@ -157,30 +186,34 @@ class RowCodec:
         """
         codes = self._checked(codes)
         together = self._rows_together()
-        # So many rows end with a whole byte and are packed as one; what the last of these lacks is cut off again.
+        # A group of rows that fills whole bytes is packed as one row. The last group is filled up, then cut off.
         rows = np.concatenate([codes, np.zeros((-len(codes) % together, codes.shape[1]), dtype=codes.dtype)])
         n_bits = np.tile(self.codebook.n_bits, together)
         data = _pack(rows.reshape(len(rows) // together, n_bits.size), n_bits)
         return data.reshape(-1)[: self.tight_bytes(len(codes))]
 
     def unpack_tight(self, data, n):
-        """Bytes of `pack_tight` to codes.
+        """Unpack bytes without padding between rows.
 
         Parameters
         ----------
         data : array-like of uint8 of shape (ceil(n * row_bits / 8),)
         n : int
-            Rows.
+            Number of rows.
 
         Returns
         -------
         ndarray of shape (n, d)
-            As `unpack` gives them.
+            Of the same type as in `unpack`.
 
         Raises
         ------
         ValueError
-            As `unpack` does.
+            If `pack_tight` cannot have written the bytes, or `n` is not an integer of at least 0.
+
+        See Also
+        --------
+        pack_tight : Codes to bytes.
 
         Examples
         --------
@@ -197,17 +230,17 @@ class RowCodec:
         used = n * self.row_bits % 8
         if used and data[-1] >> used:
             raise ValueError(
-                "The bytes do not end with zero bits: they are not those of this codebook, or they are corrupt."
+                "The bytes do not end with zero bits: they belong to another codebook, or they are corrupt."
             )
         together = self._rows_together()
         groups = -(-n // together)
         rows = np.zeros((groups, self.tight_bytes(together)), dtype=np.uint8)
         rows.reshape(-1)[: data.size] = data
         codes = _unpack(rows, np.tile(self.codebook.n_bits, together), self.codebook.dtype)
-        return self._known(codes.reshape(groups * together, self.codebook.n_features)[:n])
+        return self._in_range(codes.reshape(groups * together, self.codebook.n_features)[:n])
 
     def tight_bytes(self, n):
-        """Bytes of n rows without padding between them.
+        """Count the bytes of n rows without padding between them.
 
         Parameters
         ----------
@@ -216,13 +249,18 @@ class RowCodec:
         Returns
         -------
         int
+
+        Raises
+        ------
+        ValueError
+            If `n` is not an integer of at least 0.
         """
         if isinstance(n, bool) or not isinstance(n, Integral) or n < 0:
             raise ValueError(f"The number of rows must be an integer of at least 0, got {n!r}.")
         return -(-int(n) * self.row_bits // 8)
 
     def byte_names(self):
-        """Names of the bytes of a row as columns of a table.
+        """Name the bytes of a row, as columns of a table.
 
         Returns
         -------
@@ -232,7 +270,7 @@ class RowCodec:
         return [f"byte{i}" for i in range(self.row_bytes)]
 
     def _rows_together(self):
-        """Rows that end with a whole byte when they follow each other without padding."""
+        """Count the rows that fill whole bytes without padding between them."""
         return 8 // gcd(self.row_bits, 8)
 
     def _checked(self, codes):
@@ -240,16 +278,16 @@ class RowCodec:
             raise ValueError("Codes are a 2-d array of integers, got bytes: unpack turns packed rows into codes.")
         return np.ascontiguousarray(self.codebook.check_codes(codes), dtype=self.codebook.dtype)
 
-    def _known(self, codes):
-        """The codes themselves, if all are in range."""
+    def _in_range(self, codes):
+        """Return codes read from bytes, if all are in range."""
         try:
             return self.codebook.check_codes(codes)
         except ValueError as error:
-            raise ValueError(f"These are not bytes of this codebook, or they are corrupt. {error}") from None
+            raise ValueError(f"These bytes belong to another codebook, or they are corrupt. {error}") from None
 
 
 def as_bytes(data, ndim=2, names=None):
-    """An array of uint8 that holds what it is given, which must be whole numbers from 0 to 255."""
+    """Turn packed rows, which must be whole numbers from 0 to 255, into an array of uint8."""
     if isinstance(data, bytes | bytearray | memoryview):
         raise ValueError(
             f"Packed rows are a {ndim}-d array of uint8, as np.frombuffer(data, np.uint8).reshape(n, row_bytes) "
@@ -267,14 +305,14 @@ def as_bytes(data, ndim=2, names=None):
         with np.errstate(invalid="ignore"):
             cast = data.astype(np.uint8)
         if not np.array_equal(cast, data):
-            raise ValueError("Packed rows hold whole numbers from 0 to 255, got others.")
+            raise ValueError("Packed rows hold whole numbers from 0 to 255, got other values.")
         data = cast
     return data
 
 
 def _byte_strings(data):
-    """Rows of a list or column of byte strings, as Parquet files hold them; None for anything else."""
-    if isinstance(data, np.ndarray):  # NumPy cuts zeros off the end of byte strings
+    """Return the rows of a list or column of byte strings, as Parquet files hold them. None for anything else."""
+    if isinstance(data, np.ndarray):  # NumPy drops zeros at the end of byte strings
         return None
     column = data
     if columns_of(data) is not None:
@@ -293,27 +331,27 @@ def _byte_strings(data):
 
 
 def _pieces(n_bits, code_bytes):
-    """Where the bits of a row come from: (byte of the codes, byte of the row, shift in it, bits), in order."""
+    """List the pieces of a row (byte of the codes, byte of the row, shift in that byte, bits), and count its bytes."""
     pieces, at = [], 0
-    for j, width in enumerate(n_bits.tolist()):
-        for low in range(0, width, 8):
-            bits = min(8, width - low)
+    for j, of_code in enumerate(n_bits.tolist()):
+        for low in range(0, of_code, 8):
+            bits = min(8, of_code - low)
             pieces.append((j * code_bytes + low // 8, at // 8, at % 8, bits))
             at += bits
     return pieces, -(-at // 8)
 
 
 def _pack(codes, n_bits):
-    """Bytes of codes (contiguous, in range): ``row |= code << place``, a column of bytes at a time."""
+    """Pack contiguous codes, which are in range, one column of bytes after the other: ``row |= code << place``."""
     pieces, row_bytes = _pieces(n_bits, codes.itemsize)
     data = np.zeros((len(codes), row_bytes), dtype=np.uint8)
-    planes = _planes(codes)
+    planes = codes.astype(codes.dtype.newbyteorder("<"), copy=False).view(np.uint8)
 
     def pack(rows):
         source, target = planes[rows], data[rows]
         for plane, byte, shift, bits in pieces:
             piece = source[:, plane]
-            # What goes beyond the byte falls off here and is the beginning of the next.
+            # Bits beyond the byte are dropped here and start the next byte.
             target[:, byte] |= piece << np.uint8(shift)
             if shift + bits > 8:
                 np.right_shift(piece, np.uint8(8 - shift), out=target[:, byte + 1])
@@ -324,7 +362,7 @@ def _pack(codes, n_bits):
 
 
 def _unpack(data, n_bits, dtype):
-    """Codes of bytes: ``code = row >> place``, cut to its bits."""
+    """Unpack bytes into codes: ``code = row >> place``, masked to its bits."""
     pieces, _ = _pieces(n_bits, dtype.itemsize)
     codes = np.zeros((len(data), n_bits.size), dtype=dtype.newbyteorder("<"))
     planes = codes.view(np.uint8)
@@ -340,8 +378,3 @@ def _unpack(data, n_bits, dtype):
 
     for_blocks(lambda: unpack, len(data), _BLOCK // n_bits.size, total=codes.size)
     return codes.astype(dtype, copy=False)
-
-
-def _planes(codes):
-    """The bytes of the codes side by side, the lower one first."""
-    return codes.astype(codes.dtype.newbyteorder("<"), copy=False).view(np.uint8)

@@ -1,4 +1,4 @@
-"""What codes become in a table: codes as they are, thermometer bits, levels or packed bytes. NumPy alone."""
+"""Forms of codes in a table: the codes, thermometer bits, levels or packed bytes. Needs NumPy alone."""
 
 import numpy as np
 
@@ -14,7 +14,7 @@ def check_encode(encode):
 
 
 def encoded(book, codes, encode):
-    """Codes in one of `ENCODINGS`.
+    """Turn codes into one of `ENCODINGS`.
 
     Parameters
     ----------
@@ -22,6 +22,7 @@ def encoded(book, codes, encode):
     codes : ndarray of int of shape (n, d)
         In range.
     encode : str
+        One of `ENCODINGS`.
 
     Returns
     -------
@@ -45,7 +46,7 @@ def encoded(book, codes, encode):
 
 
 def decoded(book, X, encode):
-    """Levels of what `encoded` returned.
+    """Decode the output of `encoded` as levels.
 
     Parameters
     ----------
@@ -56,12 +57,12 @@ def decoded(book, X, encode):
     Returns
     -------
     ndarray of float32 of shape (n, d)
-        NaN where the code is the missing one.
+        NaN for missing codes.
 
     Raises
     ------
     ValueError
-        For values that are no codes, bits, levels or bytes of the codebook.
+        If X does not hold codes, bits, levels or bytes of the codebook.
 
     Examples
     --------
@@ -87,24 +88,12 @@ def _checked_levels(book, X):
     for j, levels in enumerate(book.levels):
         known = np.isin(values[:, j], levels) | (np.isnan(values[:, j]) & book.has_missing[j])
         if not known.all():
-            raise ValueError(f"Column {j} of X holds {X[np.argmin(known), j]}, which is no level of this quantizer.")
+            raise ValueError(f"Column {j} of X holds {X[np.argmin(known), j]}, which is not a level of this quantizer.")
     return values
 
 
 def encoded_names(book, names, encode):
-    """Names of the columns that `encoded` returns.
-
-    Parameters
-    ----------
-    book : Codebook
-    names : sequence of str
-        Of the features.
-    encode : str
-
-    Returns
-    -------
-    list of str
-    """
+    """Name the columns of the output of `encoded`, as a list. `names` are those of the features."""
     if encode == "thermometer":
         return book.column_names(names)
     if encode == "packed":

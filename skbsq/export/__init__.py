@@ -1,4 +1,4 @@
-"""What leaves Python: codebooks as C, models in ONNX, pipelines as one codebook. What each needs is imported there."""
+"""Export codebooks as C, models as ONNX, and pipelines as one codebook. Optional packages are imported on use."""
 
 from skbsq.export._c import to_c
 from skbsq.export._fold import to_codebook

@@ -1,4 +1,4 @@
-"""What the counts of an analog-to-digital converter mean, and where they pass a threshold. NumPy alone."""
+"""Thresholds for the counts of an analog-to-digital converter. NumPy alone."""
 
 from numbers import Integral
 
@@ -12,26 +12,25 @@ COUNT_TYPES = ("uint8", "int8", "uint16", "int16", "int32")
 
 
 def check_counts(codebook, scale, offset, count_type, missing_count):
-    """Validate how counts are read, and spread it over the features.
+    """Check the parameters of counts, and return them per feature.
 
     Returns
     -------
     scale, offset : ndarray of float64 of shape (d,)
-    count_type : str
     missing_count : None, int, or list of d ints or None
-        A list where features differ.
+        A list if features differ.
     """
     scale = _per_feature(scale, "scale", codebook)
     if not (scale > 0).all():
         j = int(np.argmin(scale > 0))
         raise ValueError(
-            f"scale must be positive, got {scale[j]} for {label(codebook.feature_names, j)}. Where the value falls as "
-            "the count rises, let the device turn the count round (e.g. 4095 - count) and give the scale of that."
+            f"scale must be positive, got {scale[j]} for {label(codebook.feature_names, j)}. If the value falls as "
+            "the count rises, invert the count on the device (e.g. 4095 - count) and give the scale of the result."
         )
     offset = _per_feature(0.0 if offset is None else offset, "offset", codebook)
     if count_type not in COUNT_TYPES:
         raise ValueError(f"count_type must be one of {list(COUNT_TYPES)}, got {count_type!r}.")
-    return scale, offset, count_type, _check_missing_counts(missing_count, codebook, count_type)
+    return scale, offset, _check_missing_counts(missing_count, codebook, count_type)
 
 
 def _check_missing_counts(missing_count, codebook, count_type):
@@ -44,7 +43,7 @@ def _check_missing_counts(missing_count, codebook, count_type):
     counts = list(given)
     if len(counts) != d:
         raise ValueError(f"missing_count must be an integer, or {d} of them, one per feature, got {missing_count!r}.")
-    # pandas makes floats of integers beside None.
+    # pandas turns integers beside None into floats.
     counts = [int(count) if isinstance(count, float) and count.is_integer() else count for count in counts]
     counts = [
         None if is_missing(count) else _check_missing_count(count, count_type, f" for {label(names, j)}")
@@ -76,15 +75,16 @@ def _per_feature(values, what, codebook):
 
 
 def value_of(counts, scale, offset):
-    """The value of counts: float64 arithmetic, then float32."""
+    """Convert counts to values: float64 arithmetic, then float32."""
     with np.errstate(over="ignore"):
         return as_float32(counts.astype(np.float64) * scale + offset)
 
 
 def first_counts_above(thresholds, scale, offset, count_type):
-    """The smallest count of a type whose value lies above each threshold; one more than the largest where none does.
+    """Find the smallest count whose value exceeds each threshold; one more than the largest count if none does.
 
-    The value never falls as the count rises, since each step rounds monotonically: so halving finds it exactly.
+    Multiplication, addition and the cast each round monotonically, so the value never falls as the count rises.
+    Therefore bisection is exact.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def first_counts_above(thresholds, scale, offset, count_type):
     end = np.full(thresholds.size, int(info.max) + 1)
     while (first < end).any():
         middle = (first + end) // 2
-        # What is found stays: there `middle` is `end`, be the value above or not.
+        # A finished search must not move: there `middle` equals `end`, which may lie beyond all counts.
         above = (value_of(middle, scale, offset) > thresholds) | (first == end)
         end = np.where(above, middle, end)
         first = np.where(above, first, middle + 1)

@@ -1,10 +1,11 @@
-"""A codebook as one C header. NumPy alone."""
+"""Write a codebook as one C header. NumPy alone."""
 
 import hashlib
 import json
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -13,8 +14,8 @@ from skbsq.export import _c_text as c
 from skbsq.export._adc import check_counts, first_counts_above
 from skbsq.export._fold import to_codebook
 
-# Up to this many thresholds, passing them one by one takes fewer instructions than halving, on a Cortex-M0+ and M4.
-_MAX_PASSED = 7
+# Up to this many thresholds, a linear search takes fewer instructions than bisection on a Cortex-M0+ and M4.
+_MAX_LINEAR = 7
 
 _IDENTIFIER = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 _KEYWORD = re.compile(
@@ -33,30 +34,31 @@ _KEYWORD = re.compile(
 def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_count=None, dtype="float32"):
     """Write an encoder as a C header.
 
-    One self-contained file, C99 and C++11: constant tables, and functions that turn floats, or the counts of an
-    analog-to-digital converter, into the codes of `Codebook.encode`, packed rows and messages. Nothing but
-    ``stddef.h``, ``stdint.h`` and ``string.h`` is included; nothing is allocated, and there is no floating-point
-    arithmetic.
+    The header is one self-contained file of C99 and C++11: constant tables, and functions that turn readings into the
+    codes of `Codebook.encode`, packed rows and messages. Readings are floats or the counts of an analog-to-digital
+    converter. The header includes only ``stddef.h``, ``stdint.h`` and ``string.h``. It allocates no memory and uses no
+    floating-point arithmetic.
 
     Parameters
     ----------
     fitted : Codebook, fitted quantizer, predictor or Pipeline that ends in one
-        The steps before are folded into the thresholds, see `to_codebook`.
+        Steps before the quantizer are folded into the thresholds, see `to_codebook`.
     name : str
-        What every name in the header begins with, in capitals where it is a constant. Letters, digits and single
-        underscores between them.
+        Prefix of every name in the header, in capitals for constants. Letters, digits and single underscores between
+        them.
     scale : float, array-like of shape (d,), dict or pandas Series, default=None
-        Makes the functions take integer counts. A count means the value
-        ``float32(float64(count) * scale + offset)``, in the units of the codebook. Positive. None: they take floats.
+        Makes the functions take integer counts instead of floats. A count has the value
+        ``float32(float64(count) * scale + offset)``, in the units of the codebook. Scales are positive. None: the
+        functions take floats.
     offset : float, array-like of shape (d,), dict or pandas Series, default=None
-        The value of count 0. None: 0. The labels of a dict or Series are names of features, or their numbers.
+        Value of count 0. None: 0. The labels of a dict or Series are names of features, or their numbers.
     count_type : {"uint8", "int8", "uint16", "int16", "int32"}, default=None
-        C type of a count, with ``_t`` behind it. None: "uint16".
+        C type of a count, without ``_t``. None: "uint16".
     missing_count : int, array-like of shape (d,), dict or pandas Series, default=None
-        The count that stands for a missing value, as NaN does among floats: one for every feature, or one per feature,
-        with None for a feature that has none. None: no feature has one.
+        Count that is treated as missing, as NaN is among floats. Give one for every feature, or one per feature with
+        None for a feature that has none. None: no feature has one.
     dtype : {"float32", "float64"}, default="float32"
-        In which the scalers of a pipeline are to round, see `to_codebook`.
+        Type in which the scalers of a pipeline compute, see `to_codebook`.
 
     Returns
     -------
@@ -66,31 +68,39 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     Raises
     ------
     ValueError
-        For a name that is no identifier, a scale, offset or count that does not fit, and where `to_codebook` refuses.
+        If `name` is not a C identifier or is a keyword, if `scale`, `offset`, `count_type` or `missing_count` is
+        invalid, or if `to_codebook` raises it.
+    sklearn.exceptions.NotFittedError
+        If `fitted`, or a step of it, is not fitted.
+
+    See Also
+    --------
+    to_codebook : Fold a pipeline into one codebook.
+    to_onnx : Write an encoder or a predictor as an ONNX model.
 
     Notes
     -----
     With the name ``sensor`` the header holds:
 
-    - ``int sensor_encode(const float *x, uint8_t *row)``: d values to a packed row. Returns 0; or, under
-      ``missing="error"``, the number (from 1) of the first feature that is NaN, with a row of zeros. Do not send that
-      row: zeros are code 0 in every feature.
-    - ``int sensor_put(uint8_t *row, uint32_t feature, float value)``: the same for one feature at a time, in any order,
-      into a row that starts as zeros. Returns 0; feature + 1 where the value is refused; -1 where there is no
-      such feature. A feature that was never put has code 0.
+    - ``int sensor_encode(const float *x, uint8_t *row)``: encodes d values into a packed row. Returns 0. Under
+      ``missing="error"`` it returns the number (from 1) of the first feature that is NaN, and fills the row with zeros.
+      Do not send that row: zeros are code 0 in every feature.
+    - ``int sensor_put(uint8_t *row, uint32_t feature, float value)``: encodes one feature at a time, in any order, into
+      a row that starts as zeros. Returns 0, or feature + 1 if the value is refused, or -1 if there is no such feature.
+      A feature that was never put has code 0.
     - ``size_t sensor_message_begin(uint8_t *message, uint32_t n_rows)`` and ``sensor_message_end`` (the same
-      parameters): header and CRC around rows that stand one behind the other. Both return a size in bytes.
+      parameters): write the header and the CRC around consecutive rows. Both return a size in bytes.
     - ``uint32_t sensor_crc(uint32_t crc, const uint8_t *data, size_t size)`` and ``sensor_write_u32``: for a message
       that is sent in pieces.
     - ``SENSOR_FEATURES``, ``SENSOR_ROW_BITS``, ``SENSOR_ROW_BYTES``, ``SENSOR_HEADER_BYTES``,
-      ``SENSOR_MESSAGE_BYTES(n)``, ``sensor_fingerprint``; ``SENSOR_FEATURE_<feature>`` where features have names.
+      ``SENSOR_MESSAGE_BYTES(n)``, ``sensor_fingerprint``; ``SENSOR_FEATURE_<feature>`` if features have names.
 
-    A feature of 0 bits is not sent and need not be measured: the C never looks at it. There a NaN is no error, other
-    than in `Codebook.encode`.
+    A feature of 0 bits is not sent and need not be measured, because the C never reads its value. NaN there is no
+    error, unlike in `Codebook.encode`.
 
-    The thresholds are the bits of the float32, turned into integers in the same order, with the exact value in a
-    comment: C++11 has no hexadecimal floats, and comparing integers needs no FPU and does not depend on compiler
-    options such as ``-ffast-math``, nor on how denormal numbers are treated.
+    Thresholds are stored as integers: the bits of the float32, changed so that the integers sort as the floats do. A
+    comment gives the exact value. C++11 has no hexadecimal floats. Comparing integers needs no FPU, and does not depend
+    on compiler options such as ``-ffast-math`` or on the treatment of subnormals.
 
     Examples
     --------
@@ -114,11 +124,11 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     codebook = to_codebook(fitted, dtype=dtype)
     _check_name(name)
     if scale is not None:
-        source = _counts(codebook, *check_counts(codebook, scale, offset, count_type or "uint16", missing_count))
+        source = _counts(codebook, scale, offset, count_type or "uint16", missing_count)
     elif offset is None and count_type is None and missing_count is None:
         source = _floats(codebook)
     else:
-        raise ValueError("offset, count_type and missing_count are about counts: they need a scale.")
+        raise ValueError("offset, count_type and missing_count describe counts: give a scale too.")
     parts = [
         c.INCLUDES,
         c.with_prefix(_constants(codebook, source), name),
@@ -127,65 +137,51 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         c.with_prefix(_functions(codebook, source) + c.MESSAGE, name),
     ]
     body = "\n".join(part.strip("\n") + "\n" for part in parts if part)
-    # Two headers under one name are one only if they say the same: else the compiler is to see both, and complain.
+    # The guard contains a hash, so that the compiler complains about two different headers of the same name.
     guard = f"SKBSQ_{name}_{hashlib.sha256(body.encode('ascii')).hexdigest()[:16]}_H"
     return f"{_title(codebook, source)}\n\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What the C reads, and how it compares that."""
+    """Values that the C reads, and how it compares them."""
 
-    type: str  # of a value
-    key_type: str  # of the table
-    keys: list  # per feature, integers in increasing order
-    notes: list  # per feature, a comment on each key
-    below: str  # C: what a key of the table is where the value lies above its threshold
-    is_missing: str | None  # C expression; None where nothing is ever missing
-    what_is_missing: str  # the same in words
-    meaning: str  # of a value, in words
-    missing_count: int | list | None = None  # one for all features, or one or None for each
+    kind: str  # "float" or "count"
+    type: str  # C type of a value
+    key_type: str  # C type of a table entry
+    keys: list  # per feature: integers in increasing order
+    notes: list  # per feature: a comment for each key
+    below: str  # C: the rest of a comparison that is true if a table entry lies below the value
+    is_missing: str | None  # C expression; None if no value counts as missing
+    missing_value: str  # the missing value in words
+    missing_count: int | list | None = None  # one for all features, or one (or None) per feature
 
 
 def _floats(codebook):
     keys, notes = [], []
     for thresholds in codebook.thresholds:
         bits = thresholds.view(np.int32).astype(np.int64)
-        # What is left of a negative float's bits without its sign is its magnitude.
+        # Without the sign bit, the bits of a negative float are its magnitude.
         keys.append(np.where(bits < 0, -(bits & 0x7FFFFFFF), bits).tolist())
         notes.append([_exact(t) for t in thresholds])
-    return _Source(
-        type="float",
-        key_type="int32_t",
-        keys=keys,
-        notes=notes,
-        below="< key",
-        is_missing=c.FLOAT_IS_MISSING,
-        what_is_missing="NaN",
-        meaning="float",
-    )
+    return _Source("float", "float", "int32_t", keys, notes, "< key", c.FLOAT_IS_MISSING, "NaN")
 
 
 def _counts(codebook, scale, offset, count_type, missing_count):
+    scale, offset, missing_count = check_counts(codebook, scale, offset, count_type, missing_count)
     keys, notes = [], []
-    own_counts = isinstance(missing_count, list)
-    is_missing = c.OWN_COUNT_IS_MISSING if own_counts else c.COUNT_IS_MISSING
     for thresholds, a, b in zip(codebook.thresholds, scale.tolist(), offset.tolist(), strict=True):
         first = first_counts_above(thresholds, a, b, count_type)
-        # No count lies above the rest.
+        # No count exceeds the other thresholds.
         keys.append(first[first <= np.iinfo(count_type).max].tolist())
         notes.append([f"above {_exact(t)}" for t in thresholds])
-    return _Source(
-        type=f"{count_type}_t",
-        key_type=f"{count_type}_t",
-        keys=keys,
-        notes=notes,
-        below="<= value",
-        is_missing=None if missing_count is None else is_missing,
-        what_is_missing="its missing count" if own_counts else "NAME_MISSING_COUNT",
-        meaning="count",
-        missing_count=missing_count,
-    )
+    is_missing, missing_value = c.COUNT_IS_MISSING, "NAME_MISSING_COUNT"
+    if isinstance(missing_count, list):
+        is_missing, missing_value = c.FEATURE_COUNT_IS_MISSING, "the missing count of the feature"
+    if missing_count is None:
+        is_missing = None
+    c_type = f"{count_type}_t"
+    return _Source("count", c_type, c_type, keys, notes, "<= value", is_missing, missing_value, missing_count)
 
 
 def _title(codebook, source):
@@ -193,8 +189,8 @@ def _title(codebook, source):
 
     fingerprint = codebook.fingerprint.hex()
     lines = [
-        f"Codebook {fingerprint} as C: {source.meaning}s to codes, packed rows and messages.",
-        f"Written by skbsq {__version__} (message format 1): change the codebook, not this file.",
+        f"Codebook {fingerprint} as C: {source.kind}s to codes, packed rows and messages.",
+        f"Written by skbsq {__version__} (message format 1). Do not edit: change the codebook instead.",
         "",
         "Feature, name, bits, levels:" if codebook.feature_names else "Feature, bits, levels:",
     ]
@@ -210,7 +206,7 @@ def _constants(codebook, source):
     )
     if isinstance(source.missing_count, int):
         text += f"#define NAME_MISSING_COUNT ({_integer(source.missing_count)})\n"
-    if source.type == "float":
+    if source.kind == "float":
         text += c.FLOAT_CHECK
     return text
 
@@ -225,29 +221,31 @@ def _feature_numbers(codebook, name):
 
 def _tables(codebook, source, name):
     fingerprint = ", ".join(f"0x{byte:02x}" for byte in codebook.fingerprint)
-    # Names of features stand here, which are not to be taken for ours: so the prefix goes in at once.
+    # This text contains names of features, so `with_prefix` must not replace anything in it.
     text = f"static const uint8_t {name}_fingerprint[8] = {{{fingerprint}}};\n"
 
     about = {
-        "float": "The thresholds: bits of float32 in an integer order. A code counts those below the value.",
-        "count": "For each threshold the first count whose value lies above it. A code counts those up to the count.",
+        "float": "The thresholds: bits of float32 as integers that sort like floats.\n"
+        "   A code is the number of thresholds below the value.",
+        "count": "For each threshold the first count whose value exceeds it.\n"
+        "   A code is the number of entries that the count reaches.",
     }
-    text += f"\n/* {about[source.meaning]} */\nstatic const {source.key_type} {name}_thresholds[] = {{\n"
+    text += f"\n/* {about[source.kind]} */\nstatic const {source.key_type} {name}_thresholds[] = {{\n"
     for j, (keys, notes) in enumerate(zip(source.keys, source.notes, strict=True)):
         text += f"    /* {_feature(codebook, j)} */\n"
         text += "".join(
             f"    {_integer(key)}, /* {note} */\n" for key, note in zip(keys, notes[: len(keys)], strict=True)
         )
     if not any(source.keys):
-        text += "    0 /* none: an array must not be empty */\n"
-    text += "};\n\n/* Feature j owns the thresholds, and the bits of a row, from entry j up to entry j + 1. */\n"
-    text += _array(f"{name}_offsets", _running([len(keys) for keys in source.keys]))
-    text += _array(f"{name}_bits", _running(codebook.n_bits.tolist()))
+        text += "    0 /* no thresholds; C allows no empty array */\n"
+    text += "};\n\n/* Feature j has the thresholds, and the bits of a row, from entry j up to entry j + 1. */\n"
+    text += _array(f"{name}_offsets", [*accumulate(map(len, source.keys), initial=0)])
+    text += _array(f"{name}_bits", [*accumulate(codebook.n_bits.tolist(), initial=0)])
     if isinstance(source.missing_count, list):
-        # One beyond the counts stands for none.
+        # A feature without a missing count gets a number beyond all counts.
         none = np.iinfo(source.type.removesuffix("_t")).max + 1
         counts = ", ".join(_integer(none if count is None else count) for count in source.missing_count)
-        text += "\n/* The count of a missing value in each feature, or one that no reading has. */\n"
+        text += "\n/* The missing count of each feature; a number beyond all counts if the feature has none. */\n"
         text += f"static const {'int64_t' if none > 2**16 else 'int32_t'} {name}_missing_counts[] = {{{counts}}};\n"
     return text
 
@@ -255,30 +253,28 @@ def _tables(codebook, source, name):
 def _functions(codebook, source):
     refuses = source.is_missing is not None and codebook.missing == "error"
     unsent = not codebook.n_bits.all()
-    what = source.what_is_missing
-
     table, missing = "", ""
     if source.is_missing is not None:
         table, code = ("", c.REFUSED) if refuses else _missing_codes(codebook, source)
         missing = c.MISSING.format(is_missing=source.is_missing, code=code)
-    search = c.PASS if max(map(len, source.keys)) <= _MAX_PASSED else c.HALVE
+    search = c.LINEAR if max(map(len, source.keys)) <= _MAX_LINEAR else c.BISECT
     code = c.CODE.format(
         type=source.type,
-        refusal=f"; {c.REFUSED} where it is {what}" * refuses,
-        key=c.FLOAT_KEY if source.type == "float" else "",
+        refusal=f"; {c.REFUSED} if it is {source.missing_value}" * refuses,
+        key=c.FLOAT_KEY if source.kind == "float" else "",
         missing=missing,
         search=search.format(below=source.below),
     )
     put = c.PUT.format(
         type=source.type,
-        refusal=f",\n   feature + 1 where it is {what}" * refuses,
+        refusal=f",\n   feature + 1 if it is {source.missing_value}" * refuses,
         unsent=c.PUT_UNSENT * (unsent and refuses),
         refuse=c.PUT_REFUSE * refuses,
     )
     encode = c.ENCODE.format(
         type=source.type,
-        refusal=f", or the number, from 1,\n   of the first feature that is {what}. Do not send the row then:\n"
-        "   it is all zeros, which is a valid row of other values" * refuses,
+        refusal=f", or the number, from 1,\n   of the first feature that is {source.missing_value}. Then do not send "
+        "the row:\n   it is all zeros, which is a valid row of other values" * refuses,
         unsent=c.ENCODE_UNSENT * unsent,
         refuse=c.ENCODE_REFUSE * refuses,
     )
@@ -286,7 +282,7 @@ def _functions(codebook, source):
 
 
 def _missing_codes(codebook, source):
-    """The C of a table where one is needed, and the expression of a missing value's code."""
+    """Return the C of a table, if one is needed, and the C expression for the code of a missing value."""
     codes = [
         t.size + 1 if has_missing else 0
         for t, has_missing in zip(codebook.thresholds, codebook.has_missing.tolist(), strict=True)
@@ -307,7 +303,7 @@ def _check_name(name):
 
 
 def _identifiers(names):
-    """What is left of names as ends of identifiers, each once.
+    """Turn names into distinct ends of C identifiers.
 
     Examples
     --------
@@ -326,22 +322,18 @@ def _identifiers(names):
 
 
 def _feature(codebook, j):
-    """Number and name of a feature, for a comment."""
+    """Return the number and name of a feature for a C comment."""
     if codebook.feature_names is None:
         return str(j)
     text = json.dumps(codebook.feature_names[j])  # ASCII, one line
-    # Nothing that begins or ends a comment, and no trigraph.
+    # Break up everything that begins or ends a comment, and trigraphs.
     for before, after in [(r"\*", "/"), ("/", r"\*"), (r"\?", r"\?")]:
         text = re.sub(f"({before})(?={after})", r"\1 ", text)
     return f"{j} {text}"
 
 
-def _running(sizes):
-    return np.concatenate([[0], np.cumsum(sizes)]).tolist()
-
-
 def _array(name, values):
-    """A table of unsigned integers, of the smallest type that holds them."""
+    """Write a table of unsigned integers in the smallest type that holds them."""
     bits = next(bits for bits in (8, 16, 32) if max(values) < 2**bits)
     lines = [", ".join(map(str, values[start : start + 16])) for start in range(0, len(values), 16)]
     break_if_long = "\n    " if len(lines) > 1 else ""
@@ -349,10 +341,10 @@ def _array(name, values):
 
 
 def _integer(value):
-    # In C, -2147483648 is the negative of a number that is no int.
+    # In C, -2147483648 is the negation of 2147483648, which is not an int.
     return str(value) if value > -(2**31) else f"{value + 1} - 1"
 
 
 def _exact(threshold):
-    """A float32 in full, and in short."""
+    """Write a float32 exactly in hexadecimal, and briefly in decimal."""
     return f"{re.sub('[.]?0*p', 'p', float(threshold).hex())} = {threshold!s}"

@@ -1,7 +1,7 @@
-"""The C that does not depend on a codebook's numbers: plain C with `name_` and `NAME_` where the prefix goes.
+"""Templates of the C code, with `name_` and `NAME_` in place of the prefix.
 
-It is C99 and C++11 alike: no hexadecimal floats (C++ has them from C++17 on), a cast where a type gets narrower. Ints
-may have 16 bits.
+They are valid in both C99 and C++11: no hexadecimal floats (C++ has them since C++17), and a cast wherever a type gets
+narrower. An int may have only 16 bits.
 """
 
 import re
@@ -10,7 +10,7 @@ _PREFIX = re.compile(r"\b(?:name|NAME)_")
 
 
 def with_prefix(text, name):
-    """Put a prefix for `name_`, in capitals for `NAME_`.
+    """Replace `name_` by a prefix, and `NAME_` by the prefix in capitals.
 
     Examples
     --------
@@ -30,18 +30,18 @@ SIZES = """\
 #define NAME_FEATURES {features}
 #define NAME_ROW_BITS {row_bits}
 #define NAME_ROW_BYTES {row_bytes}
-/* Of a message: the bytes before its rows, and those of n rows in all. */
+/* Bytes of a message: before its rows, and in all for n rows. */
 #define NAME_HEADER_BYTES 18
 #define NAME_MESSAGE_BYTES(n) ((size_t)22 + (size_t)(n) * {row_bytes})
 """
 
 FLOAT_CHECK = """
-/* Refuses to compile where float is not an IEEE 754 binary32. */
+/* Does not compile if float is not an IEEE 754 binary32. */
 typedef char name_float_has_32_bits[sizeof(float) == 4 ? 1 : -1];
 """
 
 CODE = """
-/* The code of a value{refusal}. */
+/* Returns the code of a value{refusal}. */
 static inline uint32_t name_code(uint32_t feature, {type} value)
 {{
     const uint32_t begin = name_offsets[feature];
@@ -53,9 +53,9 @@ static inline uint32_t name_code(uint32_t feature, {type} value)
 }}
 """
 
-# The local copy is what lets a compiler drop the memcpy: it knows how a float is aligned, but not what x points at.
+# With the local copy `value` a compiler can drop the memcpy: a float is aligned, while `x` may point anywhere.
 FLOAT_KEY = """\
-    /* Integers in the order of the floats, -0.0 and 0.0 being one: no FPU is asked, and none can round or flush. */
+    /* Integers that sort like floats, -0.0 equal to 0.0: no FPU is needed, and none can flush subnormals to zero. */
     uint32_t bits;
     int32_t magnitude, key;
     memcpy(&bits, &value, sizeof bits);
@@ -65,7 +65,7 @@ FLOAT_KEY = """\
 FLOAT_IS_MISSING = "magnitude > 0x7F800000"
 
 COUNT_IS_MISSING = "value == NAME_MISSING_COUNT"
-OWN_COUNT_IS_MISSING = "value == name_missing_counts[feature]"
+FEATURE_COUNT_IS_MISSING = "value == name_missing_counts[feature]"
 
 MISSING = """\
     if ({is_missing})
@@ -73,12 +73,12 @@ MISSING = """\
 """
 REFUSED = "0xFFFFFFFFu"
 
-# The thresholds that lie below: few of them are passed one by one, many are halved.
-PASS = """\
+# Counts the thresholds below the value: linear search for few thresholds, bisection for many.
+LINEAR = """\
     while (k < end && name_thresholds[k] {below})
         ++k;
 """
-HALVE = """\
+BISECT = """\
     while (k < end) {{
         const uint32_t middle = k + (end - k) / 2;
         if (name_thresholds[middle] {below})
@@ -89,10 +89,10 @@ HALVE = """\
 """
 
 PUT = """
-/* Quantizes one feature, numbered from 0, into a row that was all zero bytes at first: in any order, and as often as
-   there is a new value. A feature that was never put has code 0: send the row once every feature was put.
-   Returns 0, or leaves the row as it is and returns
-   -1 where there is no such feature{refusal}. */
+/* Encodes one feature, numbered from 0, into a row that starts as zero bytes. Put features in any order, and as often
+   as there are new values. A feature that was never put has code 0, so send the row only after every feature was put.
+   Returns 0. Otherwise it leaves the row unchanged and returns
+   -1 if there is no such feature{refusal}. */
 static inline int name_put(uint8_t *row, uint32_t feature, {type} value)
 {{
     uint32_t code, at, mask;
@@ -122,7 +122,7 @@ PUT_REFUSE = """\
 """
 
 ENCODE = """
-/* Quantizes all features into a packed row of NAME_ROW_BYTES. Returns 0{refusal}. */
+/* Encodes all features into a packed row of NAME_ROW_BYTES. Returns 0{refusal}. */
 static inline int name_encode(const {type} *x, uint8_t *row)
 {{
     uint8_t *to = row;
@@ -156,7 +156,7 @@ ENCODE_REFUSE = """\
 """
 
 MESSAGE = """
-/* CRC-32 of zlib, in pieces: 0 before the first, then what the last call returned. */
+/* Computes the CRC-32 of zlib piece by piece: pass 0 for the first piece, then the result of the last call. */
 static inline uint32_t name_crc(uint32_t crc, const uint8_t *data, size_t size)
 {
     static const uint32_t table[16] = {
@@ -171,7 +171,7 @@ static inline uint32_t name_crc(uint32_t crc, const uint8_t *data, size_t size)
     return ~crc;
 }
 
-/* Writes 4 bytes, the lowest first: so a CRC ends a message that is sent in pieces. */
+/* Writes 4 bytes, lowest first. Use it for the CRC at the end of a message that is sent in pieces. */
 static inline void name_write_u32(uint8_t *bytes, uint32_t value)
 {
     int i;
@@ -181,7 +181,7 @@ static inline void name_write_u32(uint8_t *bytes, uint32_t value)
     }
 }
 
-/* Writes the header of a message of n_rows rows. Returns its size, NAME_HEADER_BYTES: the rows stand behind it. */
+/* Writes the header of a message of n_rows rows. Returns its size, NAME_HEADER_BYTES; the rows follow it. */
 static inline size_t name_message_begin(uint8_t *message, uint32_t n_rows)
 {
     static const uint8_t start[6] = {'S', 'B', 'S', 'Q', 1, 0};
@@ -191,8 +191,8 @@ static inline size_t name_message_begin(uint8_t *message, uint32_t n_rows)
     return NAME_HEADER_BYTES;
 }
 
-/* Ends a message after the n_rows rows that stand in it, which may differ from what the header said so far: sets their
-   number there and writes the CRC behind them. Returns the size of the message, NAME_MESSAGE_BYTES(n_rows). */
+/* Ends a message of n_rows rows, which may differ from the number given to name_message_begin: writes n_rows into the
+   header, and the CRC after the rows. Returns the size of the message, NAME_MESSAGE_BYTES(n_rows). */
 static inline size_t name_message_end(uint8_t *message, uint32_t n_rows)
 {
     const size_t size = NAME_MESSAGE_BYTES(n_rows) - 4;

@@ -1,4 +1,4 @@
-"""A fitted pipeline as one codebook, in the units of the raw features."""
+"""Fold a fitted pipeline into one codebook, in the units of the raw features."""
 
 import numpy as np
 
@@ -8,44 +8,52 @@ from skbsq.codebook.kernels import as_float32
 from skbsq.codebook.labels import label
 
 DTYPES = ("float32", "float64")
+_PASSTHROUGH = (None, "passthrough")  # steps that do nothing
 
 
 def to_codebook(fitted, *, dtype="float32"):
-    """Codebook of a quantizer, a predictor, or a pipeline that ends in one.
+    """Return the codebook of a quantizer, of a predictor, or of a pipeline that ends in one.
 
-    The scalers of a pipeline are folded into the thresholds, so that a device encodes raw readings: for float32 rows
-    the codes are exactly those of the pipeline. A folded threshold is the largest float32 that the fitted scaler does
-    not lift above the threshold behind it, found by bisection over the floats.
+    The scalers of a pipeline are folded into the thresholds, so that a device encodes raw readings. For float32 rows
+    the codes are exactly those of the pipeline. A folded threshold is the largest float32 that the fitted scaler maps
+    to at most the threshold of the quantizer. It is found by bisection over the floats.
 
     Parameters
     ----------
     fitted : Codebook, fitted quantizer, predictor or Pipeline
-        In a pipeline the steps before the quantizer can be StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler,
+        The steps of a pipeline before the quantizer can be StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler,
         "passthrough", feature selection (VarianceThreshold, SelectKBest, ...), pipelines of these, and a
         ColumnTransformer of these that keeps the order of the columns.
     dtype : {"float32", "float64"}, default="float32"
-        The type of the rows whose codes are kept. A scaler computes in the type of its input, and the two round
-        differently, which tells where a value comes to lie on a threshold. Give the type that the pipeline was fitted
-        on. With "float64" the codes are those of ``transform`` for float64 rows that hold float32 values, and for
-        polars frames of any type, which scikit-learn scales in float64. It makes no difference without a scaler.
+        Type of the rows for which the codes are exact. A scaler computes in the type of its input. The two types round
+        differently, which changes the code of a value on a threshold. Give the type that the pipeline was fitted on.
+        With "float64" the codes are those of ``transform`` for float64 rows that hold float32 values, and for polars
+        frames of any type, which scikit-learn scales in float64. Without a scaler it makes no difference.
 
     Returns
     -------
     Codebook
-        One feature per raw column. A column that was not selected has no threshold and no missing code, so it costs 0
-        bits, and rows take the same bytes as with the codebook of the quantizer. Levels are those of the quantizer,
-        scaled back; names are those the pipeline was fitted with.
+        It has one feature per raw column. A column that was not selected has no threshold and no missing code. It costs
+        0 bits, so rows take the same bytes as with the codebook of the quantizer. Levels are those of the quantizer,
+        scaled back. Names are those that the pipeline was fitted with.
 
     Raises
     ------
     ValueError
-        For any other step, by its name, and where no codebook can be exact: two thresholds between which no raw float32
-        lies (the code between them would be lost), or one that every raw float32 exceeds.
+        If a step cannot be folded; the message names it. Also if no codebook can be exact, because no raw float32 lies
+        between two thresholds (the code between them would be lost), or because every raw float32 exceeds a threshold.
+    sklearn.exceptions.NotFittedError
+        If `fitted`, or a step of it, is not fitted.
+
+    See Also
+    --------
+    to_c : Write an encoder as a C header.
+    to_onnx : Write an encoder or a predictor as an ONNX model.
 
     Notes
     -----
-    The codebook takes infinities, which the scalers refuse: inf gets the top code of the numbers, -inf code 0. Under
-    ``missing="error"`` it refuses NaN in any column, also in one that was not selected.
+    The codebook accepts infinities, which the scalers refuse: inf gets the highest code of a number, -inf gets code 0.
+    Under ``missing="error"`` it refuses NaN in every column, including columns that were not selected.
 
     Examples
     --------
@@ -66,7 +74,7 @@ def to_codebook(fitted, *, dtype="float32"):
 
 
 def fold(fitted, dtype="float32"):
-    """The codebook in raw units, and where the features of the quantizer are in it.
+    """Return the codebook in raw units, and where the features of the quantizer are in it.
 
     Parameters
     ----------
@@ -82,7 +90,7 @@ def fold(fitted, dtype="float32"):
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {list(DTYPES)}, got {dtype!r}.")
     before, name, last = split_off(fitted)
-    inner = _own_codebook(name, last)
+    inner = _codebook_of(name, last)
     if not before:
         return inner, np.arange(inner.n_features)
     from sklearn.utils.validation import check_is_fitted
@@ -100,33 +108,33 @@ def fold(fitted, dtype="float32"):
             import pandas as pd
 
             raw = pd.DataFrame(raw, columns=names)
-        with np.errstate(all="ignore"):  # beyond float32 lies infinity, above every threshold
+        with np.errstate(all="ignore"):  # a value beyond float32 becomes an infinity, which keeps the order
             for _, step in before:
                 raw = step.transform(raw)
         return as_float32(np.asarray(raw))
 
     folded = _fold_thresholds(inner, transform, [label(names, j) for j in columns.tolist()])
-    return _spread(inner, folded, _raw_levels(inner, undo), columns, n_raw, names), columns
+    return _raw_codebook(inner, folded, _raw_levels(inner, undo), columns, n_raw, names), columns
 
 
 def split_off(fitted):
-    """What ends a pipeline, and what comes before it.
+    """Split a pipeline into its last step and the steps before it.
 
     Parameters
     ----------
     fitted : object
-        A Pipeline, of which pipelines in it are taken apart too; or anything else, which stands alone.
+        A Pipeline, whose nested pipelines are split too; or any other object, which counts as the last step.
 
     Returns
     -------
     before : list of (name, step)
         Without "passthrough".
     name : str or None
-        Of the last step.
+        Name of the last step.
     last : object
     """
     *before, (name, last) = _flat_steps(fitted)
-    return [(name, step) for name, step in before if not _is_passthrough(step)], name, last
+    return [(name, step) for name, step in before if step not in _PASSTHROUGH], name, last
 
 
 def _flat_steps(fitted, name=None):
@@ -145,11 +153,7 @@ def _is_pipeline(step):
     return isinstance(step, Pipeline)
 
 
-def _is_passthrough(step):
-    return step is None or (isinstance(step, str) and step == "passthrough")
-
-
-def _own_codebook(name, last):
+def _codebook_of(name, last):
     if isinstance(last, Codebook):
         return last
     if hasattr(last, "get_params"):
@@ -161,21 +165,21 @@ def _own_codebook(name, last):
         return book
     if getattr(last, "quantizer_", False) is None:
         raise ValueError('There is no codebook with quantizer="passthrough": the head reads floats.')
-    where = (
-        "" if name is None else f", which step {name!r} is not: cut the pipeline off behind its quantizer, as pipe[:k]"
+    way_out = (
+        "" if name is None else f" Step {name!r} is none of these: cut the pipeline after its quantizer, as pipe[:k]."
     )
     raise ValueError(
-        "A codebook can be had from a Codebook, a fitted quantizer or predictor of skbsq, or a Pipeline that ends in "
-        f"one{where}; got {last!r}."
+        "Give a Codebook, a fitted quantizer or predictor of skbsq, or a Pipeline that ends in one of these, "
+        f"got {last!r}.{way_out}"
     )
 
 
 def _chain(steps, n):
-    """What some steps do one after the other, see `_trace`."""
+    """Trace several steps, one after the other, see `_trace`."""
     columns, undos = np.arange(n), []
     for name, step in steps:
-        own, undo = _trace(name, step, columns.size)
-        columns = columns[own]
+        kept, undo = _trace(name, step, columns.size)
+        columns = columns[kept]
         undos.append(undo)
 
     def undo_all(values):
@@ -187,14 +191,14 @@ def _chain(steps, n):
 
 
 def _trace(name, step, n):
-    """What a step does to n columns, if it does no more than scale and select them.
+    """Find out which of n columns a step keeps, and how to undo its scaling.
 
     Returns
     -------
     columns : ndarray of int
-        Which column each output is made of.
+        The input column of each output column.
     undo : callable
-        Output values, float64 of shape (rows, outputs), in the units of its input; 0 in columns that are dropped.
+        Converts output values, float64 of shape (n, outputs), to the units of the input. Dropped columns become 0.
     """
     from sklearn.compose import ColumnTransformer
     from sklearn.feature_selection import SelectorMixin
@@ -202,8 +206,8 @@ def _trace(name, step, n):
 
     if _is_pipeline(step):
         return _chain(_flat_steps(step), n)
-    # Of scalers the very type: a subclass may do anything. A FunctionTransformer without a function does nothing.
-    if _is_passthrough(step) or (type(step) is FunctionTransformer and step.func is None):
+    # A subclass may do anything, so only the exact types count. A FunctionTransformer without a function does nothing.
+    if step in _PASSTHROUGH or (type(step) is FunctionTransformer and step.func is None):
         return np.arange(n), lambda values: values
     if type(step) in (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler):
         _check_increasing(name, step)
@@ -216,8 +220,7 @@ def _trace(name, step, n):
         raise ValueError(
             f"Step {name!r} ({type(step).__name__}) cannot be folded into thresholds: only scalers (StandardScaler, "
             "MinMaxScaler, MaxAbsScaler, RobustScaler) and a selection of columns can. Do this step on the device, "
-            "and export the pipeline without it; NaN can have a code of its own instead of an imputer, with "
-            'missing="code".'
+            'and export the pipeline without it. Instead of an imputer use missing="code", which gives NaN a code.'
         )
 
     def undo(values):
@@ -231,27 +234,23 @@ def _trace(name, step, n):
 
 
 def _column_parts(name, transformer):
-    """Columns that each part of a ColumnTransformer gives, and how to undo it on them."""
+    """Return the columns that each part of a ColumnTransformer keeps, and how to undo its scaling."""
     if transformer.transformer_weights is not None:
         raise ValueError(
             f"Step {name!r} multiplies columns by transformer_weights, which cannot be folded into thresholds: leave "
-            "them out, thresholds do not need them."
+            "the weights out, thresholds do not need them."
         )
     parts = []
     for part, step, _ in transformer.transformers_:
         columns = np.asarray(transformer._transformer_to_input_indices[part], dtype=np.intp)
-        if columns.size and not (isinstance(step, str) and step == "drop"):
-            own, undo = _trace(f"{name}: {part}", step, columns.size)
-            parts.append((columns[own], _selecting(undo, own)))
+        if columns.size and step != "drop":
+            kept, undo = _trace(f"{name}: {part}", step, columns.size)
+            parts.append((columns[kept], lambda values, undo=undo, kept=kept: undo(values)[:, kept]))
     return parts
 
 
-def _selecting(undo, own):
-    return lambda values: undo(values)[:, own]
-
-
 def _check_increasing(name, scaler):
-    """Refuse a scaler under which values may fall, stand still, or be lost beyond float32."""
+    """Refuse a scaler that does not keep the order of values, or that maps them beyond float32."""
     for attribute in ("scale_", "mean_", "center_", "min_"):
         values = getattr(scaler, attribute, None)
         if values is None:
@@ -262,22 +261,22 @@ def _check_increasing(name, scaler):
             j = int(np.argmax(wrong))
             raise ValueError(
                 f"Step {name!r} has {attribute}[{j}] = {values[j]!r}, which in float32 does not keep the order of "
-                f"values of {label(getattr(scaler, 'feature_names_in_', None), j)}: thresholds cannot be folded "
-                "through it. Rescale this feature first."
+                f"values of {label(getattr(scaler, 'feature_names_in_', None), j)}, so the scaler cannot be folded. "
+                "Rescale this feature first."
             )
 
 
 def _check_order(columns, steps):
     if (np.diff(columns) <= 0).any():
         raise ValueError(
-            f"The steps {[name for name, _ in steps]} hand columns on in the order {columns.tolist()}, but a codebook "
-            "has every feature once, in the order of the raw columns: list the columns of a ColumnTransformer in "
-            "their order, and each once."
+            f"The steps {[name for name, _ in steps]} return the columns in the order {columns.tolist()}, but a "
+            "codebook has every feature once, in the order of the raw columns: list each column of a "
+            "ColumnTransformer once, in this order."
         )
 
 
 def _fold_thresholds(inner, transform, labels):
-    """The thresholds of the quantizer in raw units."""
+    """Return the thresholds of the quantizer in raw units."""
     padded = np.full((int(np.diff(inner.offsets).max()), inner.n_features), np.inf, dtype=np.float32)
     for column, t in zip(padded.T, inner.thresholds, strict=True):
         column[: t.size] = t
@@ -285,15 +284,15 @@ def _fold_thresholds(inner, transform, labels):
         return inner.thresholds
     ends = last_floats(lambda x: transform(x) <= padded, padded.shape)
     folded = [end[: t.size] for end, t in zip(ends.T, inner.thresholds, strict=True)]
-    for own, t, feature in zip(folded, inner.thresholds, labels, strict=True):
-        if own.size and own[0] == -np.inf:
+    for raw, t, feature in zip(folded, inner.thresholds, labels, strict=True):
+        if raw.size and raw[0] == -np.inf:
             raise ValueError(
-                f"Every float32 of {feature} exceeds the threshold {t[0]}, so code 0 stands for none: leave this "
+                f"Every float32 of {feature} exceeds the threshold {t[0]}, so no value has code 0: leave this "
                 "threshold out."
             )
-        if (own[1:] == own[:-1]).any():
-            k = int(np.argmax(own[1:] == own[:-1]))
-            between = f"which is {own[k]} in raw units" if own[k] < FLOAT32_MAX else "and none exceeds them"
+        if (raw[1:] == raw[:-1]).any():
+            k = int(np.argmax(raw[1:] == raw[:-1]))
+            between = f"which is {raw[k]} in raw units" if raw[k] < FLOAT32_MAX else "and none exceeds them"
             raise ValueError(
                 f"No float32 of {feature} lies between the thresholds {t[k]} and {t[k + 1]}, {between}: the code "
                 "between them would be lost. Fit the pipeline on float32 rows, subtract an offset from the feature "
@@ -303,25 +302,25 @@ def _fold_thresholds(inner, transform, labels):
 
 
 def _raw_levels(inner, undo):
-    """The levels of the quantizer in raw units, one column per raw feature; 0 scaled back where it has none."""
+    """Return the levels of the quantizer in raw units, one column per raw feature; unused entries are arbitrary."""
     levels = np.zeros((int(np.diff(inner.offsets).max()) + 1, inner.n_features))
-    for column, own, n in zip(levels.T, inner.levels, np.diff(inner.offsets) + 1, strict=True):
-        column[:n] = own[:n]
+    for column, given, n in zip(levels.T, inner.levels, np.diff(inner.offsets) + 1, strict=True):
+        column[:n] = given[:n]
     with np.errstate(over="ignore", under="ignore"):
         return np.clip(undo(levels), -FLOAT32_MAX, FLOAT32_MAX)
 
 
-def _spread(inner, folded, levels, columns, n_raw, names):
-    """The codebook of all raw columns."""
+def _raw_codebook(inner, folded, levels, columns, n_raw, names):
+    """Build the codebook of all raw columns."""
     thresholds, counts = [np.empty(0, dtype=np.float32)] * n_raw, None
     has_missing = np.zeros(n_raw, dtype=bool)
     has_missing[columns] = inner.has_missing
-    for j, own in zip(columns.tolist(), folded, strict=True):
-        thresholds[j] = own
+    for j, t in zip(columns.tolist(), folded, strict=True):
+        thresholds[j] = t
     if inner.counts is not None:
         counts = [inner.counts[0].sum(keepdims=True)] * n_raw
-        for j, own in zip(columns.tolist(), inner.counts, strict=True):
-            counts[j] = own
+        for j, count in zip(columns.tolist(), inner.counts, strict=True):
+            counts[j] = count
     given = {
         "levels": [column[: t.size + 1] for column, t in zip(levels.T, thresholds, strict=True)],
         "counts": counts,
@@ -330,6 +329,6 @@ def _spread(inner, folded, levels, columns, n_raw, names):
         "feature_names": names,
     }
     book = Codebook.from_thresholds(thresholds, **given)
-    # Of a codebook that was folded before, the model is still the one that it was first folded from.
+    # A codebook can be folded several times. Its model is still that of the first codebook.
     origin = inner.folded_from or inner.fingerprint
     return book if book.fingerprint == origin else Codebook.from_thresholds(thresholds, **given, folded_from=origin)

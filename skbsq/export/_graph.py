@@ -1,4 +1,4 @@
-"""An ONNX graph under construction."""
+"""Build an ONNX graph."""
 
 from itertools import count
 
@@ -12,7 +12,7 @@ class Graph:
     Parameters
     ----------
     new_name : callable, default=None
-        From a hint to a name that is not taken. None: the hint with a number.
+        Turns a hint into an unused name. None: appends a number.
     """
 
     def __init__(self, new_name=None):
@@ -22,82 +22,34 @@ class Graph:
         self.constants = []
 
     def add(self, op, *inputs, **attributes):
-        """Add a node of one output.
-
-        Parameters
-        ----------
-        op : str
-        *inputs : str or ndarray
-            Names of values, or constants.
-        **attributes
-            Of the operator.
-
-        Returns
-        -------
-        str
-            Name of the output.
-        """
+        """Add a node with one output, and return the name of the output. Inputs are names of values, or constants."""
         names = [value if isinstance(value, str) else self.constant(value) for value in inputs]
         output = self._new_name(op)
         self.nodes.append(helper.make_node(op, names, [output], name=output, **attributes))
         return output
 
     def constant(self, array):
-        """Add a constant; inputs of `add` need that only to share one.
-
-        Parameters
-        ----------
-        array : ndarray
-
-        Returns
-        -------
-        str
-        """
+        """Add a constant and return its name. `add` does this itself, so call it only to share a constant."""
         name = self._new_name("constant")
         self.constants.append(numpy_helper.from_array(np.asarray(array), name))
         return name
 
     def cast(self, value, dtype):
-        """Add a cast to a NumPy dtype.
-
-        Parameters
-        ----------
-        value : str
-        dtype : dtype
-
-        Returns
-        -------
-        str
-        """
+        """Add a cast to a NumPy dtype, and return the name of the result."""
         return self.add("Cast", value, to=tensor_type(dtype))
 
     def split(self, value, sizes):
-        """Add a split along the second axis.
-
-        Parameters
-        ----------
-        value : str
-        sizes : list of int
-
-        Returns
-        -------
-        list of str
-        """
+        """Add a split into parts of these sizes along the second axis, and return the names of the parts."""
         outputs = [self._new_name("Split") for _ in sizes]
         inputs = [value, self.constant(np.array(sizes, dtype=np.int64))]
         self.nodes.append(helper.make_node("Split", inputs, outputs, name=outputs[0], axis=1))
         return outputs
 
     def name_output(self, value, name):
-        """Give a value the name it has outside.
-
-        Parameters
-        ----------
-        value, name : str
-        """
+        """Make a value an output of the model, under this name."""
         self.nodes.append(helper.make_node("Identity", [value], [name], name=self._new_name("Identity")))
 
 
 def tensor_type(dtype):
-    """Element type of a tensor for a NumPy dtype; strings for object."""
+    """Return the ONNX element type for a NumPy dtype; strings for object."""
     return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))

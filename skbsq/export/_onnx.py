@@ -1,13 +1,14 @@
-"""Encoders and predictors as ONNX models. Needs onnx."""
+"""Write encoders and predictors as ONNX models. Needs onnx."""
 
 import json
 
 import numpy as np
 
 from skbsq.export._fold import fold, split_off
+from skbsq.export._onnx_codes import encode, rows_with_nan
 
 PARTS = ("whole", "encoder", "head")
-# Read by onnxruntime from 1.12 on. Opset 17 is the first with LayerNormalization, which a head may have.
+# onnxruntime reads these since 1.12. Opset 17 is the first with LayerNormalization, which a head may have.
 _OPSET = 17
 _IR_VERSION = 8
 
@@ -15,30 +16,38 @@ _IR_VERSION = 8
 def to_onnx(fitted, *, part="whole", dtype="float32"):
     """Write an encoder or a predictor as an ONNX model.
 
-    Codes are exactly those of the codebook, for every float32, and predictions those of ``predict`` up to the rounding
-    of float32.
+    For every float32 the codes are exactly those of the codebook. Predictions are those of ``predict`` up to the
+    rounding of float32.
 
     Parameters
     ----------
     fitted : Codebook, fitted quantizer, predictor or Pipeline that ends in one
-        The steps before are folded into the thresholds, see `to_codebook`.
+        Steps before the quantizer are folded into the thresholds, see `to_codebook`.
     part : {"whole", "encoder", "head"}, default="whole"
-        "encoder": floats to codes, also of a predictor. "head": codes to predictions, for the receiver of codes; of a
-        predictor only. "whole": floats to predictions of a predictor, to codes of anything else.
+        "whole": floats to predictions for a predictor, floats to codes for anything else. "encoder": floats to codes,
+        also for a predictor. "head": codes to predictions, for the receiver of the codes; needs a predictor.
     dtype : {"float32", "float64"}, default="float32"
-        In which the scalers of a pipeline are to round, see `to_codebook`. The model reads float32 in any case.
+        Type in which the scalers of a pipeline compute, see `to_codebook`. The model always reads float32.
 
     Returns
     -------
     onnx.ModelProto
-        Its metadata holds the fingerprint of the codebook, in hexadecimal, and a JSON list of the feature names. Inputs
-        and outputs are in the notes.
+        Its metadata holds the fingerprint of the codebook, in hexadecimal, and a JSON list of the feature names. The
+        notes list inputs and outputs.
 
     Raises
     ------
     ValueError
-        Where `to_codebook` refuses, for a head with a layer that is not known here, and for ``part="head"`` without a
-        head.
+        If `to_codebook` raises it, if the head has a layer that cannot be written, if the labels have no ONNX type, or
+        if the model lacks the `part`.
+    sklearn.exceptions.NotFittedError
+        If `fitted`, or a step of it, is not fitted.
+
+    See Also
+    --------
+    to_codebook : Fold a pipeline into one codebook.
+    to_c : Write an encoder as a C header.
+    register_skl2onnx : Convert a pipeline with a quantizer in any place.
 
     Notes
     -----
@@ -46,19 +55,18 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
 
     - ``X``: float32 of shape (n, d), or
     - ``codes``, for the head: uint8, or uint16 if a feature has more than 8 bits, of shape (n, d). They must be codes
-      of the codebook; nothing checks that.
+      of the codebook; the model does not check that.
 
     Outputs, in this order:
 
-    - ``codes``, of an encoder, of the same types;
-    - ``prediction``, of a regressor: float32 of shape (n,) or (n, k), in the units of y;
+    - ``codes``, of an encoder: of the types above;
+    - ``prediction``, of a regressor: float32 of shape (n,) or (n, k), in the units of y, for k targets;
     - ``label``, of a classifier: int64 (also for bool) or string, of shape (n,), and ``probabilities``: float32 of
-      shape (n, n_classes), in the order of ``classes_``;
-    - ``refused``, where the input is X and the codebook has ``missing="error"``: bool of shape (n,), true for rows
-      with NaN, which Python refuses with an error. What the other outputs hold for such a row stands for nothing (NaN
-      is read as code 0).
+      shape (n, k), in the order of ``classes_``, for k classes;
+    - ``refused``, if the input is X and the codebook has ``missing="error"``: bool of shape (n,), true for rows with
+      NaN, for which Python raises an error. Ignore the other outputs for these rows (NaN is read as code 0).
 
-    Infinities are read as `Codebook.encode` reads them.
+    The model reads infinities as `Codebook.encode` does.
 
     A predictor with ``quantizer="passthrough"`` has predictions but no codes.
 
@@ -74,7 +82,6 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
     ([[0, 1], [1, 0]], [False, True])
     """
     from skbsq.export._graph import Graph
-    from skbsq.export._onnx_codes import encode, rows_with_nan
 
     if part not in PARTS:
         raise ValueError(f"part must be one of {list(PARTS)}, got {part!r}.")
@@ -98,40 +105,35 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
     else:
         from skbsq.export._onnx_head import read_codes
 
-        outputs += _meaning(graph, read_codes(graph, codes, columns, predictor.net_.module_), predictor)
+        outputs += _predictions(graph, read_codes(graph, codes, columns, predictor.net_.module_), predictor)
     if part != "head" and book.missing == "error":
-        outputs.append(_refused(rows_with_nan(graph, "X")))
+        outputs.append(("refused", rows_with_nan(graph, "X"), np.bool_, ("n",)))
     metadata = {"fingerprint": book.fingerprint.hex(), "feature_names": json.dumps(book.feature_names)}
     return _model(graph, source, outputs, metadata)
 
 
 def _full_precision(before, predictor, part):
     from skbsq.export._graph import Graph
-    from skbsq.export._onnx_codes import rows_with_nan
     from skbsq.export._onnx_head import read_floats
 
     if part != "whole":
-        raise ValueError(f'part={part!r} needs codes, and with quantizer="passthrough" there are none.')
+        raise ValueError(f'part={part!r} needs codes, and quantizer="passthrough" has none.')
     if before:
         raise ValueError(
-            f"Step {before[0][0]!r} comes before a predictor that reads floats: only thresholds can take a step in. "
-            "Leave it out, the predictor standardizes its input itself."
+            f"Step {before[0][0]!r} comes before a predictor that reads floats: steps can only be folded into "
+            "thresholds. Leave it out, the predictor standardizes its input itself."
         )
     graph, net = Graph(), predictor.net_.module_
-    outputs = _meaning(graph, read_floats(graph, "X", net), predictor)
+    outputs = _predictions(graph, read_floats(graph, "X", net), predictor)
     if not net.quantization.indicators:
-        outputs.append(_refused(rows_with_nan(graph, "X")))
+        outputs.append(("refused", rows_with_nan(graph, "X"), np.bool_, ("n",)))
     names = getattr(predictor, "feature_names_in_", None)
     metadata = {"feature_names": json.dumps(None if names is None else names.tolist())}
     return _model(graph, ("X", np.float32, predictor.n_features_in_), outputs, metadata)
 
 
-def _refused(value):
-    return ("refused", value, np.bool_, ("n",))
-
-
-def _meaning(graph, output, predictor):
-    """What the output of the head stands for: tuples of name, value, dtype and shape."""
+def _predictions(graph, output, predictor):
+    """Turn the output of the head into outputs of the model: tuples of name, value, dtype and shape."""
     if hasattr(predictor, "classes_"):
         classes = _labels(predictor.classes_)
         label = graph.add("Gather", classes, graph.add("ArgMax", output, axis=1, keepdims=0))
@@ -140,7 +142,7 @@ def _meaning(graph, output, predictor):
             ("label", label, classes.dtype, ("n",)),
             ("probabilities", _probabilities(graph, output, predictor.net_), np.float32, shape),
         ]
-    # In float64, as predict does.
+    # `predict` computes this in float64 too.
     output = graph.add("Mul", graph.cast(output, np.float64), predictor.target_scale_)
     output = graph.cast(graph.add("Add", output, predictor.target_mean_), np.float32)
     if predictor.target_ndim_ == 1:
@@ -149,7 +151,7 @@ def _meaning(graph, output, predictor):
 
 
 def _labels(classes):
-    """Classes in a type that ONNX has for them: int64, or object for strings."""
+    """Return the classes in a type that ONNX has: int64, or object for strings."""
     labels = np.asarray(classes.tolist())
     if labels.dtype.kind == "U":
         return labels.astype(object)

@@ -1,10 +1,10 @@
-"""Floats to codes in ONNX, equal to those of `Codebook.encode` to the last bit; and what codes stand for."""
+"""Encode floats in ONNX exactly as `Codebook.encode` does, and turn codes into bits and values."""
 
 import numpy as np
 
 
 def encode(graph, x, book):
-    """Codes of floats.
+    """Encode floats as codes.
 
     Parameters
     ----------
@@ -16,13 +16,13 @@ def encode(graph, x, book):
     Returns
     -------
     str
-        Codes, int32 of shape (n, d). NaN has its missing code, or 0 where there is none.
+        Codes, int32 of shape (n, d). NaN has the missing code of its feature, or code 0 if there is none.
     """
-    # A binary search that all features make side by side, without branches: `code` thresholds are known to lie below x,
-    # and where x also exceeds the one `hop` places on, `hop` more do. That is a Gather and a Greater per bit, (n, d)
-    # each, where comparing with every threshold would take memory for n times all thresholds: 20 kB a row for 81
-    # features of 8 bits. The table is padded to 2^b - 1 thresholds for a feature of b hops; one that needs fewer hops
-    # looks at the last entry in the first ones. It is infinity, and nothing exceeds that.
+    # A binary search runs for all features side by side, without branches. `code` is the number of thresholds known to
+    # lie below x. If x also exceeds the threshold `hop` places further, `code` rises by `hop`. This takes one Gather
+    # and one Greater per bit, each of shape (n, d). Comparing with every threshold would take far more memory: 20 kB
+    # per row for 81 features of 8 bits. A feature of b hops has 2^b - 1 table entries, padded with infinity. A feature
+    # with fewer hops reads the last entry in the first hops: infinity, which no value exceeds.
     sizes = np.diff(book.offsets)
     hops = np.array([int(size).bit_length() for size in sizes.tolist()])
     starts = np.concatenate([[0], np.cumsum(2**hops - 1)])
@@ -44,7 +44,7 @@ def encode(graph, x, book):
 
 
 def rows_with_nan(graph, x):
-    """Which rows hold NaN.
+    """Find the rows that hold NaN.
 
     Parameters
     ----------
@@ -62,20 +62,20 @@ def rows_with_nan(graph, x):
 
 
 def bits_of(graph, codes, columns):
-    """Bits ``low < code[j] <= high`` of codes.
+    """Compute the bits ``low < code[j] <= high``.
 
     Parameters
     ----------
     graph : Graph
     codes : str
         int32 of shape (n, d).
-    columns : ndarray of int of shape (k, 3)
+    columns : ndarray of int of shape (m, 3)
         Rows (j, low, high), see `Codebook.columns`.
 
     Returns
     -------
     str
-        bool of shape (n, k).
+        bool of shape (n, m).
     """
     feature, low, high = columns.T.astype(np.int32)
     code = graph.add("Gather", codes, feature, axis=1)
@@ -83,7 +83,7 @@ def bits_of(graph, codes, columns):
 
 
 def values_of(graph, codes, values):
-    """A value per code.
+    """Look up the value of each code.
 
     Parameters
     ----------
@@ -91,12 +91,12 @@ def values_of(graph, codes, values):
     codes : str
         int32 of shape (n, d).
     values : list of d ndarrays of float32
-        Of each feature's codes.
+        Values of the codes of each feature.
 
     Returns
     -------
     str
         float32 of shape (n, d).
     """
-    starts = np.cumsum([0, *(len(own) for own in values[:-1])]).astype(np.int32)
+    starts = np.cumsum([0, *map(len, values[:-1])]).astype(np.int32)
     return graph.add("Gather", np.concatenate(values), graph.add("Add", codes, starts))

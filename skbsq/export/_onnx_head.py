@@ -1,4 +1,4 @@
-"""What a head reads and what it makes of it, in ONNX. Needs torch, as a fitted predictor does."""
+"""Write the head of a predictor, and its inputs, in ONNX. Needs torch, as a fitted predictor does."""
 
 import numpy as np
 from torch import nn
@@ -9,12 +9,12 @@ from skbsq.nn.heads import ByteDropout
 from skbsq.nn.joint import has_hooks
 from skbsq.nn.values import CodeValues
 
-# Features whose rows of the first layer's table are held at once, so that they stay in the cache.
-_AT_ONCE = 8
+# Features that are looked up together in the table of the first layer: few, so that their rows stay in the cache.
+_FEATURES_AT_ONCE = 8
 
 
 def read_codes(graph, codes, columns, net):
-    """The head's output for codes.
+    """Compute the output of the head for codes.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def read_codes(graph, codes, columns, net):
 
 
 def read_floats(graph, x, net):
-    """The head's output for floats, at full precision.
+    """Compute the output of the head for floats, at full precision.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ def read_floats(graph, x, net):
 
 
 def _look_up(graph, codes, columns, table, quantization):
-    """Sum of the rows of a table that the codes point to, and of its last row, the bias."""
-    # A feature that is not sent adds nothing. One stays, for the number of rows.
+    """Sum the table rows that the codes select, and the last row, which is the bias."""
+    # A feature that is not sent adds nothing. At least one feature stays, because the sum needs the number of rows.
     sent = np.flatnonzero(quantization.n_levels.numpy() > 1)
     sent = sent if sent.size else np.zeros(1, dtype=np.int64)
     offsets = quantization.offsets.numpy()[sent].astype(np.int32)
     index = graph.add("Add", _pick(graph, codes, columns[sent]), offsets)
-    sizes = [part.size for part in np.array_split(sent, -(-sent.size // _AT_ONCE))]
-    # The table is an input of several nodes: added once.
+    sizes = [part.size for part in np.array_split(sent, -(-sent.size // _FEATURES_AT_ONCE))]
+    # Several nodes share the table.
     table, total = graph.constant(table), table[-1]
     for part in graph.split(index, sizes):
         rows = graph.add("Gather", table, part)
@@ -86,18 +86,18 @@ def _look_up(graph, codes, columns, table, quantization):
 
 
 def _bits(graph, codes, columns, net):
-    """Thermometer bits in the order in which the head reads them."""
+    """Compute the thermometer bits in the order in which the head reads them."""
     layer = net.quantization
     feature, low, high = (part.numpy() for part in (layer.feature, layer.low, layer.high))
-    asked = np.stack([columns[feature], low, high], axis=1)
+    bits = np.stack([columns[feature], low, high], axis=1)
     if net.column_map is not None:
-        # Column -1, an input of zeros: no code is both above 0 and at most 0.
-        asked = np.append(asked, [[0, 0, 0]], axis=0)[net.column_map.numpy()]
-    return graph.cast(bits_of(graph, codes, asked), np.float32)
+        # The map has -1 for an input of zeros: no code is both above 0 and at most 0.
+        bits = np.append(bits, [[0, 0, 0]], axis=0)[net.column_map.numpy()]
+    return graph.cast(bits_of(graph, codes, bits), np.float32)
 
 
 def _values(graph, codes, columns, layer):
-    """A value per feature, and an indicator of NaN for those that have one."""
+    """Look up a value per feature, and add the indicators of NaN."""
     codes = _pick(graph, codes, columns)
     values, missing = values_of(graph, codes, list(layer.values.numpy())), layer.missing.numpy()
     if not missing.size:
@@ -112,7 +112,7 @@ def _pick(graph, codes, columns):
 
 
 def run_layers(graph, x, layers):
-    """The output of torch layers one after the other, in evaluation mode.
+    """Apply torch layers one after the other, in evaluation mode.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def run_layers(graph, x, layers):
     Raises
     ------
     ValueError
-        For any other layer.
+        For any other layer, and for layers with hooks.
     """
     for layer in layers:
         if type(layer).forward is nn.Sequential.forward and not has_hooks(layer):
@@ -141,8 +141,8 @@ def run_layers(graph, x, layers):
             known = ", ".join(kind.__name__ for kind in LAYERS)
             raise ValueError(
                 f"The head has a layer that to_onnx cannot write: {layer!r}. It can write nn.Sequential of {known}, "
-                'without hooks, over the last axis. Export the encoder alone, with part="encoder", and let the head '
-                "read codes in torch, by predict_codes."
+                'without hooks, over the last axis. Export the encoder alone, with part="encoder", and run the head '
+                "in torch, with predict_codes."
             )
     return x
 
@@ -159,20 +159,21 @@ def _linear(graph, x, layer):
 def _batch_norm(graph, x, layer):
     if layer.running_mean is None:
         return None
-    mean, variance = _array(layer.running_mean), _array(layer.running_var)
-    weight, bias = (np.ones_like(mean), np.zeros_like(mean)) if layer.weight is None else _affine(layer)
-    return graph.add("BatchNormalization", x, weight, bias, mean, variance, epsilon=layer.eps)
+    statistics = _array(layer.running_mean), _array(layer.running_var)
+    return graph.add("BatchNormalization", x, *_affine(layer, layer.num_features), *statistics, epsilon=layer.eps)
 
 
 def _layer_norm(graph, x, layer):
     if len(layer.normalized_shape) != 1:
         return None
-    weight, bias = (np.ones(layer.normalized_shape, dtype=np.float32), None) if layer.weight is None else _affine(layer)
-    return graph.add("LayerNormalization", x, weight, *([] if bias is None else [bias]), axis=-1, epsilon=layer.eps)
+    affine = _affine(layer, layer.normalized_shape)
+    return graph.add("LayerNormalization", x, *affine, axis=-1, epsilon=layer.eps)
 
 
-def _affine(layer):
-    return _array(layer.weight), None if layer.bias is None else _array(layer.bias)
+def _affine(layer, shape):
+    """Return weight and bias of a normalization; ones and zeros if it has none."""
+    weight = np.ones(shape, dtype=np.float32) if layer.weight is None else _array(layer.weight)
+    return weight, np.zeros_like(weight) if layer.bias is None else _array(layer.bias)
 
 
 def _gelu(graph, x, layer):
@@ -191,7 +192,7 @@ def _softplus(graph, x, layer):
 
 
 def _over_classes(op):
-    # Outputs have two axes; torch takes the last one where dim is None.
+    # Outputs have two axes; for dim=None torch takes the last axis.
     return lambda graph, x, layer: graph.add(op, x, axis=-1) if layer.dim in (None, -1, 1) else None
 
 

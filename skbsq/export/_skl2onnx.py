@@ -1,28 +1,35 @@
-"""The quantizers as steps of a pipeline that skl2onnx converts. Needs skl2onnx."""
+"""Let skl2onnx convert pipelines with quantizers. Needs skl2onnx."""
 
 import numpy as np
+
+from skbsq.export._onnx_codes import bits_of, encode, values_of
 
 _ENCODINGS = {"ordinal": np.int64, "thermometer": np.int64, "value": np.float32}
 
 
 def register_skl2onnx():
-    """Make skl2onnx convert the quantizers.
+    """Register the quantizers with skl2onnx.
 
-    Then ``skl2onnx.to_onnx`` takes a pipeline with a quantizer anywhere, such as one in front of gradient boosting. For
-    a quantizer or predictor at the end, `to_onnx` does more: it folds scalers exactly, and tells rows with NaN.
+    Then ``skl2onnx.to_onnx`` converts a pipeline with a quantizer in any place, for example before gradient boosting.
+    If the pipeline ends in a quantizer or predictor, prefer `to_onnx`: it folds scalers exactly and reports rows with
+    NaN.
+
+    Calling this function again has no effect.
+
+    See Also
+    --------
+    to_onnx : Write an encoder or a predictor as an ONNX model.
 
     Notes
     -----
-    The output is int64 where `encode` is "ordinal" or "thermometer", and float32 where it is "value"; "packed" is
-    refused. For the same input its values are exactly those of ``transform``. The input can be float32, float64 or
-    int64.
+    The output is int64 if `encode` is "ordinal" or "thermometer", and float32 if it is "value". The conversion raises a
+    ValueError if it is "packed". For the same input the values are exactly those of ``transform``. The input can be
+    float32, float64 or int64.
 
-    What skl2onnx makes of a scaler in front can round differently from scikit-learn, so that a value next to a
-    threshold may get the neighbouring code. Thresholds need no scaler: leave it out.
+    skl2onnx may round a scaler before the quantizer differently from scikit-learn, so a value next to a threshold may
+    get the neighbouring code. Leave the scaler out: thresholds do not need it.
 
-    A model has no errors: under ``missing="error"`` NaN is read as code 0.
-
-    Calling it again does no harm.
+    An ONNX model cannot raise an error: under ``missing="error"`` NaN is read as code 0.
 
     Examples
     --------
@@ -52,8 +59,8 @@ def _shape(operator):
     quantizer = operator.raw_operator
     if quantizer.encode not in _ENCODINGS:
         raise ValueError(
-            f"skl2onnx converts quantizers whose encode is one of {list(_ENCODINGS)}, got {quantizer.encode!r}: bytes "
-            "mean nothing to the step behind."
+            f"skl2onnx converts quantizers whose encode is one of {list(_ENCODINGS)}, got {quantizer.encode!r}: the "
+            "next step cannot read packed bytes."
         )
     kind = FloatTensorType if quantizer.encode == "value" else Int64TensorType
     n_columns = quantizer.get_feature_names_out().size
@@ -64,7 +71,6 @@ def _convert(scope, operator, container):
     from onnx import helper
 
     from skbsq.export._graph import Graph
-    from skbsq.export._onnx_codes import bits_of, encode, values_of
 
     quantizer, source, target = operator.raw_operator, operator.inputs[0].full_name, operator.outputs[0].full_name
     book = quantizer.codebook_

@@ -1,15 +1,17 @@
-"""Where a net is trained, and where it predicts."""
+"""Devices for training and prediction."""
+
+from contextlib import suppress
 
 import torch
 
 
 def training_device(device):
-    """The device that a parameter asks for.
+    """Return the device that a parameter names.
 
     Parameters
     ----------
     device : str, torch.device or None
-        "auto" is a GPU where torch finds one, else the CPU; None is the CPU.
+        "auto" is a GPU if torch finds one, else the CPU; None is the CPU.
 
     Returns
     -------
@@ -18,7 +20,7 @@ def training_device(device):
     Raises
     ------
     ValueError
-        For one that torch does not know, that is not there, or that cannot train.
+        If torch does not know the device or cannot find it, or if the device cannot train.
 
     Examples
     --------
@@ -32,7 +34,7 @@ def training_device(device):
     try:
         found = torch.device(device or "cpu")
     except RuntimeError as error:
-        raise ValueError(f"device {device!r} is not one torch knows: {error}") from None
+        raise ValueError(f"torch does not know the device {device!r}: {error}") from None
     if found.type == "cuda" and (found.index or 0) >= n_gpus:
         raise ValueError(f'device {device!r} asks for a GPU, and torch finds {n_gpus or "none"}: use "cpu" or "auto".')
     if found.type not in ("cpu", "cuda"):
@@ -41,21 +43,21 @@ def training_device(device):
 
 
 def _check_computes(device):
-    """Refuse a device that is not there, holds no numbers ("meta") or has no float64 ("mps")."""
+    """Reject a device that is absent, stores no numbers ("meta") or lacks float64 ("mps")."""
     try:
         torch.ones(1, dtype=torch.float64, device=device).item()
-    except Exception as error:  # each backend raises its own: AssertionError, NotImplementedError, RuntimeError, ...
+    except Exception as error:  # depends on the backend: AssertionError, NotImplementedError, RuntimeError, ...
         reason = str(error).partition("\n")[0].partition(". ")[0]
         raise ValueError(
-            f"device {str(device)!r} cannot train: thresholds get the units of X in float64, and it failed to hold one "
-            f'such number ({reason}). Use "cpu", "cuda" or "auto".'
+            f"device {str(device)!r} cannot train: thresholds are converted to the units of X in float64, and the "
+            f'device failed to store a float64 number ({reason}). Use "cpu", "cuda" or "auto".'
         ) from error
 
 
 def prediction_device(device):
-    """Where a fitted head is run: on the GPU that a parameter asks for, or the CPU where it is not there.
+    """Return the device for predictions: the GPU that a parameter names, or the CPU if there is no such GPU.
 
-    A fitted net needs no GPU, so one that was trained on a GPU predicts wherever it is read.
+    A fitted net needs no GPU: a net trained on a GPU predicts on any machine.
 
     Parameters
     ----------
@@ -71,8 +73,8 @@ def prediction_device(device):
     >>> prediction_device("cuda:99")
     device(type='cpu')
     """
-    try:
+    with suppress(ValueError):
         found = training_device(device)
-    except ValueError:
-        return torch.device("cpu")
-    return found if found.type == "cuda" else torch.device("cpu")
+        if found.type == "cuda":
+            return found
+    return torch.device("cpu")

@@ -1,4 +1,4 @@
-"""The head: what reads the bits and predicts."""
+"""The default head, and checks for others."""
 
 import copy
 import inspect
@@ -11,7 +11,7 @@ N_BYTES = 256
 
 
 def random_bytes(shape):
-    """Random bytes on the CPU, from torch's generator.
+    """Draw random bytes on the CPU, from torch's generator.
 
     Parameters
     ----------
@@ -26,12 +26,12 @@ def random_bytes(shape):
 
 
 def rescaling(dropped):
-    """Factor that keeps the mean of the units when `dropped` of 256 are dropped."""
+    """Return the factor that keeps the mean of the units if `dropped` of 256 units are dropped."""
     return N_BYTES / (N_BYTES - dropped)
 
 
 class ByteDropout(nn.Dropout):
-    """Dropout that spends one random byte per unit on the CPU, where the usual one takes longer than a small layer.
+    """Dropout with one random byte per unit on the CPU, where that of torch takes longer than a small layer.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ class ByteDropout(nn.Dropout):
 
     @property
     def dropped(self):
-        """How many of 256 units are dropped on the CPU."""
+        """Number of units dropped on the CPU, of 256."""
         return round(N_BYTES * self.p)
 
     def forward(self, x):
@@ -62,7 +62,7 @@ class ByteDropout(nn.Dropout):
 
 
 class MLP(nn.Sequential):
-    """ReLU layers with dropout, and a linear one at the end.
+    """A network of ReLU layers with dropout and a linear output layer.
 
     Parameters
     ----------
@@ -71,9 +71,13 @@ class MLP(nn.Sequential):
     dropout : float, default=0.0
         Probability to drop a unit of a hidden layer in training.
 
+    See Also
+    --------
+    Ensemble : Several such networks, averaged.
+
     Notes
     -----
-    Shape: (n, n_inputs) float32 to (n, n_outputs) float32.
+    Shape: (n, n_inputs) float32 to (n, n_outputs) float32, for n rows.
 
     Examples
     --------
@@ -89,21 +93,23 @@ class MLP(nn.Sequential):
     def __init__(self, n_inputs, n_outputs, *, hidden_sizes=(256, 256, 256), dropout=0.0):
         layers: list[nn.Module] = []
         for size in hidden_sizes:
-            layers += [nn.Linear(n_inputs, size), nn.ReLU()]
-            if dropout:
-                layers.append(ByteDropout(dropout))
+            layers += [nn.Linear(n_inputs, size), *_activation(dropout)]
             n_inputs = size
         super().__init__(*layers, nn.Linear(n_inputs, n_outputs))
 
 
+def _activation(dropout):
+    return [nn.ReLU(), ByteDropout(dropout)] if dropout else [nn.ReLU()]
+
+
 class MemberLinear(nn.Module):
-    """Linear layers side by side, one per member. A layer reads only the units of the same member.
+    """Linear layers side by side, one per member. Each reads only the units of its member.
 
     Parameters
     ----------
     n_members : int
     n_inputs, n_outputs : int
-        Of each member.
+        Sizes of each member.
 
     Attributes
     ----------
@@ -118,7 +124,7 @@ class MemberLinear(nn.Module):
     def __init__(self, n_members, n_inputs, n_outputs):
         super().__init__()
         self.in_features, self.out_features = n_members * n_inputs, n_members * n_outputs
-        # As nn.Linear draws them.
+        # The distribution of nn.Linear.
         bound = 1 / math.sqrt(n_inputs)
         self.weight = nn.Parameter(torch.empty(n_members, n_inputs, n_outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(n_members * n_outputs).uniform_(-bound, bound))
@@ -141,7 +147,7 @@ class MemberMean(nn.Module):
 
 
 class Ensemble(nn.Sequential):
-    """Several networks like `MLP` that read the same inputs and are trained side by side; their outputs are averaged.
+    """Average the outputs of several networks like `MLP`, which read the same inputs and are trained side by side.
 
     Training minimizes the mean of the members' losses, see `skbsq.nn.losses.rows_of_members`. The members start from
     different weights and drop different units, so their errors partly cancel out.
@@ -151,12 +157,17 @@ class Ensemble(nn.Sequential):
     n_inputs, n_outputs : int
     n_members : int
     hidden_sizes : sequence of int
-        Of each member; at least one.
+        Hidden layers of each member; at least one.
     dropout : float, default=0.0
+        Probability to drop a unit of a hidden layer in training.
+
+    See Also
+    --------
+    MLP : A single network.
 
     Notes
     -----
-    Shape: (n, n_inputs) float32 to (n, n_outputs) float32; in training to (n, n_members, n_outputs).
+    Shape: (n, n_inputs) float32 to (n, n_outputs) float32, for n rows; in training to (n, n_members, n_outputs).
 
     Examples
     --------
@@ -173,14 +184,11 @@ class Ensemble(nn.Sequential):
         first, *others = hidden_sizes
         layers: list[nn.Module] = [nn.Linear(n_inputs, n_members * first)]
         for n_units, size in zip(hidden_sizes, [*others, n_outputs], strict=True):
-            layers.append(nn.ReLU())
-            if dropout:
-                layers.append(ByteDropout(dropout))
-            layers.append(MemberLinear(n_members, n_units, size))
+            layers += [*_activation(dropout), MemberLinear(n_members, n_units, size)]
         super().__init__(*layers, MemberMean(n_members))
 
     def folded(self):
-        """Return the same function as a single network, in which no unit reads the units of another member.
+        """Return the same function as a single network, in which no unit reads the units of other members.
 
         Returns
         -------
@@ -203,7 +211,7 @@ class Ensemble(nn.Sequential):
 
 
 def start_at(head, constant):
-    """Set the last bias, near which the outputs begin.
+    """Set the last bias, so that the initial outputs are near a constant.
 
     Parameters
     ----------
@@ -224,7 +232,7 @@ def shrink_output(mlp, share, constant):
     mlp : MLP
         Changed in place.
     share : float
-        What remains of the difference.
+        Fraction of the difference that remains.
     constant : Tensor of shape (n_outputs,)
 
     Examples
@@ -244,15 +252,15 @@ def shrink_output(mlp, share, constant):
 
 
 def build_head(head, n_inputs, n_outputs, **kwargs):
-    """Make the head and check that it fits.
+    """Make the head and check its sizes.
 
     Parameters
     ----------
     head : nn.Module instance, or class or callable (n_inputs, n_outputs) -> nn.Module
-        An instance is copied, so that every fit starts from the weights it was given.
+        An instance is copied, so that every fit starts from the same weights.
     n_inputs, n_outputs : int
     **kwargs
-        Passed to a class or callable.
+        Passed to a class or callable. With an instance its class is called.
 
     Returns
     -------
@@ -261,7 +269,7 @@ def build_head(head, n_inputs, n_outputs, **kwargs):
     Raises
     ------
     ValueError
-        If it does not take (n_inputs, n_outputs), or does not turn (n, n_inputs) into (n, n_outputs).
+        If `head` does not accept (n_inputs, n_outputs), or does not turn (n, n_inputs) into (n, n_outputs).
 
     Examples
     --------
@@ -270,14 +278,12 @@ def build_head(head, n_inputs, n_outputs, **kwargs):
     >>> build_head(nn.Linear, 3, 1)
     Linear(in_features=3, out_features=1, bias=True)
     """
-    if isinstance(head, nn.Module):
-        if kwargs:
-            # As skorch does with an instance and module__ parameters.
-            built = _call_with_sizes(type(head), n_inputs, n_outputs, kwargs)
-        else:
-            built = copy.deepcopy(head)
+    if isinstance(head, nn.Module) and not kwargs:
+        built = copy.deepcopy(head)
     elif callable(head):
-        built = _call_with_sizes(head, n_inputs, n_outputs, kwargs)
+        # With an instance and module__ parameters skorch also calls the class.
+        factory = type(head) if isinstance(head, nn.Module) else head
+        built = _call_with_sizes(factory, n_inputs, n_outputs, kwargs)
     else:
         raise ValueError(
             "head must be None, an nn.Module class or instance, a callable (n_inputs, n_outputs) -> module, or a "
@@ -294,7 +300,7 @@ def _call_with_sizes(factory, n_inputs, n_outputs, kwargs):
     parameters = inspect.signature(factory).parameters
     if parameters.keys() >= sizes.keys():
         return factory(**sizes, **kwargs)
-    # Not by these names: as the first two, unless they have defaults and so mean something else.
+    # Other names: use the first two parameters, unless they have defaults and so mean something else.
     first = [
         p
         for p in parameters.values()
@@ -302,31 +308,31 @@ def _call_with_sizes(factory, n_inputs, n_outputs, kwargs):
     ]
     if len(first) < 2 and not any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
         raise ValueError(
-            f"head {factory!r} must take (n_inputs, n_outputs), which here are ({n_inputs}, {n_outputs}): name two "
-            "parameters so, or give an instance that already has these sizes."
+            f"head {factory!r} must take (n_inputs, n_outputs), which here are ({n_inputs}, {n_outputs}): give two "
+            "of its parameters these names, or pass an instance that already has these sizes."
         )
     return factory(n_inputs, n_outputs, **kwargs)
 
 
 def _check_shapes(head, n_inputs, n_outputs):
     training = head.training
-    head.eval()  # no dropout, and batch norm leaves its statistics alone
+    head.eval()  # turns dropout off, and batch norm keeps its statistics
     try:
         with torch.no_grad():
             output = head(torch.zeros(2, n_inputs, dtype=torch.float32))
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"head cannot read {n_inputs} inputs a row, which is what it gets here: {error}") from error
+        raise ValueError(f"head cannot read {n_inputs} inputs per row, which this fit has: {error}") from error
     finally:
         head.train(training)
     if not isinstance(output, torch.Tensor):
         raise ValueError(
-            f"head must return one tensor of outputs, got {type(output).__name__}: return the outputs alone from its "
-            "forward."
+            f"head must return one tensor of outputs, got {type(output).__name__}: return only the outputs from its "
+            "forward method."
         )
     if not output.is_floating_point():
         raise ValueError(f"head must return floats, got {output.dtype}.")
     if (shape := tuple(output.shape)) != (2, n_outputs):
         raise ValueError(
-            f"head has the wrong output shape: for 2 rows it gave {shape}, but (2, {n_outputs}) is needed, one column "
+            f"head has the wrong output shape: for 2 rows it returned {shape} instead of (2, {n_outputs}), one column "
             "per target or class."
         )

@@ -9,7 +9,7 @@ from skbsq.nn.threads import serial_after_fork
 
 
 class JointNet(nn.Module):
-    """A quantization layer and the head behind it.
+    """Combine a quantization layer and the head behind it.
 
     Parameters
     ----------
@@ -19,17 +19,22 @@ class JointNet(nn.Module):
         (n, n_inputs) to (n, n_outputs).
     column_map : ndarray of int64 of shape (n_inputs,), default=None
         Input i of the head is column ``column_map[i]`` of the quantization layer; -1 is a column of zeros, for
-        inputs that no threshold feeds. None: the columns in order.
+        inputs without a threshold. None: the columns in order.
+
+    Raises
+    ------
+    ValueError
+        If there is a `column_map`, and the order of the layer's outputs is fixed.
 
     Notes
     -----
-    Shape: (n, d) float32 to (n, n_outputs) float32.
+    Shape: (n, d) float32 to (n, n_outputs) float32, for n rows and d features.
 
-    Because the head reads through the map, sorting and merging thresholds changes the map alone: the head's
-    weights stay, and its output is equal to the last bit.
+    Because the head reads through the map, sorting and merging thresholds changes only the map. The weights of the
+    head stay, and its output is equal to the last bit.
 
-    Where the head begins with a linear layer, on the CPU and without gradients, bits and layer are one table in
-    evaluation mode, see `skbsq.nn.table`. It makes no difference beyond rounding.
+    In evaluation mode, on the CPU and without gradients, bits and the first layer are replaced by a table, see
+    `skbsq.nn.table`. This needs a head that begins with a linear layer, and differs only by rounding.
 
     Examples
     --------
@@ -52,13 +57,10 @@ class JointNet(nn.Module):
         linear = None if self.training or torch.is_grad_enabled() else self._tabulated(x.device)
         if linear is None:
             return self.head(self.quantization(x))
-        hidden = table_linear(x, self.quantization, linear, self.layout)
-        for module in self._after_first():
-            hidden = module(hidden)
-        return hidden
+        return self._behind_first()(table_linear(x, self.quantization, linear, self.layout))
 
     def from_codes(self, codes):
-        """The output for codes instead of floats, once the net is folded.
+        """Return the output for codes instead of floats, once the net is frozen.
 
         Parameters
         ----------
@@ -71,12 +73,12 @@ class JointNet(nn.Module):
         return self.decoder(codes.device)(codes)
 
     def decoder(self, device="cpu"):
-        """What `from_codes` does, as a function for many calls with the same weights.
+        """Return `from_codes` as a module, for many calls with the same weights.
 
         Parameters
         ----------
         device : torch.device or str, default="cpu"
-            Of the codes.
+            Device of the codes.
 
         Returns
         -------
@@ -84,48 +86,45 @@ class JointNet(nn.Module):
             From a Tensor of an integer type of shape (n, d) to one of float32 of shape (n, n_outputs).
         """
         linear = self._tabulated(device)
-        if linear is None:
-            return _Decoder(self)
-        if torch.is_grad_enabled():
-            return _FloatDecoder(self)
-        return self._table_decoder(linear)
+        # Gradients cannot reach the weights through a finished table.
+        return _Decoder(self) if linear is None or torch.is_grad_enabled() else self._table_decoder(linear)
 
     def freeze(self, codebook, folded):
-        """Put a codebook in the place of the layer that learned it; the output of the head stays equal.
+        """Replace the layer that learned a codebook by the codebook; the output of the head stays equal.
 
         Parameters
         ----------
         codebook : Codebook
-            Of the thresholds that the ``fold()`` of the layer gave.
+            Made from the thresholds that the ``fold()`` of the layer returned.
         folded : object
-            What it gave beside them.
+            The other result of ``fold()``.
         """
         column_map = None if self.column_map is None else self.column_map.numpy()
         self.quantization, column_map = self.quantization.frozen(codebook, folded, column_map)
         self._set_column_map(column_map)
 
     def first_table(self):
-        """What the first layer of the head makes of codes, as a table, and the layers behind it.
+        """Return the output of the head's first layer for each code, as a table, and the layers behind it.
 
         Returns
         -------
         (Tensor of shape (total levels + 1, units), list of nn.Module) or None
-            The levels of feature j are in the rows from ``quantization.offsets[j]`` on, the bias in the last one. None
-            where the head does not begin with a linear layer, or reads no bits.
+            The levels of feature j are in the rows from ``quantization.offsets[j]`` on, the bias in the last row. None
+            if the head does not begin with a linear layer, or reads no bits.
         """
         linear = self._tabulated()
         if linear is None:
             return None
         with torch.no_grad(), serial_after_fork():
-            return self._table_decoder(linear).table, self._after_first()
+            return self._table_decoder(linear).table, [*self._behind_first()]
 
     def row_floats(self, device="cpu"):
-        """Floats that the widest step for one row takes, to know how many rows to run at once.
+        """Return the number of floats that the widest step needs per row, to choose how many rows to run at once.
 
         Parameters
         ----------
         device : torch.device or str, default="cpu"
-            Where it is taken: on the CPU there may be a table in place of bits.
+            Device of the net. On the CPU a table may replace the bits.
 
         Returns
         -------
@@ -138,8 +137,7 @@ class JointNet(nn.Module):
         return max(widths, default=0)
 
     def __getstate__(self):
-        # The table is made anew from the weights.
-        return {**self.__dict__, "_cached": None}
+        return {**self.__dict__, "_cached": None}  # the table can be computed again
 
     def _set_column_map(self, column_map):
         self.register_buffer("column_map", None if column_map is None else torch.from_numpy(column_map))
@@ -148,31 +146,33 @@ class JointNet(nn.Module):
             self.quantization.set_column_map(column_map)
             self.layout = TableLayout(self.quantization, column_map)
         elif column_map is not None:
-            raise ValueError(f"{type(self.quantization).__name__} takes no column_map: its outputs come in one order.")
+            raise ValueError(
+                f"{type(self.quantization).__name__} has outputs in a fixed order: leave column_map at None."
+            )
         self._cached = None
 
     def _tabulated(self, device="cpu"):
-        """The linear layer that the head begins with, if it and the bits can be a table there; else None."""
+        """Return the linear layer that can be a table together with the bits on this device, or None."""
         if self.layout is None or torch.device(device).type != "cpu":
             return None
         return _first_linear(self.head)
 
     def _table_decoder(self, linear):
-        """The table of the codes and what follows; made anew where the layer is not what it was made of, in full."""
-        now, layers = [parameter.detach() for parameter in linear.parameters()], self._after_first()
-        if self._cached is None or not all(map(_equal, now, self._cached[0])) or [*self._cached[1].layers] != layers:
+        """Return the cached decoder, or a new one if a parameter of the first layer or a layer behind it changed."""
+        now, behind = [parameter.detach() for parameter in linear.parameters()], self._behind_first()
+        if self._cached is None or not all(map(_equal, now, self._cached[0])) or [*self._cached[1].behind] != [*behind]:
             table = code_table(self.quantization, linear, self.layout)
-            decoder = _TableDecoder(table, self.quantization.offsets, layers)
+            decoder = _TableDecoder(table, self.quantization.offsets, behind)
             self._cached = [parameter.clone() for parameter in now], decoder
         return self._cached[1]
 
-    def _after_first(self):
-        """The layers of the head but its first one."""
-        return list(self.head)[1:] if isinstance(self.head, nn.Sequential) else []
+    def _behind_first(self):
+        """Return the layers of the head behind its first one."""
+        return nn.Sequential(*list(self.head)[1:]) if isinstance(self.head, nn.Sequential) else nn.Sequential()
 
 
 class _Decoder(nn.Module):
-    """Outputs of a net for codes, by its layer and its head."""
+    """Compute the outputs of a net for codes with its layer and its head."""
 
     def __init__(self, net):
         super().__init__()
@@ -182,39 +182,26 @@ class _Decoder(nn.Module):
         return self.head(self.quantization.from_codes(codes))
 
 
-class _FloatDecoder(nn.Module):
-    """Outputs of a net for codes, by floats that have them: gradients reach the weights, as by no finished table."""
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def forward(self, codes):
-        return self.net(self.net.quantization.floats(codes))
-
-
 class _TableDecoder(nn.Module):
-    """Outputs of a net for codes, by the table that its layer and the first layer of its head make."""
+    """Compute the outputs of a net for codes with a table of the first layer's outputs."""
 
-    def __init__(self, table, offsets, layers):
+    def __init__(self, table, offsets, behind):
         super().__init__()
-        self.table, self.offsets, self.layers = table, offsets, nn.ModuleList(layers)
+        self.table, self.offsets, self.behind = table, offsets, behind
 
     def forward(self, codes):
-        hidden = sum_rows(self.table, codes + self.offsets, len(self.table) - 1)
-        for layer in self.layers:
-            hidden = layer(hidden)
-        return hidden
+        return self.behind(sum_rows(self.table, codes + self.offsets, len(self.table) - 1))
 
 
 def _first_linear(head):
-    """The linear layer that a head begins with, if calling it is all that the head does with its input; else None."""
+    """Return the linear layer that a head begins with, or None if the head may also use its input otherwise."""
     if type(head).forward is nn.Sequential.forward and len(head) and not has_hooks(head):
         head = head[0]
     return head if type(head) in (nn.Linear, LevelLinear) and not has_hooks(head) else None
 
 
 def has_hooks(module):
+    """Return whether a module has hooks, which may change its inputs or outputs."""
     hooks = module._forward_pre_hooks, module._forward_hooks, module._backward_pre_hooks, module._backward_hooks
     return any(hooks)
 

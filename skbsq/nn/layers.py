@@ -1,22 +1,22 @@
-"""Quantization layers: raw floats in, what a head sees out."""
+"""Quantization layers: they take raw floats and return what the head reads."""
 
 import numpy as np
 import torch
 from torch import nn
 
 from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.floats import FLOAT32_MAX
 from skbsq.nn.space import StandardSpace
 
 FORWARDS = ("auto", "hard", "soft")
-# Features of more thresholds than this are hard under "auto".
-MOST_SOFT = 7
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
-_ROWS_AT_ONCE = 2**16
-_VANISHES = 60.0
+# "auto" means "hard" for features with more thresholds.
+_MAX_SOFT_THRESHOLDS = 7
+_ROWS_PER_BLOCK = 2**16
+_MAX_TEMPERATURES = 60.0
 
 
 class _HardBits(torch.autograd.Function):
-    """The hard bits as they are; the gradient of sigmoid((z - theta) / temperature) with respect to theta."""
+    """Return hard bits; their gradient is that of sigmoid((z - theta) / temperature) with respect to theta."""
 
     @staticmethod
     def forward(ctx, bits, z, theta, temperature):
@@ -27,19 +27,20 @@ class _HardBits(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad):
         z, theta = ctx.saved_tensors
-        # Beyond this distance, in temperatures, the slope is zero beside anything; its denormal numbers would be slow.
-        soft = (z - theta).mul_(1 / ctx.temperature).clamp_(-_VANISHES, _VANISHES).sigmoid_()
+        # At this distance, in temperatures, the slope is already negligible. Beyond it lie subnormals, which are slow.
+        z = (z - theta).mul_(1 / ctx.temperature).clamp_(-_MAX_TEMPERATURES, _MAX_TEMPERATURES)
+        soft = z.sigmoid_()
         slopes = torch.ops.aten.sigmoid_backward.grad_input(grad, soft, grad_input=soft)
         return None, None, slopes.sum(0) / -ctx.temperature, None
 
 
 class ColumnMap(nn.Module):
-    """Which column of a quantization layer each of its outputs shows.
+    """Assign a column of a quantization layer to each of its outputs.
 
     Parameters
     ----------
     feature : ndarray of int of shape (C,)
-        Of each column.
+        Feature of each of the C columns.
     missing : ndarray of bool of shape (C,)
         Which columns are missing bits.
     n_features : int
@@ -51,8 +52,8 @@ class ColumnMap(nn.Module):
         super().__init__()
         columns = np.arange(feature.size) if columns is None else columns
         of_output = np.append(feature, 0)[columns]
-        shows_missing = np.flatnonzero(np.append(missing, False)[columns])
-        # Where every feature has as many outputs, side by side, values are broadcast and not copied.
+        missing_outputs = np.flatnonzero(np.append(missing, False)[columns])
+        # If all features have equally many outputs, side by side, values are broadcast instead of copied.
         self.block = columns.size // n_features
         in_blocks = np.repeat(np.arange(n_features), self.block)
         if in_blocks.size != columns.size or (of_output != in_blocks)[columns >= 0].any():
@@ -60,29 +61,29 @@ class ColumnMap(nn.Module):
         buffers = {
             "columns": np.where(columns < 0, feature.size, columns),
             "feature": of_output,
-            "missing_outputs": shows_missing,
-            "missing_features": of_output[shows_missing],
+            "missing_outputs": missing_outputs,
+            "missing_features": of_output[missing_outputs],
         }
         for name, array in buffers.items():
             self.register_buffer(name, torch.from_numpy(array.astype(np.int64)), persistent=False)
         self.n_columns = feature.size
 
     def spread(self, values):
-        """Values of the features for each output: (n, d) to (n, d, 1), or (n, n_outputs)."""
+        """Repeat the value of each feature for its outputs: (n, d) to (n, d, 1), or to (n, n_outputs)."""
         return values.unsqueeze(2) if self.block else values.index_select(1, self.feature)
 
     def pick(self, by_column, fill):
-        """Values of the columns for each output, to be compared with those of `spread`; `fill` for those beyond."""
+        """Select the value of each output's column, in the shape of `spread`; `fill` where there is no column."""
         padded = nn.functional.pad(by_column, (0, self.n_columns + 1 - by_column.numel()), value=fill)
         picked = padded.index_select(0, self.columns)
         return picked.view(-1, self.block) if self.block else picked
 
 
 class _BitLayer(nn.Module):
-    """A layer whose outputs are bits, each of which shows one of its columns."""
+    """A layer whose outputs are bits, each of which shows a column of the layer."""
 
     def set_column_map(self, column_map):
-        """Choose what the outputs show.
+        """Choose the column that each output shows.
 
         Parameters
         ----------
@@ -92,77 +93,98 @@ class _BitLayer(nn.Module):
         self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
 
     def fold(self):
-        """Thresholds, and where each column of this layer went in the thermometer of them.
+        """Sort and merge the thresholds, and find the new position of each column.
 
         Returns
         -------
         thresholds : list of d ndarrays of float32
             Sorted and merged.
         columns : ndarray of int64 of shape (n_columns,)
-            Column c of this layer equals column ``columns[c]`` of that thermometer.
+            Column c of this layer equals column ``columns[c]`` of the thermometer of these thresholds.
         """
-        raise NotImplementedError
+        feature, _ = self.column_features()
+        raw = self.column_thresholds().cpu().numpy()
+        thresholds, columns, n_columns = [], np.empty(raw.size, dtype=np.int64), 0
+        for j in range(self.n_features):
+            of_feature = feature == j
+            # A missing bit has the threshold infinity, so it comes last.
+            merged, position = np.unique(raw[of_feature], return_inverse=True)
+            thresholds.append(merged[merged < np.inf])
+            columns[of_feature] = n_columns + position
+            n_columns += merged.size
+        return thresholds, columns
 
     def frozen(self, codebook, columns, column_map):
-        """Return the layer for good, as the thermometer of a codebook.
+        """Return the thermometer of a codebook that replaces this layer.
 
         Parameters
         ----------
         codebook : Codebook
-            Of the thresholds of `fold`.
+            Made from the thresholds that `fold` returned.
         columns : ndarray of int64 of shape (n_columns,)
-            The other part of `fold`.
+            As returned by `fold`.
         column_map : ndarray of int64 of shape (n_outputs,), or None
-            What the outputs of this layer show.
+            Column of this layer that each output shows.
 
         Returns
         -------
         layer : Thermometer
         column_map : ndarray of int64 of shape (n_outputs,)
-            What its outputs show, to be the same bits.
+            Column of the thermometer that each output has to show, so that the bits stay the same.
         """
         return Thermometer(codebook), columns if column_map is None else np.append(columns, -1)[column_map]
 
 
 class BitwiseQuantization(_BitLayer):
-    """Bits with trainable thresholds: bitwise soft quantization.
+    """Compute bits with trainable thresholds: bitwise soft quantization.
 
-    A bit is on where the raw value lies above the raw threshold, compared in float32 as a device does.
-    Training learns the thresholds in a scaled space through a sigmoid of the given temperature.
+    A bit is on if the raw value is above the raw threshold. Both are compared in float32, as a device does.
+    Training learns the thresholds in a scaled space, through a sigmoid of the given temperature.
 
     Parameters
     ----------
     thresholds : list of d 1-d arrays
-        Where they start, in the units of x.
+        Initial thresholds, in the units of x.
     space : StandardSpace or RankSpace
-        In which they move.
+        Scale on which the thresholds are optimised.
     has_missing : ndarray of bool of shape (d,), default=None
         Features with a bit for NaN. None: none.
     forward : {"auto", "hard", "soft"}, default="auto"
-        What the head sees in training. "hard": the bits it will see at test time, with the sigmoid's gradient. "soft":
-        the sigmoids themselves, as in the paper. "auto": soft for features of up to 7 thresholds, hard for others. In
-        evaluation mode it is the bits in any case.
+        What the head reads in training. "hard": the bits that it reads at test time, with the gradient of the sigmoid.
+        "soft": the sigmoids, as in the paper. "auto": "soft" for features with up to 7 thresholds, "hard" for
+        the others. In evaluation mode the head always reads the bits.
 
     Attributes
     ----------
     theta : Parameter of shape (T,)
         The thresholds of all features, in the scaled space.
     temperature : float
-        Width of the sigmoid. Starts at 1.
+        Width of the sigmoid. Its initial value is 1.
+
+    Raises
+    ------
+    ValueError
+        If `forward` is unknown.
+
+    See Also
+    --------
+    Thermometer : The bits of a finished codebook.
+    SoftQuantization : One value per feature instead of bits.
 
     Notes
     -----
-    Shape: (n, d) float32 to (n, T + M) float32, a column per threshold, feature by feature, then one per
-    feature with a missing bit; or what `set_column_map` chose of these, as a `JointNet` does.
+    Shape: (n, d) float32 to (n, T + M) float32, for n rows, d features, T thresholds and M missing bits. There is a
+    column per threshold, feature by feature, and then one per missing bit. `set_column_map`, which `JointNet` calls,
+    chooses other outputs from these columns.
 
     arXiv 2603.05172, Section 3.
-    NOTE[DIFF]: the paper trains on the sigmoids alone ("soft"). A head that has only seen sigmoids meets hard bits for
-    the first time at test. But the gradient of a hard bit takes the loss for linear across it, which is wrong by the
-    more the more a bit changes, and pulls thresholds aside where they are few. Hence "auto".
+    NOTE[DIFF]: the paper trains on the sigmoids alone ("soft"). Such a head reads hard bits for the first time at test
+    time. The gradient of a hard bit, however, assumes that the loss is linear across the bit. With few thresholds each
+    bit changes the output a lot, so this gradient is biased and thresholds drift. Hence "auto".
     NOTE[DIFF]: the paper compares standardized values, which a device does not have. Here the bits
     compare raw float32 values with raw float32 thresholds, in training too.
-    NOTE[DIFF]: in the space of ranks, thresholds are kept among the rows: one that leaves them would be of no use, and
-    get no gradient to come back.
+    NOTE[DIFF]: in the space of ranks, thresholds are kept among the rows. A threshold outside them would be useless,
+    and no gradient would bring it back.
 
     Examples
     --------
@@ -184,17 +206,19 @@ class BitwiseQuantization(_BitLayer):
         sizes = np.array([len(t) for t in thresholds])
         feature = np.repeat(np.arange(sizes.size), sizes)
         raw = np.concatenate([np.asarray(t, dtype=np.float32) for t in thresholds])
-        soft = np.full(sizes.size, forward == "soft") if forward != "auto" else sizes <= MOST_SOFT
+        soft = np.full(sizes.size, forward == "soft") if forward != "auto" else sizes <= _MAX_SOFT_THRESHOLDS
         missing = np.flatnonzero(np.zeros(sizes.size) if has_missing is None else has_missing)
         self.register_buffer("feature", torch.from_numpy(feature))
         self.register_buffer("missing", torch.from_numpy(missing))
         self.register_buffer("soft", torch.from_numpy(soft[feature]))
-        # Whether the head sees hard bits alone in training, or sigmoids alone.
+        # Whether the head reads only hard bits in training, or only sigmoids.
         self.hard, self.all_soft = not soft[feature].any(), bool(soft[feature].all())
         self.n_features = sizes.size
         self.theta = nn.Parameter(self._scaled(torch.from_numpy(raw)))
         self.n_columns = raw.size + missing.size
-        self._bounds = None
+        bounds = space.bounds(self.feature) if hasattr(space, "bounds") else (None, None)
+        self.register_buffer("lowest", bounds[0], persistent=False)
+        self.register_buffer("highest", bounds[1], persistent=False)
         self.set_column_map(None)
 
     def forward(self, x):
@@ -203,34 +227,34 @@ class BitwiseQuantization(_BitLayer):
             x, z = self.raw_and_scaled(x)
         bits = (outputs.spread(x) > outputs.pick(self.raw_thresholds(), torch.inf)).to(x.dtype)
         if z is not None:
-            z, theta = outputs.spread(z), outputs.pick(self.theta, _FLOAT32_MAX)
-            if self.hard:
-                bits = _HardBits.apply(bits, z, theta, self.temperature)
-            else:
-                soft = torch.sigmoid((z - theta) / self.temperature)
-                if not self.all_soft:
-                    bits = _HardBits.apply(bits, z, theta, self.temperature)
-                    soft = torch.where(outputs.pick(self.soft, False), soft, bits)
-                bits = soft
+            bits = self._with_gradients(bits, outputs.spread(z), outputs.pick(self.theta, float(FLOAT32_MAX)))
         bits = bits.flatten(1)
         if outputs.missing_outputs.numel():
             nan = x.isnan().to(x.dtype).index_select(1, outputs.missing_features)
             bits = bits.index_copy(1, outputs.missing_outputs, nan)
         return bits
 
+    def _with_gradients(self, bits, z, theta):
+        """Return what the head reads in training: hard bits, sigmoids, or both kinds."""
+        if self.hard:
+            return _HardBits.apply(bits, z, theta, self.temperature)
+        soft = torch.sigmoid((z - theta) / self.temperature)
+        if self.all_soft:
+            return soft
+        bits = _HardBits.apply(bits, z, theta, self.temperature)
+        return torch.where(self.outputs.pick(self.soft, False), soft, bits)
+
     def confine(self):
-        """Move thresholds that have left the rows back to the outermost ones, in a space that knows these."""
-        if hasattr(self.space, "bounds"):
-            if self._bounds is None or self._bounds[0].device != self.theta.device:
-                self._bounds = self.space.bounds(self.feature)
-            self.theta.data.clamp_(*self._bounds)
+        """Move thresholds that left the rows back to the outermost rows, if the space knows where these are."""
+        if self.lowest is not None:
+            self.theta.data.clamp_(self.lowest, self.highest)
 
     def soft_columns(self):
-        """Which columns the head sees as sigmoids in training: bool array of shape (T + M,)."""
+        """Return which columns the head reads as sigmoids in training: bool array of shape (T + M,)."""
         return np.append(self.soft.cpu().numpy(), np.zeros(self.missing.numel(), dtype=bool))
 
     def scaled(self, x):
-        """The values that the surrogate compares.
+        """Scale values for the comparison with `theta`.
 
         Parameters
         ----------
@@ -239,12 +263,12 @@ class BitwiseQuantization(_BitLayer):
         Returns
         -------
         Tensor of float32 of shape (n, d)
-            -inf where missing: such a value has all bits off and moves no threshold.
+            -inf for NaN: such a value has all bits off and moves no threshold.
         """
         return self.space(x).nan_to_num(nan=-torch.inf).contiguous()
 
     def with_scaled(self, x):
-        """Put the scaled values behind the raw ones, once for all steps of a training.
+        """Append the scaled values to the raw ones, once for all steps of a training.
 
         Parameters
         ----------
@@ -254,15 +278,15 @@ class BitwiseQuantization(_BitLayer):
         -------
         Tensor of float32 of shape (n, 2 d)
         """
-        return torch.cat([x, torch.cat([self.scaled(part) for part in x.split(_ROWS_AT_ONCE)])], dim=1)
+        return torch.cat([x, torch.cat([self.scaled(part) for part in x.split(_ROWS_PER_BLOCK)])], dim=1)
 
     def raw_and_scaled(self, x):
-        """Raw and scaled values.
+        """Return raw and scaled values.
 
         Parameters
         ----------
         x : Tensor of float32 of shape (n, d) or (n, 2 d)
-            Raw values, or what `with_scaled` returned.
+            Raw values, or the result of `with_scaled`.
 
         Returns
         -------
@@ -273,58 +297,45 @@ class BitwiseQuantization(_BitLayer):
         return x, self.scaled(x)
 
     def _scaled(self, raw):
-        """Scaled thresholds."""
+        """Scale thresholds."""
         if raw.numel() == 0:
             return raw
-        # A row with the k-th threshold of every feature at a time.
+        # The space takes rows: row k holds the k-th threshold of every feature.
         place = torch.arange(raw.numel()) - torch.searchsorted(self.feature, self.feature)
         rows = torch.zeros(int(place.max()) + 1, self.n_features)
         rows[place, self.feature] = raw
         return self.space(rows)[place, self.feature]
 
     def column_thresholds(self):
-        """Raw threshold of each column, infinity for the missing bits: float32 of shape (T + M,)."""
+        """Return the raw threshold of each column, infinity for missing bits: float32 of shape (T + M,)."""
         return nn.functional.pad(self.raw_thresholds(), (0, self.missing.numel()), value=torch.inf)
 
     def column_features(self):
-        """Feature of each column, and which columns are missing bits: two arrays of shape (T + M,)."""
+        """Return the feature of each column, and which columns are missing bits: two arrays of shape (T + M,)."""
         feature = torch.cat([self.feature, self.missing]).cpu().numpy()
         return feature, np.arange(feature.size) >= self.feature.numel()
 
     def raw_thresholds(self):
-        """Thresholds in the units of x, as the bits compare them: float32 of shape (T,)."""
+        """Return the thresholds in the units of x, as the bits compare them: float32 of shape (T,)."""
         return self.space.raw(self.theta, self.feature)
-
-    def fold(self):
-        """Sort and merge the thresholds; see the base class."""
-        feature, raw = self.feature.cpu().numpy(), self.raw_thresholds().cpu().numpy()
-        missing = set(self.missing.tolist())
-        thresholds, columns = [], np.empty(raw.size + len(missing), dtype=np.int64)
-        start, missing_column = 0, raw.size
-        for j in range(self.n_features):
-            own = feature == j
-            merged, position = np.unique(raw[own], return_inverse=True)
-            thresholds.append(merged)
-            columns[: raw.size][own] = start + position
-            start += merged.size
-            if j in missing:
-                columns[missing_column] = start
-                missing_column += 1
-                start += 1
-        return thresholds, columns
 
 
 class Thermometer(_BitLayer):
-    """The thermometer bits of a codebook, for good: nothing in it is trained.
+    """Compute the thermometer bits of a codebook. The layer has nothing to train.
 
     Parameters
     ----------
     codebook : Codebook
 
+    See Also
+    --------
+    BitwiseQuantization : Bits with trainable thresholds.
+    CodeValues : One value per feature instead of bits.
+
     Notes
     -----
-    Shape: (n, d) float32 to (n, n_columns) float32, the columns of `Codebook.thermometer`; or what `set_column_map`
-    chose of these, as a `JointNet` does.
+    Shape: (n, d) float32 to (n, n_columns) float32, for n rows and d features, with the columns of
+    `Codebook.thermometer`. `set_column_map`, which `JointNet` calls, chooses other outputs from these columns.
 
     Examples
     --------
@@ -350,9 +361,8 @@ class Thermometer(_BitLayer):
         for row, t in zip(padded, codebook.thresholds, strict=True):
             row[: t.size] = t
         self.register_buffer("thresholds", torch.from_numpy(padded))
-        self.register_buffer(
-            "missing_code", torch.from_numpy(np.where(codebook.has_missing, codebook.n_levels - 1, 0)[:, None])
-        )
+        missing_code = np.where(codebook.has_missing, codebook.n_levels - 1, 0)
+        self.register_buffer("missing_code", torch.from_numpy(missing_code[:, None]))
         feature, low, high = torch.from_numpy(codebook.columns.astype(np.int32)).unbind(1)
         self.register_buffer("feature", feature.contiguous())
         self.register_buffer("low", low.contiguous())
@@ -364,12 +374,8 @@ class Thermometer(_BitLayer):
     def forward(self, x):
         return self.from_codes(self.encode(x))
 
-    def fold(self):
-        """Its own thresholds and columns, as they are."""
-        return [row[row < torch.inf].cpu().numpy() for row in self.thresholds], np.arange(self.n_columns)
-
     def floats(self, codes):
-        """Floats that have given codes: a threshold is the largest that does not lie above it.
+        """Return floats that have given codes: a threshold is the largest float that it is not below.
 
         Parameters
         ----------
@@ -386,20 +392,20 @@ class Thermometer(_BitLayer):
         return floats.masked_fill(has_missing & (codes == self.missing_code.T), torch.nan)
 
     def column_thresholds(self):
-        """Threshold of each column, infinity for the missing bits: float32 of shape (n_columns,)."""
+        """Return the threshold of each column, infinity for missing bits: float32 of shape (n_columns,)."""
         return self.thresholds[self.feature, self.low]
 
     def column_features(self):
-        """Feature of each column, and which columns are missing bits: two arrays of shape (n_columns,)."""
+        """Return the feature of each column, and which columns are missing bits: two arrays of shape (n_columns,)."""
         return self.feature.cpu().numpy(), self.column_thresholds().isinf().cpu().numpy()
 
     def encode(self, x):
-        """Codes of raw floats, equal to those of `Codebook.encode`.
+        """Encode raw floats as the codes that `Codebook.encode` gives.
 
         Parameters
         ----------
         x : Tensor of float32 of shape (n, d)
-            NaN gets the missing code (0 where there is none); it is never refused here.
+            NaN gets the missing code, or 0 for a feature without one. It is never rejected here.
 
         Returns
         -------
@@ -410,7 +416,7 @@ class Thermometer(_BitLayer):
         return torch.where(columns.isnan(), self.missing_code.int(), codes).T
 
     def from_codes(self, codes):
-        """Thermometer bits of codes.
+        """Return the thermometer bits of codes.
 
         Parameters
         ----------
@@ -426,17 +432,17 @@ class Thermometer(_BitLayer):
 
 
 class Standardization(nn.Module):
-    """Standardized floats: what a head sees at full precision.
+    """Standardize floats: what a head reads at full precision.
 
     Parameters
     ----------
     mean, scale : ndarray of float64 of shape (d,)
     indicators : bool, default=False
-        Replace NaN by 0 and add a column per feature that says so.
+        Replace NaN by 0, and append a column per feature that is 1 for NaN.
 
     Notes
     -----
-    Shape: (n, d) float32 to (n, d) float32, or (n, 2 d) with indicators.
+    Shape: (n, d) float32 to (n, d) float32, or (n, 2 d) with indicators, for n rows and d features.
 
     Examples
     --------

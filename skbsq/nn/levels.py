@@ -1,4 +1,4 @@
-"""A first layer that reads bits and, in training, the levels they stand for."""
+"""A first layer that reads bits and, in training, also the levels of the features."""
 
 import numpy as np
 import torch
@@ -7,17 +7,17 @@ from torch.autograd.function import once_differentiable
 
 
 class _WithLevels(torch.autograd.Function):
-    """The weights of bits with what each adds to the level of its feature, in one pass forwards and one back."""
+    """Add to the weight of each bit its share of the weight of the level, in one pass forwards and one back."""
 
     @staticmethod
-    def forward(ctx, own, level_weight, feature, rises):
+    def forward(ctx, bit_weight, level_weight, feature, rises):
         ctx.save_for_backward(feature, rises)
         ctx.d = level_weight.shape[1]
-        # Input by input, as a step of training has them in memory; each is a bag of one level.
+        # One row per input, which is the layout of a training step; each bag holds one level.
         shares = nn.functional.embedding_bag(
             feature[:, None], level_weight.T.contiguous(), mode="sum", per_sample_weights=rises[:, None]
         )
-        return shares.add_(own.T).T
+        return shares.add_(bit_weight.T).T
 
     @staticmethod
     @once_differentiable
@@ -36,28 +36,32 @@ class _WithLevels(torch.autograd.Function):
 class LevelLinear(nn.Module):
     """A linear layer over bits that is trained as if it also read one level per feature.
 
-    The level of a feature is linear in its bits: the lowest, and a rise for every bit that is on. So the layer is one
-    over the bits alone, and `folded` gives it as such. But a weight on the level moves the weights of all bits of a
-    feature together: the layer starts smooth in each feature, and stays so unless the data say otherwise.
+    The level of a feature is linear in its bits: the lowest level, and an increment for every bit that is on. So the
+    layer is a linear layer over the bits alone, which `folded` returns. But a weight on the level moves the weights of
+    all bits of a feature together. The layer is initially smooth in each feature, and stays smooth unless the data
+    disagree.
 
     Parameters
     ----------
     linear : nn.Linear
-        Over the bits. Its weights are scaled down: a level says most of what bits say.
+        The layer over the bits. Its weights are scaled down, because the level carries most of the information.
     feature : ndarray of int64 of shape (n_inputs,)
-        Of each input.
+        Feature of each input.
     rises : ndarray of shape (n_inputs,)
-        What a bit adds to the level of its feature; 0 for inputs that are not the bit of a threshold.
+        Increment of the level by each bit; 0 for inputs that are not the bit of a threshold.
     lowest : ndarray of shape (d,)
-        The level of each feature when all its bits are off.
+        The level of each feature if all its bits are off.
 
     Attributes
     ----------
+    own : nn.Linear
+        The layer over the bits, without the levels.
     level_weight : Parameter of shape (units, d)
+        Weights of the levels.
 
     Notes
     -----
-    Shape: (n, n_inputs) to (n, units).
+    Shape: (n, n_inputs) to (n, units), for n rows and d features.
 
     Examples
     --------
@@ -71,7 +75,7 @@ class LevelLinear(nn.Module):
     """
 
     # Found on kin8nm, cpu_act and others, see benchmarks/experiments.
-    _OWN_SHARE = 0.3
+    _BIT_SHARE = 0.3
 
     def __init__(self, linear, feature, rises, lowest):
         super().__init__()
@@ -81,25 +85,25 @@ class LevelLinear(nn.Module):
         self.register_buffer("lowest", torch.from_numpy(np.asarray(lowest, dtype=np.float32)), persistent=False)
         self.out_features, d = linear.out_features, len(lowest)
         with torch.no_grad():
-            linear.weight.mul_(self._OWN_SHARE)
-            # As nn.Linear draws the weights of d inputs.
+            linear.weight.mul_(self._BIT_SHARE)
+            # The distribution of nn.Linear with d inputs.
             self.level_weight = nn.Parameter(torch.empty(linear.out_features, d).uniform_(-1, 1) / np.sqrt(d))
 
     @property
     def weight(self):
-        """Of the bits, that on their share of the level included: Tensor of shape (units, n_inputs)."""
+        """Weights of the bits, including their shares of the levels: Tensor of shape (units, n_inputs)."""
         return _WithLevels.apply(self.own.weight, self.level_weight, self.feature, self.rises)
 
     @property
     def bias(self):
-        """With the share of the lowest levels: Tensor of shape (units,)."""
+        """Bias, including the lowest levels: Tensor of shape (units,)."""
         return self.own.bias + self.level_weight @ self.lowest
 
     def forward(self, x):
         return nn.functional.linear(x, self.weight, self.bias)
 
     def folded(self):
-        """The linear layer over the bits alone that this one has become."""
+        """Return the equivalent linear layer over the bits alone; this layer must not be used any more."""
         with torch.no_grad():
             weight, bias = self.weight, self.bias
             self.own.weight.data, self.own.bias.data = weight.contiguous(), bias

@@ -8,7 +8,7 @@ from skbsq.nn.values import ValueQuantization
 
 
 class _LookUp(torch.autograd.Function):
-    """Entries of a table per feature; passes the gradient straight to the place, and by a factor to each entry."""
+    """Look up the table of each feature; the gradient reaches the place unchanged, and each entry by a factor."""
 
     @staticmethod
     def forward(ctx, table, place, index, factor):
@@ -23,20 +23,20 @@ class _LookUp(torch.autograd.Function):
 
 
 class LLTQuantization(ValueQuantization):
-    """Values from a trainable table per feature over a fine grid.
+    """Look up values in a trainable table per feature, over a fine grid.
 
-    The grid parts [-scale, scale]. Its positive half has R steps; where inside its `granularity` cells a step of the
-    table sits is learned, as the softmax of a logit per cell, at test time their argmax. The negative half mirrors it.
-    With 2 levels there is one step over the whole grid, from -scale to scale.
+    The grid divides [-scale, scale]. Its positive half has R steps, each with `granularity` cells. The position of a
+    step within its cells is learned: the softmax of a logit per cell, and at test time the argmax. The negative half
+    mirrors the positive one. With 2 levels there is one step over the whole grid, from -scale to scale.
 
     Parameters
     ----------
     n_levels : array-like of int of shape (d,)
         1, 2, or an odd number 2 R + 1.
     spread : array-like of shape (d,)
-        Where the scales start, standardized; positive.
+        Initial scales, standardized; positive.
     granularity : int, default=9
-        Cells of the grid a step can choose from.
+        Number of cells in which a step can lie.
     mean, scale : ndarray of float64 of shape (d,)
         The standardized value is (x - mean) / scale.
     has_missing : ndarray of bool of shape (d,), default=None
@@ -47,22 +47,33 @@ class LLTQuantization(ValueQuantization):
     log_spread : Parameter of shape (d,)
         Logarithm of the scales.
     logits : Parameter of shape (d, R, granularity)
-        R of the feature with most levels.
+        R is that of the feature with the most levels.
     temperature : float
-        Of the softmax. Starts at 1.
+        Of the softmax. Its initial value is 1.
+
+    Raises
+    ------
+    ValueError
+        If a number of levels is even and above 2, or a scale is not positive.
+
+    See Also
+    --------
+    SoftQuantization : A sum of sigmoids around trainable thresholds.
+    LSQQuantization : Multiples of a trainable step.
 
     Notes
     -----
-    Shape: (n, d) float32 to (n, d + M) float32, the values and then an indicator for each feature that has one.
+    Shape: (n, d) float32 to (n, d + M) float32, for n rows, d features and M indicators: the values, and then the
+    indicators.
 
     Wang et al. 2022, "Learnable Lookup Table for Neural Network Quantization", as in arXiv 2603.05172, Section 4. The
-    gradient passes the table straight to x and so to the scale; that of an entry is scaled by
-    n / (entries) / (sqrt(count) + 1e-5), where count is how often the batch reads it: as in the code of Wang et al.
-    by a histogram from the smallest to the largest place in the batch, of as many bins as entries. Its ends are mostly
-    not those of the grid, so a bin is only about an entry. It matters: with exact counts tables of few levels stay soft
-    to the end, and made hard then they no longer fit the head.
-    NOTE[DIFF]: logits start at 0 but for a little more in the middle cell, so that the table starts as a uniform
-    quantizer whatever the temperature.
+    gradient skips the table: it reaches x, and so the scale, unchanged. The gradient of an entry is scaled by
+    n / (entries) / (sqrt(count) + 1e-5), where count is how often the batch reads the entry. As in the code of Wang et
+    al., the counts come from a histogram with one bin per entry, from the smallest to the largest place in the batch.
+    Its ends usually differ from those of the grid, so a bin matches its entry only roughly. This matters: with exact
+    counts, tables of few levels stay soft to the end, and no longer fit the head once they are made hard.
+    NOTE[DIFF]: initial logits are 0, and slightly above 0 in the middle cell, so that the initial table is a uniform
+    quantizer at any temperature.
 
     Examples
     --------
@@ -98,7 +109,7 @@ class LLTQuantization(ValueQuantization):
         return _LookUp.apply(table, place, self._index(place), factor) * spread
 
     def _factors(self, place):
-        """By which the gradient of each entry is scaled: (d, 2 R granularity + 1)."""
+        """Return the factor for the gradient of each entry: (d, 2 R granularity + 1)."""
         cells = self.granularity * self.n_steps
         entries = torch.where(self.one_sided, 1, 2) * cells + 1
         first = self._middle - torch.where(self.one_sided, 0, cells)
@@ -111,24 +122,23 @@ class LLTQuantization(ValueQuantization):
     def _position(self, x):
         place = (self.standardized(x) / self.log_spread.exp()).clamp(-1, 1)
         level = self._hard_table().gather(1, self._index(place).T).T
-        # From -R to R, or from -1 to 1 where there are two levels.
+        # Positions count from -R to R, or from -1 to 1 with two levels.
         return torch.where(self.one_sided, (level > 0).long(), (level * self.n_steps).round().long() + self.n_steps)
 
     def _position_values(self):
-        position = torch.arange(2 * int(self.n_steps.max()) + 1, device=self.n_steps.device)
-        two_sided = (position - self.n_steps[:, None]).clamp(max=self.n_steps[:, None]) / self.n_steps.clamp(min=1)[
-            :, None
-        ]
+        n_steps = self.n_steps[:, None]
+        position = torch.arange(2 * int(n_steps.max()) + 1, device=n_steps.device)
+        two_sided = (position - n_steps).clamp(max=n_steps) / n_steps.clamp(min=1)
         level = torch.where(self.one_sided[:, None], 2.0 * position.clamp(max=1) - 1, two_sided)
         return level * self.log_spread.exp()[:, None]
 
     @property
     def _middle(self):
-        """Where a table has the entry of 0."""
+        """Index of the entry for 0."""
         return self.logits[0].numel()
 
     def _index(self, place):
-        """The nearest entry of the table, which has its middle where the grid has 0."""
+        """Return the index of the nearest entry."""
         cells = self.granularity * self.n_steps
         half = torch.where(self.one_sided, (place + 1) / 2, place)
         return (half * cells).round().long() + self._middle
@@ -138,9 +148,9 @@ class LLTQuantization(ValueQuantization):
         return self._table(torch.zeros_like(self.logits).scatter_(2, chosen, 1.0))
 
     def _table(self, shares):
-        """Entries from the lower end of the grid to the upper: (d, 2 R granularity + 1)."""
-        own = torch.arange(shares.shape[1], device=shares.device) < self.n_steps[:, None]
-        rises = (shares * own[:, :, None]).flatten(1).cumsum(1) / self.n_steps.clamp(min=1)[:, None]
-        upper = nn.functional.pad(rises, (1, 0))
+        """Return the entries from the lower end of the grid to the upper: (d, 2 R granularity + 1)."""
+        has_step = torch.arange(shares.shape[1], device=shares.device) < self.n_steps[:, None]
+        levels = (shares * has_step[:, :, None]).flatten(1).cumsum(1) / self.n_steps.clamp(min=1)[:, None]
+        upper = nn.functional.pad(levels, (1, 0))
         upper = torch.where(self.one_sided[:, None], 2 * upper - 1, upper)
-        return torch.cat([-rises.flip(1), upper], dim=1)
+        return torch.cat([-levels.flip(1), upper], dim=1)

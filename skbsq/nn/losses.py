@@ -1,4 +1,4 @@
-"""The criterion: with row weights, and what its kind says about targets and outputs."""
+"""Criteria: row weights, and the scale of targets and outputs that a criterion implies."""
 
 import copy
 
@@ -11,7 +11,7 @@ _ONE_LOGIT = (nn.BCELoss, nn.BCEWithLogitsLoss)
 
 
 class WeightedLoss(nn.Module):
-    """A criterion whose rows count by their weights.
+    """Weight the rows of a criterion.
 
     Parameters
     ----------
@@ -22,8 +22,8 @@ class WeightedLoss(nn.Module):
 
     Notes
     -----
-    Shape: (n, k) predictions and the pair of (n, ...) targets and (n,) weights to a scalar, the mean over rows
-    of weight * loss. Weights of mean 1 leave its scale alone.
+    Shape: (n, k) predictions, and a pair of (n, ...) targets and (n,) weights, to a scalar, for n rows and k outputs.
+    The result is the mean over rows of weight * loss, so weights of mean 1 keep the scale of the loss.
 
     Examples
     --------
@@ -55,8 +55,8 @@ def rows_of_members(output, target):
 
     Parameters
     ----------
-    output : Tensor of shape (n, n_members, k), or (n, k) where there are no members
-    target : Tensor of shape (n, ...), or pair of tensors with row weights
+    output : Tensor of shape (n, n_members, k), or (n, k) without members
+    target : Tensor of shape (n, ...), or pair of targets and row weights
 
     Returns
     -------
@@ -80,7 +80,7 @@ def rows_of_members(output, target):
 
 
 def weigh_rows(net):
-    """Make the criterion of an unfitted skorch net one that takes row weights.
+    """Make the criterion of an unfitted skorch net accept row weights.
 
     Parameters
     ----------
@@ -90,21 +90,21 @@ def weigh_rows(net):
     Raises
     ------
     ValueError
-        If the criterion does not know reduction="none".
+        If the criterion does not accept reduction="none".
     """
     given, kwargs = net.criterion, net.get_params_for("criterion")
     kind = criterion_type(net)
     try:
         if isinstance(given, nn.Module) and not kwargs:
             unreduced = copy.deepcopy(given)
-            unreduced.reduction  # noqa: B018  an AttributeError where it has none
+            unreduced.reduction  # noqa: B018  raises AttributeError if there is none
             unreduced.reduction = "none"
         else:
             unreduced = kind(**{**kwargs, "reduction": "none"})
     except (AttributeError, TypeError):
         raise ValueError(
             f'sample_weight and class_weight need a criterion that accepts reduction="none"; {kind.__name__} does '
-            "not. Leave the weights out, or use a criterion with a loss per row."
+            "not. Omit the weights, or use a criterion with a loss per row."
         ) from None
     for key in kwargs:
         delattr(net, f"criterion__{key}")
@@ -116,7 +116,7 @@ def weigh_rows(net):
 
 
 def criterion_type(net):
-    """The class of a net's criterion (or the callable that makes it), without the weights around it."""
+    """Return the class of a net's criterion (or the callable that makes it), without the row weights around it."""
     criterion = net.criterion
     if criterion is WeightedLoss:
         criterion = net.criterion__criterion
@@ -129,21 +129,21 @@ def _is_one_of(net, kinds):
 
 
 def standardizes_target(net):
-    """Whether the target is standardized inside: for losses of differences only."""
+    """Return whether training standardizes the target: only for losses of differences."""
     return _is_one_of(net, _SCALE_FREE)
 
 
 def check_class_criterion(net):
-    """Refuse criteria that want one logit per row; ours gets one output per class, two for binary."""
+    """Reject criteria that need one logit per row: heads have one output per class, two for a binary target."""
     if _is_one_of(net, _ONE_LOGIT):
         raise ValueError(
-            f"criterion {criterion_type(net).__name__} wants a single output, but the head has one per class, two for "
+            f"criterion {criterion_type(net).__name__} needs a single output, but the head has one per class, two for "
             "a binary target: use torch.nn.CrossEntropyLoss."
         )
 
 
 def output_kind(net):
-    """What the outputs of a classifier's head are, by the rules of skorch.
+    """Return the kind of a classifier's outputs, by the rules of skorch.
 
     Parameters
     ----------
@@ -152,9 +152,9 @@ def output_kind(net):
     Returns
     -------
     {"logit", "log-probability", "probability"} or callable
-        What ``predict_nonlinearity`` says; None stands for probabilities, a callable for itself. "auto" means logits,
-        unless the criterion is NLLLoss, whose head gives probabilities in a NeuralNetClassifier and log-probabilities
-        elsewhere.
+        Depends on ``predict_nonlinearity``: None means probabilities, and a callable is returned. "auto" means logits,
+        unless the criterion is NLLLoss: its heads return probabilities in a NeuralNetClassifier, and log-probabilities
+        in other nets.
     """
     if net.predict_nonlinearity is None:
         return "probability"
@@ -166,16 +166,16 @@ def output_kind(net):
 
 
 def probabilities(net, output):
-    """Class probabilities from the head's output.
+    """Convert the head's output to class probabilities.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-    output : Tensor of shape (n, n_classes)
+    output : Tensor of shape (n, k)
 
     Returns
     -------
-    Tensor of shape (n, n_classes)
+    Tensor of shape (n, k)
     """
     kind = output_kind(net)
     if callable(kind):
@@ -186,17 +186,17 @@ def probabilities(net, output):
 
 
 def log_probabilities(net, output):
-    """Logarithms of class probabilities from the head's output.
+    """Convert the head's output to logarithms of class probabilities.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-    output : Tensor of shape (n, n_classes)
+    output : Tensor of shape (n, k)
 
     Returns
     -------
-    Tensor of shape (n, n_classes)
-        Finite for logits, even where a probability rounds to 0.
+    Tensor of shape (n, k)
+        Finite for logits, even if a probability rounds to 0.
     """
     kind = output_kind(net)
     if kind == "logit":

@@ -8,7 +8,7 @@ from skbsq.nn.values import ValueQuantization
 
 
 class _LearnedStep(torch.autograd.Function):
-    """``step * clip(round(z / step), low, high)``, with the gradient that LSQ gives the step."""
+    """Compute ``step * clip(round(z / step), low, high)``, with the gradient of LSQ for the step."""
 
     @staticmethod
     def forward(ctx, z, step, low, high):
@@ -26,14 +26,14 @@ class _LearnedStep(torch.autograd.Function):
 
 
 class LSQQuantization(ValueQuantization):
-    """Multiples of a trainable step per feature.
+    """Round to multiples of a trainable step per feature.
 
     Parameters
     ----------
     n_levels : array-like of int of shape (d,)
-        Levels of each feature: L of them are the multiples from -(L // 2) on. 1 gives 0 throughout.
+        Number of levels of each feature: L levels are the multiples from -(L // 2) on. With 1 level the value is 0.
     step : array-like of shape (d,)
-        Where the steps start, standardized; positive.
+        Initial steps, standardized; positive.
     mean, scale : ndarray of float64 of shape (d,)
         The standardized value is (x - mean) / scale.
     has_missing : ndarray of bool of shape (d,), default=None
@@ -43,14 +43,25 @@ class LSQQuantization(ValueQuantization):
     ----------
     step : Parameter of shape (d,)
 
+    Raises
+    ------
+    ValueError
+        If a step is not positive.
+
+    See Also
+    --------
+    SoftQuantization : A sum of sigmoids around trainable thresholds.
+    LLTQuantization : Values from a trainable table.
+
     Notes
     -----
-    Shape: (n, d) float32 to (n, d + M) float32, the values and then an indicator for each feature that has one.
+    Shape: (n, d) float32 to (n, d + M) float32, for n rows, d features and M indicators: the values, and then the
+    indicators.
 
     Esser et al. 2020, arXiv 1902.08153, with a step per feature. The gradient of a step is scaled by
-    1 / sqrt(n d Q), with n d the values of a batch and Q the largest multiple.
-    NOTE[DIFF]: only the size of the parameter counts, and at least a millionth of where it started: a step stays
-    positive.
+    1 / sqrt(n d Q), where n d is the number of values in a batch and Q the largest multiple.
+    NOTE[DIFF]: a step stays positive, because the layer uses the absolute value of the parameter, and at least a
+    millionth of the initial step.
 
     Examples
     --------
@@ -84,7 +95,7 @@ class LSQQuantization(ValueQuantization):
         return torch.minimum(multiples, self.high[:, None]) * self.positive_step()[:, None]
 
     def positive_step(self):
-        """The steps as they are used: float32 of shape (d,)."""
+        """Return the steps that the layer uses: float32 of shape (d,)."""
         size = self.step.abs()
-        # The gradient passes the limit, so that a step can come back from it.
+        # The gradient ignores the limit, so that a step can return from it.
         return size + (size.clamp(min=self.smallest) - size).detach()

@@ -1,4 +1,4 @@
-"""Randomness of our own, beside torch's global generators."""
+"""Reproducible randomness that leaves the global generators untouched."""
 
 import threading
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ import torch
 from joblib import parallel_config
 from sklearn.utils import check_random_state
 
-# torch has one global generator, which heads and dropout draw from: fits in threads take turns.
+# Heads and dropout draw from torch's one global generator, so fits in different threads take turns.
 _GLOBAL_GENERATOR = threading.RLock()
 
 
 def draw_seed(random_state):
-    """A seed from a random_state, of fresh entropy without one: the global generator stays untouched."""
+    """Draw a seed from a random_state; None means fresh entropy, not the global generator of NumPy."""
     if random_state is None:
         random_state = np.random.RandomState()
     return int(check_random_state(random_state).randint(2**31 - 1))
@@ -21,15 +21,14 @@ def draw_seed(random_state):
 
 @contextmanager
 def own_randomness(seed, device):
-    """Seed torch for the block, and give its generators back as they were; its default type is float32 meanwhile.
+    """Seed torch for the block, with float32 as the default type, and restore its generators afterwards.
 
-    Whatever scikit-learn does within runs in this thread: sent to a cluster, it could wait behind fits that wait for
-    this one.
+    scikit-learn runs in this thread meanwhile. Tasks sent to a cluster could wait behind fits that wait for this one.
     """
     on_gpu = device.type == "cuda"
     forked = torch.random.fork_rng(devices=[device] if on_gpu else [])
     with _GLOBAL_GENERATOR, parallel_config(backend="sequential"), forked, _default_float32():
-        # Not torch.manual_seed: it would seed every GPU, those that are not given back included.
+        # torch.manual_seed would seed every GPU, also those that are not restored.
         torch.default_generator.manual_seed(seed)
         if on_gpu:
             with torch.cuda.device(device):
@@ -48,7 +47,7 @@ def _default_float32():
 
 
 def random_states(device):
-    """States of the generators that training draws from, by name: tensors of uint8."""
+    """Return the states of the generators that training draws from, by name: tensors of uint8."""
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -56,7 +55,7 @@ def random_states(device):
 
 
 def set_random_states(states, device):
-    """Give the generators the states that `random_states` said."""
+    """Restore the states that `random_states` returned."""
     torch.set_rng_state(states["cpu"])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], device)

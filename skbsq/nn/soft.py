@@ -1,4 +1,4 @@
-"""Soft quantization: SQ and SQ+ of the paper."""
+"""Soft quantization (SQ and SQ+)."""
 
 import numpy as np
 import torch
@@ -8,37 +8,44 @@ from skbsq.nn.values import ValueQuantization
 
 
 class SoftQuantization(ValueQuantization):
-    """One value per feature, a sum of sigmoids around trainable thresholds; at test time the sum of the bits.
+    """Compute one value per feature: a sum of sigmoids around trainable thresholds; at test time the sum of the bits.
 
     Parameters
     ----------
     thresholds : list of d 1-d arrays
-        Where they start, in the units of x.
+        Initial thresholds, in the units of x.
     mean, scale : ndarray of float64 of shape (d,)
         The standardized value is (x - mean) / scale.
     has_missing : ndarray of bool of shape (d,), default=None
         Features with an indicator of NaN. None: none.
     learn_values : bool, default=False
-        Learn what each code stands for (SQ+), from 0, 1, 2, ... on. False: it is the number of thresholds below (SQ).
+        Learn the value of each code (SQ+); the initial values are 0, 1, 2, ... False: the value is the number of
+        thresholds below (SQ).
 
     Attributes
     ----------
     theta : Parameter of shape (T,)
         The thresholds of all features, standardized.
     steps : Parameter or buffer of shape (T,)
-        What the value rises by at each threshold.
+        Increment of the value at each threshold.
     base : Parameter or buffer of shape (d,)
         The value below all thresholds.
     temperature : float
-        Width of the sigmoids. Starts at 1.
+        Width of the sigmoids. Its initial value is 1.
+
+    See Also
+    --------
+    LSQQuantization : Multiples of a trainable step.
+    LLTQuantization : Values from a trainable table.
 
     Notes
     -----
-    Shape: (n, d) float32 to (n, d + M) float32, the values and then an indicator for each feature that has one.
+    Shape: (n, d) float32 to (n, d + M) float32, for n rows, d features and M indicators: the values, and then the
+    indicators. T is the number of thresholds of all features.
 
     arXiv 2603.05172, Section 4 (SQ, SQ+).
-    NOTE[DIFF]: the released code of the paper computes SQ+ as SQ; here the values are learned. In place of the values
-    their differences are the parameters, which belong to a threshold wherever it moves.
+    NOTE[DIFF]: the released code of the paper computes SQ+ as SQ; here the values are learned. The parameters are the
+    increments instead of the values, because an increment stays with its threshold wherever that moves.
 
     Examples
     --------
@@ -59,7 +66,7 @@ class SoftQuantization(ValueQuantization):
         sizes = [len(t) for t in thresholds]
         feature = np.repeat(np.arange(len(thresholds)), sizes)
         raw = np.concatenate([np.asarray(t, dtype=np.float64) for t in thresholds])
-        # Slot k of feature j holds its threshold k, or T for none.
+        # Slot k of feature j holds the index of its threshold k, or T if there is none.
         slots = np.full((len(thresholds), max(1, *sizes)), raw.size)
         slots[np.arange(slots.shape[1]) < np.array(sizes)[:, None]] = np.arange(raw.size)
         self.register_buffer("slots", torch.from_numpy(slots))
@@ -85,13 +92,13 @@ class SoftQuantization(ValueQuantization):
 
     def _position_values(self):
         _, order = self._sorted()
-        rises = self._in_slots(self.steps, 0.0).gather(1, order)
-        return nn.functional.pad(rises, (1, 0)).cumsum(1) + self.base[:, None]
+        steps = self._in_slots(self.steps, 0.0).gather(1, order)
+        return nn.functional.pad(steps, (1, 0)).cumsum(1) + self.base[:, None]
 
     def _in_slots(self, by_threshold, fill):
         return nn.functional.pad(by_threshold, (0, 1), value=fill)[self.slots]
 
     def _sorted(self):
-        """Raw thresholds in rising order, infinities at the end, and the order."""
+        """Return the sorted raw thresholds, with infinities at the end, and their order."""
         raw = self.space.raw(self.theta, self.feature)
         return self._in_slots(raw, torch.inf).sort(dim=1, stable=True)

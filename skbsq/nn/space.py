@@ -1,22 +1,26 @@
-"""The scaled space in which thresholds move and the surrogate is as wide everywhere."""
+"""Scales on which thresholds are optimised; the surrogate has the same width everywhere on such a scale."""
 
 import numpy as np
 import torch
 from torch import nn
 
-_FLOAT32_MAX = float(np.finfo(np.float32).max)
+from skbsq.codebook.floats import FLOAT32_MAX
 
 
 class StandardSpace(nn.Module):
-    """Values less their mean, over their standard deviation.
+    """Subtract the mean and divide by the standard deviation.
 
     Parameters
     ----------
     mean, scale : ndarray of float64 of shape (d,)
 
+    See Also
+    --------
+    RankSpace : A scale for features with outliers.
+
     Notes
     -----
-    Shape: (n, d) float32 to (n, d) float32.
+    Shape: (n, d) float32 to (n, d) float32, for n rows and d features.
 
     Examples
     --------
@@ -38,15 +42,15 @@ class StandardSpace(nn.Module):
         return ((x - self.mean) / self.scale).to(x.dtype)
 
     def raw(self, theta, feature):
-        """Scaled thresholds in the units of x: finite float32, without -0.0.
+        """Convert scaled thresholds to the units of x: finite float32, without -0.0.
 
-        Folded in float64, because a mean much larger than the scale would eat the digits in float32.
+        Computed in float64: with a mean much larger than the scale, float32 would lose digits.
 
         Parameters
         ----------
         theta : Tensor of float32 of shape (T,)
         feature : Tensor of int64 of shape (T,)
-            Of each threshold; increasing.
+            Feature of each threshold; increasing.
 
         Returns
         -------
@@ -56,9 +60,9 @@ class StandardSpace(nn.Module):
 
 
 class RankSpace(nn.Module):
-    """Piecewise linear: straight between knots, and on with given slopes beyond the outer ones.
+    """Scale values by a piecewise linear function: straight between knots, with given slopes beyond them.
 
-    With knots at the quantiles of the training rows distances are shares of the rows.
+    With knots at the quantiles of the training rows, a distance is a fraction of the rows.
 
     Parameters
     ----------
@@ -67,9 +71,18 @@ class RankSpace(nn.Module):
     outer : array-like of shape (d,)
         Slopes beyond the outer knots, dz/dx; positive.
 
+    Raises
+    ------
+    ValueError
+        If knots do not increase strictly, or an outer slope is not positive.
+
+    See Also
+    --------
+    StandardSpace : A scale in standard deviations.
+
     Notes
     -----
-    Shape: (n, d) float32 to (n, d) float32; NaN stays NaN.
+    Shape: (n, d) float32 to (n, d) float32, for n rows and d features; NaN stays NaN.
 
     Examples
     --------
@@ -86,7 +99,7 @@ class RankSpace(nn.Module):
         super().__init__()
         widest = max(len(x) for x, _ in knots)
         shape = (len(knots), widest)
-        # Padded with infinity, which no value lies above. Segment k ends at knot k; the last one has no end.
+        # Segment k ends at knot k, the last segment nowhere. Padded with infinity, which no value exceeds.
         ends_x, ends_z = np.full(shape, np.inf), np.full(shape, np.inf)
         base_x, base_z, slope = (np.zeros((len(knots), widest + 1)) for _ in range(3))
         for j, (x, z) in enumerate(knots):
@@ -94,19 +107,15 @@ class RankSpace(nn.Module):
             if x.size != z.size or x.size == 0 or (np.diff(x) <= 0).any() or (np.diff(z) <= 0).any() or outer[j] <= 0:
                 raise ValueError(f"The knots of feature {j} must increase strictly, and outer slopes be positive.")
             ends_x[j, : x.size], ends_z[j, : z.size] = x, z
-            # A segment starts from its left knot, the first one from its right.
+            # The base of a segment is its left knot; that of the first segment is its right knot.
             base_x[j, : x.size + 1], base_z[j, : z.size + 1] = np.append(x[0], x), np.append(z[0], z)
             slope[j, : x.size + 1] = np.concatenate([[outer[j]], np.diff(z) / np.diff(x), [outer[j]]])
-        for name, array in {
-            "ends_x": ends_x,
-            "ends_z": ends_z,
-            "base_x": base_x,
-            "base_z": base_z,
-            "slope": slope,
-        }.items():
-            self.register_buffer(name, torch.from_numpy(array))
-
-        self._flat = None  # what `raw` needs for the thresholds of a layer, made once for all steps
+        self.register_buffer("ends_x", torch.from_numpy(ends_x))
+        self.register_buffer("ends_z", torch.from_numpy(ends_z))
+        self.register_buffer("base_x", torch.from_numpy(base_x))
+        self.register_buffer("base_z", torch.from_numpy(base_z))
+        self.register_buffer("slope", torch.from_numpy(slope))
+        self._flat = None  # cache of `raw` for the thresholds of a layer
 
     def __getstate__(self):
         return {**self.__dict__, "_flat": None}
@@ -118,12 +127,12 @@ class RankSpace(nn.Module):
         return z.T.to(x.dtype)
 
     def bounds(self, feature):
-        """Least and greatest scaled thresholds that part the rows: they lie in the first and the last segment.
+        """Return the lowest and highest useful thresholds, scaled: the middle of the first and of the last segment.
 
         Parameters
         ----------
         feature : Tensor of int64 of shape (T,)
-            Of each threshold.
+            Feature of each threshold.
 
         Returns
         -------
@@ -135,13 +144,13 @@ class RankSpace(nn.Module):
         return ((first + second) / 2).float()[feature], ((before + end) / 2).float()[feature]
 
     def raw(self, theta, feature):
-        """Scaled thresholds in the units of x: finite float32, without -0.0.
+        """Convert scaled thresholds to the units of x: finite float32, without -0.0.
 
         Parameters
         ----------
         theta : Tensor of float32 of shape (T,)
         feature : Tensor of int64 of shape (T,)
-            Of each threshold; increasing.
+            Feature of each threshold; increasing.
 
         Returns
         -------
@@ -152,39 +161,39 @@ class RankSpace(nn.Module):
             self._flat = feature, *self._flattened(feature)
         given = (*self._flat, theta)
         if theta.is_cpu:
-            # For so few numbers NumPy is several times as fast.
+            # For so few numbers NumPy is several times faster than torch.
             return _as_float32(torch.from_numpy(_raw(*(part.numpy() for part in given), np.searchsorted)))
         return _as_float32(_raw(*given, torch.searchsorted))
 
     def _flattened(self, feature):
-        """Put the knots of all features on one line, without overlap between features.
+        """Place the knots of all features on one axis, without overlap between features.
 
         Returns
         -------
         begins : Tensor of shape (T,)
-            Where on the line the stretch of each threshold's feature has its zero.
+            Position of the scaled value 0 on the axis, for the feature of each threshold.
         farthest : Tensor of shape ()
-            Beyond it, to either side, scaled values are in the first or last segment of their feature.
+            Scaled values farther from 0 are in the first or last segment of their feature.
         ends : Tensor of shape (K,)
-            Scaled knots on the line, in rising order.
+            Scaled knots on the axis, sorted.
         lines : Tensor of shape (3, K + d)
-            Of each segment raw and scaled value of a point, and the slope.
+            Raw and scaled value of a point of each segment, and the slope.
         """
         is_knot = self.ends_z.isfinite()
         farthest = self.ends_z[is_knot].abs().max() + 1
         begins = 4 * farthest * torch.arange(len(is_knot), device=is_knot.device)
-        # A feature has one segment more than knots.
+        # A feature has one more segment than knots.
         is_segment = nn.functional.pad(is_knot, (1, 0), value=True)
         lines = torch.stack([part[is_segment] for part in (self.base_x, self.base_z, self.slope)])
         return begins[feature], farthest, (self.ends_z + begins[:, None])[is_knot], lines
 
 
 def _raw(feature, begins, farthest, ends, lines, theta, searchsorted):
-    """Raw thresholds, of tensors or arrays."""
+    """Compute raw thresholds, with tensors or with arrays."""
     segment = searchsorted(ends, theta.clip(-farthest, farthest) + begins) + feature
     base_x, base_z, slope = lines[:, segment]
     return base_x + (theta - base_z) / slope
 
 
 def _as_float32(raw):
-    return raw.clamp(-_FLOAT32_MAX, _FLOAT32_MAX).float() + 0.0
+    return raw.clamp(-float(FLOAT32_MAX), float(FLOAT32_MAX)).float() + 0.0

@@ -1,26 +1,27 @@
-"""Bits and the linear layer behind them as a table, without the bits.
+"""Bits and the linear layer behind them as a table, without computing the bits.
 
-The thermometer bits of a feature are ones up to its code, so what a linear layer makes of them is a running sum of its
-weights, picked by the code. Where nothing is trained, a table of these sums replaces the product with the bits, which
-would grow with rows times thresholds.
+The thermometer bits of a feature are ones up to its code. A linear layer adds the weights of these ones, so its output
+is a running sum of weights, selected by the code. Outside of training a table of these sums replaces the product with
+the bits, whose cost would grow with rows times thresholds.
 """
 
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-# Padding that is taken for fewer groups of features, as a share of the table.
+# Maximum padding, as a fraction of the table, that is accepted to merge groups of features.
 _MAX_PADDING = 0.2
 
 
 class TableLayout(nn.Module):
-    """Where the inputs of a linear layer stand in its table.
+    """Positions of the inputs of a linear layer in its table.
 
-    The table has a row of zeros; then for every feature a row per number of its inputs that are on, padded to a power
-    of two, with features of one size side by side; then a row per feature with a missing bit; last the bias.
+    The first row of the table is zero. Then every feature has a row per number of its inputs that are on, padded to a
+    power of two, with features of the same size side by side. Then there is a row per feature with a missing bit. The
+    last row is the bias.
 
     Parameters
     ----------
@@ -31,7 +32,7 @@ class TableLayout(nn.Module):
     Attributes
     ----------
     n_rows : int
-        Of the table.
+        Number of rows of the table.
     """
 
     def __init__(self, quantization, column_map=None):
@@ -43,12 +44,13 @@ class TableLayout(nn.Module):
         missing_inputs: dict[int, list[int]] = {}
         for i, column in enumerate(column_map.tolist()):
             if column >= 0:
-                own = missing_inputs.setdefault(feature[column], []) if missing[column] else inputs[feature[column]]
-                own.append(i)
+                j = feature[column]
+                of_feature = missing_inputs.setdefault(j, []) if missing[column] else inputs[j]
+                of_feature.append(i)
 
         self.groups = nn.ModuleList()
         self.n_rows = 1
-        sizes = _padded_sizes([len(own) for own in inputs])
+        sizes = _padded_sizes([len(of_feature) for of_feature in inputs])
         for size in np.unique(sizes[sizes > 1]).tolist():
             features = np.flatnonzero(sizes == size)
             slots = np.full((features.size, size), column_map.size)
@@ -58,38 +60,38 @@ class TableLayout(nn.Module):
             self.n_rows += slots.size
         missing_row = np.zeros(quantization.n_features, dtype=np.int64)
         row_of_input = np.zeros(column_map.size + 1, dtype=np.int64)
-        for j, own in missing_inputs.items():
-            missing_row[j] = row_of_input[own] = self.n_rows
+        for j, of_feature in missing_inputs.items():
+            missing_row[j] = row_of_input[of_feature] = self.n_rows
             self.n_rows += 1
         self.bias_row = self.n_rows
         self.n_rows += 1
         _add_buffers(
             self,
             missing_row=missing_row,
-            missing_inputs=np.array([i for own in missing_inputs.values() for i in own], dtype=np.int64),
+            missing_inputs=np.array([*chain.from_iterable(missing_inputs.values())], dtype=np.int64),
             row_of_input=row_of_input,
         )
 
-    def parts(self, thresholds, weight):
-        """The groups with their slots in the order of the thresholds.
+    def parts(self, quantization, weight):
+        """Return the groups with their slots sorted by threshold.
 
         Parameters
         ----------
-        thresholds : Tensor of shape (C + 1,)
-            Of each column; at the end, and for missing bits, infinity.
+        quantization : BitwiseQuantization or Thermometer
         weight : Tensor of shape (units, n_inputs)
 
         Returns
         -------
         list of _Part
         """
+        thresholds = F.pad(quantization.column_thresholds(), (0, 1), value=torch.inf)
         return [_Part(group, thresholds, weight) for group in self.groups]
 
 
 def _padded_sizes(n_inputs):
-    """Slots of each feature: a power of two above its number of inputs, 1 without any.
+    """Return the number of slots of each feature: a power of two above its number of inputs, or 1 without inputs.
 
-    Features of one size are worked on at once, so a size moves up to the next one where that pads little.
+    Features of the same size are processed together, so a size grows to the next one if that adds little padding.
     """
     sizes = np.array([1 << n.bit_length() for n in n_inputs])
     for size, larger in pairwise(np.unique(sizes[sizes > 1]).tolist()):
@@ -99,15 +101,15 @@ def _padded_sizes(n_inputs):
 
 
 class _Group(nn.Module):
-    """Features with parts of the table of the same size M, from row `start` on.
+    """Features with the same number M of rows in the table, from row `start` on.
 
     Parameters
     ----------
     features : ndarray of int of shape (f,)
     slots : ndarray of int of shape (f, M)
-        Input in each slot; the first slot of a feature and those it has no input for hold the number of inputs.
+        Input in each slot. The first slot of a feature and slots without an input contain the number of inputs.
     columns : ndarray of int of shape (f, M)
-        Column that the input in each slot reads; the number of columns where there is no input.
+        Column that the input in each slot reads. Slots without an input contain the number of columns.
     start : int
     """
 
@@ -124,11 +126,11 @@ def _add_buffers(module, **arrays):
 
 
 class _Part:
-    """A group with its slots in the order of their thresholds, and the weights in them."""
+    """A group with its slots sorted by threshold, and their weights."""
 
     def __init__(self, group, thresholds, weight):
-        # A stable order, so that thresholds that tie are summed up in the same order whenever they do. No value lies
-        # above the infinity of a slot without an input.
+        # A stable order: equal thresholds are always summed in the same order. Slots without an input have the
+        # threshold infinity, which no value exceeds.
         self.thresholds, order = thresholds[group.columns[:, 1:]].sort(dim=1, stable=True)
         order = F.pad(order + 1, (1, 0))
         self.group = group
@@ -138,12 +140,12 @@ class _Part:
         self.weights[:, 0] = 0
 
     def view(self, table):
-        """The part of this group in a tensor with the rows of the table: (f, M, units)."""
+        """Return the rows of this group from a tensor with the rows of the table: (f, M, units)."""
         return table[self.group.rows].view_as(self.weights)
 
 
 def fill_table(layout, parts, weight, bias):
-    """The table of a linear layer: what the bits of a feature add to its units, for every code; and its bias.
+    """Compute the table of a linear layer: the sum of a feature's weights for every code, and the bias.
 
     Parameters
     ----------
@@ -167,22 +169,22 @@ def fill_table(layout, parts, weight, bias):
 
 
 def table_rows(layout, parts, x):
-    """Rows of the table that raw values stand for: int64 of shape (n, d)."""
+    """Return the row of the table for each raw value: int64 of shape (n, d)."""
     index = torch.zeros(x.shape, dtype=torch.int64)
     for part in parts:
-        # searchsorted counts the values below x, which is the strict comparison x > t.
+        # searchsorted counts the thresholds below x, which is the strict comparison x > t.
         codes = torch.searchsorted(part.thresholds, x.T[part.group.features].contiguous())
         index[:, part.group.features] = (codes + part.group.first).T
     return torch.where(x.isnan(), layout.missing_row, index)
 
 
 def sum_rows(table, index, bias_row):
-    """The bias and the rows of a table that each row of an index points to, summed in this order."""
+    """Sum the bias and the rows of a table that each row of an index points to, in this order."""
     return F.embedding_bag(F.pad(index, (1, 0), value=bias_row), table, mode="sum")
 
 
 def code_table(quantization, linear, layout):
-    """What each code adds to the units of a linear layer; and its bias.
+    """Compute the contribution of each code to the units of a linear layer, and the bias.
 
     Parameters
     ----------
@@ -193,13 +195,13 @@ def code_table(quantization, linear, layout):
     Returns
     -------
     Tensor of shape (total levels + 1, units)
-        The levels of feature j from row ``quantization.offsets[j]`` on; last the bias.
+        The levels of feature j are in the rows from ``quantization.offsets[j]`` on, the bias in the last row.
     """
-    parts = layout.parts(_padded_thresholds(quantization), linear.weight)
-    # A threshold has the code of the values just above the one before; infinity, the top code of the numbers.
+    parts = layout.parts(quantization, linear.weight)
+    # A threshold has the same code as the values just above the threshold before it. Infinity has the top code.
     regular = table_rows(layout, parts, quantization.thresholds.T.contiguous())
     n_regular = quantization.thresholds.isfinite().sum(1) + 1
-    # Not torch.repeat_interleave, which starts threads however few rows there are.
+    # torch.repeat_interleave would start threads, however few rows there are.
     feature = torch.from_numpy(np.repeat(np.arange(len(n_regular)), quantization.n_levels.numpy()))
     code = torch.arange(len(feature)) - quantization.offsets[feature]
     is_regular = code < n_regular[feature]
@@ -207,12 +209,8 @@ def code_table(quantization, linear, layout):
     return fill_table(layout, parts, linear.weight, linear.bias)[F.pad(rows, (0, 1), value=layout.bias_row)]
 
 
-def _padded_thresholds(quantization):
-    return F.pad(quantization.column_thresholds(), (0, 1), value=torch.inf)
-
-
 def table_linear(x, quantization, linear, layout):
-    """The bits of raw values through a linear layer: equal to ``linear(quantization(x))`` up to rounding.
+    """Compute ``linear(quantization(x))`` up to rounding, without the bits.
 
     On the CPU, and without gradients.
 
@@ -220,7 +218,7 @@ def table_linear(x, quantization, linear, layout):
     ----------
     x : Tensor of float32 of shape (n, d)
     quantization : BitwiseQuantization or Thermometer
-        In evaluation mode.
+        The layer in evaluation mode.
     linear : nn.Linear
     layout : TableLayout
 
@@ -229,22 +227,22 @@ def table_linear(x, quantization, linear, layout):
     Tensor of shape (n, units)
     """
     weight, bias = linear.weight, linear.bias
-    parts = layout.parts(_padded_thresholds(quantization), weight)
+    parts = layout.parts(quantization, weight)
     return sum_rows(fill_table(layout, parts, weight, bias), table_rows(layout, parts, x), layout.bias_row)
 
 
 def running_sums(rows, out):
-    """Inclusive running sums over the slots of each feature.
+    """Compute inclusive running sums over the slots of each feature.
 
-    In two levels, within blocks of about the square root of the number of slots and then over the blocks, so that
-    there are few calls and each works on many features.
+    First within blocks of about the square root of the number of slots, then over the blocks: so there are few calls,
+    and each processes many features.
 
     Parameters
     ----------
     rows : Tensor of shape (f, M, units)
         M is a power of two.
     out : Tensor of the same shape
-        May be `rows` itself.
+        The result; may be `rows`.
 
     Examples
     --------

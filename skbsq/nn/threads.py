@@ -1,4 +1,4 @@
-"""Threads of torch in a forked process."""
+"""Threads of torch in forked processes."""
 
 from contextlib import contextmanager
 
@@ -11,8 +11,8 @@ from skbsq import _forks
 def serial_after_fork():
     """Run torch on one thread in a forked process.
 
-    A fork copies the memory of the parent, but not the threads that torch has started there: every parallel operation
-    would wait for them for ever, however small it is.
+    A fork copies the memory of the parent, but not the threads that torch has started there. Every parallel operation,
+    however small, would wait for them forever.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Layers that give a head one value per feature, at test time one of a few: what they share."""
+"""The common part of the layers that give the head one value per feature: at test time one of a few values."""
 
 import numpy as np
 import torch
@@ -13,10 +13,11 @@ _FAR_BELOW = -1e6
 
 
 class ValueQuantization(nn.Module):
-    """A layer that gives one value per feature, at test time one of a few.
+    """Base class of the layers that compute one value per feature.
 
-    A subclass says in `_soften` what the head sees in training, and by `_position`, which does not fall as x rises, and
-    `_position_values` what it sees at test time. `fold` then finds the thresholds, whatever these compute.
+    A subclass defines three methods. `_soften` computes the values that the head reads in training. `_position` and
+    `_position_values` define those at test time; the position must never fall as x rises. `fold` finds the thresholds
+    from these methods, whatever they compute.
 
     Parameters
     ----------
@@ -27,8 +28,8 @@ class ValueQuantization(nn.Module):
 
     Notes
     -----
-    Shape: (n, d) float32 to (n, d + M) float32, the values and then an indicator for each feature that has one. A
-    missing value is 0 where there is an indicator, and elsewhere has the lowest value, as code 0.
+    Shape: (n, d) float32 to (n, d + M) float32, for n rows, d features and M indicators: the values, and then the
+    indicators. NaN has the value 0 where there is an indicator. Elsewhere it has the lowest value, as code 0.
     """
 
     def __init__(self, *, mean, scale, has_missing=None):
@@ -45,7 +46,7 @@ class ValueQuantization(nn.Module):
         return _with_indicators(values, x.isnan(), self.missing)
 
     def standardized(self, x):
-        """Standardized values, far below all others where missing.
+        """Standardize values, and replace NaN by a value far below all others.
 
         Parameters
         ----------
@@ -58,52 +59,27 @@ class ValueQuantization(nn.Module):
         return self.space(x).nan_to_num(nan=_FAR_BELOW)
 
     def _soften(self, z):
-        """What the head sees in training.
-
-        Parameters
-        ----------
-        z : Tensor of float32 of shape (n, d)
-            Standardized.
-
-        Returns
-        -------
-        Tensor of float32 of shape (n, d)
-        """
+        """Return what the head reads in training for standardized values, both of shape (n, d)."""
         raise NotImplementedError
 
     def _position(self, x):
-        """Which of the values it sees at test time.
-
-        Parameters
-        ----------
-        x : Tensor of float32 of shape (n, d)
-            In the units of the features.
-
-        Returns
-        -------
-        Tensor of int64 of shape (n, d)
-        """
+        """Return the index of each raw value in the values of its feature: int64 of shape (n, d)."""
         raise NotImplementedError
 
     def _position_values(self):
-        """The values that it sees at test time.
-
-        Returns
-        -------
-        Tensor of float32 of shape (d, P)
-        """
+        """Return the values that the head reads at test time: float32 of shape (d, P) for up to P positions."""
         raise NotImplementedError
 
     def fold(self):
-        """The thresholds between the positions, and the value of each code.
+        """Find the thresholds between the positions, and the value of each code.
 
-        A threshold is the largest float32 at which the layer still gives the lower value, found by bisection over the
-        floats: nothing is lost, whatever the layer rounds. Values that no float reaches are left out. On the CPU only.
+        A threshold is the largest float32 at which the layer still gives the lower value. It is found by bisection over
+        the floats, so it is exact however the layer rounds. Values that no float reaches are left out. On the CPU only.
 
         Returns
         -------
         thresholds, values : lists of d ndarrays of float32
-            One value more than thresholds.
+            Each feature has one value more than thresholds.
         """
         with torch.no_grad():
             table = self._position_values().numpy()
@@ -111,8 +87,8 @@ class ValueQuantization(nn.Module):
             ends = last_floats(
                 lambda x: self._position(torch.from_numpy(x)).numpy() <= place, (place.size, table.shape[0])
             )
-            thresholds = [np.unique(own[(own >= -FLOAT32_MAX) & (own < FLOAT32_MAX)]) for own in ends.T]
-            # Each code by a float that has it: the smallest above the threshold before.
+            thresholds = [np.unique(row[(row >= -FLOAT32_MAX) & (row < FLOAT32_MAX)]) for row in ends.T]
+            # A float that has each code: the smallest above the threshold below.
             reached = np.full((max(t.size for t in thresholds) + 1, len(thresholds)), -FLOAT32_MAX, dtype=np.float32)
             for j, t in enumerate(thresholds):
                 reached[1 : t.size + 1, j] = np.nextafter(t, np.float32(np.inf))
@@ -120,16 +96,16 @@ class ValueQuantization(nn.Module):
         return thresholds, [table[j, positions[: t.size + 1, j]] for j, t in enumerate(thresholds)]
 
     def frozen(self, codebook, values, column_map):
-        """Return the layer for good, as the values of a codebook's codes.
+        """Return the values of a codebook's codes as a layer that replaces this one.
 
         Parameters
         ----------
         codebook : Codebook
-            Of the thresholds of `fold`.
+            Made from the thresholds that `fold` returned.
         values : list of d ndarrays of float32
-            The other part of `fold`.
+            As returned by `fold`.
         column_map : None
-            Outputs come in one order.
+            The order of the outputs is fixed.
 
         Returns
         -------
@@ -140,17 +116,22 @@ class ValueQuantization(nn.Module):
 
 
 class CodeValues(nn.Module):
-    """The values of a codebook's codes, for good: nothing in it is trained.
+    """Look up the value of each code of a codebook. The layer has nothing to train.
 
     Parameters
     ----------
     codebook : Codebook
     values : list of d ndarrays of float32
-        What the head reads for each code but the missing one, which is 0 with an indicator.
+        Value of each code except the missing code, which has the value 0 and an indicator.
+
+    See Also
+    --------
+    Thermometer : Bits instead of one value per feature.
 
     Notes
     -----
-    Shape: (n, d) float32 to (n, d + M) float32, as `ValueQuantization`.
+    Shape: (n, d) float32 to (n, d + M) float32, for n rows, d features and M features with a missing code: the values,
+    and then an indicator of NaN for each of these features.
 
     Examples
     --------
@@ -168,15 +149,15 @@ class CodeValues(nn.Module):
         self.encoder = Thermometer(codebook)
         self.register_buffer("missing", torch.from_numpy(np.flatnonzero(codebook.has_missing)))
         table = np.zeros((codebook.n_features, int(codebook.n_levels.max())), dtype=np.float32)
-        for row, own in zip(table, values, strict=True):
-            row[: len(own)] = own
+        for row, of_feature in zip(table, values, strict=True):
+            row[: len(of_feature)] = of_feature
         self.register_buffer("values", torch.from_numpy(table))
 
     def forward(self, x):
         return self.from_codes(self.encoder.encode(x))
 
     def from_codes(self, codes):
-        """What the head reads for codes.
+        """Return what the head reads for codes.
 
         Parameters
         ----------

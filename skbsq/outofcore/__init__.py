@@ -1,6 +1,6 @@
-"""Encoding and predicting of more rows than memory holds, in chunks or with dask.
+"""Encode and predict more rows than memory holds, in chunks or with dask.
 
-Encoding needs NumPy alone; Parquet and other Arrow data `pip install 'skbsq[arrow]'`, dask collections
+Encoding needs NumPy alone. Parquet and other Arrow data need `pip install 'skbsq[arrow]'`, and dask collections need
 `pip install 'skbsq[dask]'`.
 """
 

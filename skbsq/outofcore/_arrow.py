@@ -1,4 +1,4 @@
-"""Arrow tables as matrices of floats, and results as Arrow tables. pyarrow is imported where it is needed."""
+"""Turn Arrow tables into matrices of numbers, and results into Arrow tables. pyarrow is imported on use."""
 
 import sys
 
@@ -7,14 +7,14 @@ import numpy as np
 from skbsq.outofcore._numbers import CAST, COUNT, ENCODE, SPLIT, UNPACK, refusal
 from skbsq.outofcore._paths import arrow_format, unreadable
 
-# Rows of a batch of a scan: chunks are put together from small ones, so that memory is that of one chunk.
+# Rows per batch of a scan. Chunks are assembled from small batches, so that a scan needs the memory of one chunk.
 _BATCH_ROWS = 2**16
-# What pyarrow raises for columns of data frames that it has no type for.
+# Errors of pyarrow for data frame columns that Arrow has no type for.
 _NO_ARROW_TYPE = (ValueError, TypeError, NotImplementedError, OverflowError)
 
 
 def pyarrow_for(what):
-    """The package pyarrow, or ImportError that says what needs it."""
+    """Return the package pyarrow, or raise an ImportError that names what needs it."""
     try:
         import pyarrow
     except ImportError as error:
@@ -23,7 +23,7 @@ def pyarrow_for(what):
 
 
 def dataset(path):
-    """Open a path as a pyarrow data set: a file or folder of Parquet, or of CSV and the like, as its suffix says.
+    """Open a file or folder as a pyarrow data set, in the format that its suffix names.
 
     Parameters
     ----------
@@ -32,34 +32,34 @@ def dataset(path):
     Returns
     -------
     pyarrow.dataset.Dataset
-        Where files of a folder differ in the type of a column, it has one that holds them all.
+        If the files of a folder differ in the type of a column, the column has a type that holds them all.
 
     Raises
     ------
     ValueError
-        For files of another format, with the way out.
+        If the files have another format. The message says what to give instead.
     """
-    pa = pyarrow_for("A path that is no .npy")
+    pa = pyarrow_for("A path without the suffix .npy")
     from pyarrow.dataset import dataset as open_dataset
 
     path = str(path)
     kind = arrow_format(path)
     try:
         found = open_dataset(path, format=kind)
-        found.schema.names  # noqa: B018, text of another encoding shows here
+        found.schema.names  # noqa: B018, raises UnicodeDecodeError for text that is not UTF-8
         schemas = [fragment.physical_schema for fragment in found.get_fragments()]
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
     if not schemas:
-        raise unreadable(path, "it holds no files")
+        raise unreadable(path, "it contains no files")
     if all(schema.equals(schemas[0]) for schema in schemas):
         return found
-    joint = pa.schema([_joint(field, schemas) for field in found.schema], metadata=found.schema.metadata)
-    return open_dataset(path, schema=joint, format=found.format)
+    common = pa.schema([_common_field(field, schemas) for field in found.schema], metadata=found.schema.metadata)
+    return open_dataset(path, schema=common, format=found.format)
 
 
-def _joint(field, schemas):
-    """A field of the type that holds those of all schemas; as it is where there is none, or they do not have it."""
+def _common_field(field, schemas):
+    """Return the field with a type that holds the types of all schemas; unchanged if there is no such type."""
     import pyarrow as pa
 
     found = [pa.schema([schema.field(field.name)]) for schema in schemas if field.name in schema.names]
@@ -70,15 +70,16 @@ def _joint(field, schemas):
 
 
 def is_dataset(source):
+    """Tell whether an object is a pyarrow data set, without importing pyarrow."""
     return hasattr(source, "to_batches") and hasattr(source, "get_fragments")
 
 
 def is_stream(source):
-    """Whether an object gives columns by the Arrow stream protocol; a series or a chunked array gives one alone."""
+    """Tell whether an object returns a table by the Arrow stream protocol; a series returns only one column."""
     return hasattr(source, "__arrow_c_stream__") and not (hasattr(source, "to_frame") or hasattr(source, "chunks"))
 
 
-def read_dataset(source, rows, columns, check=None):
+def read_dataset(source, rows, columns, check):
     """Read a data set as tables.
 
     Parameters
@@ -86,108 +87,101 @@ def read_dataset(source, rows, columns, check=None):
     source : pyarrow.dataset.Dataset
     rows : int
         Rows per table.
-    columns : sequence of str, callable or None
-        Columns to read. A callable gives them for a schema; None: all.
-    check : callable, default=None
-        Called with the metadata of each file; it raises an error to refuse them.
+    columns : sequence of str or callable
+        Columns to read. A callable returns them for a schema.
+    check : callable
+        Is called with the metadata of each file, and raises an error to refuse the file.
 
     Returns
     -------
     iterator of pyarrow.Table
     """
-    check = check or _take_any
-    check(source.schema.metadata)
-    names = _chosen(source.schema, columns)
-    schema = source.schema if names is None else _projected(source.schema, names)
-    batches = _batches(source, check, columns=names, batch_size=min(rows, _BATCH_ROWS))
+    schema = _selected(source.schema, columns, check)
+    batches = _batches(source, check, columns=schema.names, batch_size=min(rows, _BATCH_ROWS))
     return _tables(_readable(batches), schema, rows)
 
 
-def _take_any(metadata):
-    pass
-
-
-def _chosen(schema, columns):
-    """Names of the columns to read, each of which is there once; None for all."""
+def _selected(schema, columns, check):
+    """Check a schema, and return the schema of the columns to read."""
+    check(schema.metadata)
     names = columns(schema) if callable(columns) else columns
     check_columns(schema, names)
-    return names
+    return pyarrow_for("Arrow data").schema([schema.field(name) for name in names])
 
 
 def _readable(batches):
-    """Batches, and what to do where a column has another type than it began with."""
+    """Yield batches; if a column changes its type, the error says what to do."""
     import pyarrow as pa
 
     try:
         yield from batches
     except pa.ArrowInvalid as error:
         raise ValueError(
-            f"{error}: a column has another type than it began with. Give chunks of one "
-            "type, such as pandas.read_csv(path, dtype='float64', chunksize=100_000)."
+            f"{error}: a column changes its type. Give chunks of one type, such as "
+            "pandas.read_csv(path, dtype='float64', chunksize=100_000)."
         ) from error
 
 
 def _batches(source, check, **options):
-    """Record batches of a data set, one row group of Parquet after the other: a scan of all reads many ahead."""
+    """Yield record batches, one row group of Parquet after the other: a scan of the whole data set reads ahead."""
     try:
         fragments = source.get_fragments()
-    except ValueError:  # a data set with a filter has none
+    except ValueError:  # a data set with a filter has no fragments
         for file in _fragments_of_files(source):
             check(file.physical_schema.metadata)
         yield from source.to_batches(batch_readahead=0, fragment_readahead=0, **options)
         return
     for fragment in fragments:
         check(fragment.physical_schema.metadata)
-        for part in fragment.split_by_row_group() if hasattr(fragment, "split_by_row_group") else [fragment]:
-            yield from part.to_batches(schema=source.schema, batch_readahead=0, **_scan_options(part), **options)
+        is_parquet = hasattr(fragment, "split_by_row_group")
+        for part in fragment.split_by_row_group() if is_parquet else [fragment]:
+            scan = _scan_options(part) if is_parquet else {}
+            yield from part.to_batches(schema=source.schema, batch_readahead=0, **scan, **options)
 
 
 def _fragments_of_files(source):
-    """Fragments of the files of a filtered data set, without the filter."""
+    """Return the fragments of the files of a filtered data set, without the filter."""
     if hasattr(source, "children"):
         return [fragment for child in source.children for fragment in child.get_fragments()]
     return [source.format.make_fragment(file, source.filesystem) for file in getattr(source, "files", ())]
 
 
 def _scan_options(fragment):
-    """Those with which a local Parquet file is read piece by piece; far away, pyarrow's own save requests."""
+    """Return options that read a local Parquet file piece by piece; none for remote files, to save requests."""
     from pyarrow import dataset, fs
 
-    if not hasattr(fragment, "split_by_row_group") or not isinstance(fragment.filesystem, fs.LocalFileSystem):
+    if not isinstance(fragment.filesystem, fs.LocalFileSystem):
         return {}
     options = dataset.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True, buffer_size=2**20)
     return {"fragment_scan_options": options}
 
 
-def read_stream(source, rows, columns, check=None):
+def read_stream(source, rows, columns, check):
     """Read an object of the Arrow stream protocol as tables: a table, a reader or a data frame.
 
     Parameters and result are those of `read_dataset`.
     """
     reader = _reader(source, columns)
-    (check or _take_any)(reader.schema.metadata)
-    names = _chosen(reader.schema, columns)
-    if names is None:
-        return _tables(reader, reader.schema, rows)
-    batches = (batch.select(names) for batch in reader)
-    return _tables(batches, _projected(reader.schema, names), rows)
+    schema = _selected(reader.schema, columns, check)
+    return _tables((batch.select(schema.names) for batch in reader), schema, rows)
 
 
 def _reader(source, columns):
-    """Open a stream. A column that Arrow has no type for is left out if it is not read; else the error names it."""
+    """Open a stream. Columns that are not read are left out if Arrow has no type for them."""
     try:
         return _open_stream(source)
     except _NO_ARROW_TYPE as error:
         if _is_frame(source):
-            narrowed = _narrowed(source, columns)
-            if narrowed is not source:
-                return _reader(narrowed, None)
+            there = [str(name) for name in source.columns]
+            if not callable(columns) and set(columns) < set(there):
+                read = [name in columns for name in there]
+                return _reader(source.loc[:, read] if hasattr(source, "loc") else source.select(columns), columns)
             _refuse_column(source, error)
         raise ValueError(f"This {type(source).__name__} cannot be read as Arrow data: {error}") from error
 
 
 def _open_stream(source):
-    # Only what polars makes itself has types that Parquet knows.
+    # The stream of a polars frame has types that Parquet lacks; its method to_arrow converts them.
     source = source.to_arrow() if hasattr(source, "to_arrow") else source
     return pyarrow_for("Arrow data").RecordBatchReader.from_stream(source)
 
@@ -202,56 +196,51 @@ def _refuse_column(frame, error):
             raise refusal(name, f"{next(iter(column.dtypes))} ({reason})", CAST) from error
 
 
-def _narrowed(source, columns):
-    """A data frame without the columns that are not read; the data frame itself where all are read."""
-    there = [str(name) for name in source.columns]
-    if columns is None or callable(columns) or not set(columns) < set(there):
-        return source
-    if hasattr(source, "iloc"):
-        return source.loc[:, [name in columns for name in there]]
-    return source.select(columns)
-
-
 def _is_frame(source):
-    """Whether an object is a data frame of pandas or polars, without importing either."""
+    """Tell whether an object is a data frame of pandas or polars, without importing either."""
     return any(isinstance(source, sys.modules[name].DataFrame) for name in ("pandas", "polars") if name in sys.modules)
 
 
 def check_columns(schema, columns):
-    """Refuse a column that is not there, or that is there twice."""
-    for name in schema.names if columns is None else columns:
-        found = schema.names.count(name)
+    """Refuse columns that a schema lacks, or has twice."""
+    hint = f" ({UNPACK})" if any(map(_is_binary, schema.types)) else ""
+    check_names(schema.names, columns, hint)
+
+
+def check_names(there, wanted, hint=""):
+    """Refuse names that are absent, or there more than once; the message ends with the hint for an absent name."""
+    for name in wanted:
+        found = there.count(name)
         if found != 1:
-            there = "no column" if not found else f"{found} columns"
-            packed = "" if found or not any(_is_binary(field.type) for field in schema) else f" ({UNPACK})"
-            raise ValueError(f"The source has {there} {name!r}: its columns are {schema.names}{packed}.")
+            columns = f"{found} columns" if found else "no column"
+            raise ValueError(f"The source has {columns} {name!r}: its columns are {there}{'' if found else hint}.")
 
 
 def data_columns(schema):
-    """Names of the columns of a schema, without those that pandas wrote its row labels to."""
+    """Return the names of the columns of a schema, without the row labels of pandas."""
     labels = (schema.pandas_metadata or {}).get("index_columns", ())
     return [name for name in schema.names if name not in labels]
 
 
 def matrix(table, columns, labels=None):
-    """The columns of a table as one array of numbers, in which nulls are NaN.
+    """Return the columns of a table as one matrix of numbers, with NaN for nulls.
 
     Parameters
     ----------
     table : pyarrow.Table
     columns : sequence of str
     labels : sequence of str, default=None
-        What messages call the columns; None: by their names.
+        Names of the columns in messages; None: `columns`.
 
     Returns
     -------
     ndarray of shape (n, d)
-        Of the type to which NumPy promotes those of the columns; column by column in memory.
+        In Fortran order. NumPy promotes the types of the columns to one type.
 
     Raises
     ------
     ValueError
-        For a column that does not hold numbers, by its label, with its type and the way out.
+        If a column does not hold numbers. The message names the column, its type and the way out.
 
     Examples
     --------
@@ -264,15 +253,12 @@ def matrix(table, columns, labels=None):
     numeric = [_numeric(table.column(name), label) for name, label in zip(columns, labels or columns, strict=True)]
     out = np.empty((len(numeric), len(table)), dtype=np.result_type(*map(_numpy_type, numeric)))
     for row, column in zip(out, numeric, strict=True):
-        at = 0
-        for piece in column.chunks:
-            row[at : at + len(piece)] = piece.to_numpy(zero_copy_only=False)
-            at += len(piece)
+        row[:] = column.to_numpy()
     return out.T
 
 
 def packed_matrix(table, columns, labels, row_bytes):
-    """Packed rows as a matrix of bytes.
+    """Return packed rows as a matrix of bytes.
 
     Parameters
     ----------
@@ -280,7 +266,7 @@ def packed_matrix(table, columns, labels, row_bytes):
     columns : sequence of str
         One column of byte strings, or a column of numbers per byte.
     labels : sequence of str
-        What messages call the columns.
+        Names of the columns in messages.
     row_bytes : int
 
     Returns
@@ -290,7 +276,7 @@ def packed_matrix(table, columns, labels, row_bytes):
     Raises
     ------
     ValueError
-        For a row that is null or has another number of bytes.
+        If a row is null or has another number of bytes, or if the column holds text.
 
     Examples
     --------
@@ -303,18 +289,19 @@ def packed_matrix(table, columns, labels, row_bytes):
     import pyarrow as pa
     from pyarrow import compute, types
 
-    column = table.column(columns[0]) if len(columns) == 1 else pa.chunked_array([], pa.uint8())
+    if len(columns) != 1:
+        return matrix(table, columns, labels)
+    column = table.column(columns[0])
     if types.is_string(column.type) or types.is_large_string(column.type):
         raise ValueError(
-            f"The column {labels[0]!r} holds text in place of bytes. dask turns bytes into text unless you call "
+            f"The column {labels[0]!r} holds text instead of bytes. dask turns bytes into text unless you call "
             'dask.config.set({"dataframe.convert-string": False}) first.'
         )
     if not (_is_binary(column.type) or types.is_null(column.type)):
         return matrix(table, columns, labels)
-
     whole = column.cast(pa.large_binary())
     lengths = compute.binary_length(whole).to_numpy() if len(whole) else np.empty(0)
-    if (wrong := lengths != row_bytes).any():  # null has length NaN
+    if (wrong := lengths != row_bytes).any():  # the length of null is NaN
         row = int(np.argmax(wrong))
         found = whole[row].as_py()
         has = "is null" if found is None else f"has {len(found)} bytes"
@@ -326,7 +313,7 @@ def packed_matrix(table, columns, labels, row_bytes):
 
 
 def _bytes_of(piece):
-    """The bytes of an array of large_binary without nulls. Arrow stores its strings one after the other."""
+    """Return the bytes of a large_binary array without nulls; Arrow stores them consecutively."""
     _, offsets, data = piece.buffers()
     if not len(piece) or data is None:
         return np.empty(0, dtype=np.uint8)
@@ -335,6 +322,7 @@ def _bytes_of(piece):
 
 
 def _is_binary(kind):
+    """Tell whether a type holds byte strings."""
     from pyarrow import types
 
     tests = (types.is_fixed_size_binary, types.is_binary, types.is_large_binary, types.is_binary_view)
@@ -355,7 +343,7 @@ def _numeric(column, label):
 
 
 def _advice_for(kind):
-    """What to do with a column of a type that is no number."""
+    """Say what to do with a column of a type that is not a number."""
     from pyarrow import types
 
     if _is_binary(kind):
@@ -373,15 +361,11 @@ def _numpy_type(column):
     return np.float64 if column.null_count and kind.kind in "iu" else kind  # nulls become NaN
 
 
-def _projected(schema, columns):
-    return pyarrow_for("Arrow data").schema([schema.field(name) for name in columns])
-
-
 def _tables(batches, schema, rows):
-    """Record batches, put together and cut into tables of `rows` rows; at least one, which may be empty."""
+    """Regroup record batches into tables of `rows` rows; at least one table, which may be empty."""
     import pyarrow as pa
 
-    waiting, n, some = [], 0, False
+    waiting, n, any_table = [], 0, False
     for batch in batches:
         at = 0
         while at < batch.num_rows:
@@ -391,19 +375,19 @@ def _tables(batches, schema, rows):
             waiting.append(piece)
             if n == rows:
                 yield pa.Table.from_batches(waiting)
-                waiting, n, some = [], 0, True
-    if waiting or not some:
+                waiting, n, any_table = [], 0, True
+    if waiting or not any_table:
         yield pa.Table.from_batches(waiting, schema=None if waiting else schema)
 
 
 def to_table(out, names, packed, kept):
-    """A table of a result, beside the columns of the source that are kept."""
+    """Return a result as a table, after the columns of the source to keep."""
     import pyarrow as pa
 
     if packed:
         n, width = out.shape
         if not width:
-            raise ValueError("A row of this codebook has no bytes, which Parquet has no type for.")
+            raise ValueError("A row of this codebook has 0 bytes, which Parquet has no type for.")
         data = pa.py_buffer(np.ascontiguousarray(out))
         names, columns = ["packed"], [pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), n, [None, data])]
     else:
@@ -415,19 +399,21 @@ def to_table(out, names, packed, kept):
 
 
 def check_kept(keep, names):
-    """Refuse columns to keep that have the name of a result."""
+    """Refuse to keep a column that has the name of a result."""
     if both := [name for name in keep if name in names]:
-        raise ValueError(f"There is a result of the name {both[0]!r}: rename the column of the source to keep it.")
+        raise ValueError(f"A result is named {both[0]!r} too: rename the column of the source to keep it.")
 
 
 def frame_table(frame, names):
-    """Convert columns of a pandas data frame to a table. Columns are numbered: different names may be equal as strings.
+    """Convert columns of a pandas data frame to a table.
+
+    Columns of the table are numbered, because different names may be equal as strings.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     names : sequence
-        Of the columns to take.
+        Names of the columns to convert.
 
     Returns
     -------
@@ -436,7 +422,7 @@ def frame_table(frame, names):
     Raises
     ------
     ValueError
-        For a column that Arrow has no type for, by its name.
+        If Arrow has no type for a column. The message names the column.
     """
     pa = pyarrow_for("A dask data frame")
     columns = [_column_of(pa, frame[name], name) for name in names]

@@ -1,7 +1,7 @@
-"""Dask collections: what is done to a chunk is done to each block or partition. dask is imported where it is needed.
+"""Apply work to each block or partition of a dask collection. dask is imported on use.
 
-A task carries what is to be done as an argument of its own, so that a worker gets it once: the codebook as text, with
-which it needs NumPy and this module; or a whole estimator.
+The work is a separate argument of each task, so that a worker receives it only once. It is a codebook as text, for
+which a worker needs NumPy and this package alone, or a whole estimator.
 """
 
 import numpy as np
@@ -12,11 +12,12 @@ from skbsq.outofcore._sources import no_source
 
 
 def is_dask(source):
+    """Tell whether an object is a dask collection, without importing dask."""
     return hasattr(source, "__dask_graph__")
 
 
 def apply(work, source, features, keep):
-    """The collection of the results of all blocks or partitions.
+    """Return the collection of the results of all blocks or partitions.
 
     Parameters
     ----------
@@ -42,14 +43,14 @@ def apply(work, source, features, keep):
         if keep:
             raise ValueError(f"The source is an array, which has no column {keep[0]!r} to keep.")
         return _apply_to_array(work, shared, source)
-    way = ": give source.to_frame()" if hasattr(source, "to_frame") else ""
-    raise ValueError(f"Dask collections are arrays of two dimensions or data frames, got {source!r}{way}.")
+    way_out = ": give source.to_frame()" if hasattr(source, "to_frame") else ""
+    raise ValueError(f"A dask collection must be a 2-d array or a data frame, got {source!r}{way_out}.")
 
 
 def _apply_to_array(work, shared, X):
     work.check_width(X)
     as_numbers(np.empty((0, X.shape[1]), dtype=X.dtype), work.features)
-    empty = work.empty()
+    empty = work.empty
     shape = {"drop_axis": 1} if empty.ndim == 1 else {"chunks": (X.chunks[0], (empty.shape[1],))}
     return X.rechunk({1: -1}).map_blocks(_call, work=shared, meta=empty, dtype=empty.dtype, **shape)
 
@@ -64,18 +65,15 @@ def _apply_to_frame(work, shared, frame, features, keep):
     there = list(frame.columns)
     if features is None:
         features = work.choose(there, keep)
-    for name in (*keep, *features):
-        if there.count(name) != 1:
-            raise ValueError(f"The source has {there.count(name)} columns {name!r}: its columns are {there}.")
+    _arrow.check_names(there, [*keep, *features])
     work.check_names(features)
-    # Nothing else is read.
     frame = frame[list(dict.fromkeys([*keep, *features]))]
     empty = frame._meta.iloc[:0]
     work.check_width(_rows_of(empty, work, features))
-    names = work.names(features, work.empty())
+    names = work.names(features, work.empty)
     _arrow.check_kept(keep, names)
     arguments = {"features": list(features), "names": names, "keep": keep}
-    meta = _result_frame(empty, work.empty(), names, keep)
+    meta = _result_frame(empty, work.empty, names, keep)
     return frame.map_partitions(_call_on_frame, work=shared, meta=meta, **arguments)
 
 
@@ -89,7 +87,7 @@ def _rows_of(frame, work, features):
 
 
 def _result_frame(frame, out, names, keep):
-    """Results as a data frame, or a series, with the index of the rows."""
+    """Return results as a data frame, or as a series, with the index of the rows."""
     import pandas as pd
 
     if out.ndim == 1 and not keep:

@@ -1,4 +1,4 @@
-"""Columns that hold numbers, and the errors for those that do not. NumPy alone."""
+"""Check that columns hold numbers, and say what to do if they do not. NumPy alone."""
 
 from decimal import Decimal
 from numbers import Real
@@ -11,21 +11,21 @@ from skbsq.exceptions import NotNumbersError
 ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder"
 COUNT = "turn it into numbers first, such as seconds since a fixed date"
 CAST = "cast it to one type of numbers first, such as float64"
-SPLIT = "make a column of numbers of each part first"
-UNPACK = 'packed rows are read by skbsq.outofcore.predict with method="predict_packed"'
-# Ways out by the kind of a NumPy dtype.
+SPLIT = "turn each part into a column of numbers first"
+UNPACK = 'to predict from packed rows, use skbsq.outofcore.predict with method="predict_packed"'
+# What to do with an array, by the kind of its dtype.
 _BY_KIND = {"S": ENCODE, "U": ENCODE, "T": ENCODE, "M": COUNT, "m": COUNT, "c": SPLIT, "V": SPLIT}
 
 
 def refusal(column, kind, advice):
-    """Return the error for a column that holds no numbers.
+    """Return the error for a column that does not hold numbers.
 
     Parameters
     ----------
     column : str or int
-        Its name, or its number where it has none.
+        Its name, or its number if it has no name.
     kind : object
-        What it holds.
+        What the column holds.
     advice : str
         The way out.
 
@@ -42,9 +42,9 @@ def as_numbers(rows, names):
     Parameters
     ----------
     rows : ndarray of shape (n, d)
-        It may be masked, or hold objects.
+        It may be masked, and it may hold objects.
     names : sequence of str, or None
-        Names of the columns, for messages.
+        Names of the columns in messages.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def as_numbers(rows, names):
     Raises
     ------
     NotNumbersError
-        Naming the first column that holds anything else, such as text, dates or decimals.
+        If a column holds anything else, such as text, dates or decimals. The message names the first such column.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def as_numbers(rows, names):
 
 
 def _floats(values, label):
-    """Objects as float64. Text that looks like a number is refused: it may be a code or a label."""
+    """Convert objects to float64. Text is refused even if it looks like a number: it may be a code or a label."""
     for row, value in enumerate(values):
         if not _is_number(value):
             raise refusal(label, f"{type(value).__name__} ({value!r} in row {row})", _advice_for(value))
@@ -91,9 +91,8 @@ def _floats(values, label):
 
 
 def _is_number(value):
-    if type(value).__name__ == "NaTType" or isinstance(value, np.timedelta64):  # NumPy counts it as an integer
-        return False
-    return is_missing(value) or isinstance(value, Real | np.bool_)
+    is_time = type(value).__name__ == "NaTType" or isinstance(value, np.timedelta64)  # NumPy's is a signedinteger
+    return not is_time and (is_missing(value) or isinstance(value, Real | np.bool_))
 
 
 def _advice_for(value):

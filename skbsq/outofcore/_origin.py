@@ -1,42 +1,26 @@
-"""What the metadata of a table says about the codebook that made it. NumPy alone."""
+"""Find the codebook of a table in its metadata. NumPy alone."""
 
 from functools import lru_cache
 
 from skbsq.codebook.codebook import Codebook
 
-_CODEBOOK = "skbsq-codebook"
-_ENCODE = "skbsq-encode"
-
-
-def metadata_of(text, encode):
-    """Return the metadata of a table of results.
-
-    Parameters
-    ----------
-    text : str
-        The codebook as JSON.
-    encode : {"ordinal", "thermometer", "value", "packed"}
-
-    Returns
-    -------
-    dict of str to str
-    """
-    return {_CODEBOOK: text, _ENCODE: encode}
+CODEBOOK_KEY = "skbsq-codebook"
+ENCODE_KEY = "skbsq-encode"
 
 
 def origin_of(metadata):
-    """Return the codebook that made a table, and the encoding.
+    """Return the codebook and the encoding of a table that `transform` wrote.
 
     Parameters
     ----------
     metadata : dict of bytes to bytes, or None
-        Of an Arrow schema.
+        Metadata of an Arrow schema.
 
     Returns
     -------
     book : Codebook or None
     encode : str or None
-        None where the metadata does not say.
+        None if the metadata does not contain it.
 
     Raises
     ------
@@ -51,14 +35,14 @@ def origin_of(metadata):
     (Codebook(n_features=1, row_bits=1, missing='error'), None)
     """
     metadata = metadata or {}
-    text, encode = metadata.get(_CODEBOOK.encode()), metadata.get(_ENCODE.encode())
+    text, encode = metadata.get(CODEBOOK_KEY.encode()), metadata.get(ENCODE_KEY.encode())
     try:
         return None if text is None else read_once(text), None if encode is None else encode.decode()
     except ValueError as error:
-        raise ValueError(f"The source's metadata {_CODEBOOK!r} cannot be read: {error}") from error
+        raise ValueError(f"The source's metadata {CODEBOOK_KEY!r} cannot be read: {error}") from error
 
 
 @lru_cache(maxsize=16)
 def read_once(text):
-    """Read a codebook from JSON, once for all chunks and tasks."""
+    """Read a codebook from JSON; all chunks and tasks share the result."""
     return Codebook.from_json(text)

@@ -1,8 +1,8 @@
-"""Formats of files, by the suffixes of their names. NumPy alone."""
+"""Tell the formats of files by their suffixes. NumPy alone."""
 
 import os
 
-# Suffixes of sources, and what pyarrow calls their formats. pyarrow decompresses CSV by the suffix.
+# Suffixes of sources, and the names of their formats in pyarrow, which decompresses CSV by the suffix.
 _FORMATS = {
     ".npy": "npy",
     ".parquet": "parquet",
@@ -16,7 +16,7 @@ _FORMATS = {
 _PANDAS_CSV = "pandas.read_csv({path!r}, chunksize=100_000)"
 _PANDAS_TSV = 'pandas.read_csv({path!r}, sep="\\t", chunksize=100_000)'
 _PYARROW_JSON = 'pyarrow.dataset.dataset({path!r}, format="json")'
-# What to give in place of the path, for other suffixes.
+# What to give instead of the path, for other suffixes.
 _WAYS_OUT = {
     ".npz": 'numpy.load({path!r})["name"]',
     ".tsv": _PANDAS_TSV,
@@ -43,7 +43,7 @@ _FILE = f"pyarrow.dataset.dataset({{path!r}}, format=...), or chunks such as {_P
 
 
 def format_of(path):
-    """Return the format that the suffix of a path names, or None.
+    """Return the format that the suffix of a path stands for, or None.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def format_of(path):
     Returns
     -------
     str or None
-        "npy", or a format of pyarrow.
+        "npy" or a format of pyarrow.
 
     Examples
     --------
@@ -64,15 +64,15 @@ def format_of(path):
 
 
 def arrow_format(path):
-    """Return the format in which pyarrow opens a path, which is a folder where its suffix is ``.npy``."""
+    """Return the format in which pyarrow opens a path. A path with the suffix ``.npy`` is a folder here."""
     kind = format_of(path)
     return "parquet" if kind in (None, "npy") else kind
 
 
 def check_source(path):
-    """Refuse a path that does not exist, and a file whose suffix names a format that is not read.
+    """Refuse a path that does not exist, and a file in a format that cannot be read.
 
-    A file with no suffix, or with one of which nothing is known here, may be Parquet.
+    A file without a suffix, or with an unknown suffix, may be Parquet.
 
     Parameters
     ----------
@@ -83,9 +83,9 @@ def check_source(path):
     FileNotFoundError
         If there is no such file or folder on this machine.
     ValueError
-        With what to give in place of the path.
+        If the suffix stands for another format. The message says what to give instead of the path.
     """
-    if is_uri(path):
+    if "://" in path:  # such as s3://bucket/rows.parquet
         return
     os.stat(path)
     suffix = _suffix(path)
@@ -94,7 +94,7 @@ def check_source(path):
 
 
 def unreadable(path, error):
-    """Return the error for a file or folder that does not hold what its name says.
+    """Return the error for a file or folder whose content has another format than its name.
 
     Parameters
     ----------
@@ -114,13 +114,8 @@ def unreadable(path, error):
     return ValueError(f"{path!r} is not a {kind} file: {error}")
 
 
-def is_uri(path):
-    """Whether a path names a file on another store, such as ``s3://bucket/rows.parquet``."""
-    return "://" in path
-
-
 def _advice(path):
-    """Say which suffixes are read, and what to give in place of the path."""
+    """Say which suffixes can be read, and what to give instead of the path."""
     suffix, is_folder = _suffix(path), os.path.isdir(path)
     default = _FOLDER if is_folder else _PANDAS_CSV if suffix.startswith(".csv.") else _FILE
     way = _WAYS_OUT.get(suffix, default).format(path=path)
@@ -131,6 +126,6 @@ def _advice(path):
 
 
 def _suffix(path):
-    """The suffix in small letters, except that of a compression: pyarrow knows it in small letters only."""
+    """Return the suffix in small letters; that of a compression unchanged, since pyarrow wants it in small letters."""
     root, end = os.path.splitext(path.rstrip("/"))
     return f".csv{end}" if root.lower().endswith(".csv") else end.lower()

@@ -1,4 +1,4 @@
-"""The two functions: what is to be done to the rows, where they come from, where results go."""
+"""Encode and predict rows chunk by chunk."""
 
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +12,7 @@ from skbsq.outofcore._numbers import as_numbers
 from skbsq.outofcore._paths import format_of
 from skbsq.outofcore._work import Encode, call_of
 
-# Values of a chunk, where the number of rows is not given: enough for every core, little beside a machine's memory.
+# Values per chunk if batch_size is None: enough to keep every core busy, and small compared with the memory.
 _CHUNK_VALUES = 2**22
 
 
@@ -24,66 +24,67 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
     Parameters
     ----------
     fitted : quantizer, predictor or Codebook
-        Fitted. The estimators refuse infinities, a codebook takes them.
+        Fitted. Estimators refuse infinities, a codebook accepts them.
     source : path, ndarray, Dataset, Arrow data, dask collection, or a list, tuple or iterator of parts
-        One of:
+        Rows of d features, as one of:
 
         - the path of a file with the suffix ``.npy``, ``.parquet``, ``.csv``, ``.csv.gz``, ``.csv.bz2``, ``.csv.lz4``,
           ``.feather`` or ``.arrow``, in capitals or not, or of a folder of Parquet files;
         - an array, memory-mapped or not;
         - a `pyarrow.dataset.Dataset`, or an object with Arrow's stream protocol, such as a data frame of pandas or
           polars, a table or a RecordBatchReader;
-        - a list, tuple or iterator of these, as parts one after the other;
+        - a list, tuple or iterator of these, which are parts of the rows;
         - an array or data frame of dask.
 
-        Features must be numbers or bools. Nulls and masked values are NaN.
+        Features must be numbers or bools. Nulls and masked values count as NaN.
     output : path, default=None
-        A ``.npy`` or ``.parquet`` file to write. It appears whole or not at all, and replaces an existing file. None:
-        nothing is written. Always None for dask, whose collections write themselves.
+        A ``.npy`` or ``.parquet`` file to write. The write is atomic and replaces an existing file. None: nothing is
+        written. Must be None for dask: call a writing method of the result, such as ``to_parquet``.
     encode : {"ordinal", "thermometer", "value", "packed"}, default=None
-        What to make of the codes, see the quantizers. None: what the quantizer says, "ordinal" for others.
+        Form of the result, see the quantizers. None: the `encode` of a quantizer, "ordinal" for a predictor or
+        codebook.
     columns : sequence of str, default=None
-        Columns of the source that hold the features, in their order. None: the names of the features, where they and
-        the source's columns have names; otherwise all columns in order.
+        Columns of the source that hold the features, in the order of the features. None: the names of the features, if
+        the features and the columns have names; otherwise all columns in order.
     keep : sequence of str, default=()
-        Columns of the source to keep in front of the results, such as a key: from columns to Parquet or a dask data
-        frame.
+        Columns of the source to keep before the results, such as a key. This needs a source with columns, and a Parquet
+        output or a dask data frame.
     batch_size : int, default=None
-        Rows a chunk; None: so many that a chunk has 2 to 4 million values, or what becomes of it where that is more.
-        Partitions of dask are its chunks.
+        Rows per chunk. None: as many as make 2 to 4 million values per chunk, counted before or after encoding,
+        whichever is more. A dask collection keeps its blocks or partitions.
 
     Returns
     -------
     memmap, Dataset, dask collection or iterator of ndarray
-        Of an `output` the file, opened: a read-only memmap of shape (n, columns), or a `pyarrow.dataset.Dataset`.
-        Packed bytes are one column of fixed size, ``packed``, in Parquet, and ``byte0``, ``byte1``, ... in a dask data
-        frame. Of a dask collection another one, lazy, with the same chunks or partitions and index. Otherwise an
-        iterator of the results of the chunks.
+        With an `output`, the opened file: a read-only memmap of shape (n, n_columns), or a `pyarrow.dataset.Dataset`.
+        For a dask collection, a lazy collection with the same chunks, or with the same partitions and index. Otherwise
+        an iterator of one result per chunk. Packed bytes are one column of fixed size, ``packed``, in Parquet, and the
+        columns ``byte0``, ``byte1``, ... in a dask data frame.
 
     Raises
     ------
     ValueError
-        For a column that is missing, another number of features, or values that the quantizer refuses, with their rows.
-        For a column of text, categories, dates, decimals or other values that are not numbers, for a source of another
-        kind, and for a path with another suffix: the message says what to do instead. No new file is left then, and an
+        If a column is missing, if the number of features differs, if a column does not hold numbers (text, categories,
+        dates, decimals, ...), if the quantizer refuses a value (the message gives the rows of the chunk), or if the
+        source or the suffix of a path is not supported. The message gives the way out. No new file is left then, and an
         existing file stays.
     FileNotFoundError
         If the source is a path that does not exist.
     ImportError
-        Without pyarrow (``pip install 'skbsq[arrow]'``) or dask (``pip install 'skbsq[dask]'``) where they are needed.
+        If pyarrow (``pip install 'skbsq[arrow]'``) or dask (``pip install 'skbsq[dask]'``) is needed and not installed.
 
     See Also
     --------
-    predict : The same for predictions.
-    skbsq.export.to_codebook : A pipeline of scalers and a quantizer as one codebook.
+    predict : Predict for rows that need not fit in memory.
+    skbsq.export.to_codebook : Fold a pipeline of scalers and a quantizer into one codebook.
 
     Notes
     -----
-    The metadata of a Parquet file holds the codebook as JSON, under ``skbsq-codebook``, and `encode`, under
-    ``skbsq-encode``; both are left out if the codebook takes more than 16 MB, about 300,000 thresholds. `predict` uses
-    them to refuse codes of another model. Files that dask writes have no such metadata.
+    The metadata of a Parquet file holds the codebook as JSON under ``skbsq-codebook``, and `encode` under
+    ``skbsq-encode``. Both are left out if the JSON takes more than 16 MB, which is about 300,000 thresholds. `predict`
+    uses them to refuse codes of another model. Files that dask writes have no such metadata.
 
-    Workers of dask receive the codebook as JSON: they need NumPy, and import neither torch nor scikit-learn.
+    Dask workers receive the codebook as JSON: they need NumPy, and import neither torch nor scikit-learn.
 
     Examples
     --------
@@ -104,8 +105,8 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
     book = fitted if isinstance(fitted, Codebook) else getattr(fitted, "codebook_", None)
     if book is None:
         raise ValueError(
-            f"transform wants a Codebook, or a fitted estimator that has one, got {fitted!r}: fit it first, make a "
-            'pipeline a codebook by skbsq.export.to_codebook, or use predict(..., method="transform").'
+            f"transform needs a Codebook, or a fitted estimator that has one, got {fitted!r}: fit it first, turn a "
+            'pipeline into a codebook with skbsq.export.to_codebook, or use predict(..., method="transform").'
         )
     if encode is None:
         encode = getattr(fitted, "encode", "ordinal") if book is not fitted else "ordinal"
@@ -120,19 +121,20 @@ def predict(estimator, source, output=None, *, method="predict", columns=None, k
     Parameters
     ----------
     estimator : estimator
-        Fitted; any of scikit-learn's kind, pipelines included.
+        Fitted; any estimator of scikit-learn's kind, including pipelines.
     source : path, ndarray, Dataset, Arrow data, dask collection, or a list, tuple or iterator of parts
-        As in `transform`. For a `method` that reads codes or packed rows, it holds these instead of features: for
-        example a file that `transform` wrote.
+        As in `transform`. For a `method` that reads codes or packed rows, the source holds these instead of features:
+        for example a file that `transform` wrote.
     output : path, default=None
         As in `transform`.
     method : str, default="predict"
-        The method to call on each chunk: "predict", "predict_proba", "transform", ... A name that ends with ``_codes``,
-        such as "predict_codes", reads one column of codes per feature. A name that ends with ``_packed`` reads packed
-        rows: one column of byte strings, or one column per byte. Both are for estimators with a codebook.
+        Method to call on each chunk: "predict", "predict_proba", "transform", ... A method whose name ends with
+        ``_codes``, such as "predict_codes", reads one column of codes per feature. A method whose name ends with
+        ``_packed`` reads packed rows: one column of byte strings, or one column per byte. Both need an estimator with a
+        codebook.
     columns : sequence of str, default=None
-        As in `transform`. None for packed rows: the column ``packed``, else the columns ``byte0``, ``byte1``, ...,
-        else all columns.
+        As in `transform`. For packed rows, None means the column ``packed`` if it exists, else the columns ``byte0``,
+        ``byte1``, ... if they exist, else all columns.
     keep : sequence of str, default=()
         As in `transform`.
     batch_size : int, default=None
@@ -141,33 +143,33 @@ def predict(estimator, source, output=None, *, method="predict", columns=None, k
     Returns
     -------
     memmap, Dataset, dask collection or iterator of ndarray
-        As in `transform`. Columns of the method "transform" are named by ``get_feature_names_out`` of the estimator. A
-        column of predictions is named ``prediction``, columns of probabilities ``probability_`` and the class, and
-        others after the method. Where the estimator gives no names that fit, columns are numbered from 0. A dask data
-        frame gives a series where there is one column.
+        As in `transform`. ``get_feature_names_out`` of the estimator names the columns of the method "transform". A
+        column of predictions is named ``prediction``. Columns of probabilities are named ``probability_`` and the
+        class. Columns of other methods are named after the method. If the estimator has no suitable names, columns are
+        numbered from 0. A dask data frame becomes a series if the result has one column.
 
     Raises
     ------
     ValueError
-        As `transform` does. Also if the metadata of the source names another codebook, or another encoding than the
-        method reads.
+        For the reasons of `transform`. Also if the estimator is not fitted or lacks the method, if the metadata of the
+        source names another codebook, or if it names another encoding than the method reads.
     FileNotFoundError
-        As `transform` does.
+        If the source is a path that does not exist.
     ImportError
-        As `transform` does.
+        If pyarrow or dask is needed and not installed.
 
     See Also
     --------
-    transform : Codes, levels or packed bytes.
+    transform : Encode rows that need not fit in memory.
 
     Notes
     -----
-    The codes behind a prediction are exactly those of all rows at once. The numbers that a torch head makes of them may
-    differ in the last bits: how a product of matrices is rounded depends on the number of rows in it. Each chunk is
-    exactly what the method returns for it.
+    The codes behind a prediction are exactly those of all rows at once. The output of a torch head may differ in the
+    last bits, because the rounding of a matrix product depends on the number of rows in it. Each chunk is exactly what
+    the method returns for the rows of the chunk.
 
     Parquet and other Arrow data have metadata. Arrays, ``.npy`` files, and data frames of pandas, polars and dask have
-    none: only the number of columns and the range of the codes can be checked for them.
+    none, so only the number of columns and the range of the codes can be checked for them.
 
     Examples
     --------
@@ -180,7 +182,7 @@ def predict(estimator, source, output=None, *, method="predict", columns=None, k
     >>> [chunk.shape for chunk in predict(model, X, batch_size=150)]
     [(150,), (50,)]
 
-    Predict from packed rows, as a device sends them:
+    Predict from packed rows, such as a device sends:
 
     >>> from skbsq.outofcore import transform
     >>> packed = transform(model, X, encode="packed", batch_size=150)
@@ -190,36 +192,36 @@ def predict(estimator, source, output=None, *, method="predict", columns=None, k
     if not callable(getattr(estimator, method, None)):
         raise ValueError(f"{type(estimator).__name__} has no method {method!r}.")
     if getattr(estimator, "n_features_in_", None) is None:
-        raise ValueError(f"predict wants a fitted estimator, got {estimator!r}: fit it first.")
+        raise ValueError(f"predict needs a fitted estimator, got {estimator!r}: fit it first.")
     return _apply(call_of(estimator, method), source, output, columns, keep, batch_size)
 
 
 def _apply(work, source, output, columns, keep, batch_size):
     if isinstance(columns, str) or isinstance(keep, str):
-        raise ValueError(f"columns and keep are sequences of names, got {columns!r} and {keep!r}.")
+        raise ValueError(f"columns and keep must be sequences of names, got {columns!r} and {keep!r}.")
     keep = list(keep)
     columns = None if columns is None else list(columns)
     for what, names in (("columns", columns or ()), ("keep", keep)):
-        if twice := [name for name in names if list(names).count(name) > 1]:
+        if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"{what} names {twice[0]!r} twice.")
-    features = work.features if columns is None else list(columns)
+    features = work.features if columns is None else columns
     if features is not None and not work.may_read(len(features)):
         raise ValueError(f"columns names {len(features)} columns for {work.n_features} {work.noun}.")
     if _dask.is_dask(source):
         if output is not None:
             raise ValueError(
-                "A dask collection writes itself: leave output out, and call to_parquet or to_zarr on the result."
+                "output must be None for a dask collection: call to_parquet or to_zarr on the result instead."
             )
         return _dask.apply(work, source, features, keep)
     if batch_size is None:
-        # A power of two: it suits the kernels.
+        # The kernels are fastest for a power of two.
         batch_size = 1 << (max(1, _CHUNK_VALUES // work.width).bit_length() - 1)
     elif batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     if output is not None:
         _outputs.check_output(output)
     if keep and (output is None or format_of(output) != "parquet"):
-        raise ValueError("keep wants a .parquet output, or a dask data frame, to keep columns in.")
+        raise ValueError("keep needs a .parquet output, or a dask data frame.")
 
     def wanted(schema):
         return list(dict.fromkeys([*keep, *work.choose(_arrow.data_columns(schema), keep)]))
@@ -232,19 +234,18 @@ def _apply(work, source, output, columns, keep, batch_size):
 
 
 def _results(work, chunks, features, keep):
-    """Results, the names of their columns, and the columns that are kept; for no chunks those of no rows."""
+    """Yield results, the names of their columns, and the columns to keep. Without rows, yield an empty result."""
     at, out, waiting = 0, None, []
     for chunk in chunks:
         names = _columns_of(chunk, work, features, keep)
         kept = chunk.select(keep) if keep else None
         if hasattr(chunk, "column_names"):
-            features = names  # the first part says which columns, and the others may have them in another order
-        if not len(chunk) and out is None:
-            _rows_of(chunk, work, names)  # refuses columns that hold no numbers
-            waiting.append(kept)  # until there is a result: only then it is known what none looks like
-            continue
+            features = names  # the first part chooses the columns; later parts may have them in another order
         with _naming_rows(at, len(chunk)):
             X = _rows_of(chunk, work, names)
+            if not len(X) and out is None:
+                waiting.append(kept)  # the form of an empty result is known only after the first rows
+                continue
             out = work(X) if len(X) else out[:0]
         at += len(chunk)
         for empty in waiting:
@@ -252,14 +253,13 @@ def _results(work, chunks, features, keep):
         waiting = []
         yield out, work.names(names, out), kept
     if out is None:
-        out = work.empty()
         for empty in waiting or [None]:
-            yield out, work.names(features or numbered_names(work.n_features), out), empty
+            yield work.empty, work.names(features or numbered_names(work.n_features), work.empty), empty
 
 
 @contextmanager
 def _naming_rows(at, n):
-    """Name the chunk of rows in the message of a ValueError; a NotNumbersError keeps its type."""
+    """Add the rows of a chunk to the message of a ValueError. A NotNumbersError keeps its type."""
     try:
         yield
     except ValueError as error:
@@ -269,7 +269,7 @@ def _naming_rows(at, n):
 
 
 def _columns_of(chunk, work, features, keep):
-    """Names of the columns of a chunk to read; x0, x1, ... for an array without names."""
+    """Return the names of the columns of a chunk to read; x0, x1, ... for an array without names."""
     if hasattr(chunk, "column_names"):
         names = features or work.choose(_arrow.data_columns(chunk.schema), keep)
         _arrow.check_columns(chunk.schema, [*keep, *names])
@@ -282,7 +282,7 @@ def _columns_of(chunk, work, features, keep):
 
 
 def _rows_of(chunk, work, names):
-    """A chunk as a matrix of numbers."""
+    """Return a chunk as a matrix of numbers."""
     if not hasattr(chunk, "column_names"):
         return as_numbers(chunk, names)
     X = work.rows(chunk, names, names)

@@ -1,4 +1,4 @@
-"""Where rows come from: arrays and files of them, Arrow data, or chunks of either, read a chunk at a time."""
+"""Read rows in chunks from arrays, files, Arrow data, or parts of these."""
 
 import mmap
 import os
@@ -28,21 +28,26 @@ _WAYS_OUT = {
 }
 
 
-def read(source, rows, columns, check=None):
+def read(source, rows, columns, check):
     """Read a source in chunks of at most `rows` rows.
 
     Parameters
     ----------
     source : path, ndarray, pyarrow.dataset.Dataset, Arrow stream, or a list, tuple or iterator of these
     rows : int
-    columns : sequence of str, callable or None
-        Columns to read where they have names. A callable gives them for an Arrow schema; None: all.
-    check : callable, default=None
-        Called with the metadata of Arrow data; it raises an error to refuse them.
+    columns : sequence of str or callable
+        Names of the columns to read, if the source has names. A callable returns them for an Arrow schema.
+    check : callable
+        Is called with the metadata of Arrow data, and raises an error to refuse the data.
 
     Returns
     -------
     iterator of ndarray or pyarrow.Table
+
+    Raises
+    ------
+    ValueError
+        If the object, or its content, cannot be a source. The message says what to give instead.
     """
     if isinstance(source, str | os.PathLike):
         return _read_path(os.fspath(source), rows, columns, check)
@@ -58,7 +63,7 @@ def read(source, rows, columns, check=None):
 
 
 def no_source(source):
-    """Return the error for an object that is not a source, with the way out where one is known.
+    """Return the error for an object that is not a source, with the way out if there is one.
 
     Parameters
     ----------
@@ -68,13 +73,13 @@ def no_source(source):
     -------
     ValueError
     """
-    way = next((way for name, way in _WAYS_OUT.items() if hasattr(source, name)), None)
+    way_out = next((way for name, way in _WAYS_OUT.items() if hasattr(source, name)), None)
     if isinstance(source, Number):
-        way = "give numpy.array(...) for nested lists of numbers"
+        way_out = "give numpy.array(...) for nested lists of numbers"
     return ValueError(
-        "Rows come from a path, an array, a pyarrow data set, Arrow data such as a data frame, a dask collection, or "
-        f"a list or iterator of such parts; got {type(source).__module__}.{type(source).__name__}"
-        + (f": {way}." if way else ".")
+        "source must be a path, an array, a pyarrow data set, Arrow data such as a data frame, a dask collection, or "
+        f"a list or iterator of such parts, got {type(source).__module__}.{type(source).__name__}"
+        + (f": {way_out}." if way_out else ".")
     )
 
 
@@ -89,7 +94,7 @@ def _load(path):
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (EOFError, ValueError) as error:
-        raise ValueError(f"{path} is no file of an array: {error}") from error
+        raise ValueError(f"{path} is not a .npy file of an array: {error}") from error
 
 
 def _slices(array, rows):
@@ -99,21 +104,21 @@ def _slices(array, rows):
             "pandas.DataFrame(array), or numpy.lib.recfunctions.structured_to_unstructured(array)."
         )
     if array.ndim != 2:
-        way = ": array.reshape(-1, 1) is one feature, array[None] one row" if array.ndim == 1 else ""
-        raise ValueError(f"Rows must be 2-d, one row per reading, got shape {array.shape}{way}.")
-    return _walk(array, rows)
+        way_out = ": array.reshape(-1, 1) is one feature, array[None] one row" if array.ndim == 1 else ""
+        raise ValueError(f"Rows must be 2-d, one row per reading, got shape {array.shape}{way_out}.")
+    return _chunks(array, rows)
 
 
-def _walk(array, rows):
+def _chunks(array, rows):
     for start in range(0, max(1, len(array)), rows):
         yield array[start : start + rows]
         _forget_pages(array)
 
 
 def _forget_pages(array):
-    """Take what was read through a mapping out of the memory of the process: it would stay as long as the mapping.
+    """Free the memory of a memory-mapped file: pages that were read stay in memory as long as the mapping exists.
 
-    It is read again from the file when it is asked for. What was written through a private mapping is nowhere else.
+    The pages can be read again from the file. Pages that were written through a private mapping cannot, so they stay.
     """
     mapping = array
     while isinstance(mapping, np.ndarray):

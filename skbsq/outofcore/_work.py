@@ -1,4 +1,4 @@
-"""What is done to each chunk of rows. Pickled, an `Encode` is text: whoever unpickles it needs NumPy alone."""
+"""Work to do on each chunk of rows. A pickled `Encode` holds text, so it can be unpickled with NumPy alone."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,40 +6,38 @@ from functools import cached_property
 import numpy as np
 
 from skbsq.codebook.checks import check_finite
-from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.kernels import as_float32
 from skbsq.codebook.labels import numbered_names
-from skbsq.codebook.matrix import as_matrix
 from skbsq.codec import RowCodec
 from skbsq.codec.encodings import encoded, encoded_names
 from skbsq.outofcore import _arrow
-from skbsq.outofcore._origin import metadata_of, origin_of, read_once
+from skbsq.outofcore._origin import CODEBOOK_KEY, ENCODE_KEY, origin_of, read_once
 
-# The name for the column of the results of a method; any other method gives its own name.
+# Names of columns of results, by method; a column of any other method has the name of the method.
 _NAMES = {"predict": "prediction", "predict_proba": "probability"}
 
 
 class _OnFeatures:
-    """Work that reads one column of numbers per feature."""
+    """Base class of work that reads one column of numbers per feature."""
 
     noun = "features"
 
     def check_names(self, names):
-        """Refuse another number of columns of a table than there are features."""
+        """Refuse a table with another number of columns than features."""
         if not self.may_read(len(names)):
             advice = self._reader_of("packed") if "packed" in names or "byte0" in names else ""
             self._refuse_width(len(names), advice or ": name them in columns")
 
     def may_read(self, n_columns):
-        """Whether rows may be so many columns of a table."""
+        """Tell whether a table of rows may have this number of columns."""
         return n_columns == self.n_features
 
     def choose(self, there, keep):
-        """Choose the columns to read from those of a table, where nobody named them."""
+        """Choose the columns of a table to read, if no names are known."""
         return [name for name in there if name not in keep]
 
     def rows(self, table, columns, labels):
-        """Read columns of a table as a matrix; messages call them by their labels."""
+        """Read columns of a table as a matrix. Labels are the names of the columns in messages."""
         return _arrow.matrix(table, columns, labels)
 
     def check_width(self, rows):
@@ -51,8 +49,8 @@ class _OnFeatures:
         raise ValueError(f"The source has {n_columns} columns for {self.n_features} {self.noun}{advice}.")
 
     def check_source(self, metadata, named=False):
-        """Refuse a table whose metadata says that it holds codes of the same codebook, unless columns were named."""
-        if named:  # they may be columns of features, kept beside the codes
+        """Refuse a table that holds codes of the same codebook by its metadata, unless the user named the columns."""
+        if named:  # the columns may be features that were kept with the codes
             return
         book, encode = origin_of(metadata)
         codes = {"ordinal": "codes", "packed": "packed rows"}.get(encode)
@@ -60,7 +58,7 @@ class _OnFeatures:
             raise ValueError(f"The source holds {codes} of this codebook, not features{self._reader_of(encode)}.")
 
     def _reader_of(self, encode):
-        """The end of a message that names the method for an encoding; empty where there is no such method."""
+        """Return the end of a message that names the method for an encoding; empty if there is no such method."""
         return ""
 
 
@@ -74,7 +72,7 @@ class Encode(_OnFeatures):
         The codebook as JSON.
     encode : {"ordinal", "thermometer", "value", "packed"}
     finite : bool
-        Whether infinities are refused, as the estimators do.
+        Whether to refuse infinities, as the estimators do.
 
     Examples
     --------
@@ -101,35 +99,35 @@ class Encode(_OnFeatures):
 
     @property
     def width(self):
-        """Values of a row, before or after, whichever are more."""
-        return max(self.n_features, self.empty().shape[1])
+        """Values per row, before or after encoding, whichever is more."""
+        return max(self.n_features, self.empty.shape[1])
 
     @property
     def features(self):
-        """Names of the columns to read, or None."""
+        """Names of the columns to read, or None if they are not known."""
         return self.book.feature_names
 
     @property
     def packed(self):
-        """Whether a row is bytes rather than numbers."""
+        """Whether the result is packed rows."""
         return self.encode == "packed"
 
     @property
     def metadata(self):
         """Metadata of a file of the results."""
-        return metadata_of(self.text, self.encode)
+        return {CODEBOOK_KEY: self.text, ENCODE_KEY: self.encode}
 
+    @property
     def empty(self):
-        """The result for no rows."""
+        """The result for 0 rows."""
         codes = np.empty((0, self.n_features), dtype=self.book.dtype)
         return encoded(self.book, codes, self.encode)
 
     def names(self, features, out):
-        """Names of the columns of a result, from those of the features."""
+        """Return the names of the columns of a result for features with these names."""
         return encoded_names(self.book, features, self.encode)
 
     def __call__(self, X):
-        X = as_matrix(X, "X")
         if self.finite:
             cast = as_float32(X)
             check_finite(X, cast, self.features)
@@ -138,7 +136,7 @@ class Encode(_OnFeatures):
 
 
 def call_of(estimator, method):
-    """Return the work that calls a method of a fitted estimator. The name of the method decides what it reads.
+    """Return the work that calls a method of a fitted estimator. The name of the method tells what it reads.
 
     Parameters
     ----------
@@ -156,9 +154,10 @@ def call_of(estimator, method):
         If the method reads codes, and the estimator has no codebook.
     """
     kind = CallOnCodes if method.endswith("_codes") else CallOnPacked if method.endswith("_packed") else Call
-    if method == "inverse_transform" and isinstance(getattr(estimator, "codebook_", None), Codebook):
+    book = getattr(estimator, "codebook_", None)
+    if method == "inverse_transform" and book is not None:
         kind = {"ordinal": CallOnCodes, "packed": CallOnPacked}.get(estimator.encode, CallOnEncoded)
-    if kind is not Call and getattr(estimator, "codebook_", None) is None:
+    if kind is not Call and book is None:
         raise ValueError(
             f"method={method!r} reads codes, and this {type(estimator).__name__} has no codebook: use "
             f"method={_on_features(method)!r} on features."
@@ -193,12 +192,12 @@ class Call(_OnFeatures):
 
     @property
     def width(self):
-        """Values of a row, as far as they are known."""
+        """Values per row, as far as known."""
         return self.n_features
 
     @property
     def features(self):
-        """Names of the columns to read, or None."""
+        """Names of the columns to read, or None if they are not known."""
         names = getattr(self.estimator, "feature_names_in_", None)
         return None if names is None else tuple(map(str, names))
 
@@ -208,24 +207,21 @@ class Call(_OnFeatures):
         return {}
 
     @cached_property
-    def _empty(self):
+    def empty(self):
+        """The result for 0 rows, found with a row of zeros."""
         try:
             return self(self._zeros())[:0]
         except Exception as error:
             raise ValueError(
-                f"What {type(self.estimator).__name__}.{self.method} gives for no rows is asked of it with a row of "
-                f"zeros, at which it failed: {error}"
+                f"There are no rows, so {type(self.estimator).__name__}.{self.method} was called on a row of zeros to "
+                f"find the form of its result. It failed: {error}"
             ) from error
 
-    def empty(self):
-        """The result for no rows."""
-        return self._empty
-
     def names(self, features, out):
-        """Names of the columns of a result; a result that is not a table has one."""
+        """Return the names of the columns of a result; a 1-d result has one column."""
         n_columns = 1 if out.ndim == 1 else out.shape[1]
         if self.method == "inverse_transform" and self.book is not None and n_columns == self.book.n_features:
-            return list(self.book.feature_names or self._numbered())
+            return list(self.book.feature_names or numbered_names(n_columns))
         if self.method == "transform" and (names := self._names_out(features, n_columns)):
             return names
         method = _on_features(self.method)
@@ -234,45 +230,38 @@ class Call(_OnFeatures):
             return [name]
         return [f"{name}_{label}" for label in self._classes(method, n_columns) or range(n_columns)]
 
-    def _numbered(self):
-        return numbered_names(self.book.n_features)
-
     def _names_out(self, features, n_columns):
-        """Names that the estimator gives the columns of `transform`; None where it has none that fit."""
-        # The second call is for an estimator that was fitted with other names, or whose method takes none.
+        """Return the names that the estimator has for the columns of `transform`; None if none are suitable."""
+        # The second call is for an estimator that was fitted with other names, or whose method takes no names.
         for arguments in ((list(features),), ()):
             try:
                 names = [str(name) for name in self.estimator.get_feature_names_out(*arguments)]
-            except Exception:  # whatever a third-party estimator raises
+            except Exception:  # a third-party estimator may raise anything
                 continue
             if len(set(names)) == len(names) == n_columns:
                 return names
         return None
 
     def _classes(self, method, n_columns):
-        """Labels of the classes, where the columns of a result stand for them; None otherwise."""
+        """Return the classes if the columns of a result stand for classes; None otherwise."""
         classes = getattr(self.estimator, "classes_", None)
-        about_pairs = getattr(_innermost(self.estimator), "decision_function_shape", None) == "ovo"
-        if about_pairs if method == "decision_function" else not method.startswith("predict"):
+        by_pairs = getattr(_innermost(self.estimator), "decision_function_shape", None) == "ovo"
+        if by_pairs if method == "decision_function" else not method.startswith("predict"):
             return None
         # An estimator of several targets has one array of classes per target.
-        fit = classes is not None and len(classes) == n_columns and all(np.ndim(label) == 0 for label in classes)
-        return list(classes) if fit else None
-
-    def check_source(self, metadata, named=False):
-        """Refuse a table whose metadata says that it holds codes of the codebook, unless the method reads them."""
-        super().check_source(metadata, named or self.method == "inverse_transform")
+        one_each = classes is not None and len(classes) == n_columns and all(np.ndim(label) == 0 for label in classes)
+        return list(classes) if one_each else None
 
     def _reader_of(self, encode):
         method = f"{self.method}_{'packed' if encode == 'packed' else 'codes'}"
-        what = "Packed rows" if encode == "packed" else "Codes"
-        return f". {what} are read by method={method!r}" if hasattr(self.estimator, method) else ""
+        what = "packed rows" if encode == "packed" else "codes"
+        return f". For {what} use method={method!r}" if hasattr(self.estimator, method) else ""
 
     def _zeros(self):
         return np.zeros((1, self.n_features), dtype=np.float32)
 
     def _given(self, X):
-        """Rows as the method takes them: with the names that the estimator was fitted with."""
+        """Return rows in the form that the method takes: with the names that the estimator was fitted with."""
         if self.features is None:
             return X
         import pandas as pd
@@ -281,18 +270,18 @@ class Call(_OnFeatures):
 
     def __call__(self, X):
         if not len(X):
-            return self.empty()
+            return self.empty
         out = getattr(self.estimator, self.method)(self._given(X))
         if hasattr(out, "toarray"):
             raise ValueError(
-                f"{type(self.estimator).__name__}.{self.method} gave a sparse matrix: set its sparse_output=False, or "
-                "the like."
+                f"{type(self.estimator).__name__}.{self.method} returned a sparse matrix: make it dense, for example "
+                "with sparse_output=False."
             )
         out = np.asarray(out)
         if out.ndim not in (1, 2) or len(out) != len(X):
             raise ValueError(
-                f"{type(self.estimator).__name__}.{self.method} gave shape {out.shape} for {len(X)} rows: "
-                "chunks want an array with a row for each."
+                f"{type(self.estimator).__name__}.{self.method} returned shape {out.shape} for {len(X)} rows: it must "
+                "return an array with one result per row."
             )
         return out
 
@@ -303,33 +292,32 @@ class CallOnCodes(Call):
     encode = "ordinal"
 
     def choose(self, there, keep):
-        """Choose the columns that `transform` writes; where there are none, all but those to keep."""
+        """Choose the columns that `transform` writes; if they are absent, all columns but those to keep."""
         names = self._written_names()
         return names if names and set(names) <= set(there) else super().choose(there, keep)
 
     def _written_names(self):
-        """Names of the columns of codes, where features have no names."""
-        return self._numbered()
+        """Return the names that `transform` writes for codes of features without names."""
+        return numbered_names(self.book.n_features)
 
     def check_source(self, metadata, named=False):
-        """Refuse a table whose metadata says that it is of another codebook, or of another encoding."""
+        """Refuse a table that has another codebook or another encoding by its metadata."""
         book, encode = origin_of(metadata)
         if encode is not None and encode != self.encode:
             known = {"ordinal": "_codes", "packed": "_packed"}.get(encode)
             way_out = f"use encode={self.encode!r} in transform"
             if self.method == "inverse_transform":
-                way_out = f"set encode={encode!r} of the quantizer"
+                way_out = f"set encode={encode!r} on the quantizer"
             elif known:
                 way_out = f"use method={_on_features(self.method) + known!r}"
             raise ValueError(
-                f"The source holds the encoding {encode!r}, and method={self.method!r} reads {self.encode!r}: "
-                f"{way_out}."
+                f"The source has encoding {encode!r}, but method={self.method!r} reads {self.encode!r}: {way_out}."
             )
         if book is not None and not self._reads(book):
             raise ValueError(
-                f"The source holds codes of the codebook {book.fingerprint.hex()}, and this "
-                f"{type(self.estimator).__name__} reads those of {self.book.fingerprint.hex()} alone: encode the rows "
-                "again with transform, or use the model that they were encoded for."
+                f"The source holds codes of the codebook {book.fingerprint.hex()}, but this "
+                f"{type(self.estimator).__name__} reads codes of {self.book.fingerprint.hex()}: encode the rows again "
+                "with transform, or use the model that they were encoded for."
             )
 
     def _reads(self, book):
@@ -356,15 +344,15 @@ class CallOnPacked(CallOnCodes):
 
     @property
     def width(self):
-        """Values of a row, as far as they are known."""
+        """Values per row, as far as known."""
         return self.book.n_features
 
     def may_read(self, n_columns):
-        """Whether rows may be so many columns of a table."""
+        """Tell whether a table of rows may have this number of columns."""
         return n_columns in (1, self.n_features)
 
     def choose(self, there, keep):
-        """Choose the columns that `transform` writes; where there are none, all but those to keep."""
+        """Choose the columns that `transform` writes; if they are absent, all columns but those to keep."""
         return ["packed"] if "packed" in there else super().choose(there, keep)
 
     def _written_names(self):
@@ -375,18 +363,18 @@ class CallOnPacked(CallOnCodes):
         return _arrow.packed_matrix(table, columns, labels, self.n_features)
 
     def _reads(self, book):
-        # Scalers that are folded into a codebook change its thresholds, and not the bytes.
+        # Folding scalers into a codebook changes its thresholds, but not the packed rows.
         return self.book.fingerprint in (book.fingerprint, book.folded_from)
 
 
 class CallOnEncoded(CallOnCodes):
     """Call `inverse_transform` of a quantizer on thermometer bits or levels."""
 
-    noun = "columns of what transform returns"
+    noun = "columns of the result of transform"
 
     @property
     def encode(self):
-        """What the quantizer's `transform` returns."""
+        """The `encode` of the quantizer."""
         return self.estimator.encode
 
     @property
@@ -396,12 +384,12 @@ class CallOnEncoded(CallOnCodes):
 
     @property
     def features(self):
-        """Names of the columns to read, or None."""
+        """Names of the columns to read, or None if they are not known."""
         names = super().features
         return None if names is None else tuple(encoded_names(self.book, names, self.encode))
 
     def _written_names(self):
-        names = getattr(self.estimator, "feature_names_in_", self._numbered())
+        names = getattr(self.estimator, "feature_names_in_", numbered_names(self.book.n_features))
         return encoded_names(self.book, names, self.encode)
 
     def _zeros(self):
@@ -410,7 +398,7 @@ class CallOnEncoded(CallOnCodes):
 
 
 def _innermost(estimator):
-    """The estimator behind searches and pipelines."""
+    """Return the last estimator inside searches and pipelines."""
     while True:
         steps = getattr(estimator, "steps", None)
         inner = steps[-1][1] if steps else getattr(estimator, "best_estimator_", None)
@@ -420,5 +408,5 @@ def _innermost(estimator):
 
 
 def _on_features(method):
-    """The method that reads features in place of codes or packed rows."""
+    """Return the name of the method that reads features instead of codes or packed rows."""
     return method.removesuffix("_codes").removesuffix("_packed")

@@ -1,4 +1,4 @@
-"""Fitted estimators in files that hold arrays and plain values: nothing in them is executed, whoever wrote them."""
+"""Save fitted estimators as arrays and plain values. Loading a file executes nothing, whoever wrote it."""
 
 from skbsq.persistence.files import load, save
 

@@ -1,4 +1,4 @@
-"""Fitted estimators to files, and back."""
+"""Save fitted estimators to files, and load them."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 import skbsq
-from skbsq._files import read_arrays, replacing, safetensors_for
+from skbsq._files import atomic_write, read_arrays, safetensors_for
 from skbsq._validation import check_n_bits
 from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
@@ -21,14 +21,14 @@ from skbsq.training.plain import net_state
 FORMAT = "skbsq-estimator"
 VERSION = 1
 
-# Readers refuse a header, in which the text stands beside the names of the arrays, of more than 100 MB.
+# Readers of safetensors refuse a header of more than 100 MB. It holds the text and the names of the arrays.
 _MAX_TEXT = 99_000_000
 
 _NEEDS = "save and load need"
 
-# Parameters that have come since version 0.1, with the value that does what was done before, where that is not the
-# default. A file that is older than a parameter gets it.
-_AS_BEFORE: dict = {}
+# Parameters added since version 0.1 whose default changes results, with the value that keeps the old results. `load`
+# uses it for files older than the parameter.
+_OLD_DEFAULTS: dict = {}
 
 _QUANTIZERS = (
     *("UniformQuantizer", "QuantileQuantizer", "KMeansQuantizer", "TreeQuantizer", "ThresholdQuantizer"),
@@ -40,36 +40,40 @@ _PREDICTORS = ("BitwiseClassifier", "BitwiseRegressor")
 def save(estimator, path):
     """Write a fitted estimator to a file of arrays and plain values.
 
-    The file is of the safetensors format, with JSON text among its metadata. It holds the codebook, the weights of the
-    head, what the target was standardized with, the history, and the parameters: `load` gives an estimator that
-    predicts the same to the last bit, and can be fitted again. It names no code: of a head of your own it holds the
-    weights, and `load` is given the head. What ``set_fit_request`` says to a pipeline is not in it, nor are the batches
-    of ``net_.history``.
+    The file has the safetensors format, with JSON text in its metadata. It holds the codebook, the weights of the head,
+    the mean and scale of the target, the history, and the parameters. `load` returns an estimator that predicts the
+    same to the last bit and can be fitted again.
+
+    The file contains no code. For a custom head it holds the weights, and you give the head to `load`. The file leaves
+    out the metadata requests of ``set_fit_request`` and the batches of ``net_.history``.
 
     Parameters
     ----------
     estimator : BitwiseRegressor, BitwiseClassifier or a quantizer
         Fitted.
     path : str or path-like
-        Of the file, which appears whole or not at all, and replaces one that is there.
+        File to write. The write is atomic and replaces an existing file.
 
     Raises
     ------
     ValueError
-        For an estimator of another package, labels of classes that are neither numbers, bools nor strings, a head
-        without weights, or more thresholds than the text of a file holds, some 1.5 million.
+        If the estimator is from another package, if class labels are neither numbers, bools nor strings, if the head
+        has no weights, or if there are more thresholds than a file can hold, about 1.5 million.
+    sklearn.exceptions.NotFittedError
+        If the estimator is not fitted.
     ImportError
-        Without safetensors: ``pip install 'skbsq[save]'``.
+        If safetensors is not installed: ``pip install 'skbsq[save]'``.
 
     Warns
     -----
     UserWarning
-        If another parameter than `head` holds an object, such as a splitter or a RandomState. The file leaves it out;
-        without it the loaded estimator predicts the same.
+        If a parameter other than `head` holds an object, such as a splitter or a RandomState. The file leaves it out.
+        The loaded estimator predicts the same without it.
 
     See Also
     --------
-    skbsq.Codebook.to_json : All that a device needs.
+    load : Read the file.
+    skbsq.Codebook.to_json : Save only the codebook, which is all that a device needs.
 
     Examples
     --------
@@ -89,41 +93,41 @@ def save(estimator, path):
     safetensors = safetensors_for(_NEEDS)
     name = type(estimator).__name__
     if not _is_ours(estimator, _QUANTIZERS + _PREDICTORS):
-        raise ValueError(f"save writes fitted estimators of skbsq, got {name}: give its part that is one.")
+        raise ValueError(f"save writes fitted estimators of skbsq, got {name}: save the estimator of skbsq inside it.")
     check_is_fitted(estimator)
     arrays: dict[str, np.ndarray] = {}
     document = _estimator_document(estimator, name, arrays, fitted=True, names=_QUANTIZERS + _PREDICTORS)
     left_out = [parameter for parameter in document["left_out"] if parameter != "head"]
     if left_out:
         warnings.warn(
-            f"A file holds plain values, so it leaves out {', '.join(left_out)}: the loaded {name} predicts the same, "
-            "but give them to load if you fit it again.",
+            f"A file holds only plain values, so it leaves out {', '.join(left_out)}. The loaded {name} predicts the "
+            "same; pass them to load if you want to fit it again.",
             UserWarning,
             stacklevel=2,
         )
     text = json.dumps({"format": FORMAT, "version": VERSION, "estimator": document}, allow_nan=False)
     if (size := len(json.dumps(text))) > _MAX_TEXT:
         raise ValueError(
-            f"This {name} takes {size} bytes of text, and a safetensors file holds {_MAX_TEXT}: lower n_bits, or keep "
-            "its codebook alone, codebook_.to_json()."
+            f"This {name} needs {size} bytes of text, and a safetensors file holds {_MAX_TEXT}: lower n_bits, or save "
+            "only its codebook with codebook_.to_json()."
         )
-    with replacing(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(safetensors.numpy.save(arrays, metadata={FORMAT: text}))
 
 
 def load(path, *, head=None, **parameters):
     """Read a fitted estimator from a file that `save` wrote.
 
-    Nothing in the file is executed, whoever wrote it, and all of it is checked. A file of an earlier version is read as
-    well; a parameter that it does not know gets the value that does what that version did.
+    Loading executes nothing from the file and checks all of it, so the file may come from anyone. Files of earlier
+    versions load as well: a parameter that did not exist then gets the value that keeps the results of that version.
 
     Parameters
     ----------
     path : str or path-like
     head : nn.Module class or instance, callable, or skorch.NeuralNet, default=None
-        For an estimator whose `head` was one: the same again, to put the saved weights into.
+        The custom head of the saved estimator, which receives the saved weights.
     **parameters
-        Others that the file leaves out, see `save`. Without them they have their defaults.
+        Other parameters that the file leaves out, see `save`. Default: those of the estimator.
 
     Returns
     -------
@@ -133,13 +137,15 @@ def load(path, *, head=None, **parameters):
     Raises
     ------
     ValueError
-        For anything but a file of `save` of a known version, and for a head that is not the one that was saved.
+        If the file is corrupt, was not written by `save`, or has an unknown version; or if `head` is missing or is not
+        the saved one.
     ImportError
-        Without safetensors: ``pip install 'skbsq[save]'``.
+        If safetensors is not installed: ``pip install 'skbsq[save]'``.
 
     See Also
     --------
-    skbsq.Codebook.from_json : What a gateway reads, with NumPy alone.
+    save : Write the file.
+    skbsq.Codebook.from_json : Read only a codebook, with NumPy alone.
 
     Examples
     --------
@@ -164,9 +170,9 @@ def load(path, *, head=None, **parameters):
             )
         estimator = _estimator_from(document["estimator"], arrays, _QUANTIZERS + _PREDICTORS, parameters, fitted=True)
         if arrays:
-            raise ValueError(f"The array {next(iter(arrays))!r} belongs to nothing.")
+            raise ValueError(f"The array {next(iter(arrays))!r} is not part of the estimator.")
         if superfluous := sorted(parameters.keys() - _left_out(document["estimator"])):
-            raise ValueError(f"it leaves out no {superfluous[0]!r}: do not give it, or set it afterwards.")
+            raise ValueError(f"it already holds {superfluous[0]!r}: do not pass it, or set it afterwards.")
     except RecursionError:
         raise ValueError(f"{path} is refused: its JSON is nested too deeply.") from None
     except ValueError as error:
@@ -204,7 +210,7 @@ def _estimator_document(estimator, path, arrays, *, fitted, names=_QUANTIZERS):
     if fitted:
         state = _state_of(estimator)
         if "init" in left_out and not isinstance(state.get("init_"), str):
-            state.pop("init_", None)  # is what `init` was
+            state.pop("init_", None)  # the same object as `init`
         if _needs_head(state.get("net_")) and "head" in parameters:  # set to None after fit
             del parameters["head"]
             left_out.append("head")
@@ -218,7 +224,7 @@ def _estimator_document(estimator, path, arrays, *, fitted, names=_QUANTIZERS):
 
 
 def _state_of(estimator):
-    """The attributes of a fit, in arrays and plain values but for other estimators."""
+    """Fitted attributes as arrays, plain values and other estimators."""
     state = estimator.__getstate__()
     if "net_" in state and not isinstance(state["net_"], dict):
         with serial_after_fork():
@@ -247,14 +253,14 @@ def _estimator_from(document, arrays, classes, given, *, fitted):
     kind = getattr(skbsq, name)
     known = _parameters_of(kind)
     if type(left_out) is not list or not all(type(key) is str and key in known for key in left_out):
-        raise ValueError(f"What is left out must be parameters of {name}, got {left_out!r}.")
+        raise ValueError(f"left_out must list parameters of {name}, got {left_out!r}.")
     # A file may be older than a parameter.
     newer = {key for key, parameter in known.items() if parameter.default is not parameter.empty}
     check_keys(document["parameters"], known.keys() - set(left_out), f"the parameters of {name}", optional=newer)
     if fitted and "head" in left_out and "head" not in given:
-        raise ValueError(f"this {name} has a head of your own, which no file can name: give it, load(path, head=...).")
+        raise ValueError(f"this {name} has a custom head, which a file cannot hold: pass it, load(path, head=...).")
     absent = newer - document["parameters"].keys() - set(left_out)
-    values = {key: value for key, value in _AS_BEFORE.items() if key in absent}
+    values = {key: value for key, value in _OLD_DEFAULTS.items() if key in absent}
     values |= {key: from_document(value, arrays, _unfitted_from) for key, value in document["parameters"].items()}
     values |= {key: given[key] for key in left_out if key in given}
     estimator = kind(**values)
@@ -273,7 +279,7 @@ def _estimator_from(document, arrays, classes, given, *, fitted):
         }
         check_attributes(estimator, attributes)
         estimator.__setstate__({**vars(estimator), **attributes})
-        # Only now is the number of features that of arrays, and no mere claim.
+        # Only now is the number of features confirmed by arrays.
         if "n_bits" in document["parameters"]:
             check_n_bits(estimator.n_bits, attributes.get("feature_names_in_"), attributes["n_features_in_"])
     return estimator
@@ -285,6 +291,6 @@ def _unfitted_from(document, arrays):
 
 
 def _left_out(document):
-    """Parameters that the file leaves out, of the estimator or of the quantizer in it."""
+    """Parameters of the estimator, or of the quantizer in it, that the file leaves out."""
     inner = document["fitted"].get("quantizer_")
     return {*document["left_out"], *(_left_out(inner["fitted"]) if inner else ())}

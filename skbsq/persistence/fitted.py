@@ -1,4 +1,7 @@
-"""The attributes that a fit leaves in an estimator, checked: they may come from a file of anybody's."""
+"""Validate fitted attributes read from an untrusted file."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -11,21 +14,22 @@ from skbsq.training.plain import checked
 
 _INITS = ("quantile", "kmeans", "tree", "uniform")
 _OUTPUTS = ("default", "pandas", "polars")
+_TASKS = ("regression", "classification")
 
 
 def check_attributes(estimator, attributes):
-    """Refuse attributes that no fit leaves; the net is checked where it is made.
+    """Refuse attributes that no fit leaves. The net is checked where it is built.
 
     Parameters
     ----------
     estimator : BaseEstimator
     attributes : dict
-        Changed in place: arrays become the estimator's own.
+        Changed in place: arrays are replaced by copies that the estimator owns.
 
     Raises
     ------
     ValueError
-        Naming the attribute.
+        If an attribute is missing, unknown or invalid. The message names it.
     """
     required, optional = estimator._required_attributes, estimator._optional_attributes
     wrong = [*(required - attributes.keys()), *(attributes.keys() - required - optional)]
@@ -33,26 +37,46 @@ def check_attributes(estimator, attributes):
         what = "lacks" if wrong[0] in required else "has no"
         raise ValueError(f"A fitted {type(estimator).__name__} {what} {wrong[0]!r}.")
     known = {"_task": getattr(estimator, "_task", None), **attributes}
-    # Those that others are checked against come first.
-    for name, check in _CHECKS.items():
+    for name, rule in _RULES.items():
         if name in attributes:
-            known[name] = attributes[name] = check(attributes[name], known)
+            known[name] = attributes[name] = _check(name, attributes[name], known, rule)
+
+
+class _Rule(NamedTuple):
+    """What an attribute must be. Each function also receives the attributes that were checked before."""
+
+    array: Callable | None = None  # dtype and shape
+    test: Callable | None = None
+    read: Callable | None = None  # checks the value itself, and returns what the estimator stores
+
+
+def _check(name, value, known, rule):
+    if rule.array:
+        value = checked(value, *rule.array(known), name)
+    if rule.test and not rule.test(value, known):
+        _refuse(name, value)
+    return rule.read(value, known) if rule.read else value
 
 
 def _refuse(name, value):
-    raise ValueError(f"The attribute {name} makes no sense: {value!r}.")
+    raise ValueError(f"The attribute {name} is invalid: {value!r}.")
 
 
-def _n_features(value, known):
-    if type(value) is not int or value < 1:
-        _refuse("n_features_in_", value)
-    return value
+def _is_count(value):
+    return type(value) is int and value >= 1
+
+
+def _is_one_of(names):
+    return lambda value, known: type(value) is str and value in names
+
+
+def _is_dict(value, known):
+    return type(value) is dict
 
 
 def _feature_names(value, known):
-    names = checked(value, "O", (known["n_features_in_"],), "feature_names_in_")
-    check_names(names)
-    return names
+    check_names(value)
+    return value
 
 
 def _codebook(value, known):
@@ -65,86 +89,26 @@ def _codebook(value, known):
     return value
 
 
-def _target_mean(value, known):
-    mean = checked(value, "f8", (None,), "target_mean_")
-    if not mean.size:
-        _refuse("target_mean_", value)
-    return mean
-
-
-def _target_scale(value, known):
-    scale = checked(value, "f8", known["target_mean_"].shape, "target_scale_")
-    if not (scale > 0).all():
-        _refuse("target_scale_", value)
-    return scale
-
-
-def _target_ndim(value, known):
-    if type(value) is not int or value not in (1, 2) or (value == 1 and known["target_mean_"].size > 1):
-        _refuse("target_ndim_", value)
-    return value
-
-
-def _classes(value, known):
+def _are_classes(value, known):
     try:
-        right = value.shape == known["target_mean_"].shape and np.array_equal(np.unique(value), value)
-    except (AttributeError, TypeError):  # no array, or labels of kinds that have no order
-        right = False
-    if not right or value.size < 2:
-        _refuse("classes_", value)
-    return value
+        are_sorted = value.shape == known["target_mean_"].shape and np.array_equal(np.unique(value), value)
+    except (AttributeError, TypeError):  # not an array, or labels without an order
+        return False
+    return are_sorted and value.size >= 2
 
 
-def _task(value, known):
-    if type(value) is not str or value not in ("regression", "classification"):
-        _refuse("task_", value)
-    return value
-
-
-def _best_epoch(value, known):
-    if value is not None and (type(value) is not int or value < 1):
-        _refuse("best_epoch_", value)
-    return value
-
-
-def _init(value, known):
-    if not isinstance(value, BaseEstimator) and (type(value) is not str or value not in _INITS):
-        _refuse("init_", value)
-    return value
-
-
-def _threshold_lr_ratio(value, known):
-    if type(value) is not float or not 0 <= value < np.inf:
-        _refuse("threshold_lr_ratio_", value)
-    return value
-
-
-def _initial_thresholds(value, known):
-    if type(value) is not list or len(value) != known["n_features_in_"]:
-        _refuse("initial_thresholds_", value)
-    return [checked(own, "f4", (None,), "initial_thresholds_") for own in value]
-
-
-def _output_config(value, known):
-    if type(value) is not dict or value.keys() != {"transform"} or str(value["transform"]) not in _OUTPUTS:
-        _refuse("_sklearn_output_config", value)
-    return value
-
-
-def _described(value, known):
-    if type(value) is not dict:
-        raise ValueError(f"A net, or the allocation of bits, must be described by fields, got {value!r}.")
-    return value
+def _is_output_config(value, known):
+    return type(value) is dict and value.keys() == {"transform"} and str(value["transform"]) in _OUTPUTS
 
 
 def _summary(value, known):
-    """All but the bytes of the digests, which are read where they are used."""
+    """Check a summary. The bytes of its digests are checked when they are read."""
     d = known["n_features_in_"]
     check_keys(
         value, {"size", "n_rows", "weights_are_ones", "low", "high", "n_missing", "sums", "sketches"}, "summary_"
     )
     size, n_rows, sketches = value["size"], value["n_rows"], value["sketches"]
-    if type(n_rows) is not int or n_rows < 1 or type(value["weights_are_ones"]) is not bool:
+    if not _is_count(n_rows) or type(value["weights_are_ones"]) is not bool:
         _refuse("summary_", value)
     if size is not None and (type(size) is not int or not MIN_SIZE <= size <= MAX_SIZE):
         _refuse("summary_", size)
@@ -159,36 +123,30 @@ def _summary(value, known):
     ):
         _refuse("summary_", sketches)
     arrays = {"low": low, "high": high, "n_missing": n_missing, "sums": sums}
-    return {**value, **arrays, "sketches": sketches and [_sketch(own, size) for own in sketches]}
+    return {**value, **arrays, "sketches": sketches and [_sketch(sketch, size) for sketch in sketches]}
 
 
 def _sketch(value, size):
-    value = {"waiting": {}, **value} if type(value) is dict else value  # files of before have none
+    value = {"waiting": {}, **value} if type(value) is dict else value  # the first files had no `waiting`
     check_keys(value, {"values", "mass", "digests", "waiting"}, "a sketch")
     values = checked(value["values"], "f4", (None,), "values of a sketch")
     mass = checked(value["mass"], "f8", values.shape, "mass of a sketch")
-    if values.size > size or (np.diff(values) <= 0).any() or (mass <= 0).any() or type(value["digests"]) is not dict:
+    if values.size > size or (np.diff(values) <= 0).any() or (mass <= 0).any():
         _refuse("summary_", value)
-    digests = {}
-    for exponent, data in value["digests"].items():
-        if type(exponent) is not int or abs(exponent) > 1100:
-            _refuse("summary_", exponent)
-        digests[exponent] = checked(data, "u1", (None,), "digest of a sketch")
-    return {"values": values, "mass": mass, "digests": digests, "waiting": _waiting(value["waiting"], size)}
+    digests = _by_exponent(value["digests"], "u1", "digest of a sketch")
+    waiting = _by_exponent(value["waiting"], "f4", "values of a sketch")
+    if any(not 0 < own.size < size or (np.diff(own) < 0).any() for own in waiting.values()):
+        _refuse("summary_", value)
+    return {"values": values, "mass": mass, "digests": digests, "waiting": waiting}
 
 
-def _waiting(value, size):
-    """Values of a sketch that are in no digest so far."""
+def _by_exponent(value, dtype, what):
     if type(value) is not dict:
         _refuse("summary_", value)
-    waiting = {}
-    for exponent, data in value.items():
+    for exponent in value:
         if type(exponent) is not int or abs(exponent) > 1100:
             _refuse("summary_", exponent)
-        waiting[exponent] = checked(data, "f4", (None,), "values of a sketch")
-        if not 0 < waiting[exponent].size < size or (np.diff(waiting[exponent]) < 0).any():
-            _refuse("summary_", value)
-    return waiting
+    return {exponent: checked(data, dtype, (None,), what) for exponent, data in value.items()}
 
 
 def _quantizer(value, known):
@@ -205,23 +163,31 @@ def _quantizer(value, known):
     return value
 
 
-_CHECKS = {
-    "n_features_in_": _n_features,
-    "feature_names_in_": _feature_names,
-    "codebook_": _codebook,
-    "summary_": _summary,
-    "target_mean_": _target_mean,
-    "target_scale_": _target_scale,
-    "target_ndim_": _target_ndim,
-    "classes_": _classes,
-    "task_": _task,
-    "best_epoch_": _best_epoch,
-    "init_": _init,
-    "initial_thresholds_": _initial_thresholds,
-    "threshold_lr_ratio_": _threshold_lr_ratio,
-    "_sklearn_output_config": _output_config,
-    "net_": _described,
-    "allocation_": _described,
-    "length_search_": _described,
-    "quantizer_": _quantizer,
+# In this order, because later checks use the attributes checked before.
+_RULES = {
+    "n_features_in_": _Rule(test=lambda value, known: _is_count(value)),
+    "feature_names_in_": _Rule(array=lambda known: ("O", (known["n_features_in_"],)), read=_feature_names),
+    "codebook_": _Rule(read=_codebook),
+    "summary_": _Rule(read=_summary),
+    "target_mean_": _Rule(array=lambda known: ("f8", (None,)), test=lambda value, known: value.size > 0),
+    "target_scale_": _Rule(
+        array=lambda known: ("f8", known["target_mean_"].shape), test=lambda value, known: (value > 0).all()
+    ),
+    "target_ndim_": _Rule(
+        test=lambda value, known: type(value) is int and (value == 2 or (value == 1 == known["target_mean_"].size))
+    ),
+    "classes_": _Rule(test=_are_classes),
+    "task_": _Rule(test=_is_one_of(_TASKS)),
+    "best_epoch_": _Rule(test=lambda value, known: value is None or _is_count(value)),
+    "init_": _Rule(test=lambda value, known: isinstance(value, BaseEstimator) or _is_one_of(_INITS)(value, known)),
+    "initial_thresholds_": _Rule(
+        test=lambda value, known: type(value) is list and len(value) == known["n_features_in_"],
+        read=lambda value, known: [checked(array, "f4", (None,), "initial_thresholds_") for array in value],
+    ),
+    "threshold_lr_ratio_": _Rule(test=lambda value, known: type(value) is float and 0 <= value < np.inf),
+    "_sklearn_output_config": _Rule(test=_is_output_config),
+    "net_": _Rule(test=_is_dict),
+    "allocation_": _Rule(test=_is_dict),
+    "length_search_": _Rule(test=_is_dict),
+    "quantizer_": _Rule(read=_quantizer),
 }

@@ -1,4 +1,4 @@
-"""Pictures of codebooks, searches and trainings, in the manner of scikit-learn's displays. Needs matplotlib."""
+"""Plot codebooks, searches and training, with displays like those of scikit-learn. Needs matplotlib."""
 
 from skbsq.plotting.allocation import AllocationDisplay
 from skbsq.plotting.history import HistoryDisplay

@@ -1,4 +1,4 @@
-"""What the displays share: axes to draw on, fitted parts to draw, names of features."""
+"""Helpers of the displays: axes, fitted estimators, and names of features."""
 
 import numpy as np
 from sklearn.pipeline import Pipeline
@@ -6,12 +6,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from skbsq.codebook.labels import numbered_names
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#9A9A9A"
+# The colours of Okabe and Ito, which colour-blind readers can distinguish.
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#9A9A9A"
 
 
 def pyplot():
-    """matplotlib.pyplot, or how to get it."""
+    """Return matplotlib.pyplot, or raise an ImportError that says how to install it."""
     try:
         from matplotlib import pyplot
     except ImportError as error:
@@ -19,20 +19,20 @@ def pyplot():
     return pyplot
 
 
-def axes_for(ax):
-    """The given axes, or new ones."""
-    return pyplot().subplots(layout="constrained")[1] if ax is None else ax
+def figure_and_axes(ax):
+    """Return the axes with their figure; new ones for None."""
+    return pyplot().subplots(layout="constrained") if ax is None else (ax.figure, ax)
 
 
 def tidy(ax):
-    """A faint grid behind the data, and no frame above or to the right."""
+    """Draw a faint grid behind the data, and remove the frame at the top and right."""
     ax.grid(True, color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
 
 
 def fitted_part(estimator, attribute):
-    """The estimator, or the first step of a pipeline or what a search found, that has an attribute of a fit."""
+    """Return the estimator, or the first one inside a pipeline or search, that has a fitted attribute."""
     check_is_fitted(estimator)
     for part in _parts(estimator):
         if getattr(part, attribute, None) is not None:
@@ -51,5 +51,5 @@ def _parts(estimator):
 
 
 def names_of(part):
-    """Names of the features of a fitted estimator, x0, x1, ... where it has none."""
+    """Return the names of the features of a fitted estimator; x0, x1, ... if they have none."""
     return np.asarray(getattr(part, "feature_names_in_", numbered_names(part.n_features_in_)), dtype=object)

@@ -1,25 +1,31 @@
-"""Bits per feature."""
+"""Plot the bits per feature."""
 
 import numpy as np
 
-from skbsq.plotting._axes import BLUE, axes_for, fitted_part, names_of, tidy
+from skbsq.plotting._axes import BLUE, figure_and_axes, fitted_part, names_of, tidy
 
 
 class AllocationDisplay:
-    """How many bits each feature gets.
+    """Bar chart of the bits of each feature.
 
     Make one with `from_estimator`.
 
     Parameters
     ----------
     n_bits : array-like of int of shape (d,)
+        Bits of each of the d features.
     names : array-like of str of shape (d,)
+        Names of the features.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     bars_ : matplotlib BarContainer
+
+    See Also
+    --------
+    ThresholdDisplay : Histograms of features with their thresholds.
 
     Examples
     --------
@@ -38,18 +44,18 @@ class AllocationDisplay:
 
     @classmethod
     def from_estimator(cls, estimator, *, sort=False, ax=None, **kwargs):
-        """Draw the fitted bits of an estimator.
+        """Draw the bits of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator
-            A quantizer or a predictor, or a pipeline or search with one.
+            A quantizer or predictor, or a pipeline or search that contains one.
         sort : bool, default=False
-            Most bits first; else the order of the columns.
+            Whether to show features with more bits first, instead of in their order in X.
         ax : matplotlib Axes, default=None
-            None: new ones, high enough for all names.
+            None: new axes, high enough for all names.
         **kwargs
-            Of ``Axes.barh``.
+            Parameters of ``Axes.barh``.
 
         Returns
         -------
@@ -58,7 +64,9 @@ class AllocationDisplay:
         Raises
         ------
         ValueError
-            If there is no codebook in it.
+            If the estimator contains no codebook.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
         """
         part = fitted_part(estimator, "codebook_")
         n_bits, names = np.asarray(part.codebook_.n_bits), names_of(part)
@@ -66,26 +74,31 @@ class AllocationDisplay:
         return cls(n_bits[order], names=names[order]).plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs):
-        """Draw.
+        """Draw the bars.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None: new ones, high enough for all names.
+            None: new axes, high enough for all names.
         **kwargs
-            Of ``Axes.barh``.
+            Parameters of ``Axes.barh``.
 
         Returns
         -------
-        self
+        AllocationDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
         """
-        self.ax_ = axes_for(ax)
-        self.figure_ = self.ax_.figure
+        self.figure_, self.ax_ = figure_and_axes(ax)
         if ax is None:
             self.figure_.set_figheight(max(2.0, 0.8 + 0.18 * len(self.names)))
-        place = np.arange(len(self.names))
-        self.bars_ = self.ax_.barh(place, self.n_bits, **{"color": BLUE, **kwargs})
-        self.ax_.set_yticks(place, self.names, fontsize=8)
+        positions = np.arange(len(self.names))
+        self.bars_ = self.ax_.barh(positions, self.n_bits, **{"color": BLUE, **kwargs})
+        self.ax_.set_yticks(positions, self.names, fontsize=8)
         self.ax_.invert_yaxis()
         self.ax_.margins(y=0.01)
         self.ax_.xaxis.get_major_locator().set_params(integer=True)

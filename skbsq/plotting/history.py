@@ -1,30 +1,34 @@
-"""How a training went."""
+"""Plot the history of a training."""
 
 import numpy as np
 
-from skbsq.plotting._axes import BLUE, GREY, ORANGE, axes_for, fitted_part, tidy
+from skbsq.plotting._axes import BLUE, GREY, ORANGE, figure_and_axes, fitted_part, tidy
 
 
 class HistoryDisplay:
-    """Losses and temperature over the epochs.
+    """Curves of the losses and the temperature over the epochs.
 
     Make one with `from_estimator`.
 
     Parameters
     ----------
     history : DataFrame
-        A row an epoch, as ``history_`` of a learned estimator.
+        One row per epoch, as in ``history_`` of a learned estimator.
     best_epoch : int, default=None
-        The epoch that early stopping went back to, from 1.
+        Epoch that early stopping restored, counted from 1.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Of the losses.
+        Axes of the losses.
     temperature_ax_ : matplotlib Axes or None
-        Of the temperature, to the right.
+        Axes of the temperature, on the right.
     figure_ : matplotlib Figure
     lines_ : list of matplotlib Line2D
+
+    See Also
+    --------
+    ThresholdDisplay : Thresholds before and after learning.
 
     Examples
     --------
@@ -48,9 +52,9 @@ class HistoryDisplay:
         Parameters
         ----------
         estimator : estimator
-            A learned quantizer or a predictor, or a pipeline or search with one.
+            A learned quantizer or a predictor, or a pipeline or search that contains one.
         ax : matplotlib Axes, default=None
-            None: new ones.
+            None: new axes.
 
         Returns
         -------
@@ -59,25 +63,32 @@ class HistoryDisplay:
         Raises
         ------
         ValueError
-            If there is none in it.
+            If the estimator contains no history of a training.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
         """
         part = fitted_part(estimator, "history_")
         return cls(part.history_, best_epoch=part.best_epoch_).plot(ax=ax)
 
     def plot(self, ax=None):
-        """Draw.
+        """Draw the curves.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None: new ones.
+            None: new axes.
 
         Returns
         -------
-        self
+        HistoryDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
         """
-        self.ax_ = axes_for(ax)
-        self.figure_ = self.ax_.figure
+        self.figure_, self.ax_ = figure_and_axes(ax)
         epochs = np.arange(1, len(self.history) + 1)
         self.lines_ = []
         for column, label, color in (("train_loss", "training", BLUE), ("valid_loss", "validation", ORANGE)):

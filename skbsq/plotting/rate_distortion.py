@@ -1,18 +1,18 @@
-"""Rate against score."""
+"""Plot scores against rates."""
 
 from skbsq.model_selection import rate_distortion
-from skbsq.plotting._axes import BLUE, GREY, axes_for, tidy
+from skbsq.plotting._axes import BLUE, GREY, figure_and_axes, tidy
 
 
 class RateDistortionDisplay:
-    """What each candidate of a search costs in bits and what it scores.
+    """Score of each candidate of a search against its bits per row.
 
     Make one with `from_cv_results`.
 
     Parameters
     ----------
     table : DataFrame
-        As `skbsq.model_selection.rate_distortion` gives it.
+        Result of `skbsq.model_selection.rate_distortion`.
     score_name : str, default="score"
         Label of the vertical axis.
 
@@ -21,9 +21,13 @@ class RateDistortionDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     errorbar_ : matplotlib ErrorbarContainer
-        The candidates, with a standard error each way.
+        The candidates, with the standard error over splits.
     line_ : matplotlib Line2D
-        The frontier: the best score that so many bits buy.
+        The frontier: the best score with at most this number of bits.
+
+    See Also
+    --------
+    skbsq.model_selection.rate_distortion : The table of the display.
 
     Examples
     --------
@@ -59,11 +63,11 @@ class RateDistortionDisplay:
         cv_results : dict
             ``cv_results_`` of a search with the scorer `skbsq.model_selection.row_bits`.
         score : str, default=None
-            Name of the score, where the search has several.
+            Name of the score. Needed if the search has several scores.
         ax : matplotlib Axes, default=None
-            None: new ones.
+            None: new axes.
         **kwargs
-            Of ``Axes.errorbar``.
+            Parameters of ``Axes.errorbar``.
 
         Returns
         -------
@@ -72,7 +76,8 @@ class RateDistortionDisplay:
         Raises
         ------
         ValueError
-            If the search did not score the bits.
+            If the search did not use the scorer `skbsq.model_selection.row_bits`, or if `score` is not one of its
+            scores.
         """
         table = rate_distortion(cv_results, score=score)
         if table["row_bits"].isna().all():
@@ -80,21 +85,26 @@ class RateDistortionDisplay:
         return cls(table, score_name=score or "score").plot(ax=ax, **kwargs)
 
     def plot(self, ax=None, **kwargs):
-        """Draw.
+        """Draw the candidates and the frontier.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None: new ones.
+            None: new axes.
         **kwargs
-            Of ``Axes.errorbar``.
+            Parameters of ``Axes.errorbar``.
 
         Returns
         -------
-        self
+        RateDistortionDisplay
+            The display itself.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
         """
-        self.ax_ = axes_for(ax)
-        self.figure_ = self.ax_.figure
+        self.figure_, self.ax_ = figure_and_axes(ax)
         scored = self.table.dropna(subset=["row_bits", "score"])
         style = {"fmt": "o", "color": GREY, "markersize": 5, "capsize": 3, "elinewidth": 1, "label": "candidates"}
         bars = scored["sem"].fillna(0.0)

@@ -1,4 +1,4 @@
-"""Where the thresholds of a feature lie."""
+"""Plot thresholds over the values of features."""
 
 import math
 
@@ -8,7 +8,7 @@ from skbsq.codebook.labels import columns_of
 from skbsq.codebook.matrix import as_matrix, as_table
 from skbsq.plotting._axes import BLUE, ORANGE, fitted_part, names_of, pyplot, tidy
 
-MOST_PANELS = 12
+_MAX_PANELS = 12
 
 
 class ThresholdDisplay:
@@ -19,18 +19,24 @@ class ThresholdDisplay:
     Parameters
     ----------
     values : list of 1-d arrays
-        The numbers of each feature that is shown.
+        Values of each feature that is shown, without missing values.
     thresholds : list of 1-d arrays
-        In the units of the values.
+        Thresholds of these features, in the units of the values.
     names : list of str
+        Titles of the panels.
     initial_thresholds : list of 1-d arrays, default=None
-        Where they started, for learned ones.
+        Thresholds before learning. None: they are not shown.
 
     Attributes
     ----------
     axes_ : list of matplotlib Axes
         One per feature.
     figure_ : matplotlib Figure
+
+    See Also
+    --------
+    AllocationDisplay : Bits of each feature.
+    HistoryDisplay : Losses and temperature over the epochs.
 
     Examples
     --------
@@ -57,15 +63,15 @@ class ThresholdDisplay:
         Parameters
         ----------
         estimator : quantizer or predictor
-            Fitted. Of a pipeline give the step, and X as it reaches it.
+            Fitted. For a pipeline give its quantizer or predictor, and X as transformed by the steps before.
         X : array-like of shape (n, d)
-            The values of the histograms.
+            Values of the histograms: n rows of d features.
         features : list of int or str, default=None
-            Which to show. None: the 12 with most thresholds, in the order of the columns.
+            Features to show. None: the 12 features with most thresholds, in their order in X.
         axes : list of matplotlib Axes, default=None
-            One per feature that is shown. None: new ones.
+            One per feature that is shown. None: new axes.
         **kwargs
-            Of ``Axes.hist``.
+            Parameters of ``Axes.hist``.
 
         Returns
         -------
@@ -74,7 +80,10 @@ class ThresholdDisplay:
         Raises
         ------
         ValueError
-            For a feature that the estimator does not know, or X of another width.
+            If the estimator contains no codebook, if it does not have a feature, if `features` is empty, or if X lacks
+            a feature or has another number of features.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
         """
         part = fitted_part(estimator, "codebook_")
         names = names_of(part)
@@ -90,34 +99,41 @@ class ThresholdDisplay:
             raise ValueError(f"X must have {names.size} columns, as in fit, got shape {X.shape}.")
         thresholds = part.codebook_.thresholds
         if features is None:
-            most = np.argsort([-t.size for t in thresholds], kind="stable")[:MOST_PANELS]
-            shown = sorted(most.tolist())
+            shown = sorted(np.argsort([-t.size for t in thresholds], kind="stable")[:_MAX_PANELS].tolist())
         else:
             shown = [_index_of(feature, names) for feature in features]
         if not shown:
-            raise ValueError("features names none: there is nothing to show.")
-        starts = getattr(getattr(part, "quantizer_", part), "initial_thresholds_", None)
+            raise ValueError("features is empty: there is nothing to show.")
+        initial = getattr(getattr(part, "quantizer_", part), "initial_thresholds_", None)
         columns = [X[:, j] for j in shown]
         return cls(
             [column[np.isfinite(column)] for column in columns],
             [thresholds[j] for j in shown],
             names=[f"{names[j]} ({part.codebook_.n_bits[j]} bits)" for j in shown],
-            initial_thresholds=None if starts is None else [starts[j] for j in shown],
+            initial_thresholds=None if initial is None else [initial[j] for j in shown],
         ).plot(axes=axes, **kwargs)
 
     def plot(self, axes=None, **kwargs):
-        """Draw.
+        """Draw the histograms and thresholds.
 
         Parameters
         ----------
         axes : list of matplotlib Axes, default=None
-            One per feature. None: new ones.
+            One per feature. None: new axes.
         **kwargs
-            Of ``Axes.hist``.
+            Parameters of ``Axes.hist``.
 
         Returns
         -------
-        self
+        ThresholdDisplay
+            The display itself.
+
+        Raises
+        ------
+        ValueError
+            If the number of axes differs from the number of features.
+        ImportError
+            If matplotlib is not installed.
         """
         self.axes_ = _panels(len(self.names)) if axes is None else list(axes)
         if len(self.axes_) != len(self.names):
@@ -169,7 +185,7 @@ def _panels(number):
 
 
 def _window(values, thresholds):
-    """What is worth showing: nearly all values, and all thresholds; far outliers would squeeze the rest."""
+    """Return the range to show: all thresholds and 99 % of the values, because far outliers would squeeze the rest."""
     ends = np.concatenate([np.quantile(values, [0.005, 0.995]) if values.size else [0.0, 1.0], thresholds])
     low, high = float(ends.min()), float(ends.max())
     margin = 0.05 * (high - low) or max(0.5, 1e-6 * abs(low))

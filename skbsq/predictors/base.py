@@ -1,4 +1,4 @@
-"""All that the two predictors share."""
+"""The common part of the two predictors."""
 
 import copy
 from dataclasses import replace
@@ -19,41 +19,37 @@ from skbsq.nn.threads import serial_after_fork
 from skbsq.quantizers.base import FixedQuantizer, HasCodebook
 from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_budget_of_chunks
 from skbsq.quantizers.estimator import LearnedEstimator
-from skbsq.quantizers.inner import adapted, fit_on, parameters_of
+from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
 from skbsq.quantizers.learned import LearnedQuantizer
 from skbsq.training.recipe import Recipe
 
-# What a predictor says about the training of a head, also to a learned quantizer that has a say of its own.
+# A learned quantizer takes these parameters from the predictor, even if it has other values for them.
 _HEAD_PARAMETERS = (
     *("head", "max_epochs", "batch_size", "lr", "lr_schedule", "weight_decay", "dropout", "hidden_sizes"),
     *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "checkpoint"),
     "verbose",
 )
-# Floats of the widest step of a batch at prediction: bounds the memory whatever the number of rows.
+_QUANTIZER_PARAMETERS = ("init", "bit_budget", "level_inputs", "forward", "space", "threshold_lr_ratio")
+# Floats in the widest step of a batch at prediction: bounds the memory for any number of rows.
 _BATCH_FLOATS = {"cpu": 2**20, "cuda": 2**26}
 
 
 class BasePredictor(HasCodebook, LearnedEstimator):
-    """Fit and the one path from codes to the head's output; a subclass says what the output means."""
+    """Fit, and predict from codes; a subclass defines what the head's output means."""
 
     _required_attributes = LearnedEstimator._required_attributes | {"quantizer_"}
-    # The net of a learned quantizer is written down with that.
+    # If a learned quantizer has the net, that quantizer's file contains it.
     _optional_attributes = LearnedEstimator._optional_attributes | {"net_"}
     _parameter_constraints: dict = {
         **LearnedEstimator._parameter_constraints,
-        "init": BitwiseQuantizer._parameter_constraints["init"],
-        "bit_budget": BitwiseQuantizer._parameter_constraints["bit_budget"],
-        "level_inputs": BitwiseQuantizer._parameter_constraints["level_inputs"],
-        "forward": BitwiseQuantizer._parameter_constraints["forward"],
-        "space": BitwiseQuantizer._parameter_constraints["space"],
-        "threshold_lr_ratio": BitwiseQuantizer._parameter_constraints["threshold_lr_ratio"],
+        **{name: BitwiseQuantizer._parameter_constraints[name] for name in _QUANTIZER_PARAMETERS},
         "missing": [StrOptions(set(MISSING_RULES))],
         "quantizer": [None, StrOptions({"passthrough"}), HasMethods(["fit", "transform"])],
     }
 
     @property
     def codebook_(self):
-        """The codebook of ``quantizer_``."""
+        """Codebook of ``quantizer_``."""
         check_is_fitted(self)
         if self.quantizer_ is None:
             raise AttributeError('There is no codebook with quantizer="passthrough": the head reads floats.')
@@ -61,25 +57,25 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     @property
     def init_(self):
-        """What the thresholds started from: that of ``quantizer_``."""
+        """Method that chose the initial thresholds: that of ``quantizer_``."""
         return self._of_quantizer("init_")
 
     @property
     def initial_thresholds_(self):
-        """Initial thresholds, in the units of X: those of ``quantizer_``."""
+        """Initial thresholds of ``quantizer_``, in the units of X."""
         return self._of_quantizer("initial_thresholds_")
 
     @property
     def allocation_(self):
-        """DataFrame of the bits of each feature, with `bit_budget`: that of ``quantizer_``."""
+        """DataFrame of the bits that each feature received from `bit_budget`: that of ``quantizer_``."""
         return self._of_quantizer("allocation_")
 
     def _of_quantizer(self, name):
         check_is_fitted(self)
         if not hasattr(self.quantizer_, name):
             raise AttributeError(
-                f"This {type(self).__name__} has no {name}: bits are split only with bit_budget, and thresholds start "
-                "somewhere only where they are learned."
+                f"This {type(self).__name__} has no {name}: only a fit with bit_budget has an allocation, and only "
+                "learned thresholds have initial ones."
             )
         return getattr(self.quantizer_, name)
 
@@ -89,84 +85,96 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         Parameters
         ----------
         codes : array-like of int of shape (n, d)
-            What ``codebook_.encode`` returns.
+            As returned by ``codebook_.encode``.
 
         Returns
         -------
-        ndarray
-            As `predict`.
-        """
-        return self._from_output(self._output_of_codes(self._checked_codes(codes)))
-
-    def predict_packed(self, data, codebook=None):
-        """Predict from what a device sent.
-
-        Parameters
-        ----------
-        data : array-like of uint8 of shape (n, row_bytes), or bytes-like
-            Packed rows. Bytes, and arrays of uint8 of shape (size,), are read as messages, one or several after the
-            other.
-        codebook : Codebook, default=None
-            The codebook of the device, where `skbsq.export.to_codebook` folded the scalers of a pipeline into it. None:
-            that of this model.
-
-        Returns
-        -------
-        ndarray
-            As `predict`: exactly ``predict_codes`` of the codes in the bytes.
+        ndarray of shape (n,) or (n, k)
+            The same as `predict`.
 
         Raises
         ------
         ValueError
-            For bytes of another codebook, for corrupt bytes or none, and for a `codebook` that was not folded from
-            that of this model.
+            If a code is out of range, or the array has another number of features.
+        AttributeError
+            With ``quantizer="passthrough"``.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        predict : Predict from floats.
+        predict_packed : Predict from bytes.
+        """
+        return self._from_output(self._run(self.codebook_.check_codes(codes)))
+
+    def predict_packed(self, data, codebook=None):
+        """Predict from the bytes that a device sent.
+
+        Parameters
+        ----------
+        data : array-like of uint8 of shape (n, row_bytes), or bytes-like
+            Packed rows. Bytes, and arrays of uint8 of shape (size,), are read as one or more messages.
+        codebook : Codebook, default=None
+            The codebook of the device, if `skbsq.export.to_codebook` folded the scalers of a pipeline into it. None:
+            the codebook of this model.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, k)
+            Exactly ``predict_codes`` of the codes in the bytes.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are corrupt, empty or from another codebook, or if `codebook` was not folded from that of
+            this model.
+        AttributeError
+            With ``quantizer="passthrough"``.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
 
         See Also
         --------
         skbsq.codec.RowCodec : Packed rows.
         skbsq.codec.dumps : Messages.
         """
-        return self._from_output(self._output_of_codes(self._received_codes(data, codebook)))
-
-    def _checked_codes(self, codes):
-        check_is_fitted(self)
-        return self.codebook_.check_codes(codes)
+        return self._from_output(self._run(self._received_codes(data, codebook)))
 
     def _received_codes(self, data, codebook):
-        """Codes of packed rows or messages, by this model's codebook."""
-        check_is_fitted(self)
-        own = RowCodec(self.codebook_)
+        """Return the codes in packed rows or messages, with the features of this model's codebook."""
+        codec = RowCodec(self.codebook_)
         if codebook is not None:
             self._check_folded(codebook)
         if not isinstance(data, bytes | bytearray | memoryview):
             array = refuse_mask(data, "The array of packed rows")
             if getattr(array, "ndim", 2) != 1 or array.dtype != np.uint8:
-                return own.unpack(array)
+                return codec.unpack(array)
             data = np.ascontiguousarray(array).data
-        sent = own.codebook if codebook is None else codebook
+        sent = codec.codebook if codebook is None else codebook
         messages = list(read_messages(data, sent))
         if not messages:
-            raise ValueError("There are no bytes to predict from: a message takes at least 22.")
+            raise ValueError("There are no bytes to predict from: a message has at least 22 bytes.")
         codes = np.concatenate(messages)
-        # The rows are the same bytes by either codebook, whatever features of 0 bits stand between.
-        return codes if codebook is None else own.unpack(RowCodec(sent).pack(codes))
+        # Both codebooks pack a row into the same bytes; they differ only in features of 0 bits.
+        return codes if codebook is None else codec.unpack(RowCodec(sent).pack(codes))
 
     def _check_folded(self, codebook):
-        """Refuse a codebook whose rows are not those of this model."""
-        own = self.codebook_
+        """Reject a codebook whose rows differ from those of this model."""
         if not isinstance(codebook, Codebook):
             raise ValueError(f"codebook must be a Codebook, got {type(codebook).__name__}.")
-        sent_levels, own_levels = ([n for n in book.n_levels.tolist() if n > 1] for book in (codebook, own))
-        if own.fingerprint not in (codebook.fingerprint, codebook.folded_from) or sent_levels != own_levels:
+        expected = self.codebook_.fingerprint
+        sent_levels, levels = ([n for n in book.n_levels.tolist() if n > 1] for book in (codebook, self.codebook_))
+        if expected not in (codebook.fingerprint, codebook.folded_from) or sent_levels != levels:
             origin = codebook.folded_from or codebook.fingerprint
             raise ValueError(
                 f"codebook was not folded from that of this {type(self).__name__}: it comes from the codebook "
-                f"{origin.hex()}, and the model has {own.fingerprint.hex()}. Fold the pipeline of this model again "
-                "with skbsq.export.to_codebook, and give the device that codebook."
+                f"{origin.hex()}, but the model has {expected.hex()}. Fold the pipeline of this model again "
+                "with skbsq.export.to_codebook, and put that codebook on the device."
             )
 
     def predict(self, X):
-        """Predict.
+        """Predict targets or labels.
 
         Parameters
         ----------
@@ -176,6 +184,18 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         -------
         ndarray of shape (n,) or (n, k)
             Exactly ``predict_codes(codebook_.encode(X))``.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`, infinite values, or NaN that the model has no code for.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        predict_codes : Predict from codes.
+        predict_packed : Predict from bytes.
         """
         return self._from_output(self._output(X))
 
@@ -187,8 +207,8 @@ class BasePredictor(HasCodebook, LearnedEstimator):
     def _learn(self, rows, checkpoint):
         if self.bit_budget is not None and self.quantizer is not None:
             raise ValueError(
-                f"bit_budget={self.bit_budget} is for bits learned with the head, and quantizer={self.quantizer!r} has "
-                "its own: leave one of them out."
+                f"bit_budget={self.bit_budget} splits bits that are learned with the head, but "
+                f"quantizer={self.quantizer!r} sets its bits itself: omit one of the two."
             )
         if isinstance(self.quantizer, str):
             self.quantizer_ = None
@@ -202,7 +222,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         self._keep(learned, rows)
 
     def _learn_bits(self, rows, recipe, start):
-        """Learn from rows that are checked already, by a recipe and from thresholds that are not its own.
+        """Learn from checked rows with the recipe and the initial thresholds of another model.
 
         Parameters
         ----------
@@ -219,19 +239,20 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         return self
 
     def _quantizer_to_learn(self, task):
-        """The quantizer that the head is learned with, unfitted."""
+        """Return the unfitted quantizer that is learned together with the head."""
         if self.quantizer is None:
             return BitwiseQuantizer(**parameters_of(self, BitwiseQuantizer))
         shared = {name: getattr(self, name) for name in _HEAD_PARAMETERS if hasattr(self, name)}
         shared |= {"missing": self._missing, "task": task}
-        quantizer = adapted(self.quantizer, "quantizer", seed=self.random_state, **shared)
+        quantizer = clone_with(self.quantizer, "quantizer", seed=self.random_state, **shared)
         quantizer._validate_params()
         return quantizer
 
     def _learn_behind_fixed(self, rows, checkpoint):
+        """Fit the quantizer on the rows, and then learn the head."""
         learner = self._learner(rows, checkpoint)
         given = {"missing": self._missing, "task": rows.task, "seed": learner.seed}
-        self.quantizer_ = adapted(self.quantizer, "quantizer", **given)
+        self.quantizer_ = clone_with(self.quantizer, "quantizer", **given)
         with own_randomness(learner.seed, learner.recipe.trained_on):
             fit_on(self.quantizer_, rows)
         book = self.quantizer_.codebook_
@@ -254,23 +275,20 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         return "code" if "code" in (self.missing, getattr(self.quantizer, "missing", None)) else "error"
 
     def _output(self, X):
-        """The head's output for floats."""
+        """Return the head's output for floats."""
         check_is_fitted(self)
         if self.quantizer_ is None:
             missing = "code" if self.net_.module_.quantization.indicators else "error"
-            return self._run(check_X(self, X, reset=False, missing=missing))
+            return self._run(check_X(self, X, reset=False, missing=missing), from_codes=False)
         X = check_X(self, X, reset=False, missing=self.codebook_.missing)
-        return self._output_of_codes(self.codebook_.encode(X))
+        return self._run(self.codebook_.encode(X))
 
-    def _output_of_codes(self, codes):
-        return self._run(codes, from_codes=True)
-
-    def _run(self, rows, *, from_codes=False):
-        """The output for rows of floats, or of codes."""
+    def _run(self, rows, *, from_codes=True):
+        """Return the head's output for rows of codes, or of floats."""
         dtype = np.int32 if from_codes else np.float32
         module, device = self.net_.module_, prediction_device(Recipe.of(self).device_given)
         if device.type != "cpu":
-            module = copy.deepcopy(module).to(device)  # the net itself stays on the CPU
+            module = copy.deepcopy(module).to(device)  # net_ stays on the CPU
         step = max(1, _BATCH_FLOATS[device.type] // max(rows.shape[1], module.row_floats(device)))
 
         def batch(start):
@@ -279,7 +297,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         with torch.inference_mode(), serial_after_fork():
             function = module.decoder(device) if from_codes else module
             first = batch(0)
-            # One output for all: small ones that stay would part the memory that the large ones give back.
+            # One output for all rows: the outputs of many batches would fragment the memory.
             out = first.new_empty(len(rows), *first.shape[1:], device="cpu")
             out[:step] = first
             for start in range(step, len(rows), step):

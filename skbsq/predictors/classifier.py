@@ -10,142 +10,146 @@ __all__ = ["BitwiseClassifier"]
 
 
 class BitwiseClassifier(ClassifierMixin, BasePredictor):
-    """Classification from a few bits per feature: thresholds and head trained together.
+    """Predict classes from a few bits per feature: thresholds and head are trained together.
 
-    Predictions go through the codes, so that a server that receives codes predicts exactly what `predict` does.
+    All predictions are computed from the codes, so a server that receives codes predicts exactly what `predict` does.
 
     Parameters
     ----------
     n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     bit_budget : int, default=None
-        Most bits of a row, split over the features; `n_bits` is then the most that a feature may get, and None means 8.
-        A feature may get none: then it need not even be measured. See ``allocation_``. A fit takes about two to three
-        times as long as one with as many bits per row and no budget.
-        Not with `quantizer`.
+        Maximum number of bits per row, split over the features. `n_bits` then limits the bits of each feature, and None
+        means 8. A feature may get no bits, so that it need not even be measured. See ``allocation_``. A fit takes about
+        two to three times as long as a fit with as many bits per row and no budget.
+        Not together with `quantizer`.
     quantizer : None, quantizer or "passthrough", default=None
-        None learns the thresholds with the head. A quantizer is copied, fitted on the rows and then fixed: the same
-        head reads its thermometer bits, and `n_bits` is its own. One that learns with a head itself (`SoftQuantizer`,
-        ...) is trained with this head, which stays: what is about quantization is then its own (bits, start,
-        temperature, `threshold_lr_ratio`), what is about the head and its training the predictor's. "passthrough"
-        gives the head standardized floats: full precision, to compare with.
+        None learns the thresholds together with the head. A quantizer is copied, fitted on the rows and then fixed: the
+        same head reads its thermometer bits, and its `n_bits` is used. A quantizer that learns with a head
+        (`SoftQuantizer`, ...) is trained with this head, which is kept. Its parameters of quantization are used (bits,
+        initial thresholds, temperature, `threshold_lr_ratio`), and those of the head and its training come from the
+        predictor. With "passthrough" the head reads standardized floats: full precision, to compare with.
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
-        What reads the bits. None: a ReLU network of `hidden_sizes`. A class or callable is called with (n_inputs,
-        n_outputs); an instance must have these sizes, and is copied. With a skorch net its module becomes the head,
-        and its max_epochs, batch_size, lr, optimizer, criterion, callbacks and device hold in place of ours
-        (`lr_schedule` and `weight_decay` too are then left to it); its parameters are reachable as ``head__lr``.
-        n_inputs is the sum of 2^n_bits - 1 over the features; n_outputs the number of targets, or of classes (2
-        for a binary target), whose outputs are logits.
+        The network that reads the bits. None: a ReLU network of `hidden_sizes`. A class or callable is called with
+        (n_inputs, n_outputs). An instance must have these sizes, and is copied. The module of a skorch net becomes the
+        head; the net's max_epochs, batch_size, lr, optimizer, criterion, callbacks and device replace the parameters
+        of the predictor, and `lr_schedule` and `weight_decay` are not used. Parameters of the net are reachable as
+        ``head__lr``. n_inputs is the sum of 2^n_bits - 1 over the features. n_outputs is the number of targets, or of
+        classes (2 for a binary target), whose outputs are logits.
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
-        Where the thresholds start. "auto" takes the one of these whose codes predict
-        held-out training rows best in a quick pilot, see ``quantizer_.init_``.
-        A quantizer is copied and fitted on the rows, at the same n_bits where it has that parameter.
+        Initial thresholds. "auto" compares all four on some of the rows: it is "quantile", unless the codes of another
+        method predict held-out rows clearly better, see ``quantizer_.init_``.
+        A quantizer is copied and fitted on the rows, with the same n_bits if it has that parameter.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers. A `quantizer`
-        with ``missing="code"`` asks for it too.
+        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers. A
+        `quantizer` with ``missing="code"`` has the same effect.
     max_epochs : int or "auto", default="auto"
         Passes over the rows. "auto" finds the number on held-out rows, see `early_stopping`.
     batch_size : int or "auto", default="auto"
         Rows per batch. "auto": 32 for up to 1000 rows, 256 from 4096 rows on.
     lr : float, default=2e-3
-        Learning rate of the head (AdamW), the peak of it under one-cycle.
+        Learning rate of the head (AdamW); with "one-cycle" its peak.
     lr_schedule : {"one-cycle", "constant"}, default="one-cycle"
-        "one-cycle" warms up and anneals the rate over the whole training.
+        "one-cycle" warms the rate up and anneals it over the whole training.
     threshold_lr_ratio : float or "auto", default="auto"
-        Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start. "auto": 10; and
-        where rows are so few that several parts are held out in turn, 0 if that lowers the held-out loss.
+        Learning rate of the thresholds, in multiples of the head's. 0 leaves them where they start. "auto" means 10. If
+        there are so few rows that several parts are held out in turn, it means 0 if that lowers the held-out loss.
     weight_decay : float, default=0.01
-        Of the head; thresholds have none.
+        Weight decay of the head; thresholds have none.
     dropout : float or "auto", default="auto"
-        Probability to drop a hidden unit of the default head. "auto": 0.1, less from 8192 rows on.
+        Probability of dropping a hidden unit of the default head. "auto": 0.1, and less from 8192 rows on.
     hidden_sizes : sequence of int or "auto", default="auto"
-        Hidden layers of the default head. "auto": two of 128 units; where rows are few or training is long, four such
-        networks, whose outputs are averaged.
+        Hidden layers of the default head. "auto": two of 128 units. If rows are few or training is long, the head is
+        four such networks, whose outputs are averaged.
     level_inputs : bool, default=True
-        In training the default head also reads a level per feature, which is linear in its bits: it starts smooth in
-        each feature. Afterwards its first layer is one over the bits alone, as without.
+        Whether the default head also reads a level per feature in training, so that it starts smooth in each feature.
+        The level is linear in the bits, so after training the first layer reads the bits alone in any case.
     forward : {"auto", "hard", "soft"}, default="auto"
-        What the head sees in training: the hard bits it will see at test time, with the gradient of a sigmoid; or the
-        sigmoids themselves. "auto": sigmoids for features of up to 3 bits, hard bits for wider ones.
+        What the head reads in training. "hard": the hard bits that it reads at test time, with the gradient of a
+        sigmoid. "soft": the sigmoids themselves. "auto": sigmoids for features of up to 3 bits, hard bits for others.
     space : {"rank", "standard"}, default="rank"
-        In which thresholds move and the surrogate is as wide everywhere: standardized values, or ranks blended with
-        them, in which far outliers do not squeeze the rest.
+        Scale on which thresholds are optimised: z-scores ("standard"), or z-scores blended with ranks ("rank"), which
+        are robust to outliers.
     temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
-        How the width of the sigmoids, whose gradient moves the thresholds, falls over the epochs.
+        How the width of the sigmoids falls over the epochs. Their gradient moves the thresholds.
     temperature_start, temperature_end : float, default=1.0 and 1e-3
-        Its ends, in standard deviations of a feature.
+        Initial and final temperature, in standard deviations of a feature.
     validation_fraction : "auto", float or CV splitter, default="auto"
-        Rows held out to find the length of training. "auto": a fifth of the rows, 10,000 at most, and where rows are
-        few several such parts in turn. A float: one random part. A splitter: its last split, for rows in time order.
+        Rows held out to find the length of training. "auto": a fifth of the rows, at most 10,000, and several such
+        parts in turn if rows are few. A float: one random part. A splitter: its last split, for rows in time order.
     early_stopping : bool or "auto", default="auto"
         "auto" holds rows out only to find ``max_epochs="auto"``, and then trains on all rows. True never trains on the
-        held-out rows: the number of epochs, up to `max_epochs`, is the one with the lowest loss on them. False holds
-        no rows out; ``max_epochs="auto"`` then means 30, within 64 to 2048 steps.
+        held-out rows: of the numbers of epochs up to `max_epochs`, it selects the one with the lowest loss on them.
+        False holds no rows out; ``max_epochs="auto"`` then means 30, within 64 to 2048 steps.
     patience : int, default=10
-        With ``early_stopping=True`` and either a skorch net or ``lr_schedule="constant"``: end after so many epochs
-        without a lower validation loss, and go back to the best epoch.
+        With ``early_stopping=True`` and either a skorch net or ``lr_schedule="constant"``: training ends after this
+        many epochs without a lower validation loss, and the best epoch is restored.
     class_weight : dict label -> float, "balanced" or None, default=None
-        Multiplies the row weights: in the loss, for the initial thresholds, and in the levels. Classification only.
+        Factors of the row weights: in the loss, for the initial thresholds, and in the levels.
     device : str, default="cpu"
-        Where to train: "cuda", another torch device, or "auto" for a GPU if there is one. The result is on the CPU, but
-        `predict` runs the head on that GPU where it is there.
+        Device for training: "cuda", another torch device, or "auto" for a GPU if there is one. The fitted net is on the
+        CPU, but `predict` runs the head on that GPU if it is present.
     checkpoint : str, path-like or None, default=None
-        A file that `fit` keeps its state in after every epoch, and removes once it is done. A fit of the same work that
-        finds it goes on from there: on the CPU to the same result, to the last bit. Of other work it is refused. A
-        folder holds a file for each work, as a search needs. Needs ``pip install 'skbsq[save]'``.
+        File in which `fit` saves its state after every epoch, and which it removes at the end. An identical fit resumes
+        from it, bit for bit on the CPU. A file of a different fit is rejected. A directory holds one file per fit, as a
+        search needs. Needs ``pip install 'skbsq[save]'``.
     random_state : int, RandomState or None, default=None
-        Determines the fit on the CPU. None: fresh entropy. The global generators are never touched.
+        Seed, which determines the fit on the CPU. None: fresh entropy. The global generators are never used.
     verbose : int, default=0
         1 shows a progress bar.
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,)
+    classes_ : ndarray of shape (k,)
         The labels, sorted.
     quantizer_ : quantizer or None
         The fitted quantizer; None with "passthrough".
     codebook_ : Codebook
-        All that a device needs to know.
+        Everything that a device needs.
     thresholds_ : list of d ndarrays of float32
         In the units of X, sorted and merged.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
     init_, initial_thresholds_ : str or quantizer, list of d ndarrays
-        Where learned thresholds started from; those of ``quantizer_``.
+        Origin and values of the initial thresholds, if thresholds are learned; those of ``quantizer_``.
     allocation_ : DataFrame
         With `bit_budget`, one row per feature; that of ``quantizer_``, see `BitwiseQuantizer`.
     net_ : skorch.NeuralNet
-        The trained net, on the CPU; ``net_.module_`` goes from raw floats to outputs.
+        The trained net, on the CPU; ``net_.module_`` computes outputs from raw floats.
     head_ : nn.Module
         The trained head.
     history_ : DataFrame
-        A row an epoch: train_loss, valid_loss, temperature, seconds (dur).
+        One row per epoch: train_loss, valid_loss, temperature, seconds (dur).
     n_iter_ : int
-        Epochs run.
+        Number of epochs.
     best_epoch_ : int or None
-        The epoch that training went back to when `patience` ran out, from 1.
+        The epoch that was restored when `patience` ran out, counted from 1.
     length_search_ : DataFrame
-        The lengths tried, where rows were held out for that: epochs, steps, the loss on these rows, and the share of
-        its output that a head keeps (the rest is a constant) so that this loss is lowest.
+        The lengths that were tried, if rows were held out for that: epochs, steps, the loss on these rows, and the
+        fraction of its output that the head keeps (the rest is a constant) so that this loss is lowest.
     target_mean_, target_scale_ : ndarray of float64 of shape (k,)
         The target is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is one of differences.
     n_features_in_ : int
+        Number of features d.
     feature_names_in_ : ndarray of str
-        Only where X has string column names.
+        Names of the features, if X had names that are strings.
 
     See Also
     --------
+    BitwiseRegressor : The same for numbers.
     BitwiseQuantizer : The thresholds alone, as a transformer.
 
     Notes
     -----
+    n is the number of rows, d of features and k of classes.
+
     arXiv 2603.05172, Section 3 (Bw-SQ).
-    NOTE[DIFF]: the paper trains on sigmoids of standardized values, starts at quantiles, uses one learning rate and
-    Adam. Here wide features are trained as hard bits, thresholds move in the space of ranks and
-    `threshold_lr_ratio` times as fast, the head reads levels in training, and the rate follows one cycle of AdamW. The
-    paper's recipe is ``forward="soft", space="standard", init="quantile", threshold_lr_ratio=1, level_inputs=False,
-    lr_schedule="constant", weight_decay=0``.
-    NOTE[DIFF]: thresholds are sorted and merged after training, and early stopping goes back to a copy of the best
+    NOTE[DIFF]: the paper trains on sigmoids of standardized values, with quantiles as initial thresholds, one learning
+    rate and Adam. Here features of more than 3 bits are trained with hard bits, thresholds are optimised on the scale
+    of ranks and `threshold_lr_ratio` times as fast, the head reads levels in training, and AdamW has a one-cycle
+    learning rate. The paper's recipe is ``forward="soft", space="standard", init="quantile", threshold_lr_ratio=1,
+    level_inputs=False, lr_schedule="constant", weight_decay=0``.
+    NOTE[DIFF]: thresholds are sorted and merged after training, and early stopping restores a copy of the best
     weights, chosen by the loss of the hard bits.
 
     Examples
@@ -153,7 +157,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     >>> from sklearn.datasets import load_iris
     >>> from skbsq import BitwiseClassifier
     >>> X, y = load_iris(return_X_y=True)
-    >>> classifier = BitwiseClassifier(n_bits=2, batch_size=16, random_state=0).fit(X, y)
+    >>> classifier = BitwiseClassifier(n_bits=2, max_epochs=30, batch_size=16, random_state=0).fit(X, y)
     >>> classifier.codebook_.row_bits, classifier.score(X, y) > 0.9
     (8, True)
     """
@@ -223,7 +227,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         self.verbose = verbose
 
     def predict_proba(self, X):
-        """Class probabilities.
+        """Predict class probabilities.
 
         Parameters
         ----------
@@ -231,28 +235,54 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
 
         Returns
         -------
-        ndarray of float64 of shape (n, n_classes)
+        ndarray of float64 of shape (n, k)
             Columns in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`, infinite values, or NaN that the model has no code for.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        predict_proba_codes : Class probabilities from codes.
+        predict_proba_packed : Class probabilities from bytes.
+        predict_log_proba : Their logarithms.
         """
         return self._probabilities(self._output(X))
 
     def predict_proba_codes(self, codes):
-        """Class probabilities from codes.
+        """Predict class probabilities from codes.
 
         Parameters
         ----------
         codes : array-like of int of shape (n, d)
-            What ``codebook_.encode`` returns.
+            As returned by ``codebook_.encode``.
 
         Returns
         -------
-        ndarray of float64 of shape (n, n_classes)
+        ndarray of float64 of shape (n, k)
             Columns in the order of ``classes_``.
+
+        Raises
+        ------
+        ValueError
+            If a code is out of range, or the array has another number of features.
+        AttributeError
+            With ``quantizer="passthrough"``.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        predict_proba : Class probabilities from floats.
         """
-        return self._probabilities(self._output_of_codes(self._checked_codes(codes)))
+        return self._probabilities(self._run(self.codebook_.check_codes(codes)))
 
     def predict_proba_packed(self, data, codebook=None):
-        """Class probabilities from packed rows or messages.
+        """Predict class probabilities from packed rows or messages.
 
         Parameters
         ----------
@@ -263,18 +293,28 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
 
         Returns
         -------
-        ndarray of float64 of shape (n, n_classes)
+        ndarray of float64 of shape (n, k)
             Columns in the order of ``classes_``.
 
         Raises
         ------
         ValueError
-            As `predict_packed` does.
+            If the bytes are corrupt, empty or from another codebook, or if `codebook` was not folded from that of
+            this model.
+        AttributeError
+            With ``quantizer="passthrough"``.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        predict_packed : Labels from bytes.
+        predict_proba : Class probabilities from floats.
         """
-        return self._probabilities(self._output_of_codes(self._received_codes(data, codebook)))
+        return self._probabilities(self._run(self._received_codes(data, codebook)))
 
     def predict_log_proba(self, X):
-        """Logarithms of the class probabilities.
+        """Predict the logarithms of class probabilities.
 
         Parameters
         ----------
@@ -282,13 +322,24 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
 
         Returns
         -------
-        ndarray of float64 of shape (n, n_classes)
-            Columns in the order of ``classes_``.
+        ndarray of float64 of shape (n, k)
+            Columns in the order of ``classes_``. Finite for logits, even if a probability rounds to 0.
+
+        Raises
+        ------
+        ValueError
+            If X has other features than in `fit`, infinite values, or NaN that the model has no code for.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        predict_proba : The probabilities.
         """
         return self._probabilities(self._output(X), log_probabilities)
 
     def _probabilities(self, output, function=probabilities):
-        # In float64, so that rows sum to 1 as closely as scikit-learn's metrics ask.
+        # In float64, so that rows sum to 1 as closely as scikit-learn's metrics require.
         with serial_after_fork():
             return function(self.net_, output.double()).numpy()
 

@@ -1,4 +1,4 @@
-"""A path over rates: a fitted predictor goes on with fewer bits."""
+"""Continue the training of a fitted predictor with fewer bits per feature."""
 
 from dataclasses import replace
 
@@ -13,31 +13,30 @@ from skbsq.training.starts import GivenStart
 
 
 def go_on_narrower(model, X, y, n_bits, share):
-    """Narrow a fitted predictor of learned thresholds, and train it on.
+    """Narrow a fitted predictor with learned thresholds, and continue its training.
 
     Parameters
     ----------
     model : BitwiseRegressor or BitwiseClassifier
-        With the default head.
+        A predictor with the default head.
     X, y : array-likes
-        What it was fitted on.
+        The rows that the model was fitted on.
     n_bits : int
-        Most bits of a feature.
+        Maximum bits per feature.
     share : float
-        Of its epochs that are trained.
+        Epochs of this training, as a fraction of those of the model.
 
     Returns
     -------
     BitwiseRegressor or BitwiseClassifier
-        A new one.
+        A new predictor.
     """
     with serial_after_fork():
-        narrow = clone(model)
-        rows = read_rows(narrow, X, y, None, model._task, model._missing, Recipe.of(model).class_weight)
+        narrow, recipe = clone(model), Recipe.of(model)
+        rows = read_rows(narrow, X, y, None, model._task, model._missing, recipe.class_weight)
         wide = WideModel(model.codebook_, model.net_.module_, model.target_mean_, model.target_scale_, rows)
-        narrow.n_bits = np.minimum(wide.n_bits, n_bits)  # not set_params: the constructor of a subclass may not take it
+        narrow.n_bits = np.minimum(wide.n_bits, n_bits)  # set_params fails if a subclass's constructor lacks n_bits
         thresholds, head = wide.narrowed(narrow.n_bits)
-        recipe = Recipe.of(model)
         epochs = model.n_iter_ if recipe.max_epochs == "auto" else recipe.max_epochs
         recipe = replace(recipe, max_epochs=max(1, round(share * epochs)), **warm(recipe, head))
         return narrow._learn_bits(rows, recipe, GivenStart(thresholds))

@@ -1,1 +1,1 @@
-"""The transformers, one file each; what they share is in `_base`."""
+"""Transform features into codes: one file per quantizer; `base`, `estimator` and `learned` hold what they share."""

@@ -1,54 +1,44 @@
-"""All that the quantizers share."""
+"""Share what all quantizers have in common: transform and its inverse, and the fit of those that need no gradient."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
 
-from skbsq._validation import (
-    all_or_nothing,
-    check_n_bits,
-    check_weights,
-    check_X,
-    constant_features,
-    nan_features,
-)
+from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X, constant_features, nan_features
 from skbsq.codebook.checks import MISSING_RULES
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
 from skbsq.thresholds.features import features_of
-from skbsq.thresholds.filling import Widths, build_codebook, cut_features
+from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds
 
 
 class HasCodebook:
-    """What a fitted estimator tells about its ``codebook_``."""
+    """Attributes that a fitted estimator derives from its ``codebook_``."""
 
     @property
     def thresholds_(self):
         """List of d float32 arrays, strictly increasing, in the units of X."""
-        check_is_fitted(self)
         return self.codebook_.thresholds
 
     @property
     def n_bits_(self):
-        """Bits each feature costs after fit: int64 array of shape (d,)."""
-        check_is_fitted(self)
+        """Bits that each feature costs after fit: int64 array of shape (d,)."""
         return self.codebook_.n_bits
 
     @property
     def n_levels_(self):
-        """Codes each feature has after fit, the missing one included: int64 array of shape (d,)."""
-        check_is_fitted(self)
+        """Codes that each feature has after fit, including the missing code: int64 array of shape (d,)."""
         return self.codebook_.n_levels
 
 
 class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
-    """A transformer that ends as a `Codebook`; a subclass's fit sets ``codebook_``."""
+    """A transformer whose fit sets ``codebook_``, which all other methods read."""
 
     @property
     def codebook_(self):
-        """All that was learned."""
+        """Thresholds and levels of every feature."""
         return self._fitted_codebook()
 
     @codebook_.setter
@@ -60,16 +50,18 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
             check_is_fitted(self)
         return vars(self)["codebook_"]
 
-    # What a fit sets, and what may be there beside it: all that a file holds.
+    # Attributes that a fit sets, and attributes that may be there beside them. A file holds no others.
     _required_attributes: frozenset = frozenset({"n_features_in_", "codebook_"})
     _optional_attributes: frozenset = frozenset({"feature_names_in_", "_sklearn_output_config"})
+    # Whether fit needs y.
+    _is_supervised = False
     _parameter_constraints: dict = {
         "encode": [StrOptions(set(ENCODINGS))],
         "missing": [StrOptions(set(MISSING_RULES))],
     }
 
     def transform(self, X):
-        """Quantize.
+        """Quantize rows.
 
         Parameters
         ----------
@@ -81,37 +73,57 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
             By `encode`: "ordinal" codes (uint8, or uint16 if a feature has more than 8 bits), "thermometer"
             bits (uint8; columns ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...``), "value" levels (float32), or "packed"
             bytes (uint8), see `skbsq.codec.RowCodec`.
+
+        Raises
+        ------
+        ValueError
+            For an infinity, a value beyond float32, or NaN with ``missing="error"``, naming the feature; and for other
+            features than those of fit.
         """
-        return encoded(self.codebook_, self._codes(X), self.encode)
+        book = self.codebook_
+        check_encode(self.encode)  # it may have been set after fit
+        X = check_X(self, X, reset=False, missing=book.missing)
+        return encoded(book, book.encode(X), self.encode)
 
     def inverse_transform(self, X):
-        """Levels of what `transform` returned.
+        """Decode the output of `transform` into levels.
 
         Parameters
         ----------
         X : array-like of shape (n, d), (n, n_columns) or (n, row_bytes)
-            Codes, thermometer bits, values or packed bytes, as `encode` says.
+            Codes, thermometer bits, values or packed bytes, depending on `encode`.
 
         Returns
         -------
         ndarray of float32 of shape (n, d)
-            In the units of the features; NaN where the code is the missing one.
+            In the units of the features; NaN for the missing code.
+
+        Raises
+        ------
+        ValueError
+            If `transform` cannot have returned X: codes out of range, bits of no code, values that are no levels, or
+            another number of columns.
         """
         check_is_fitted(self)
         check_encode(self.encode)  # it may have been set after fit
         return decoded(self.codebook_, self._encoded_rows(X), self.encode)
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the columns that `transform` returns.
+        """Return the names of the columns that `transform` returns.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the features; None: those seen in fit, or x0, x1, ...
+            Names of the features. None: those seen in fit, or x0, x1, ...
 
         Returns
         -------
         ndarray of str
+
+        Raises
+        ------
+        ValueError
+            If `input_features` are not as many as the features of fit, or differ from their names.
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
@@ -120,11 +132,12 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.missing == "code"
+        tags.target_tags.required = self._is_supervised
         tags.transformer_tags.preserves_dtype = []
         return tags
 
     def _encoded_rows(self, X):
-        """What `transform` returned, as a matrix, once its columns are known to be in order."""
+        """Return encoded rows as a matrix, after checking the order of their columns."""
         table = as_table(X, "X")
         columns = columns_of(table)
         X = check_array(as_numbers(table, "X"), dtype="numeric", ensure_all_finite="allow-nan", ensure_min_features=0)
@@ -133,21 +146,21 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
             check_columns(columns, self.get_feature_names_out(), "X", strict=named)
         return X
 
-    def _codes(self, X):
-        check_is_fitted(self)
-        check_encode(self.encode)  # it may have been set after fit
-        X = check_X(self, X, reset=False, missing=self.codebook_.missing)
-        return self.codebook_.encode(X)
-
 
 class FixedQuantizer(BaseQuantizer):
-    """A quantizer whose thresholds need no gradient: a subclass says where they lie in `_cut`."""
+    """A quantizer whose thresholds need no gradient: a subclass finds those of a feature in `_thresholds_of`."""
 
-    # n_bits is not among them: `check_n_bits` does it, once the features are known.
+    # n_bits is not listed, because `check_n_bits` checks it once the features are known.
     _parameter_constraints: dict = {
         **BaseQuantizer._parameter_constraints,
         "levels": [StrOptions({"mean", "midpoint"})],
     }
+
+    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean"):
+        self.n_bits = n_bits
+        self.encode = encode
+        self.missing = missing
+        self.levels = levels
 
     def fit(self, X, y=None, sample_weight=None):
         """Find the thresholds and levels.
@@ -157,13 +170,24 @@ class FixedQuantizer(BaseQuantizer):
         X : array-like of shape (n, d)
             It may be a memory map.
         y : array-like, default=None
-            Ignored, unless the quantizer is a supervised one.
+            Ignored, unless the quantizer is supervised.
         sample_weight : array-like of shape (n,), default=None
             Rows of weight zero count as absent.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        ValueError
+            For rows, targets, weights or parameters that make no sense, naming the feature or the value. The estimator
+            then stays as it was.
+
+        Warns
+        -----
+        PrecisionWarning
+            If the cast to float32 merges many distinct values of a feature.
         """
         with all_or_nothing(self):
             self._validate_params()
@@ -171,40 +195,44 @@ class FixedQuantizer(BaseQuantizer):
                 vars(self).pop(name, None)
             X = check_X(self, X, reset=True, missing=self.missing)
             weights = check_weights(sample_weight, X)
-            y = self._check_y(X, y, weights)
+            y = self._checked_target(X, y, weights)
             kept = weights > 0
             if not kept.all():
                 X, weights = X[kept], weights[kept]
                 y = None if y is None else y[kept]
             names = getattr(self, "feature_names_in_", None)
-            has_missing, cuts = self._cut_all(features_of(X, weights, y), names, constant_features(X), nan_features(X))
+            features = features_of(X, weights, y)
+            has_missing, thresholds = self._all_thresholds(features, names, constant_features(X), nan_features(X))
             self.codebook_ = build_codebook(
-                X, weights, cuts, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names
+                X, weights, thresholds, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names
             )
         return self
 
     def _codebook_of(self, summary, names):
-        """The codebook of a `Summary` of rows."""
-        has_missing, cuts = self._cut_all(summary.features(), names, summary.constant, summary.n_missing > 0)
-        return summary.codebook(cuts, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names)
+        """Build the codebook from a `Summary` of the rows."""
+        has_missing, thresholds = self._all_thresholds(
+            summary.features(), names, summary.constant, summary.n_missing > 0
+        )
+        options = {"missing": self.missing, "has_missing": has_missing, "names": names}
+        return summary.codebook(thresholds, levels=self.levels, **options)
 
     def _check_can_summarize(self):
-        """Refuse to be fitted on a `Summary`, where all rows are needed at once."""
-        if self.__sklearn_tags__().target_tags.required:
+        """Reject a fit on a `Summary` if the quantizer needs all rows at once."""
+        if self._is_supervised:
             raise ValueError(
                 f"{type(self).__name__} looks at all rows with their targets, which is not possible in chunks: fit it "
-                "on some of the rows and give its thresholds_ to a ThresholdQuantizer, or take a quantizer or init "
+                "on some of the rows and give its thresholds_ to a ThresholdQuantizer, or use a quantizer or init "
                 "that looks at X alone, such as QuantileQuantizer."
             )
 
-    def _check_y(self, X, y, weights):
+    def _checked_target(self, X, y, weights):
         return None
 
-    def _cut_all(self, features, names, constant, nan_seen):
-        """Thresholds for every feature, and which of them own a missing code."""
+    def _all_thresholds(self, features, names, constant, nan_seen):
+        """Return which features have a missing code, and the thresholds of each feature."""
         widths = Widths.of(check_n_bits(self.n_bits, names, nan_seen.size), self.missing, constant, nan_seen)
-        return widths.has_missing, cut_features(self._cut, features, widths.n_levels)
+        return widths.has_missing, find_thresholds(self._thresholds_of, features, widths.n_levels)
 
-    def _cut(self, feature, n_levels):
-        """Thresholds that split the feature into at most `n_levels` (at least 2) bins."""
+    def _thresholds_of(self, feature, n_levels):
+        """Find thresholds that split the feature into at most `n_levels` (at least 2) bins."""
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""The one fit of all estimators that learn thresholds with a head."""
+"""Fit all estimators that learn thresholds with a head."""
 
 import os
 from numbers import Integral, Real
@@ -26,9 +26,9 @@ from skbsq.training.work import work_of
 
 
 class LearnedEstimator(BaseEstimator):
-    """The training parameters, and the one way to fit: check the rows, learn, keep what was learned.
+    """The training parameters, and the shared fit: check the rows, learn, keep the result.
 
-    A subclass learns in `_learn`, and says in `_task` and `_missing` what is asked of the rows.
+    A subclass learns in `_learn`; `_task` and `_missing` define which rows it accepts.
     """
 
     _required_attributes: frozenset = frozenset({"n_features_in_", "best_epoch_", "target_mean_", "target_scale_"})
@@ -62,7 +62,7 @@ class LearnedEstimator(BaseEstimator):
 
     @property
     def head_(self):
-        """The trained head: a torch module from the bits to the outputs."""
+        """The trained head: a torch module that maps bits to outputs."""
         check_is_fitted(self)
         return self.net_.module_.head
 
@@ -75,7 +75,7 @@ class LearnedEstimator(BaseEstimator):
 
     @property
     def n_iter_(self):
-        """Number of epochs run."""
+        """Number of epochs trained."""
         check_is_fitted(self)
         return len(self.net_.history)
 
@@ -99,9 +99,9 @@ class LearnedEstimator(BaseEstimator):
         sample_weight : array-like of shape (n,), default=None
             Rows of weight zero count as absent.
         groups : array-like of shape (n,), default=None
-            Rows of one group, such as those of one device, are held out together.
+            Labels of groups. Rows of a group, such as those of one device, are held out together.
         X_val, y_val : array-likes, default=None
-            Rows to find the length of training on, in place of rows held out of X. Nothing is learned from them.
+            Rows for finding the length of training, instead of rows held out of X. Nothing is learned from them.
 
         Returns
         -------
@@ -110,8 +110,13 @@ class LearnedEstimator(BaseEstimator):
         Raises
         ------
         ValueError
-            For rows, targets, weights or parameters that make no sense, naming the feature or the value; and if
-            training diverges. The estimator then is as it was before.
+            For rows, targets, weights or parameters that make no sense, naming the feature or the value; for a
+            `checkpoint` of a different fit; and if training diverges. The estimator then stays as it was.
+
+        Warns
+        -----
+        PrecisionWarning
+            If the cast to float32 merges many distinct values of a feature.
         """
         with all_or_nothing(self), serial_after_fork():
             self._validate_params()
@@ -123,21 +128,20 @@ class LearnedEstimator(BaseEstimator):
         return self
 
     def fit_chunks(self, chunks, *, validation=None, sketch_size=DEFAULT_SIZE):
-        """Learn thresholds and head from rows that are more than fits into memory.
+        """Learn thresholds and head together from more rows than fit into memory.
 
         Parameters
         ----------
         chunks : iterable, or callable that returns one
-            Of chunks (X, y) or (X, y, sample_weight), each with rows as `fit` takes them. It is gone through once for
-            what is known of the rows beforehand, once for every epoch, and once for levels and counts; and once more
-            for an integer y with ``task="auto"``, or with `class_weight`. Every time it must give the same rows. The
-            chunks of a sequence come in a new random order every epoch, others in their own; the rows of a chunk are
-            shuffled.
+            Chunks (X, y) or (X, y, sample_weight), each with rows as `fit` takes them. Every pass must give the same
+            rows: one pass summarizes them, each epoch takes one, and the last computes levels and counts. An integer y
+            with ``task="auto"``, and `class_weight`, take one pass more. The chunks of a sequence are read in a new
+            random order every epoch, other chunks in the given order; the rows of a chunk are shuffled.
         validation : (X, y) or (X, y, sample_weight), default=None
-            Rows, in memory, on which the length of training is found; their loss is recorded every epoch. None: with
-            ``max_epochs="auto"`` 30 epochs are trained, within 64 to 2048 steps.
+            Rows in memory for finding the length of training; their loss is recorded every epoch. None:
+            ``max_epochs="auto"`` then means 30, within 64 to 2048 steps.
         sketch_size : int, default=2048
-            Up to so many distinct values of a feature are known exactly; beyond them initial thresholds come from a
+            Up to this many unique values of a feature are known exactly. Beyond them, initial thresholds come from a
             sketch of this size.
 
         Returns
@@ -147,28 +151,27 @@ class LearnedEstimator(BaseEstimator):
         Raises
         ------
         ValueError
-            As `fit` does, and for chunks that differ from pass to pass.
+            As for `fit`; for chunks that differ from pass to pass; and for parameters that need all rows at once.
         ImportError
-            If datasketches is not there: ``pip install 'skbsq[sketch]'``.
+            If datasketches is not installed: ``pip install 'skbsq[sketch]'``.
 
         Notes
         -----
-        It is `fit` but for the order of the rows, and the start: ``init="auto"`` means "quantile", "tree" is refused,
-        and so is `bit_budget`. `validation_fraction` is not used. A single chunk whose features have up to
-        `sketch_size` distinct values gives what `fit` gives with the same `init`; but for LLTQuantizer, which draws
-        values to start from. The thresholds of a `quantizer` that is fitted on the rows and then fixed come from the
-        sketch, its levels and counts from all rows, in one more pass.
+        The result differs from that of `fit` by the order of the rows and by the initial thresholds:
+        ``init="auto"`` means "quantile". ``init="tree"`` and `bit_budget` are rejected, and `validation_fraction` is
+        not used. A single chunk whose features have up to `sketch_size` unique values gives the result of `fit` with
+        the same `init`, except for LLTQuantizer, which draws values to start from. A `quantizer` that is fitted on the
+        rows and then fixed takes its thresholds from the sketch, and its levels and counts from all rows, in one more
+        pass.
         """
         with all_or_nothing(self), serial_after_fork():
             self._validate_params()
             if self.checkpoint is not None:
-                raise ValueError(
-                    "checkpoint is for fit: what fit_chunks has done of its work is not kept. Set it to None."
-                )
+                raise ValueError("checkpoint is for fit: fit_chunks cannot save its state. Set it to None.")
             if self.early_stopping is True and validation is None:
                 raise ValueError(
                     "early_stopping of fit_chunks needs validation=(X, y) or (X, y, sample_weight), rows in memory "
-                    "that are not among the chunks: none are held out of these."
+                    "that are not among the chunks, because no rows of the chunks are held out."
                 )
             self._check_can_learn_in_chunks()
             rows = read_chunks(
@@ -185,17 +188,16 @@ class LearnedEstimator(BaseEstimator):
 
     @property
     def _task(self):
-        """The task asked for: "auto", "regression" or "classification"."""
+        """The requested task: "auto", "regression" or "classification"."""
         raise NotImplementedError
 
     @property
     def _missing(self):
-        """Whether NaN is refused: "error" or "code"."""
+        """Whether NaN is rejected: "error" or "code"."""
         return self.missing
 
     def _check_can_learn_in_chunks(self):
-        """Refuse what needs all rows at once; rather now than after a pass over the chunks."""
-        raise NotImplementedError
+        """Reject parameters that need all rows at once, before a pass over the chunks."""
 
     def _learn(self, rows, checkpoint):
         """Learn from checked rows, and set the attributes of a fit.

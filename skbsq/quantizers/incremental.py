@@ -1,4 +1,4 @@
-"""Quantizers that are fitted chunk by chunk, and joined where several have seen some of the rows."""
+"""Fit quantizers chunk by chunk, and merge quantizers that have seen different rows."""
 
 import copy
 import warnings
@@ -11,13 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 from skbsq._validation import all_or_nothing, check_chunk_weights, check_n_bits, check_X
 from skbsq.quantizers.base import FixedQuantizer
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
-from skbsq.thresholds.summary import Summary
+from skbsq.thresholds.summary import DEFAULT_SIZE, Summary
 
-_MADE = ("codebook_", "summary_", "_pending")
+# Attributes that a call of `partial_fit` or `merge` replaces.
+_RESULTS = ("codebook_", "summary_", "_pending")
 
 
 class IncrementalQuantizer(FixedQuantizer):
-    """A fixed quantizer with `partial_fit` and `merge`; it keeps a `Summary` of the rows as ``summary_``."""
+    """A fixed quantizer with `partial_fit` and `merge`, which keeps a `Summary` of the rows as ``summary_``."""
 
     _optional_attributes = FixedQuantizer._optional_attributes | {"summary_"}
     _parameter_constraints: dict = {
@@ -25,8 +26,12 @@ class IncrementalQuantizer(FixedQuantizer):
         "sketch_size": [Interval(Integral, MIN_SIZE, MAX_SIZE, closed="both")],
     }
 
+    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean", sketch_size=DEFAULT_SIZE):
+        super().__init__(n_bits, encode=encode, missing=missing, levels=levels)
+        self.sketch_size = sketch_size
+
     def _fitted_codebook(self):
-        """The codebook: that of `fit`, or made when it is first used after `partial_fit` or `merge`."""
+        """Return the codebook of `fit`; after `partial_fit` or `merge` it is made when it is first used."""
         pending = vars(self).get("_pending")
         return super()._fitted_codebook() if pending is None else pending.codebook()
 
@@ -38,20 +43,20 @@ class IncrementalQuantizer(FixedQuantizer):
         return state
 
     def partial_fit(self, X, y=None, sample_weight=None):
-        """Find the thresholds and levels of these rows and of all that earlier calls got.
+        """Find the thresholds and levels of these rows and of the rows of all earlier calls.
 
         After every call the quantizer is fitted; its codebook is made when it is first used. Parameters except
-        `sketch_size` may be changed between calls. Whole chunks are much faster than single rows.
+        `sketch_size` may change between calls. Whole chunks are much faster than single rows.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
-            Some of the rows; with names where the first ones had names.
+            Some of the rows. If the first rows had feature names, all others need them too.
         y : None
             Ignored.
         sample_weight : array-like of shape (n,), default=None
-            Rows of weight zero count as absent. Unlike those of `fit`, weights of 2 count twice as much as rows of
-            another call that have none.
+            Rows of weight zero count as absent. Unlike in `fit`, weights are compared across calls: a weight of 2
+            counts twice as much as a row of another call without weights.
 
         Returns
         -------
@@ -59,13 +64,16 @@ class IncrementalQuantizer(FixedQuantizer):
 
         Raises
         ------
+        ValueError
+            For rows, weights or parameters that make no sense, naming the feature or the value. The quantizer then
+            stays as it was.
         ImportError
-            If it needs a sketch, and datasketches is not there: ``pip install 'skbsq[sketch]'``.
+            If a sketch is needed and datasketches is not installed: ``pip install 'skbsq[sketch]'``.
 
         Warns
         -----
         UserWarning
-            If the quantizer was fitted by `fit`, which keeps nothing to go on from: it begins anew.
+            If the quantizer was fitted by `fit`, which keeps no summary to continue from: it begins anew.
         """
         with all_or_nothing(self):
             self._validate_params()
@@ -73,8 +81,8 @@ class IncrementalQuantizer(FixedQuantizer):
             first = not hasattr(self, "summary_")
             if first and "codebook_" in vars(self):
                 warnings.warn(
-                    f"This {type(self).__name__} was fitted by fit, which keeps its codebook alone: partial_fit begins "
-                    "anew. Give it all rows to begin with, or use another quantizer for the new ones.",
+                    f"This {type(self).__name__} was fitted by fit, which keeps only the codebook: partial_fit begins "
+                    "anew. Give it all rows from the start, or use another quantizer for the new rows.",
                     UserWarning,
                     stacklevel=2,
                 )
@@ -90,10 +98,10 @@ class IncrementalQuantizer(FixedQuantizer):
         return self
 
     def merge(self, *others):
-        """Take in what other quantizers have seen, as if `partial_fit` had got their rows as well.
+        """Add the rows that other quantizers have seen, as if `partial_fit` had received them.
 
-        So each gateway of a fleet fits on its own rows and sends what it has fitted, by `skbsq.persistence.save` or
-        another way. No row is in it, but the extremes, moments and some values of each feature are.
+        So each gateway of a fleet can fit on its rows and send its quantizer, by `skbsq.persistence.save` or
+        another way. A quantizer contains no row, but the extremes, moments and some values of each feature.
 
         Parameters
         ----------
@@ -103,7 +111,12 @@ class IncrementalQuantizer(FixedQuantizer):
         Returns
         -------
         self
-            It has changed: use a copy to keep what it was.
+            Changed in place: use a copy to keep what it was.
+
+        Raises
+        ------
+        ValueError
+            If a quantizer is of another class, has other parameters or features, or was fitted by `fit`.
         """
         with all_or_nothing(self):
             summary = self._summary()
@@ -114,23 +127,27 @@ class IncrementalQuantizer(FixedQuantizer):
         return self
 
     def _size_of_sketch(self):
-        """Of each feature; None where thresholds and levels need no more than the extremes."""
+        """Return the size of each feature's sketch; None if thresholds and levels need only the extremes."""
         return self.sketch_size
 
     def _summary(self):
-        """What all calls so far have seen, to be changed."""
+        """Return a summary of the rows of all calls so far, which the caller may change."""
         check_is_fitted(self)
         if not hasattr(self, "summary_"):
             raise ValueError(
-                f"A {type(self).__name__} that was fitted by fit keeps its codebook alone: fit it by partial_fit to "
-                "merge it with others."
+                f"This {type(self).__name__} was fitted by fit, which keeps only the codebook: fit it by partial_fit "
+                "to merge it with others."
             )
         pending = vars(self).get("_pending")
-        summary = Summary.from_state(self.summary_, own=pending is not None and pending.state is self.summary_)
+        summary = Summary.from_state(self.summary_, trusted=pending is not None and pending.state is self.summary_)
         if summary.size != self._size_of_sketch():
+            before, now = (
+                "no sketch" if size is None else f"a sketch of size {size}"
+                for size in (summary.size, self._size_of_sketch())
+            )
             raise ValueError(
-                f"The rows so far were seen with {_named(summary.size)}, and it takes {_named(self._size_of_sketch())} "
-                "now: levels and sketch_size must stay as they were in the first call."
+                f"Earlier rows were summarized with {before}, and the parameters now ask for {now}: keep levels and "
+                "sketch_size as they were in the first call."
             )
         return summary
 
@@ -139,10 +156,11 @@ class IncrementalQuantizer(FixedQuantizer):
             raise ValueError('missing="error" was set after rows with NaN had been seen: set it back to "code".')
         check_n_bits(self.n_bits, getattr(self, "feature_names_in_", None), summary.d)
         self.summary_ = summary.state()
-        self._pending = _Pending(self)
+        self._pending = _PendingCodebook(self)
         vars(self).pop("codebook_", None)
 
     def _check_same(self, other):
+        """Reject another class, other parameters and other features."""
         if type(other) is not type(self):
             raise ValueError(f"A {type(self).__name__} merges with others of its class, got {other!r}.")
         check_is_fitted(other)
@@ -152,7 +170,7 @@ class IncrementalQuantizer(FixedQuantizer):
             pair = ours[name], theirs[name]
             if name == "n_bits":  # a number, an array, a dict or a Series
                 pair = tuple(check_n_bits(n_bits, names, self.n_features_in_).tolist() for n_bits in pair)
-            if not np.array_equal(*pair):  # of numbers, strings and arrays alike
+            if not np.array_equal(*pair):  # for numbers, strings and arrays alike
                 raise ValueError(f"{name} is {theirs[name]!r} in a quantizer to merge, and {ours[name]!r} in this one.")
         mine, its = (getattr(q, "feature_names_in_", np.arange(q.n_features_in_)) for q in (self, other))
         if not np.array_equal(mine, its):
@@ -161,32 +179,28 @@ class IncrementalQuantizer(FixedQuantizer):
             )
 
 
-class _Pending:
-    """The codebook of some rows, which takes much longer to make than a few rows take to be counted in.
+class _PendingCodebook:
+    """A codebook that is made when it is first used, because that takes much longer than adding a few rows.
 
-    It is one object, which `partial_fit` replaces whole, so that threads that use the quantizer meanwhile get the
-    codebook of before or of after.
+    `partial_fit` replaces this object as a whole. So a thread that uses the quantizer meanwhile sees the codebook of
+    before or of after.
 
     Parameters
     ----------
     quantizer : IncrementalQuantizer
-        Its parameters of now count, whatever is set later.
+        Its present parameters count, even if they change before the codebook is made.
     """
 
     def __init__(self, quantizer):
-        kept = {name: value for name, value in vars(quantizer).items() if name not in _MADE}
-        self.rule = object.__new__(type(quantizer))  # not a clone: a subclass may fix parameters of ours
-        vars(self.rule).update(copy.deepcopy(kept))
+        kept = {name: value for name, value in vars(quantizer).items() if name not in _RESULTS}
+        self.quantizer = object.__new__(type(quantizer))  # not a clone: a subclass may fix parameters
+        vars(self.quantizer).update(copy.deepcopy(kept))
         self.state, self.book = quantizer.summary_, None
 
     def codebook(self):
-        """Make the codebook, once."""
+        """Return the codebook, made in the first call."""
         if self.book is None:
             with np.errstate(under="ignore"):
-                names = getattr(self.rule, "feature_names_in_", None)
-                self.book = self.rule._codebook_of(Summary.from_state(self.state, own=True), names)
+                names = getattr(self.quantizer, "feature_names_in_", None)
+                self.book = self.quantizer._codebook_of(Summary.from_state(self.state, trusted=True), names)
         return self.book
-
-
-def _named(size):
-    return "no sketch" if size is None else f"a sketch of size {size}"

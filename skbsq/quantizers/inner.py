@@ -1,4 +1,4 @@
-"""A quantizer that is a parameter of another estimator: its copy, fitted on rows that are checked already."""
+"""Fit a quantizer that is a parameter of another estimator, on rows that are already checked."""
 
 import pandas as pd
 from sklearn.base import clone
@@ -7,38 +7,43 @@ from skbsq.quantizers.base import BaseQuantizer, FixedQuantizer
 from skbsq.training.rows import Rows
 
 
-def adapted(quantizer, what, *, seed, **given):
-    """A copy of somebody's quantizer with those of the `given` parameters that it has.
+def clone_with(quantizer, what, *, seed, **parameters):
+    """Copy a quantizer, and set those of the given parameters that it has.
 
     Parameters
     ----------
     quantizer : BaseQuantizer
     what : str
-        The parameter it came in, for the message.
+        The parameter that holds the quantizer, for the message.
     seed : int, RandomState or None
-        Its random_state, where it has one and that is None.
-    **given
+        Used as its random_state, if it has one that is None.
+    **parameters
         Values for n_bits, missing, task and the like.
 
     Returns
     -------
     BaseQuantizer
+
+    Raises
+    ------
+    ValueError
+        If `quantizer` is none of this package.
     """
     if not isinstance(quantizer, BaseQuantizer):
         raise ValueError(f"{what} must be one of the quantizers of skbsq, got {quantizer!r}.")
     if getattr(quantizer, "random_state", seed) is None:
-        given["random_state"] = seed
+        parameters["random_state"] = seed
     made = clone(quantizer)
-    for key, value in given.items():
+    for key, value in parameters.items():
         if key in vars(made):  # not set_params: a subclass may set a parameter that its constructor does not take
             setattr(made, key, value)
     return made
 
 
 def parameters_of(estimator, kind):
-    """The parameters of a class as an estimator of a related class has them.
+    """Return the values that an estimator has for the parameters of a related class.
 
-    Read from its attributes, because a subclass may add constructor parameters and drop others.
+    They are read from its attributes, because a subclass may add constructor parameters and drop others.
 
     Parameters
     ----------
@@ -48,51 +53,33 @@ def parameters_of(estimator, kind):
     Returns
     -------
     dict
-        Those that the estimator has.
     """
     return {name: getattr(estimator, name) for name in kind._get_param_names() if hasattr(estimator, name)}
 
 
-def cut_rows(quantizer, rows):
-    """Thresholds that an unfitted quantizer finds on training rows.
-
-    Parameters
-    ----------
-    quantizer : BaseQuantizer
-        Changed: it may be fitted.
-    rows : Rows or ChunkedRows
-
-    Returns
-    -------
-    list of d ndarrays of float32
-    """
-    return (_fit_in_memory(quantizer, rows) if isinstance(rows, Rows) else _fit_on_summary(quantizer, rows)).thresholds_
-
-
-def fit_on(quantizer, rows):
-    """Fit a quantizer on training rows.
+def fit_thresholds_on(quantizer, rows):
+    """Fit a quantizer on training rows, or on the summary of rows that come in chunks.
 
     Parameters
     ----------
     quantizer : BaseQuantizer
         Changed in place.
     rows : Rows or ChunkedRows
-        Levels and counts come from all of them.
+        Levels and counts of chunked rows are estimated from their summary.
+
+    Returns
+    -------
+    BaseQuantizer
+        The same quantizer, fitted.
+
+    Raises
+    ------
+    ValueError
+        For chunked rows, if the quantizer needs all rows at once.
     """
     if isinstance(rows, Rows):
-        _fit_in_memory(quantizer, rows)
-        return
-    book = _fit_on_summary(quantizer, rows).codebook_
-    given = {"missing": book.missing, "has_missing": book.has_missing, "levels": quantizer.levels}
-    quantizer.codebook_ = rows.codebook(book.thresholds, **given)
-
-
-def _fit_in_memory(quantizer, rows):
-    X = rows.X if rows.names is None else pd.DataFrame(rows.X, columns=rows.names, copy=False)
-    return quantizer.fit(X, rows.y, sample_weight=rows.weights)
-
-
-def _fit_on_summary(quantizer, rows):
+        X = rows.X if rows.names is None else pd.DataFrame(rows.X, columns=rows.names, copy=False)
+        return quantizer.fit(X, rows.y, sample_weight=rows.weights)
     if not isinstance(quantizer, FixedQuantizer):
         raise ValueError(
             f"{type(quantizer).__name__} learns from all rows at once, which is not possible in chunks: fit it on "
@@ -104,3 +91,19 @@ def _fit_on_summary(quantizer, rows):
         quantizer.feature_names_in_ = rows.names
     quantizer.codebook_ = quantizer._codebook_of(rows.summary, rows.names)
     return quantizer
+
+
+def fit_on(quantizer, rows):
+    """Fit a quantizer on training rows, with levels and counts from all of them.
+
+    Parameters
+    ----------
+    quantizer : BaseQuantizer
+        Changed in place.
+    rows : Rows or ChunkedRows
+        Chunks are read once more for levels and counts.
+    """
+    book = fit_thresholds_on(quantizer, rows).codebook_
+    if not isinstance(rows, Rows):
+        options = {"missing": book.missing, "has_missing": book.has_missing, "levels": quantizer.levels}
+        quantizer.codebook_ = rows.codebook(book.thresholds, **options)

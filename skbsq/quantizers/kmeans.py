@@ -1,4 +1,4 @@
-"""Thresholds between the centres of one-dimensional k-means."""
+"""Place thresholds between the centres of one-dimensional k-means."""
 
 from skbsq.quantizers.base import FixedQuantizer
 from skbsq.thresholds.kmeans import kmeans
@@ -7,10 +7,10 @@ __all__ = ["KMeansQuantizer"]
 
 
 class KMeansQuantizer(FixedQuantizer):
-    """Thresholds halfway between the centres of k-means, feature by feature: least squared error.
+    """Place the thresholds of each feature halfway between the centres of k-means, for the least squared error.
 
-    Deterministic. The partition is the exact optimum (dynamic programming) where distinct values times
-    levels stay under 2^17; beyond that, Lloyd's iteration on the weighted distinct values, started from
+    The result is deterministic. The partition is the exact optimum (dynamic programming) as long as unique values
+    times levels stay below 2^17. Beyond that, Lloyd's iteration runs on the weighted unique values, and starts from
     the optimum over a subset of the possible bin limits.
 
     Parameters
@@ -18,23 +18,24 @@ class KMeansQuantizer(FixedQuantizer):
     n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=4
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
-        What `transform` returns: codes, thermometer bits, or levels.
+        What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows (the centre), or the middle of its bin.
 
     Attributes
     ----------
     codebook_ : Codebook
-        All that was learned.
+        Thresholds and levels of every feature.
     thresholds_ : list of d ndarrays of float32
         In the units of X.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
     n_features_in_ : int
+        Number of features, d.
     feature_names_in_ : ndarray of str
-        Only where X has string column names.
+        Only if X has string column names.
 
     See Also
     --------
@@ -50,11 +51,5 @@ class KMeansQuantizer(FixedQuantizer):
     ([array([5.75], dtype=float32)], [array([ 0.5, 11. ], dtype=float32)])
     """
 
-    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean"):
-        self.n_bits = n_bits
-        self.encode = encode
-        self.missing = missing
-        self.levels = levels
-
-    def _cut(self, feature, n_levels):
+    def _thresholds_of(self, feature, n_levels):
         return kmeans(feature, n_levels)

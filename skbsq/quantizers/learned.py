@@ -1,4 +1,4 @@
-"""Quantizers whose thresholds are learned with a head."""
+"""Share what quantizers have in common whose thresholds are learned with a head."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,16 @@ from skbsq._targets import TASKS
 from skbsq._validation import check_n_bits
 from skbsq.quantizers.base import BaseQuantizer, FixedQuantizer
 from skbsq.quantizers.estimator import LearnedEstimator
-from skbsq.quantizers.inner import adapted, cut_rows
+from skbsq.quantizers.inner import clone_with, fit_thresholds_on
 from skbsq.quantizers.threshold import ThresholdQuantizer
 from skbsq.quantizers.tree import TreeQuantizer
 from skbsq.training.starts import RULES, RuleStart
 
 
 class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
-    """A quantizer trained together with a head: a subclass says behind which layer in `_kind`."""
+    """A quantizer trained together with a head, behind the layer that a subclass defines in `_kind`."""
 
+    _is_supervised = True
     _required_attributes = (
         BaseQuantizer._required_attributes | LearnedEstimator._required_attributes | {"task_", "net_"}
     )
@@ -27,17 +28,9 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         "task": [StrOptions(set(TASKS))],
     }
 
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags
-
     @property
     def _task(self):
         return self.task
-
-    def _check_can_learn_in_chunks(self):
-        pass
 
     def _learn(self, rows, checkpoint, *, recipe=None, start=None):
         """Learn from checked rows, and set the attributes of a fit.
@@ -47,9 +40,9 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         rows : Rows or ChunkedRows
         checkpoint : Checkpoint or None
         recipe : Recipe, default=None
-            None: that of the quantizer.
+            None: the parameters of the quantizer.
         start : RuleStart, GivenStart or the like, default=None
-            Where thresholds start. None: as its parameters say.
+            Initial thresholds. None: as `init` says.
 
         Returns
         -------
@@ -70,16 +63,15 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         self.task_ = rows.task
 
     def _kind(self):
-        """The layer that is trained, see `skbsq.training.feeds`."""
+        """Return the layer to train, see `skbsq.training.feeds`."""
         raise NotImplementedError
 
     def _start(self):
-        """Where its thresholds start; None where it has none to start from."""
-        return None
+        """Return where thresholds start; None if the layer needs no initial thresholds."""
 
 
 class StartsFromThresholds(LearnedQuantizer):
-    """One whose layer starts from thresholds, as `init` says."""
+    """A learned quantizer whose layer starts from thresholds, as `init` says."""
 
     _required_attributes = LearnedQuantizer._required_attributes | {"initial_thresholds_"}
     _optional_attributes = LearnedQuantizer._optional_attributes | {"init_"}
@@ -92,11 +84,11 @@ class StartsFromThresholds(LearnedQuantizer):
         super()._keep(learned, rows)
         self.initial_thresholds_ = learned.starts
         narrowed = learned.allocation is not None and self._start().is_narrowed
-        own = not isinstance(self.init, str) and not narrowed
-        self.init_ = learned.rule or (self.init if own else ThresholdQuantizer(learned.starts))
+        use_init = not isinstance(self.init, str) and not narrowed
+        self.init_ = learned.rule or (self.init if use_init else ThresholdQuantizer(learned.starts))
 
     def _check_can_learn_in_chunks(self):
-        init = TreeQuantizer() if isinstance(self.init, str) and self.init == "tree" else self.init
+        init = TreeQuantizer() if self.init == "tree" else self.init
         if isinstance(init, FixedQuantizer):
             init._check_can_summarize()
 
@@ -106,7 +98,7 @@ class StartsFromThresholds(LearnedQuantizer):
 
 @dataclass(frozen=True)
 class QuantizerStart:
-    """Thresholds that a quantizer of the user's finds.
+    """Initial thresholds that a given quantizer finds on the rows.
 
     Parameters
     ----------
@@ -117,13 +109,13 @@ class QuantizerStart:
 
     @property
     def is_given(self):
-        """Whether the thresholds are there without rows."""
+        """Whether the thresholds are known without rows."""
         return isinstance(self.quantizer, ThresholdQuantizer)
 
-    # Thresholds that are given are too many for what a budget leaves.
+    # Given thresholds do not fit into a budget: a narrow model starts from those of a wide one.
     is_narrowed = is_given
 
     def thresholds(self, rows, widths, missing, seed):
         """See `skbsq.training.starts.RuleStart.thresholds`."""
         given = {"n_bits": widths.n_bits, "missing": missing, "task": rows.task}
-        return None, cut_rows(adapted(self.quantizer, "init", seed=seed, **given), rows)
+        return None, fit_thresholds_on(clone_with(self.quantizer, "init", seed=seed, **given), rows).thresholds_

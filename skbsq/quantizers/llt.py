@@ -1,4 +1,4 @@
-"""Learnable lookup tables (LLT) as a quantizer of features."""
+"""Learn lookup tables (LLT) for features."""
 
 from numbers import Integral
 
@@ -11,43 +11,43 @@ __all__ = ["LLTQuantizer"]
 
 
 class LLTQuantizer(LearnedQuantizer):
-    """Steps at places of a fine grid that are learned with a head (LLT), from one table per feature.
+    """Learn one lookup table per feature together with a head (LLT), whose steps lie on a fine grid.
 
-    The head reads the values of the table. They become thresholds without losing a value.
+    The head reads the values of the table. The thresholds between them reproduce exactly these values.
 
-    The thresholds were learned with y; score them on held-out rows.
+    The thresholds are learned with y, so score them on held-out rows.
 
     Parameters
     ----------
     n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     granularity : int, default=9
-        Cells of the grid among which each step of a table is placed.
+        Number of grid cells among which each step of a table is placed.
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
-        What reads the values, as in `BitwiseQuantizer`; n_inputs is the number of features, and one more for each with
-        a missing code.
+        The network that reads the values, as in `BitwiseQuantizer`. n_inputs is the number of features, plus one for
+        each feature with a missing code.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
-        What `transform` returns: codes, thermometer bits, or levels.
+        What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
     task : {"auto", "regression", "classification"}, default="auto"
-        "auto": floating y is regression, even if integral; bool, string and category are classification; integer y
-        is classification up to 20 classes, else regression.
+        "auto": floating y means regression, even if all values are integers; bool, string and category mean
+        classification; integer y means classification up to 20 classes, and regression beyond.
     max_epochs, batch_size, lr, lr_schedule : see `BitwiseQuantizer`
     threshold_lr_ratio : float, default=1.0
-        Learning rate of the tables and scales, in multiples of the head's. 0 leaves them where they start.
+        Learning rate of the tables and scales, in multiples of the head's. 0 keeps their initial values.
     weight_decay, dropout, hidden_sizes : see `BitwiseQuantizer`
     temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
         How the temperature of the softmax that places the steps falls over the epochs.
     temperature_start, temperature_end : float, default=1.0 and 1e-3
-        Its ends.
+        Initial and final temperature.
     validation_fraction, early_stopping, patience, class_weight : see `BitwiseQuantizer`
     device, checkpoint, random_state, verbose : see `BitwiseQuantizer`
 
     Attributes
     ----------
     codebook_ : Codebook
-        All that a device needs to know.
+        Thresholds and levels of every feature: all that a device needs.
     thresholds_ : list of d ndarrays of float32
         In the units of X, sorted and merged.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
@@ -55,19 +55,20 @@ class LLTQuantizer(LearnedQuantizer):
     net_, head_, history_, n_iter_, best_epoch_, length_search_, target_mean_, target_scale_, task_
         See `BitwiseQuantizer`.
     n_features_in_ : int
+        Number of features, d.
     feature_names_in_ : ndarray of str
-        Only where X has string column names.
+        Only if X has string column names.
 
     See Also
     --------
-    BitwiseQuantizer : Thresholds that move freely.
+    BitwiseQuantizer : Thresholds learned freely.
 
     Notes
     -----
-    Wang et al. 2022, "Learnable Lookup Table for Neural Network Quantization"; as a rival in arXiv 2603.05172,
+    Wang et al. 2022, "Learnable Lookup Table for Neural Network Quantization"; compared in arXiv 2603.05172,
     Section 4, where `granularity` is 9 or 4.
-    The scales start at 3 standard deviations of as many rows as a batch has, drawn at random. Far outliers are mostly
-    not among them, and a grid over the bulk of a feature serves it better than one as wide as they are.
+    The scales start at 3 standard deviations of randomly drawn rows, as many as a batch has. These rows rarely contain
+    far outliers, and a grid over the bulk of a feature serves better than a grid that reaches the outliers.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Learned step sizes (LSQ) as a quantizer of features."""
+"""Learn step sizes (LSQ) for features."""
 
 from skbsq.quantizers.learned import LearnedQuantizer
 from skbsq.training.feeds import Steps
@@ -7,36 +7,36 @@ __all__ = ["LSQQuantizer"]
 
 
 class LSQQuantizer(LearnedQuantizer):
-    """Equal steps whose size is learned with a head (LSQ), one per feature.
+    """Learn one step size per feature together with a head (LSQ).
 
-    The head reads multiples of the step. They become thresholds without losing a value.
+    The head reads multiples of the step size. The thresholds between them reproduce exactly these values.
 
-    The thresholds were learned with y; score them on held-out rows.
+    The thresholds are learned with y, so score them on held-out rows.
 
     Parameters
     ----------
     n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 or 2 to 16; None means 4. A feature of 0 bits is not sent.
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
-        What reads the values, as in `BitwiseQuantizer`; n_inputs is the number of features, and one more for each with
-        a missing code.
+        The network that reads the values, as in `BitwiseQuantizer`. n_inputs is the number of features, plus one for
+        each feature with a missing code.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
-        What `transform` returns: codes, thermometer bits, or levels.
+        What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
     task : {"auto", "regression", "classification"}, default="auto"
-        "auto": floating y is regression, even if integral; bool, string and category are classification; integer y
-        is classification up to 20 classes, else regression.
+        "auto": floating y means regression, even if all values are integers; bool, string and category mean
+        classification; integer y means classification up to 20 classes, and regression beyond.
     max_epochs, batch_size, lr, lr_schedule : see `BitwiseQuantizer`
     threshold_lr_ratio : float, default=1.0
-        Learning rate of the steps, in multiples of the head's. 0 leaves them where they start.
+        Learning rate of the step sizes, in multiples of the head's. 0 keeps their initial values.
     weight_decay, dropout, hidden_sizes, validation_fraction, early_stopping, patience : see `BitwiseQuantizer`
     class_weight, device, checkpoint, random_state, verbose : see `BitwiseQuantizer`
 
     Attributes
     ----------
     codebook_ : Codebook
-        All that a device needs to know.
+        Thresholds and levels of every feature: all that a device needs.
     thresholds_ : list of d ndarrays of float32
         In the units of X, sorted and merged.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
@@ -44,17 +44,18 @@ class LSQQuantizer(LearnedQuantizer):
     net_, head_, history_, n_iter_, best_epoch_, length_search_, target_mean_, target_scale_, task_
         See `BitwiseQuantizer`.
     n_features_in_ : int
+        Number of features, d.
     feature_names_in_ : ndarray of str
-        Only where X has string column names.
+        Only if X has string column names.
 
     See Also
     --------
-    BitwiseQuantizer : Thresholds that move freely.
+    BitwiseQuantizer : Thresholds learned freely.
 
     Notes
     -----
-    Esser et al. 2020, arXiv 1902.08153; as a rival in arXiv 2603.05172, Section 4.
-    NOTE[DIFF]: with ``missing="code"`` the lowest multiple is given up for the missing code.
+    Esser et al. 2020, arXiv 1902.08153; compared in arXiv 2603.05172, Section 4.
+    NOTE[DIFF]: with ``missing="code"`` the missing code replaces the lowest multiple.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Thresholds at quantiles."""
+"""Place thresholds at quantiles."""
 
 from sklearn.utils._param_validation import StrOptions
 
@@ -10,7 +10,7 @@ __all__ = ["QuantileQuantizer"]
 
 
 class QuantileQuantizer(IncrementalQuantizer):
-    """Thresholds at the training quantiles of each feature, so that codes are about equally frequent.
+    """Place thresholds at the training quantiles of each feature, so that codes are about equally frequent.
 
     With L levels the thresholds are the quantiles at k / L for k = 1 to L - 1.
 
@@ -19,34 +19,36 @@ class QuantileQuantizer(IncrementalQuantizer):
     n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=4
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
-        What `transform` returns: codes, thermometer bits, or levels.
+        What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
     ties : {"refill", "merge"}, default="refill"
-        Repeated values make quantiles coincide. "refill" puts the thresholds that would be lost where they
-        split the heaviest bins, so that a feature has min(2^n_bits, distinct values) levels; "merge" leaves
-        them out, as the paper does.
+        Repeated values make quantiles coincide. "refill" moves the thresholds that would be lost to where they
+        split the heaviest bins, so that a feature has min(2^n_bits, unique values) levels. "merge" drops
+        them, as the paper does.
     quantile_method : {"averaged_inverted_cdf", "linear"}, default="averaged_inverted_cdf"
-        The first is the same rule with and without weights. "linear" is the paper's, without weights only.
+        "averaged_inverted_cdf" is the same rule with and without weights. "linear" is the paper's rule, and takes no
+        weights.
     sketch_size : int, default=2048
-        Of `partial_fit`: so many distinct values of a feature are kept exactly, and beyond them their distribution by a
-        sketch of this size (at most 65535).
+        For `partial_fit`: up to this many unique values of a feature are kept exactly. Beyond them a sketch of this
+        size (at most 65535) keeps their distribution.
 
     Attributes
     ----------
     codebook_ : Codebook
-        All that was learned.
+        Thresholds and levels of every feature.
     thresholds_ : list of d ndarrays of float32
         In the units of X.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
     n_features_in_ : int
+        Number of features, d.
     feature_names_in_ : ndarray of str
-        Only where X has string column names.
+        Only if X has string column names.
     summary_ : dict
-        After `partial_fit`: what it goes on from.
+        After `partial_fit`: the summary of all rows so far, from which the next call continues.
 
     See Also
     --------
@@ -55,9 +57,9 @@ class QuantileQuantizer(IncrementalQuantizer):
 
     Notes
     -----
-    After `partial_fit` thresholds, levels and counts are those of `fit` on all rows where a feature has up to
-    `sketch_size` distinct values. Beyond them they are estimates from a t-digest, which depends on the rows and their
-    order alone. It has no proven bound; what its error in ranks is in practice is in the guide to fitting on chunks.
+    After `partial_fit`, thresholds, levels and counts equal those of `fit` on all rows as long as a feature has up to
+    `sketch_size` unique values. Beyond that they are estimates from a t-digest, which depends on the rows and their
+    order alone. A t-digest has no proven bound; the guide to fitting on chunks shows its error in ranks in practice.
 
     References
     ----------
@@ -88,15 +90,11 @@ class QuantileQuantizer(IncrementalQuantizer):
         quantile_method="averaged_inverted_cdf",
         sketch_size=DEFAULT_SIZE,
     ):
-        self.n_bits = n_bits
-        self.encode = encode
-        self.missing = missing
-        self.levels = levels
+        super().__init__(n_bits, encode=encode, missing=missing, levels=levels, sketch_size=sketch_size)
         self.ties = ties
         self.quantile_method = quantile_method
-        self.sketch_size = sketch_size
 
-    def _cut(self, feature, n_levels):
+    def _thresholds_of(self, feature, n_levels):
         return quantile(feature, n_levels, ties=self.ties, method=self.quantile_method)
 
     def _check_can_summarize(self):

@@ -1,4 +1,4 @@
-"""Soft quantization with a head that reads values: SQ and SQ+."""
+"""Learn soft quantization with a head that reads values: SQ and SQ+."""
 
 from skbsq.quantizers.learned import StartsFromThresholds
 from skbsq.training.feeds import Soft
@@ -7,70 +7,72 @@ __all__ = ["SoftQuantizer"]
 
 
 class SoftQuantizer(StartsFromThresholds):
-    """Thresholds learned behind a sum of sigmoids: soft quantization (SQ).
+    """Learn thresholds through a sum of sigmoids: soft quantization (SQ).
 
-    In training the head reads one value per feature, the sum of sigmoids around its thresholds; at test time the number
-    of thresholds below (the code, where none of them have met), or with `learn_values` the value learned for it.
+    In training the head reads one value per feature: the sum of sigmoids around its thresholds. At test time it reads
+    the number of thresholds below, which is the code unless thresholds were merged. With `learn_values` it reads the
+    value learned for that number.
 
-    The thresholds were learned with y; score them on held-out rows.
+    The thresholds are learned with y, so score them on held-out rows.
 
     Parameters
     ----------
     n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=None
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     learn_values : bool, default=False
-        Learn what each code stands for to the head (SQ+). False: the number of thresholds below (SQ).
+        Whether to learn the value that the head reads for each code (SQ+). False: the number of thresholds below (SQ).
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
-        What reads the values, as in `BitwiseQuantizer`; n_inputs is the number of features, and one more for each with
-        a missing code.
+        The network that reads the values, as in `BitwiseQuantizer`. n_inputs is the number of features, plus one for
+        each feature with a missing code.
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
-        Where the thresholds start. "auto" takes the one of these whose codes predict
+        Rule for the initial thresholds. "auto" selects the rule whose codes predict
         held-out training rows best in a quick pilot, see ``init_``.
-        A quantizer is copied and fitted on the rows, at the same n_bits where it has that parameter.
+        A quantizer is copied and fitted on the rows, with the same n_bits if it has that parameter.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
-        What `transform` returns: codes, thermometer bits, or levels.
+        What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
     task : {"auto", "regression", "classification"}, default="auto"
-        "auto": floating y is regression, even if integral; bool, string and category are classification; integer y
-        is classification up to 20 classes, else regression.
+        "auto": floating y means regression, even if all values are integers; bool, string and category mean
+        classification; integer y means classification up to 20 classes, and regression beyond.
     max_epochs, batch_size, lr, lr_schedule : see `BitwiseQuantizer`
     threshold_lr_ratio : float, default=1.0
         Learning rate of the thresholds and values, in multiples of the head's. 0 leaves them where they start.
     weight_decay, dropout, hidden_sizes : see `BitwiseQuantizer`
     temperature_schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
-        How the width of the sigmoids, whose gradient moves the thresholds, falls over the epochs.
+        How the width of the sigmoids falls over the epochs. Their gradient moves the thresholds.
     temperature_start, temperature_end : float, default=1.0 and 1e-3
-        Its ends, in standard deviations of a feature.
+        Initial and final temperature, in standard deviations of a feature.
     validation_fraction, early_stopping, patience, class_weight : see `BitwiseQuantizer`
     device, checkpoint, random_state, verbose : see `BitwiseQuantizer`
 
     Attributes
     ----------
     codebook_ : Codebook
-        All that a device needs to know.
+        Thresholds and levels of every feature: all that a device needs.
     thresholds_ : list of d ndarrays of float32
         In the units of X, sorted and merged.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
     init_ : str or quantizer
-        What the thresholds started from.
+        Rule or quantizer of the initial thresholds.
     initial_thresholds_ : list of d ndarrays
-        And where, in the units of X.
+        Initial thresholds, in the units of X.
     net_, head_, history_, n_iter_, best_epoch_, length_search_, target_mean_, target_scale_, task_
         See `BitwiseQuantizer`.
     n_features_in_ : int
+        Number of features, d.
     feature_names_in_ : ndarray of str
-        Only where X has string column names.
+        Only if X has string column names.
 
     See Also
     --------
-    BitwiseQuantizer : A head that reads bits.
+    BitwiseQuantizer : Thresholds learned with a head that reads bits.
 
     Notes
     -----
     arXiv 2603.05172, Section 4. The paper's recipe is ``init="quantile", lr_schedule="constant", weight_decay=0``.
-    NOTE[DIFF]: the paper's released code computes SQ+ as SQ; here the values are learned, from 0, 1, 2, ... on.
+    NOTE[DIFF]: the paper's released code computes SQ+ as SQ. Here the values are learned, and start at 0, 1, 2, ...
 
     Examples
     --------

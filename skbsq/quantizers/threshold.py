@@ -1,4 +1,4 @@
-"""Thresholds of the user's own."""
+"""Use thresholds that the user gives."""
 
 import numpy as np
 
@@ -11,36 +11,38 @@ __all__ = ["ThresholdQuantizer"]
 
 
 class ThresholdQuantizer(FixedQuantizer):
-    """Thresholds given by the user; fit learns the levels only.
+    """Use the given thresholds; fit learns the levels only.
 
     Parameters
     ----------
     thresholds : 1-d array-like, or list, dict or pandas Series of 1-d array-likes
-        One array for every feature alike, or one per feature. The labels of a dict or Series are names of features, or
-        their numbers. In the units of X, finite; they are cast to float32, sorted and merged.
+        One array for every feature alike, or one array per feature. The labels of a dict or Series are names of
+        features, or their numbers. Thresholds are in the units of X and finite; they are cast to float32, sorted and
+        merged.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
-        What `transform` returns: codes, thermometer bits, or levels.
+        What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it a code above those of the numbers. A feature without thresholds
-        gets one only if fit saw it missing.
+        "error" rejects NaN. "code" gives NaN a code above those of the numbers. A feature without thresholds
+        has such a code only if fit saw it missing.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
 
     Attributes
     ----------
     codebook_ : Codebook
-        All that was learned.
+        Thresholds and levels of every feature.
     thresholds_ : list of d ndarrays of float32
         In the units of X.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
     n_features_in_ : int
+        Number of features, d.
     feature_names_in_ : ndarray of str
-        Only where X has string column names.
+        Only if X has string column names.
 
     See Also
     --------
-    Codebook.from_thresholds : The same without rows.
+    Codebook.from_thresholds : A codebook of given thresholds, without rows.
 
     Examples
     --------
@@ -62,23 +64,23 @@ class ThresholdQuantizer(FixedQuantizer):
         self.missing = missing
         self.levels = levels
 
-    def _cut_all(self, features, names, constant, nan_seen):
-        cuts = Codebook.from_thresholds(_spread(self.thresholds, names, nan_seen.size), feature_names=names).thresholds
-        has_missing = [self.missing == "code" and (t.size > 0 or nan) for t, nan in zip(cuts, nan_seen, strict=True)]
-        return np.array(has_missing), cuts
+    def _all_thresholds(self, features, names, constant, nan_seen):
+        given = _one_array_per_feature(self.thresholds, names, nan_seen.size)
+        thresholds = Codebook.from_thresholds(given, feature_names=names).thresholds
+        sent = np.array([t.size > 0 for t in thresholds])
+        return (self.missing == "code") & (sent | nan_seen), thresholds
 
 
-def _is_flat(thresholds):
-    return all(np.ndim(value) == 0 for value in thresholds)
-
-
-def _spread(thresholds, names, n_features):
-    """One array per feature."""
+def _one_array_per_feature(thresholds, names, n_features):
     labels = labels_of(thresholds)
     known = numbered_names(n_features) if names is None else names
-    # The index of one array for all features means nothing, because its order means nothing.
-    is_one = not isinstance(thresholds, dict) and _is_flat(thresholds) and set(labels or ()).isdisjoint(known)
-    if labels is not None and not is_one:
+    # A Series may be the one array for all features. Its index then means nothing, because thresholds are sorted.
+    is_one_array = (
+        not isinstance(thresholds, dict)
+        and all(np.ndim(value) == 0 for value in thresholds)
+        and set(labels or ()).isdisjoint(known)
+    )
+    if labels is not None and not is_one_array:
         return in_feature_order(thresholds, names, n_features, "thresholds")
     thresholds = list(refuse_mask(thresholds, "thresholds"))
     if not thresholds or np.ndim(thresholds[0]) == 0:

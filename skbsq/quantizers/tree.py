@@ -1,4 +1,4 @@
-"""Thresholds cut by one small decision tree per feature."""
+"""Place the thresholds of a feature where a small decision tree splits it."""
 
 from numbers import Real
 
@@ -13,13 +13,13 @@ __all__ = ["TreeQuantizer"]
 
 
 class TreeQuantizer(FixedQuantizer):
-    """Thresholds where a small decision tree on the feature alone would split the target.
+    """Place thresholds where a small decision tree on the feature alone splits the target.
 
-    The thresholds were learned with y; score them on held-out rows.
+    The thresholds are learned with y, so score them on held-out rows.
 
-    A feature of more than 65,536 distinct values is first cut into at most 65,536 groups of neighbouring values, of
-    about equal weight, and the tree splits between these. For k classes it is 65,536 / k groups, or 64 for each level
-    where that is more.
+    A feature of more than 65,536 unique values is first divided into at most 65,536 groups of neighbouring values, of
+    about equal weight, and the tree splits between these groups. For k classes there are 65,536 / k groups, or 64 for
+    each level if that is more.
 
     Parameters
     ----------
@@ -27,30 +27,32 @@ class TreeQuantizer(FixedQuantizer):
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent. A tree stops early where no
         split helps, so a feature may end with fewer levels.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
-        What `transform` returns: codes, thermometer bits, or levels.
+        What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
     task : {"auto", "regression", "classification"}, default="auto"
-        "auto": floating y is regression; bool, string and category are classification; integer y is
-        classification up to 20 classes.
+        "auto": floating y means regression, even if all values are integers; bool, string and category mean
+        classification; integer y means classification up to 20 classes, and regression beyond.
     min_share : float, default=0.1
-        Weight that a bin must at least hold, where 1 is an equal share for each of the 2^n_bits bins; keeps single
-        outliers of y from taking thresholds.
+        Least weight of a bin, where 1 is an equal share for each of the 2^n_bits bins. It keeps single
+        outliers of y from using up thresholds.
 
     Attributes
     ----------
     codebook_ : Codebook
-        All that was learned.
+        Thresholds and levels of every feature.
     task_ : {"regression", "classification"}
+        The task that was solved.
     thresholds_ : list of d ndarrays of float32
         In the units of X.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
     n_features_in_ : int
+        Number of features, d.
     feature_names_in_ : ndarray of str
-        Only where X has string column names.
+        Only if X has string column names.
 
     See Also
     --------
@@ -64,6 +66,7 @@ class TreeQuantizer(FixedQuantizer):
     [array([2.5], dtype=float32)]
     """
 
+    _is_supervised = True
     _required_attributes = FixedQuantizer._required_attributes | {"task_"}
     _parameter_constraints: dict = {
         **FixedQuantizer._parameter_constraints,
@@ -71,32 +74,15 @@ class TreeQuantizer(FixedQuantizer):
         "min_share": [Interval(Real, 0, 1, closed="both")],
     }
 
-    def __init__(
-        self,
-        n_bits=4,
-        *,
-        encode="ordinal",
-        missing="error",
-        levels="mean",
-        task="auto",
-        min_share=0.1,
-    ):
-        self.n_bits = n_bits
-        self.encode = encode
-        self.missing = missing
-        self.levels = levels
+    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean", task="auto", min_share=0.1):
+        super().__init__(n_bits, encode=encode, missing=missing, levels=levels)
         self.task = task
         self.min_share = min_share
 
-    def _check_y(self, X, y, weights):
+    def _checked_target(self, X, y, weights):
         y, self.task_ = check_target(y, X, self.task, self, weights)
-        # Of labels it only matters which are equal, and integers compare fast.
+        # Only equality of labels matters, and integers compare fast.
         return np.unique(y, return_inverse=True)[1] if self.task_ == "classification" else y
 
-    def _cut(self, feature, n_levels):
+    def _thresholds_of(self, feature, n_levels):
         return tree(feature, n_levels, task=self.task_, min_share=self.min_share)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        return tags

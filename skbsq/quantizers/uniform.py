@@ -1,45 +1,45 @@
-"""Thresholds at equal distances."""
+"""Place thresholds at equal distances."""
 
 from skbsq.quantizers.incremental import IncrementalQuantizer
-from skbsq.thresholds.summary import DEFAULT_SIZE
 from skbsq.thresholds.uniform import uniform
 
 __all__ = ["UniformQuantizer"]
 
 
 class UniformQuantizer(IncrementalQuantizer):
-    """Thresholds at equal distances over the training range of each feature.
+    """Place thresholds at equal distances over the training range of each feature.
 
-    With K thresholds, lo and hi the training range and s = (hi - lo) / K, they lie at
-    lo + s (k + 1/2) for k = 0 to K - 1, so that the K + 1 midpoint levels run from lo to hi.
+    With K thresholds, lo and hi the training range and s = (hi - lo) / K, the thresholds lie at
+    lo + s (k + 1/2) for k = 0 to K - 1. So the K + 1 midpoint levels run from lo to hi.
 
     Parameters
     ----------
     n_bits : int, array-like of shape (d,), dict or pandas Series name -> int, or None, default=4
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
-        What `transform` returns: codes, thermometer bits, or levels.
+        What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "code"}, default="error"
-        "error" refuses NaN; "code" gives it the top code of a feature, and one level fewer to numbers.
+        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
     sketch_size : int, default=2048
-        Of `partial_fit`: so many distinct values of a feature are kept exactly, and beyond them their distribution by a
-        sketch of this size (at most 65535). It is used for ``levels="mean"`` only.
+        For `partial_fit`: up to this many unique values of a feature are kept exactly. Beyond them a sketch of this
+        size (at most 65535) keeps their distribution. It is used for ``levels="mean"`` only.
 
     Attributes
     ----------
     codebook_ : Codebook
-        All that was learned.
+        Thresholds and levels of every feature.
     thresholds_ : list of d ndarrays of float32
         In the units of X.
     n_bits_, n_levels_ : ndarray of int64 of shape (d,)
         Bits and codes per feature.
     n_features_in_ : int
+        Number of features, d.
     feature_names_in_ : ndarray of str
-        Only where X has string column names.
+        Only if X has string column names.
     summary_ : dict
-        After `partial_fit`: what it goes on from.
+        After `partial_fit`: the summary of all rows so far, from which the next call continues.
 
     See Also
     --------
@@ -48,9 +48,9 @@ class UniformQuantizer(IncrementalQuantizer):
 
     Notes
     -----
-    `partial_fit` gives the thresholds of `fit` on all rows exactly, and with ``levels="midpoint"`` the levels too. With
-    ``levels="mean"`` bins move as more rows come, so levels and counts are those of a sketch of the values: exact up to
-    `sketch_size` distinct values of a feature, otherwise estimates that lie in their bins.
+    `partial_fit` gives exactly the thresholds of `fit` on all rows; with ``levels="midpoint"`` the levels too. With
+    ``levels="mean"``, bins move as more rows come, so levels and counts come from a sketch of the values. They are
+    exact up to `sketch_size` unique values of a feature, and otherwise estimates that lie in their bins.
 
     References
     ----------
@@ -67,14 +67,7 @@ class UniformQuantizer(IncrementalQuantizer):
     array([0, 0, 2, 3], dtype=uint8)
     """
 
-    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean", sketch_size=DEFAULT_SIZE):
-        self.n_bits = n_bits
-        self.encode = encode
-        self.missing = missing
-        self.levels = levels
-        self.sketch_size = sketch_size
-
-    def _cut(self, feature, n_levels):
+    def _thresholds_of(self, feature, n_levels):
         return uniform(feature, n_levels)
 
     def _size_of_sketch(self):

@@ -1,1 +1,1 @@
-"""Where thresholds lie: rules as functions of one feature, sketches of its values, and the codebook they make."""
+"""Place thresholds: rules as functions of one feature, sketches of its values, and the codebook that results."""

@@ -1,4 +1,4 @@
-"""One feature at a time, and its weighted distinct values, which most threshold rules start from."""
+"""Handle one feature at a time: its values, its weighted unique values and its moments."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Feature:
-    """The rows of one feature in which it was seen.
+    """The rows in which one feature is not missing.
 
     Parameters
     ----------
@@ -17,7 +17,7 @@ class Feature:
     weights : ndarray of float64 of shape (n,)
         Positive.
     y : ndarray of shape (n,) or (n, k), or None
-        The target, where there is one.
+        The target, if there is one.
     """
 
     x: np.ndarray
@@ -25,54 +25,72 @@ class Feature:
     y: np.ndarray | None = None
 
     @cached_property
-    def cells(self):
-        """Distinct values, ascending, and the weight on each: (float32, float64) arrays.
+    def weighted_unique(self):
+        """Unique values, ascending, and the weight of each: (float32, float64) arrays.
 
         Equal weights count as ones.
         """
-        if self.x.size == 0:
-            return np.empty(0, dtype=np.float32), np.empty(0)
-        if np.ptp(self.weights) == 0:
+        if self.x.size == 0 or np.ptp(self.weights) == 0:
             # Sorting values is several times faster than sorting rows, and sums of ones are exact.
             values, counts = np.unique(self.x, return_counts=True)
             return values, counts.astype(np.float64)
-        rows = rows_in_order(self.x)
-        x = self.x[rows]
-        starts = run_starts(x)
-        return x[starts], np.add.reduceat(self.weights[rows], starts)
+        return weighted_unique(self.x, self.weights)
 
     @property
     def is_constant(self):
-        """Whether there is one value at most."""
+        """Whether there is at most one unique value."""
         return self.x.size == 0 or self.x.min() == self.x.max()
 
     @property
     def sums(self):
-        """Weight in all, weighted mean and variance."""
+        """Total weight, weighted mean and weighted variance."""
         if self.x.size == 0:
             return 0.0, 0.0, 0.0
-        x, mass = self.x.astype(np.float64), self.weights.sum()
-        # A weighted mean of equal values may miss them by a rounding, and the variance with it.
-        if x.min() == x.max():
-            return mass, x[0], 0.0
-        mean = (self.weights * x).sum() / mass
-        return mass, mean, (self.weights * (x - mean) ** 2).sum() / mass
+        return tuple(sums_of_columns(self.x[None], self.weights)[:, 0])
 
     @property
     def moments(self):
-        """Weighted mean and standard deviation; 1 for a deviation of 0."""
+        """Weighted mean and standard deviation; 1 instead of a deviation of 0."""
         _, mean, variance = self.sums
         deviation = float(np.sqrt(variance))
         return mean, deviation if deviation > 0 else 1.0
 
 
+def weighted_unique(x, weights):
+    """Find the unique values and add up the weights of each.
+
+    Parameters
+    ----------
+    x : ndarray of float32 of shape (n,)
+        No NaN.
+    weights : ndarray of float64 of shape (n,)
+
+    Returns
+    -------
+    values : ndarray of float32 of shape (m,)
+        Strictly increasing.
+    weights : ndarray of float64 of shape (m,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.thresholds.features import weighted_unique
+    >>> weighted_unique(np.float32([3, 1, 3]), np.array([1.0, 2.0, 0.5]))
+    (array([1., 3.], dtype=float32), array([2. , 1.5]))
+    """
+    rows = rows_in_order(x)
+    x = x[rows]
+    starts = run_starts(x)
+    return x[starts], np.add.reduceat(weights[rows], starts)
+
+
 def sums_of_columns(columns, weights):
-    """`Feature.sums` of several features at once, to the last bit.
+    """Compute `Feature.sums` of several features at once, to the last bit.
 
     Parameters
     ----------
     columns : ndarray of float32 of shape (d, n), in C order
-        A feature per row; no NaN.
+        One feature per row; no NaN.
     weights : ndarray of float64 of shape (n,)
         Positive.
 
@@ -89,25 +107,25 @@ def sums_of_columns(columns, weights):
            [2., 2.],
            [1., 0.]])
     """
-    x, mass = columns.astype(np.float64), weights.sum()
-    low, high = x.min(axis=1), x.max(axis=1)
-    mean = (weights * x).sum(axis=1) / mass
-    variance = (weights * (x - mean[:, None]) ** 2).sum(axis=1) / mass
-    constant = low == high
-    return np.array([np.full(len(x), mass), np.where(constant, x[:, 0], mean), np.where(constant, 0.0, variance)])
+    x, weight = columns.astype(np.float64), weights.sum()
+    mean = (weights * x).sum(axis=1) / weight
+    # The weighted mean of equal values may be off by a rounding error, and the variance with it.
+    constant = x.min(axis=1) == x.max(axis=1)
+    variance = (weights * (x - mean[:, None]) ** 2).sum(axis=1) / weight
+    return np.array([np.full(len(x), weight), np.where(constant, x[:, 0], mean), np.where(constant, 0.0, variance)])
 
 
 def joined_sums(one, other):
-    """What `Feature.sums` are of the rows of both.
+    """Compute `Feature.sums` of two groups of rows together.
 
     Parameters
     ----------
-    one, other : (mass, mean, variance)
+    one, other : (weight, mean, variance)
         Numbers, or arrays of one shape.
 
     Returns
     -------
-    (mass, mean, variance)
+    (weight, mean, variance)
 
     Examples
     --------
@@ -115,20 +133,20 @@ def joined_sums(one, other):
     >>> [float(part) for part in joined_sums((1.0, 0.0, 0.0), (1.0, 2.0, 0.0))]
     [2.0, 1.0, 1.0]
     """
-    (mass, mean, variance), (more, mean_of_more, variance_of_more) = one, other
-    total = mass + more
-    share = np.divide(more, total, out=np.zeros(np.shape(total)), where=np.greater(total, 0))
-    apart = mean_of_more - mean
-    # The first of several has no weight so far: its sums come out to the last bit.
-    joined_mean = np.where(np.equal(mass, 0), mean_of_more, mean + apart * share)
-    joined = variance * (1 - share) + variance_of_more * share + apart**2 * share * (1 - share)
+    (weight, mean, variance), (other_weight, other_mean, other_variance) = one, other
+    total = weight + other_weight
+    share = np.divide(other_weight, total, out=np.zeros(np.shape(total)), where=np.greater(total, 0))
+    distance = other_mean - mean
+    # If the first group is empty, the sums of the second are returned to the last bit.
+    joined_mean = np.where(np.equal(weight, 0), other_mean, mean + distance * share)
+    joined = variance * (1 - share) + other_variance * share + distance**2 * share * (1 - share)
     return total, joined_mean, joined
 
 
 def features_of(X, weights, y=None):
-    """Yield one `Feature` per column, without its missing values.
+    """Yield one `Feature` per column of X, without the rows in which it is missing.
 
-    One at a time, so that no more than a column's memory is needed however many there are.
+    Features are made one at a time, so the memory for copies does not grow with their number.
 
     Parameters
     ----------
@@ -152,9 +170,9 @@ def features_of(X, weights, y=None):
 
 
 def rows_in_order(x):
-    """Row numbers in the order of the values, equal values in the order of the rows.
+    """Sort row numbers by value, equal values in the order of their rows.
 
-    What a stable argsort returns, faster: value and row number in one integer, and integers sort fast.
+    The result is that of a stable argsort, but faster: value and row number share one integer, and integers sort fast.
 
     Parameters
     ----------
@@ -174,7 +192,7 @@ def rows_in_order(x):
     """
     bits = (x + np.float32(0)).view(np.uint32)  # -0.0 + 0.0 is 0.0
     sign = np.uint32(1 << 31)
-    # The bits of floats are ordered like the floats, but for the sign: negative ones run backwards, and come last.
+    # The bits of positive floats are ordered like the floats. Those of negative floats run backwards and come last.
     keys = np.where(bits < sign, bits ^ sign, ~bits).astype(np.uint64) << np.uint64(32)
     keys |= np.arange(x.size, dtype=np.uint64)
     keys.sort()
@@ -182,7 +200,7 @@ def rows_in_order(x):
 
 
 def run_starts(values):
-    """Where each run of equal values starts.
+    """Find where each run of equal values starts.
 
     Parameters
     ----------
@@ -204,19 +222,19 @@ def run_starts(values):
     return np.flatnonzero(first)
 
 
-def group_starts(mass, limit):
-    """Where each group starts if neighbouring cells are merged until there are at most `limit`.
+def group_starts(weights, limit):
+    """Merge neighbouring values into at most `limit` groups, and find where each group starts.
 
     Parameters
     ----------
-    mass : ndarray of float64 of shape (m,)
-        Positive weights of the cells, in their order.
+    weights : ndarray of float64 of shape (m,)
+        Positive weights of the values, in the order of the values.
     limit : int
 
     Returns
     -------
     ndarray of int
-        All of 0 to m - 1 where m <= `limit`; else so that the groups are of about equal weight.
+        All of 0 to m - 1 if m <= `limit`; otherwise the groups have about equal weight.
 
     Examples
     --------
@@ -225,16 +243,17 @@ def group_starts(mass, limit):
     >>> group_starts(np.array([1.0, 1, 1, 1, 4]), 4)
     array([0, 2, 4])
     """
-    if mass.size <= limit:
-        return np.arange(mass.size)
-    total = np.cumsum(mass)
-    # By the share of all weight up to a cell's middle; the last cell's may round to all of it.
-    group = ((total - mass / 2) / total[-1] * limit).astype(np.int64)
+    if weights.size <= limit:
+        return np.arange(weights.size)
+    total = np.cumsum(weights)
+    # The group of a value follows from the share of all weight below the middle of the value's weight. The share of the
+    # last value may round to 1.
+    group = ((total - weights / 2) / total[-1] * limit).astype(np.int64)
     return run_starts(np.minimum(group, limit - 1))
 
 
 def between(low, high):
-    """Thresholds that part neighbouring values: `low` stays below, `high` is above.
+    """Place thresholds between neighbouring values: `low` is not above the threshold, `high` is.
 
     Parameters
     ----------
@@ -244,7 +263,7 @@ def between(low, high):
     Returns
     -------
     ndarray of float32
-        The midpoint, or `low` where no float32 lies between the two.
+        The midpoint, or `low` if no float32 lies between the two.
 
     Examples
     --------
@@ -259,7 +278,7 @@ def between(low, high):
 
 
 def gap_of(values, thresholds):
-    """Which gap between distinct values a threshold falls into.
+    """Find the gap between unique values that each threshold falls into.
 
     Parameters
     ----------
@@ -269,7 +288,7 @@ def gap_of(values, thresholds):
     Returns
     -------
     ndarray of int
-        i where ``values[i] <= threshold < values[i + 1]``; -1 below all values, m - 1 at or above the last.
-        Only 0 to m - 2 part the values in two.
+        i if ``values[i] <= threshold < values[i + 1]``; -1 below all values, m - 1 at or above the last value.
+        Only thresholds in the gaps 0 to m - 2 separate values.
     """
     return np.searchsorted(values, thresholds, side="right") - 1

@@ -1,4 +1,4 @@
-"""Thresholds at quantiles."""
+"""Place thresholds at quantiles."""
 
 import heapq
 from itertools import pairwise
@@ -9,7 +9,7 @@ from skbsq.thresholds.features import between, gap_of
 
 
 def quantile(feature, n_levels, *, ties="refill", method="averaged_inverted_cdf"):
-    """Cut a feature into bins of about equal weight.
+    """Divide a feature into bins of about equal weight.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def quantile(feature, n_levels, *, ties="refill", method="averaged_inverted_cdf"
     Raises
     ------
     ValueError
-        For weights under ``method="linear"``.
+        For weights with ``method="linear"``.
 
     Examples
     --------
@@ -38,45 +38,56 @@ def quantile(feature, n_levels, *, ties="refill", method="averaged_inverted_cdf"
     >>> quantile(Feature(np.float32([1, 2, 3, 9]), np.ones(4)), 2)
     array([2.5], dtype=float32)
     """
-    values, mass = feature.cells
+    values, weights = feature.weighted_unique
     shares = np.arange(1, n_levels) / n_levels
     if method == "linear":
         if np.ptp(feature.weights) != 0:
             raise ValueError(
                 'quantile_method="linear" takes no sample_weight: use quantile_method="averaged_inverted_cdf".'
             )
-        cuts = np.quantile(feature.x.astype(np.float64), shares)
+        thresholds = np.quantile(feature.x.astype(np.float64), shares)
     else:
-        cuts = averaged_inverted_cdf(values, mass, shares)
-    if ties == "refill":
-        cuts = _refill(values, mass, cuts, n_levels)
-    return cuts
+        thresholds = averaged_inverted_cdf(values, weights, shares)
+    return _refill(values, weights, thresholds, n_levels) if ties == "refill" else thresholds
 
 
-def averaged_inverted_cdf(values, mass, shares):
-    """Quantiles of weighted values; where the distribution function is flat, the middle of the step."""
-    total = np.cumsum(mass)
-    wanted = shares * total[-1]
-    low = np.minimum(np.searchsorted(total, wanted, side="left"), values.size - 1)
-    high = np.minimum(np.searchsorted(total, wanted, side="right"), values.size - 1)
+def averaged_inverted_cdf(values, weights, shares):
+    """Compute quantiles of weighted unique values; where the distribution function is flat, the middle of that part.
+
+    Parameters
+    ----------
+    values : ndarray of float32 of shape (m,)
+        Strictly increasing.
+    weights : ndarray of float64 of shape (m,)
+    shares : ndarray of float64
+        From 0 to 1.
+
+    Returns
+    -------
+    ndarray of float64
+    """
+    total = np.cumsum(weights)
+    low, high = (
+        np.minimum(np.searchsorted(total, shares * total[-1], side=side), values.size - 1) for side in ("left", "right")
+    )
     return (values[low].astype(np.float64) + values[high]) / 2
 
 
-def _refill(values, mass, cuts, n_levels):
-    """Keep one threshold per gap between distinct values, and add gaps until there are enough.
+def _refill(values, weights, thresholds, n_levels):
+    """Keep one threshold per gap between unique values, and add thresholds in other gaps until there are enough.
 
-    The gap added next is the one nearest the weighted middle of the heaviest bin that can be split.
+    The next gap is always the one nearest the weighted middle of the heaviest bin that can be split.
     """
     n_gaps = values.size - 1
     if n_levels > n_gaps:
         return between(values[:-1], values[1:])
-    cuts = np.asarray(cuts, dtype=np.float32)
-    gaps, first = np.unique(gap_of(values, cuts), return_index=True)
+    thresholds = np.asarray(thresholds, dtype=np.float32)
+    gaps, first = np.unique(gap_of(values, thresholds), return_index=True)
     useful = (gaps >= 0) & (gaps < n_gaps)
-    gaps, kept = gaps[useful], cuts[first[useful]]
+    gaps, kept = gaps[useful], thresholds[first[useful]]
 
-    total = np.concatenate([[0.0], np.cumsum(mass)])
-    # A bin is a range of distinct values, start to stop; on the heap by weight, heaviest first.
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    # A bin is a range of unique values, start to stop; the heap holds the heaviest bin first.
     edges = [0, *(gaps + 1).tolist(), values.size]
     bins = [(total[a] - total[b], a, b) for a, b in pairwise(edges) if b - a > 1]
     heapq.heapify(bins)

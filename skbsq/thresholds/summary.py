@@ -1,22 +1,21 @@
-"""What fits need to know of rows that come in chunks, and of rows that others have seen."""
+"""Summarize rows that come in chunks, or that another estimator has seen, as far as fits need to know them."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from skbsq.codebook.codebook import Codebook
 from skbsq.thresholds.features import Feature, features_of, joined_sums, sums_of_columns
-from skbsq.thresholds.filling import level_means
+from skbsq.thresholds.filling import CodebookBuilder
 from skbsq.thresholds.sketch import Sketch, load_datasketches
 
 DEFAULT_SIZE = 2048
-# Up to so many values of a chunk, the sums of all features are taken at once: less work for a few rows.
+# Up to this many values in a chunk, the sums of all features are computed at once, which is faster for a few rows.
 _FEW_VALUES = 2**16
 
 
 @dataclass(frozen=True)
 class SummarizedFeature(Feature):
-    """A feature whose values stand for rows that are gone, and whose moments are those of the rows."""
+    """A feature whose values stand for rows no longer in memory, and whose moments are those of the rows."""
 
     true_sums: tuple = (0.0, 0.0, 0.0)
 
@@ -31,9 +30,9 @@ class Summary:
     Parameters
     ----------
     d : int
-        Features.
+        Number of features.
     size : int or None
-        Of a feature's sketch, see `skbsq.thresholds.sketch.Sketch`; None keeps none.
+        Size of each feature's `skbsq.thresholds.sketch.Sketch`; None keeps no sketches.
 
     Examples
     --------
@@ -50,7 +49,7 @@ class Summary:
 
     def __init__(self, d, size):
         if size is not None:
-            load_datasketches()  # rather now than in the middle of the rows
+            load_datasketches()  # fails now rather than in the middle of the rows
         self.size = size
         self.n_rows = 0
         self.weights_are_ones = True
@@ -66,11 +65,11 @@ class Summary:
 
     @property
     def constant(self):
-        """Which features hold one value, or none: bool array of shape (d,)."""
+        """Which features have at most one unique value: bool array of shape (d,)."""
         return (self.low == self.high) | np.isnan(self.low)
 
     def add(self, X, weights):
-        """Take rows in.
+        """Add rows.
 
         Parameters
         ----------
@@ -83,7 +82,7 @@ class Summary:
         self.weights_are_ones &= bool((weights == 1).all())
         self.low = np.fmin(self.low, np.fmin.reduce(X) + np.float32(0))
         self.high = np.fmax(self.high, np.fmax.reduce(X) + np.float32(0))
-        n_missing, sums = np.isnan(X).sum(axis=0), None
+        n_missing = np.isnan(X).sum(axis=0)
         if X.size <= _FEW_VALUES and not n_missing.any():
             columns = np.ascontiguousarray(X.T)
             sums = sums_of_columns(columns, weights)
@@ -99,7 +98,7 @@ class Summary:
         self.sums = np.array(joined_sums(self.sums, sums))
 
     def merge(self, other):
-        """Take in what another summary of the same features and size has seen.
+        """Add the rows that another summary of the same features and size has seen.
 
         Parameters
         ----------
@@ -111,86 +110,79 @@ class Summary:
         self.low, self.high = np.fmin(self.low, other.low), np.fmax(self.high, other.high)
         self.n_missing = self.n_missing + other.n_missing
         self.sums = np.array(joined_sums(self.sums, other.sums))
-        for sketch, more in zip(self.sketches or (), other.sketches or (), strict=True):
-            sketch.merge(more)
+        for sketch, other_sketch in zip(self.sketches or (), other.sketches or (), strict=True):
+            sketch.merge(other_sketch)
 
     def features(self):
-        """Yield for each feature the values of its sketch, or its extremes where there is none."""
+        """Yield each feature with the values of its sketch, or with its extremes if there is no sketch."""
         for j, sums in enumerate(zip(*self.sums, strict=True)):
-            if self.sketches is not None:
-                values, mass = self.sketches[j].cells
-                if values.size > 1 and (values[0], values[-1]) != (self.low[j], self.high[j]):
-                    # A digest may take an extreme together with its neighbours.
-                    values = np.concatenate([self.low[j : j + 1], values[1:-1], self.high[j : j + 1]])
-                yield SummarizedFeature(values, mass, true_sums=sums)
+            if self.sketches is None:
+                extremes = np.array([self.low[j], self.high[j]])
+                values = np.unique(extremes[~np.isnan(extremes)])
+                weights = np.ones(values.size)
             else:
-                ends = np.array([self.low[j], self.high[j]])
-                ends = np.unique(ends[~np.isnan(ends)])
-                yield SummarizedFeature(ends, np.ones(ends.size), true_sums=sums)
+                values, weights = self.sketches[j].weighted_unique
+                if values.size > 1 and (values[0], values[-1]) != (self.low[j], self.high[j]):
+                    # A digest may merge an extreme with its neighbours.
+                    values = np.concatenate([self.low[j : j + 1], values[1:-1], self.high[j : j + 1]])
+            yield SummarizedFeature(values, weights, true_sums=sums)
 
-    def codebook(self, thresholds, *, missing, has_missing, levels, names):
-        """The codebook of given thresholds, with levels and counts as far as they are known.
+    def codebook(self, thresholds, *, levels, **options):
+        """Build the codebook of given thresholds, with levels and counts as far as they are known.
 
         Parameters
         ----------
-        thresholds, missing, has_missing, levels, names
-            See `skbsq.thresholds.filling.build_codebook`.
+        thresholds : list of d 1-d arrays
+        levels : {"mean", "midpoint"}
+            See `skbsq.thresholds.filling.CodebookBuilder.codebook`.
+        **options
+            missing, has_missing and names: see `skbsq.thresholds.filling.CodebookBuilder`.
 
         Returns
         -------
         Codebook
-            Without counts where the rows have weights, or there is no sketch.
+            Without counts if the rows have weights, or if there is no sketch.
         """
-        given = {"missing": missing, "has_missing": has_missing, "feature_names": names}
-        cuts = Codebook.from_thresholds(thresholds, **given).thresholds
-        all_levels, all_counts = [], []
-        for j, (feature, t) in enumerate(zip(self.features(), cuts, strict=True)):
+        builder = CodebookBuilder(thresholds, **options)
+        builder.low, builder.high = self.low, self.high
+        for j, (feature, t) in enumerate(zip(self.features(), builder.book.thresholds, strict=True)):
             if t.size == 0:  # known without a sketch
                 weight, mean, _ = feature.sums
-                mass, total = np.array([weight]), np.array([weight * mean])
+                builder.weights[j], builder.sums[j] = np.array([weight]), np.array([weight * mean])
             else:
                 code = np.searchsorted(t, feature.x)
-                mass = np.bincount(code, weights=feature.weights, minlength=t.size + 1)
-                total = np.bincount(code, weights=feature.weights * feature.x, minlength=t.size + 1)
-            all_levels.append(level_means(t, self.low[j], self.high[j], mass, total, mean=levels == "mean"))
-            counts = np.diff(np.rint(np.cumsum(mass)).astype(np.int64), prepend=0)  # whole rows, and none is lost
-            if has_missing[j]:
-                counts = np.append(counts, self.n_missing[j])
-            else:
-                counts[0] += self.n_missing[j]  # a feature that is not sent
-            all_counts.append(counts)
-        known = self.weights_are_ones and self.sketches is not None
-        return Codebook.from_thresholds(cuts, levels=all_levels, counts=all_counts if known else None, **given)
+                builder.weights[j] = np.bincount(code, weights=feature.weights, minlength=t.size + 1)
+                builder.sums[j] = np.bincount(code, weights=feature.weights * feature.x, minlength=t.size + 1)
+            # Rounding the running sum gives whole rows and loses none.
+            counts = np.diff(np.rint(np.cumsum(builder.weights[j])).astype(np.int64), prepend=0)
+            # Missing rows have the last code: the missing code, or code 0 of a feature that is not sent.
+            builder.counts[j][: counts.size] = counts
+            builder.counts[j][-1] += self.n_missing[j]
+        if not self.weights_are_ones or self.sketches is None:
+            builder.counts = None
+        return builder.codebook(levels)
 
     def state(self):
-        """All of it as a dict of arrays and plain values."""
-        return {
-            "size": self.size,
-            "n_rows": self.n_rows,
-            "weights_are_ones": self.weights_are_ones,
-            "low": self.low,
-            "high": self.high,
-            "n_missing": self.n_missing,
-            "sums": self.sums,
-            "sketches": None if self.sketches is None else [sketch.state() for sketch in self.sketches],
-        }
+        """Return the whole summary as a dict of arrays and plain values."""
+        sketches = None if self.sketches is None else [sketch.state() for sketch in self.sketches]
+        return {**vars(self), "sketches": sketches}
 
     @classmethod
-    def from_state(cls, state, *, own=False):
-        """The summary that `state` wrote down; its arrays are not written to.
+    def from_state(cls, state, *, trusted=False):
+        """Restore the summary that `state` describes, without ever writing to its arrays.
 
         Parameters
         ----------
         state : dict
-        own : bool, default=False
-            This process wrote it, so that its digests need no check.
+        trusted : bool, default=False
+            Whether this process made the state, so that its digests need no check.
 
         Returns
         -------
         Summary
         """
         summary = cls(state["low"].size, None)
-        vars(summary).update({name: value for name, value in state.items() if name != "sketches"})
+        vars(summary).update(state)
         if state["sketches"] is not None:
-            summary.sketches = [Sketch.from_state(summary.size, part, own=own) for part in state["sketches"]]
+            summary.sketches = [Sketch.from_state(summary.size, one, trusted=trusted) for one in state["sketches"]]
         return summary

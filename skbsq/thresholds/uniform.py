@@ -1,10 +1,10 @@
-"""Thresholds at equal distances."""
+"""Place thresholds at equal distances."""
 
 import numpy as np
 
 
 def uniform(feature, n_levels):
-    """Cut the range of a feature into bins of equal width; the two outer ones are half as wide.
+    """Divide the range of a feature into bins of equal length; the two outer ones are half as long.
 
     Parameters
     ----------
@@ -26,5 +26,5 @@ def uniform(feature, n_levels):
     array([0.5, 1.5, 2.5])
     """
     low, high = float(feature.x.min()), float(feature.x.max())
-    step = (high - low) / (n_levels - 1)
-    return low + step * (np.arange(n_levels - 1) + 0.5)
+    distance = (high - low) / (n_levels - 1)
+    return low + distance * (np.arange(n_levels - 1) + 0.5)

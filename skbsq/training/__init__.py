@@ -1,4 +1,4 @@
-"""Learning as a plain package: a `Learner` learns from rows by a `Recipe`; estimators are not needed for it."""
+"""Learn without an estimator: a `Learner` learns from `Rows` by a `Recipe`."""
 
 from skbsq.training.feeds import Bits
 from skbsq.training.learner import Learned, Learner

@@ -1,6 +1,6 @@
-"""Rows in memory or in chunks, and batches that are slices of them.
+"""Rows as tensors, in memory or in chunks, and batches of them.
 
-A DataLoader fetches row by row and glues the rows together; here a batch is one index operation.
+A DataLoader fetches row by row and concatenates the rows. Here a batch is one index operation.
 """
 
 import math
@@ -8,13 +8,12 @@ import math
 import torch
 from torch.utils.data import Dataset
 
-_FEWEST, _MOST = 32, 256
-# A batch is 1/16 of few rows.
-_SHARE = 16
+_MIN_BATCH_SIZE, _MAX_BATCH_SIZE = 32, 256
+_MIN_BATCHES = 16
 
 
 def auto_batch_size(n_rows):
-    """Rows per batch: a power of two, from 32 for up to 1000 rows to 256 from 4096 rows on.
+    """Choose the rows per batch: a power of two, from 32 for up to 1000 rows to 256 for 4096 rows or more.
 
     Parameters
     ----------
@@ -30,23 +29,23 @@ def auto_batch_size(n_rows):
     >>> [auto_batch_size(n) for n in (100, 1_000, 2_000, 10_000)]
     [32, 32, 64, 256]
     """
-    return min(_MOST, max(_FEWEST, 2 ** int(math.log2(max(n_rows / _SHARE, 1)))))
+    return min(_MAX_BATCH_SIZE, max(_MIN_BATCH_SIZE, 2 ** int(math.log2(max(n_rows / _MIN_BATCHES, 1)))))
 
 
 def n_batches(n_rows, batch_size):
-    """Number of batches of an epoch; a last batch of a single row joins the one before it."""
+    """Count the batches of an epoch. A last batch of a single row joins the batch before it."""
     return max(1, -(-n_rows // batch_size) - (n_rows % batch_size == 1 and batch_size > 1))
 
 
 class TensorRows(Dataset):
-    """Rows as tensors.
+    """Keep rows as tensors.
 
     Parameters
     ----------
     x : Tensor of shape (n, d)
     y : Tensor of shape (n, k) or (n,)
     weights : Tensor of shape (n,), default=None
-        Where given, the target of a row is the pair (y, weight).
+        With weights, the target of a row is the pair (y, weight).
 
     Examples
     --------
@@ -71,36 +70,36 @@ class TensorRows(Dataset):
         return self.x[rows], (self.y[rows], self.weights[rows])
 
     def take(self, rows):
-        """Some of the rows, as `TensorRows`."""
+        """Select rows, as `TensorRows`."""
         return TensorRows(self.x[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
     def followed_by(self, other):
-        """These rows and then others, as `TensorRows`."""
+        """Append other rows, as `TensorRows`."""
         weights = None if self.weights is None else torch.cat([self.weights, other.weights])
         return TensorRows(torch.cat([self.x, other.x]), torch.cat([self.y, other.y]), weights)
 
     def to(self, device):
-        """The same rows on a device."""
+        """Copy the rows to a device."""
         weights = None if self.weights is None else self.weights.to(device)
         return TensorRows(self.x.to(device), self.y.to(device), weights)
 
     def parts(self, generator=None):
-        """All rows at once, as `TensorBatches` asks for them."""
+        """Yield all rows at once; `TensorStream` yields them in chunks."""
         yield self
 
 
 class TensorStream(Dataset):
-    """Rows that come in chunks, anew in every pass, so that no more than one chunk is in memory.
+    """Read rows in chunks in every pass, so that at most one chunk is in memory.
 
     Parameters
     ----------
     read : callable
-        ``read(generator)`` yields the chunks as `TensorRows`, on the CPU; the generator, or None, is there to draw
-        their order from.
+        ``read(generator)`` yields the chunks as `TensorRows`, on the CPU. It may draw their order from the generator,
+        which may be None.
     n_rows : int
-        Of all chunks.
+        Number of rows of all chunks.
     device : torch.device or str, default="cpu"
-        Where each chunk goes.
+        Device to which each chunk is copied.
 
     Examples
     --------
@@ -122,7 +121,7 @@ class TensorStream(Dataset):
         return self.n_rows
 
     def to(self, device):
-        """The same rows, each chunk brought to a device."""
+        """Copy each chunk to a device when it is read."""
         return TensorStream(self.read, self.n_rows, device)
 
     def parts(self, generator=None):
@@ -132,16 +131,16 @@ class TensorStream(Dataset):
 
 
 class TensorBatches:
-    """Batches of `TensorRows` or of a `TensorStream`; takes the place of a DataLoader in a skorch net.
+    """Iterate over batches of `TensorRows` or of a `TensorStream`, in place of a DataLoader in a skorch net.
 
     Parameters
     ----------
     dataset : TensorRows or TensorStream
     batch_size : int
-        What is left of a chunk begins the first batch of the next one. A last batch of a single row joins the one
-        before it: batch normalization could not train on it.
+        The last rows of a chunk start the first batch of the next chunk. A last batch of a single row joins the batch
+        before it, because batch normalisation cannot train on a single row.
     generator : torch.Generator, default=None
-        Where given, every pass goes over the rows (of a chunk) in a new random order drawn from it.
+        Draws a new random order of the rows (of each chunk) for every pass. None keeps the order.
 
     Examples
     --------
@@ -161,8 +160,8 @@ class TensorBatches:
         return n_batches(len(self.dataset), self.batch_size)
 
     def __iter__(self):
-        # So many rows may be the last batch, and have to wait for what follows.
-        waiting = self.batch_size + (self.batch_size > 1)
+        # Up to this number, the remaining rows may be the last batch, and wait for the next chunk.
+        max_waiting = self.batch_size + (self.batch_size > 1)
         left = None
         for part in self.dataset.parts(self.generator):
             rows, order = part, None
@@ -173,7 +172,7 @@ class TensorBatches:
                 if order is not None:
                     order = torch.cat([torch.arange(len(left), device=order.device), order + len(left)])
             start = 0
-            while len(rows) - start > waiting:
+            while len(rows) - start > max_waiting:
                 batch = slice(start, start + self.batch_size)
                 yield rows[batch if order is None else order[batch]]
                 start += self.batch_size

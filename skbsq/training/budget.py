@@ -1,8 +1,9 @@
-"""Bits split over features: a wide model is narrowed where that costs least, and trained on, until it fits the budget.
+"""Split a budget of bits over features: train a wide model, and narrow it until it fits the budget.
 
-What a feature is worth depends on the others: of two that say the same either can go, not both. So bits are taken away
-in rounds, a part of them at a time, and after each the model is trained on with what is left. What a narrower feature
-would cost is measured on rows held out: two neighbouring levels become one, and the head reads their mean.
+The value of a feature depends on the others: if two features carry the same information, one of them can go, but not
+both. So bits are taken away in rounds, some of them at a time, and after each round the rest of the model is trained
+further. The cost of a narrower feature is measured on held-out rows: neighbouring levels are merged, and the head reads
+their mean.
 """
 
 import copy
@@ -21,19 +22,20 @@ from skbsq.training.learner import Learner
 from skbsq.training.recipe import AUTO_SIZES
 from skbsq.training.starts import GivenStart
 
-# Where narrowing starts, unless the budget has room for more.
-_PILOT_BITS = 5
-# Share of the bits that a round leaves, and the least of the epochs that each round trains on.
-_KEPT = 0.75
-_EPOCHS_OF_ROUND = 0.1
-_EPOCHS_OF_PILOT = 0.5
+# Bits per feature of the wide model, unless the budget has room for more.
+_WIDE_BITS = 5
+# A round keeps this share of the bits, and trains for this share of the epochs of the wide model.
+_KEPT_PER_ROUND = 0.75
+_EPOCHS_PER_ROUND = 0.1
+# The wide model is trained for this share of a given max_epochs.
+_EPOCHS_OF_WIDE = 0.5
 _HELD_OUT = 0.2
 _MAX_HELD_OUT = 4096
 _WARM_TEMPERATURE = 0.2
-# Rounds at the end in which bits that bring nothing are taken away.
-_MOST_TRIMS = 5
-# Levels of a feature that are parted as well as can be.
-_MOST_POINTS = 512
+# Final rounds, which take away bits that do not lower the loss.
+_MAX_TRIMS = 5
+# Up to this number of levels, the best partition is found exactly.
+_MAX_EXACT_POINTS = 512
 
 
 def learn_within(learner, kind, caps, budget, start):
@@ -47,47 +49,47 @@ def learn_within(learner, kind, caps, budget, start):
         Most bits of each feature.
     budget : int
     start : RuleStart, GivenStart or the like
-        Where the thresholds of the wide model start.
+        Finds the initial thresholds of the wide model.
 
     Returns
     -------
     Learned
         With its allocation.
     """
-    # What is trained here has a seed of its own, drawn from that of the fit.
+    # The rounds use another seed than the final training, drawn from it.
     rows, recipe, seed = learner.rows, learner.recipe, draw_seed(learner.seed)
     order = np.random.RandomState(learner.seed).permutation(rows.n_rows)
     n_held_out = min(_MAX_HELD_OUT, max(1, int(_HELD_OUT * rows.n_rows)))
     held_out, kept = (rows.some(part) for part in np.split(order, [n_held_out]))
-    # One network is enough to see what bits bring.
+    # A single network is enough to measure the value of bits.
     sizes = AUTO_SIZES if recipe.auto_sizes else recipe.hidden_sizes
     rounds = Learner(kept, replace(recipe, hidden_sizes=sizes, verbose=0), seed, learner.checkpoint)
-    model = _narrowed_to(rounds, held_out, kind, caps, budget, start)
-    # A rule that was asked for cuts features anew; else the thresholds are those left of the wide model.
+    model = _narrow_to(rounds, held_out, kind, caps, budget, start)
+    # A given rule finds new thresholds; otherwise the start is what remains of the wide model.
     start = GivenStart(model.thresholds) if start.is_narrowed else start
     learned = Learner(rows, recipe, seed, learner.checkpoint).learn(kind, model.n_bits, start)
     return replace(learned, allocation=_report(model, caps, rows))
 
 
-def _narrowed_to(rounds, held_out, kind, caps, budget, start):
-    """The model of a wide one's bits that are worth most, within a budget."""
+def _narrow_to(rounds, held_out, kind, caps, budget, start):
+    """Train a wide model, and take away the bits with the lowest value until it fits the budget."""
     recipe, d = rounds.recipe, caps.size
-    wide = caps if start.is_given else np.minimum(caps, max(_PILOT_BITS, -(-3 * budget // (2 * max(d, 1)))))
+    wide = caps if start.is_given else np.minimum(caps, max(_WIDE_BITS, -(-3 * budget // (2 * max(d, 1)))))
     auto = recipe.max_epochs == "auto"
-    pilot = rounds if auto else _for_epochs(rounds, _EPOCHS_OF_PILOT * recipe.max_epochs)
+    pilot = rounds if auto else _for_epochs(rounds, _EPOCHS_OF_WIDE * recipe.max_epochs)
     learned = pilot.learn(kind, wide, start)
-    of_round = _EPOCHS_OF_ROUND * (len(learned.net.history) if auto else recipe.max_epochs)
+    epochs = _EPOCHS_PER_ROUND * (len(learned.net.history) if auto else recipe.max_epochs)
     model = WideModel.of(learned, held_out)
 
     def narrower(n_bits):
         thresholds, head = model.narrowed(n_bits)
-        going_on = _for_epochs(rounds, of_round, **warm(recipe, head))
-        return WideModel.of(going_on.learn(kind, n_bits, GivenStart(thresholds)), held_out)
+        learner = _for_epochs(rounds, epochs, **warm(recipe, head))
+        return WideModel.of(learner.learn(kind, n_bits, GivenStart(thresholds)), held_out)
 
     while model.n_bits.sum() > budget:
-        model = narrower(allocate_bits(model.costs(), max(budget, int(_KEPT * model.n_bits.sum()))))
-    for _ in range(_MOST_TRIMS):
-        # Bits that cost nothing when taken away one feature at a time may still do when taken away together.
+        model = narrower(allocate_bits(model.costs(), max(budget, int(_KEPT_PER_ROUND * model.n_bits.sum()))))
+    for _ in range(_MAX_TRIMS):
+        # Bits that cost nothing one feature at a time may cost something together.
         needed = np.array([np.flatnonzero(cost <= 0)[0] for cost in model.costs()])
         if (needed == model.n_bits).all():
             break
@@ -99,13 +101,15 @@ def _narrowed_to(rounds, held_out, kind, caps, budget, start):
 
 
 def _for_epochs(learner, epochs, **changes):
-    """A learner like another that trains for so many epochs, on all of the rows."""
+    """Copy a learner, to train for a number of epochs on all of its rows."""
     changes |= {"max_epochs": max(1, round(epochs)), "early_stopping": False}
     return Learner(learner.rows, replace(learner.recipe, **changes), learner.seed, learner.checkpoint)
 
 
 def warm(recipe, head):
-    """What a recipe changes to where a head goes on from thresholds: these are near, so the surrogate looks less far.
+    """Return the changes to a recipe when a trained head and its thresholds are trained further.
+
+    The thresholds move little from there, so the surrogate starts narrower.
 
     Parameters
     ----------
@@ -120,8 +124,9 @@ def warm(recipe, head):
 
 
 def _report(model, caps, rows):
-    """See ``allocation_`` of `skbsq.BitwiseQuantizer`."""
+    """Build ``allocation_`` of `skbsq.BitwiseQuantizer`."""
     costs = model.costs()
+    names = numbered_names(caps.size) if rows.names is None else rows.names
     return pd.DataFrame(
         {
             "n_bits": model.n_bits,
@@ -129,12 +134,14 @@ def _report(model, caps, rows):
             "loss_if_dropped": [cost[0] for cost in costs],
             "loss_of_one_bit_less": [cost[-2] if cost.size > 1 else np.nan for cost in costs],
         },
-        index=pd.Index(numbered_names(caps.size) if rows.names is None else rows.names, name="feature"),
+        index=pd.Index(names, name="feature"),
     )
 
 
 class WideModel:
-    """A codebook, its head as a table of what each code adds to the first layer, and held-out rows.
+    """Measure the value of bits: a codebook, a table of what each code adds to the first layer, and held-out rows.
+
+    d is the number of features, k of targets or classes.
 
     Parameters
     ----------
@@ -144,49 +151,50 @@ class WideModel:
     target_mean, target_scale : ndarray of float64 of shape (k,)
         The target is ``output * target_scale + target_mean``.
     rows : Rows
-        To see on what bits are worth.
+        Held-out rows.
     """
 
     def __init__(self, book, module, target_mean, target_scale, rows):
         self.book = book
-        self.n_bits = np.asarray(self.book.n_bits, dtype=np.int64)
-        self.thresholds = [np.asarray(t) for t in self.book.thresholds]
+        self.n_bits = np.asarray(book.n_bits, dtype=np.int64)
+        self.thresholds = [np.asarray(t) for t in book.thresholds]
         self.head = module.head
         table, self.layers_behind = module.first_table()
-        *self.tables, bias = table.split([*self.book.n_levels.tolist(), 1])
-        self.mass = [own / max(own.sum(), 1) for own in self.book.counts]
-        self.codes = torch.from_numpy(self.book.encode(rows.X).astype(np.int64))
+        *self.tables, bias = table.split([*book.n_levels.tolist(), 1])
+        self.code_shares = [counts / max(counts.sum(), 1) for counts in book.counts]
+        self.codes = torch.from_numpy(book.encode(rows.X).astype(np.int64))
         self.weights = torch.from_numpy(rows.weights / rows.weights.mean())
-        if rows.task == "classification":
-            self.target = torch.from_numpy(np.searchsorted(rows.classes, rows.y))
-        else:
-            y = (rows.y.reshape(len(rows.y), -1) - target_mean) / target_scale
-            self.target = torch.from_numpy(y.astype(np.float32))
-        hidden = bias.repeat(len(self.codes), 1)
+        self.target = rows.tensors(target_mean, target_scale).y
+        self.hidden = bias.repeat(len(self.codes), 1)
         for j, table in enumerate(self.tables):
-            hidden += table[self.codes[:, j]]
-        self.hidden = hidden
+            self.hidden += table[self.codes[:, j]]
         with torch.inference_mode():
-            self.loss = self._loss(hidden).item()
+            self.loss = self._loss(self.hidden).item()
         self.importance = self._importance()
 
     @classmethod
     def of(cls, learned, rows):
-        """What was learned, as a wide model."""
+        """Build a wide model from `Learned` and held-out rows."""
         return cls(learned.codebook, learned.net.module_, learned.target_mean, learned.target_scale, rows)
 
     def costs(self):
-        """What each feature would cost with fewer bits: for 0, 1, ... up to its own, which cost nothing."""
+        """Compute by how much the loss increases if a single feature has fewer bits.
+
+        Returns
+        -------
+        list of d ndarrays of float64
+            For 0, 1, ... up to the present bits of the feature, which cost nothing.
+        """
         with torch.inference_mode():
-            return [self._costs_of(j, self.loss) for j in range(len(self.tables))]
+            return [self._costs_of(j) for j in range(len(self.tables))]
 
     def narrowed(self, n_bits):
-        """Thresholds and head with these bits: neighbouring levels have become one, and the head reads their mean.
+        """Merge neighbouring levels until each feature has `n_bits`; the head then reads the mean of merged levels.
 
         Parameters
         ----------
         n_bits : ndarray of int64 of shape (d,)
-            Features whose bits are as many as now stay as they are.
+            At most the present bits. A feature that keeps its bits is not changed.
 
         Returns
         -------
@@ -197,57 +205,53 @@ class WideModel:
         head = copy.deepcopy(self.head)
         bias, thresholds, weights = head[0].bias.detach().clone(), [], []
         for j, b in enumerate(n_bits.tolist()):
-            own = self.thresholds[j]
-            groups = self._partition(j, b)
-            merged = self._merged(j, groups)
-            thresholds.append(own[:0] if groups is None else own[np.array(groups[1:], dtype=int) - 1])
+            starts, has_missing = self._partition(j, b), self._has_missing(j, b)
+            merged = self._merged(j, starts)
+            n_regular = len(starts) - has_missing
+            thresholds.append(self.thresholds[j][np.array(starts[1:n_regular], dtype=int) - 1])
             bias += merged[0]
-            missing = [self.tables[j][-1] - merged[0]] if b and self.book.has_missing[j] else []
-            spare = 2**b - 1 - (len(merged) - 1) - len(missing)
-            weights += [*merged.diff(dim=0), *[torch.zeros_like(bias)] * spare, *missing]
+            missing = [merged[-1] - merged[0]] if has_missing else []
+            n_unused = 2**b - len(starts)
+            weights += [*merged[:n_regular].diff(dim=0), *[torch.zeros_like(bias)] * n_unused, *missing]
         weight = torch.stack(weights, dim=1) if weights else torch.zeros(len(bias), 1)
-        head[0] = nn.Linear(weight.shape[1], len(bias))
+        head[0] = nn.utils.skip_init(nn.Linear, weight.shape[1], len(bias))  # draws no random numbers
         head[0].weight.data, head[0].bias.data = weight.contiguous(), bias
         return thresholds, head
 
-    def _costs_of(self, j, now):
-        costs = np.zeros(int(self.n_bits[j]) + 1)
+    def _has_missing(self, j, b):
+        return b > 0 and bool(self.book.has_missing[j])
+
+    def _costs_of(self, j):
+        costs, table = np.zeros(int(self.n_bits[j]) + 1), self.tables[j]
         for b in range(int(self.n_bits[j])):
-            groups = self._partition(j, b)
-            merged = self._merged(j, groups)
-            if groups is None:
-                by_code = merged.expand_as(self.tables[j])
-            else:
-                n_regular = self.thresholds[j].size + 1
-                of_code = np.searchsorted(groups, np.arange(n_regular), side="right") - 1
-                by_code = torch.cat([merged[torch.from_numpy(of_code)], self.tables[j][n_regular:]])
-            costs[b] = self._loss(self.hidden + (by_code - self.tables[j])[self.codes[:, j]]).item() - now
+            starts = self._partition(j, b)
+            group = torch.from_numpy(np.searchsorted(starts, np.arange(len(table)), side="right") - 1)
+            change = self._merged(j, starts)[group] - table
+            costs[b] = self._loss(self.hidden + change[self.codes[:, j]]).item() - self.loss
         return costs
 
-    def _merged(self, j, groups):
-        """Mean rows of groups of codes; of all codes, the missing one included, without groups."""
-        table, mass = self.tables[j].double(), torch.from_numpy(self.mass[j])
-        starts = [0] if groups is None else groups
-        stops = [len(table)] if groups is None else [*groups[1:], self.thresholds[j].size + 1]
+    def _merged(self, j, starts):
+        """Compute the weighted mean row of the table of feature j for each group of codes."""
+        table, share = self.tables[j].double(), torch.from_numpy(self.code_shares[j])
         means = []
-        for start, stop in zip(starts, stops, strict=True):
-            own = mass[start:stop, None]
+        for start, stop in zip(starts, [*starts[1:], len(table)], strict=True):
+            own = share[start:stop, None]
             total = own.sum()
             means.append((own * table[start:stop]).sum(0) / total if total > 0 else table[start:stop].mean(0))
         return torch.stack(means).float()
 
     def _partition(self, j, b):
-        """First codes of the groups that lose least with b bits; None where nothing is sent."""
+        """Find the groups of codes that lose least with b bits: the first code of each. The missing code is alone."""
         if b == 0:
-            return None
-        n_regular = self.thresholds[j].size + 1
+            return [0]
+        n_regular, has_missing = self.thresholds[j].size + 1, self._has_missing(j, b)
         rows = self.tables[j][:n_regular].double() * self.importance
-        mass = torch.from_numpy(self.mass[j][:n_regular]) + 1e-12
-        return best_partition(rows.numpy(), mass.numpy(), 2**b - bool(self.book.has_missing[j]))
+        starts = best_partition(rows.numpy(), self.code_shares[j][:n_regular] + 1e-12, 2**b - has_missing)
+        return [*starts, n_regular] if has_missing else starts
 
     @torch.enable_grad()
     def _importance(self):
-        """Root mean square gradient of each unit: how much it matters to the loss what it is given."""
+        """Compute the root mean square gradient of the loss for each unit of the first layer."""
         hidden = self.hidden.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(self._loss(hidden) * len(hidden), hidden)
         return gradient.double().square().mean(0).sqrt()
@@ -263,16 +267,16 @@ class WideModel:
         return (loss * self.weights).mean()
 
 
-def best_partition(points, mass, most):
-    """Contiguous groups of points whose weighted squared distances to their means are least in sum.
+def best_partition(points, weights, max_groups):
+    """Split points into contiguous groups with the least sum of weighted squared distances to their means.
 
     Parameters
     ----------
     points : ndarray of shape (m, k)
-    mass : ndarray of shape (m,)
+    weights : ndarray of shape (m,)
         Positive.
-    most : int
-        Groups; at least 1.
+    max_groups : int
+        At least 1.
 
     Returns
     -------
@@ -280,21 +284,23 @@ def best_partition(points, mass, most):
         First point of each group.
     """
     m = len(points)
-    if most >= m:
+    if max_groups >= m:
         return list(range(m))
-    if m > _MOST_POINTS:
-        # The exact answer takes m^2 steps a group. So many levels are close to each other: neighbours go first, by mass
-        # and by number, because one may have nearly all the mass; for many groups by number alone.
-        by_number = group_starts(np.ones(m), max(most, _MOST_POINTS // 2))
-        by_mass = group_starts(mass, _MOST_POINTS // 2) if most <= _MOST_POINTS // 2 else by_number
-        starts = np.union1d(by_number, by_mass)
-        joint = np.add.reduceat(mass, starts)
-        means = np.add.reduceat(mass[:, None] * points, starts, axis=0) / joint[:, None]
-        return [int(starts[first]) for first in best_partition(means, joint, most)]
-    total = np.concatenate([[0.0], np.cumsum(mass)])
-    first = np.vstack([np.zeros(points.shape[1]), np.cumsum(mass[:, None] * points, axis=0)])
-    second = np.concatenate([[0.0], np.cumsum(mass * (points**2).sum(axis=1))])
-    # cost[a, b]: of one group from point a up to before point b.
+    if m > _MAX_EXACT_POINTS:
+        # The exact answer takes m^2 steps per group, and so many levels are close to each other. Neighbours are merged
+        # first: half of the groups by number, and half by weight, because one level may have nearly all the weight.
+        # Many groups are merged by number alone.
+        half = _MAX_EXACT_POINTS // 2
+        by_number = group_starts(np.ones(m), max(max_groups, half))
+        by_weight = group_starts(weights, half) if max_groups <= half else by_number
+        starts = np.union1d(by_number, by_weight)
+        joint = np.add.reduceat(weights, starts)
+        means = np.add.reduceat(weights[:, None] * points, starts, axis=0) / joint[:, None]
+        return [int(starts[first]) for first in best_partition(means, joint, max_groups)]
+    total = np.concatenate([[0.0], np.cumsum(weights)])
+    first = np.vstack([np.zeros(points.shape[1]), np.cumsum(weights[:, None] * points, axis=0)])
+    second = np.concatenate([[0.0], np.cumsum(weights * (points**2).sum(axis=1))])
+    # cost[a, b] is the cost of one group from point a up to before point b.
     products = first @ first.T
     norms = np.diag(products)
     spans = norms[None, :] + norms[:, None] - 2 * products
@@ -302,7 +308,7 @@ def best_partition(points, mass, most):
         cost = second[None, :] - second[:, None] - spans / (total[None, :] - total[:, None])
     cost = np.where(np.arange(m + 1)[:, None] < np.arange(m + 1), np.maximum(cost, 0.0), np.inf)
     best, starts = cost[0].copy(), []
-    for _ in range(most - 1):
+    for _ in range(max_groups - 1):
         candidates = best[:, None] + cost
         starts.append(candidates.argmin(axis=0))
         best = candidates.min(axis=0)

@@ -1,7 +1,7 @@
-"""What a long fit has reached, in a file: another fit of the same work goes on from there.
+"""Checkpoint files: the state of a long fit, from which an identical fit resumes.
 
-A file holds arrays and plain values, in the safetensors format, and a digest of them. It says of which work it is: the
-rows, the parameters, and the versions of the packages that the result depends on.
+A file holds arrays and plain values in the safetensors format, with a digest. It also holds the identity of the fit:
+the rows, the parameters, and the versions of the packages that the result depends on.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skbsq._files import read_arrays, replacing, safetensors_for
+from skbsq._files import atomic_write, read_arrays, safetensors_for
 from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
 from skbsq.training.work import ROWS, digest
@@ -21,19 +21,19 @@ from skbsq.training.work import ROWS, digest
 FORMAT = "skbsq-checkpoint"
 VERSION = 2
 
-_ANEW = "Delete it to begin anew, or name another file"
+_WAY_OUT = "Delete it to start again, or name another file"
 
 
 @contextmanager
 def checkpointed(path, work):
-    """The checkpoint of a fit; its file is gone once the block has ended well.
+    """Open the checkpoint of a fit, and delete its file when the block ends without an error.
 
     Parameters
     ----------
     path : None, str or path-like
-        Of the file, or of a folder in which it gets a name of its own.
+        File, or a folder that holds one file per fit.
     work : callable
-        Gives what the result depends on, as `skbsq.training.work.work_of` does; not called without a path.
+        Returns the identity of the fit, see `skbsq.training.work.work_of`. Not called without a path.
 
     Yields
     ------
@@ -43,7 +43,7 @@ def checkpointed(path, work):
     Raises
     ------
     ValueError
-        If there is a file that is no checkpoint, a corrupt one, or one of other work.
+        If the file is not a checkpoint, is corrupt, or belongs to a different fit.
     """
     if path is None:
         yield None
@@ -54,15 +54,16 @@ def checkpointed(path, work):
 
 
 class Checkpoint:
-    """A file with what the trainings of a fit have come to: the k-th training of the fit has slot k.
+    """File with the states of all trainings of a fit; training number k has slot k.
 
-    A fit that begins again trains the same nets in the same order, so a number is all that tells them apart.
+    A fit that starts again trains the same nets in the same order, so the number identifies each of them.
 
     Parameters
     ----------
     path : Path
-        Of the file, or of a folder.
+        File or folder.
     work : dict of str to str
+        Identity of the fit.
     """
 
     def __init__(self, path, work):
@@ -72,19 +73,19 @@ class Checkpoint:
         self._path = path / f"{work['estimator']}-{name}.safetensors" if self._in_folder else path
         self._work = work
         self._n_slots = 0
-        self._kept = {}  # by name, arrays of bytes
+        self._kept = {}  # name -> array of bytes
         self._digests = {}
         self._seen = _identity(self._path)
         if self._seen is None:
-            self._write()  # a place that cannot be written to shows now, not after an epoch
+            self._write()  # fails now, not after an epoch, if the place cannot be written to
             return
         try:
             self._read()
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"checkpoint {self._path} is refused: {error} {_ANEW}.") from None
+            raise ValueError(f"checkpoint {self._path} is refused: {error} {_WAY_OUT}.") from None
 
     def seed(self, drawn):
-        """The seed of the fit: the one drawn now, or where the fit began before, the one drawn then.
+        """Return the stored seed of the fit, or store `drawn` and return it.
 
         Parameters
         ----------
@@ -101,7 +102,7 @@ class Checkpoint:
         return known
 
     def next_slot(self):
-        """The name under which the training that begins now keeps its state.
+        """Return the name of the slot of the next training.
 
         Returns
         -------
@@ -111,7 +112,7 @@ class Checkpoint:
         return f"training {self._n_slots}"
 
     def recall(self, name):
-        """What was kept under a name; None if nothing was."""
+        """Return the value kept under a name; None if there is none."""
         if name not in self._kept:
             return None
         try:
@@ -119,22 +120,22 @@ class Checkpoint:
             document = read(arrays.pop("").tobytes().decode(), "a checkpoint")
             return from_document(document, arrays, _nested_from)
         except (KeyError, TypeError, ValueError, RecursionError, self._safetensors.SafetensorError) as error:
-            raise ValueError(f"checkpoint {self._path} is refused: {error} {_ANEW}.") from None
+            raise ValueError(f"checkpoint {self._path} is refused: {error} {_WAY_OUT}.") from None
 
     def keep(self, name, value, *, write=True):
-        """Keep a value in place of what the name had.
+        """Keep a value under a name, in place of an earlier one.
 
         Parameters
         ----------
         name : str
         value : object
-            Of plain values, arrays and tensors.
+            Plain values, arrays and tensors.
         write : bool, default=True
-            At once; else whenever something is written next.
+            Write the file now; False: with the next write.
         """
         arrays: dict[str, np.ndarray] = {}
         document = to_document(value, name, arrays, _nested_document)
-        # In one piece, so that a write does no more work for trainings that are finished than for one array each.
+        # One array of bytes per training, so that writing the finished ones again costs little.
         text = np.frombuffer(json.dumps(document, allow_nan=False).encode(), dtype=np.uint8)
         self._kept[name] = np.frombuffer(self._safetensors.numpy.save({"": text, **arrays}), dtype=np.uint8)
         self._digests[name] = digest(self._kept[name])
@@ -144,18 +145,18 @@ class Checkpoint:
     def _write(self):
         if _identity(self._path) not in (None, self._seen):
             if self._in_folder:
-                return  # another fit does the same work, as those of a search may: it keeps what both come to
+                return  # an identical fit, as in a search, keeps the state of both
             raise ValueError(
-                f"checkpoint {self._path} was written by another fit while this one ran: give each a file of its own, "
-                "or a folder, in which files are named after the work."
+                f"checkpoint {self._path} was written by another fit while this one ran: give each fit its own file, "
+                "or a folder, which holds one file per fit."
             )
         document = {"format": FORMAT, "version": VERSION, "work": self._work, "digests": self._digests}
-        with replacing(self._path) as part:
+        with atomic_write(self._path) as part:
             part.write_bytes(self._safetensors.numpy.save(self._kept, metadata={FORMAT: json.dumps(document)}))
         self._seen = _identity(self._path)
 
     def remove(self):
-        """Delete the file, unless another fit has written it."""
+        """Delete the file, unless another fit wrote it."""
         if _identity(self._path) == self._seen:
             with suppress(FileNotFoundError):
                 self._path.unlink()
@@ -168,18 +169,18 @@ class Checkpoint:
             raise ValueError(f"it is of version {document['version']!r}; this skbsq reads {VERSION}.")
         then, now = document["work"], self._work
         if not isinstance(then, dict):
-            raise ValueError("its fields are none that fit writes.")
+            raise ValueError("fit writes other fields.")
         for name in {**now, **then}:
             if then.get(name) != now.get(name):
                 values = "" if name in ROWS else f" (it was {_short(then.get(name))}, and is {_short(now.get(name))})"
-                raise ValueError(f"it is of other work: with another {name}{values}.")
+                raise ValueError(f"it belongs to a different fit: {name} differs{values}.")
         if {name: digest(array) for name, array in kept.items()} != document["digests"]:
-            raise ValueError("it is corrupt: its content is not what was written.")
+            raise ValueError("it is corrupt: the digest of its content differs.")
         self._kept, self._digests = kept, document["digests"]
 
 
 def _identity(path):
-    """What tells a file from one written later; None where there is none."""
+    """What changes when a file is written again; None if there is no file."""
     try:
         found = os.stat(path)
     except FileNotFoundError:
@@ -193,7 +194,7 @@ def _short(text):
 
 
 def is_plain(value):
-    """Whether `Checkpoint.keep` takes a value."""
+    """Whether `Checkpoint.keep` accepts a value."""
     try:
         to_document(value, "", {}, _nested_document)
     except NotPlain:
@@ -210,7 +211,7 @@ def _nested_document(value, path, arrays):
         try:
             array = value.detach().cpu().numpy()
         except TypeError as error:
-            raise NotPlain(f"{path} is a tensor that NumPy does not know: {error}") from None
+            raise NotPlain(f"{path} is a tensor of a type that NumPy lacks: {error}") from None
         return {"tensor": to_document(array, path, arrays)}
     raise NotPlain(f"{path} is of type {type(value).__name__}, which a checkpoint cannot hold.")
 
@@ -222,4 +223,4 @@ def _nested_from(document, arrays):
         return set(value)
     if kind == "tensor" and isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())  # training writes to it
-    raise ValueError(f"it holds a {kind!r}, which is nothing that is known here.")
+    raise ValueError(f"it holds a {kind!r}, which is an unknown kind.")

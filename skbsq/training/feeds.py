@@ -1,4 +1,4 @@
-"""What a head reads: the layer in front of it, and which of its columns each input shows."""
+"""Inputs of a head: the quantization layer, and the layer's column that each input reads."""
 
 from dataclasses import dataclass
 
@@ -22,11 +22,11 @@ class Feed:
     ----------
     layer : nn.Module
     n_inputs : int
-        Columns the head reads.
+        Number of inputs of the head.
     column_map : ndarray of int64 of shape (n_inputs,), default=None
         See `skbsq.nn.JointNet`.
     levels : tuple, default=None
-        From `levels_of_inputs`, where the default head is to read levels in training.
+        What `levels_of_inputs` returned, if the default head reads levels in training.
     """
 
     layer: nn.Module
@@ -37,7 +37,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Bits:
-    """Bits of thresholds that are learned: bitwise soft quantization.
+    """Learn thresholds, and let the head read their bits: bitwise soft quantization.
 
     Parameters
     ----------
@@ -45,6 +45,14 @@ class Bits:
     forward : {"auto", "hard", "soft"}
     level_inputs : bool
         See `skbsq.BitwiseQuantizer`.
+
+    See Also
+    --------
+    Learner : Learns what this class describes.
+
+    Notes
+    -----
+    arXiv 2603.05172, Section 3 (Bw-SQ).
 
     Examples
     --------
@@ -58,45 +66,54 @@ class Bits:
     level_inputs: bool = True
 
     def feed(self, learner, widths, starts):
-        """What a head reads while thresholds are learned.
+        """Build the feed of a head whose thresholds are learned.
 
         Parameters
         ----------
         learner : Learner
         widths : Widths
         starts : list of d ndarrays of float32
+            Initial thresholds.
 
         Returns
         -------
         Feed
+
+        Raises
+        ------
+        ValueError
+            If the head would have more than 2^20 inputs.
         """
-        rows = learner.rows
-        layer = sq.BitwiseQuantization(
-            starts, space=rows.space(self.space), has_missing=widths.has_missing, forward=self.forward
-        )
-        columns = layer_columns(starts, widths.has_missing)
-        return _bit_feed(rows, layer, starts, *columns, widths.n_bits, self.level_inputs)
+        space = learner.rows.space(self.space)
+        layer = sq.BitwiseQuantization(starts, space=space, has_missing=widths.has_missing, forward=self.forward)
+        return _bit_feed(learner.rows, layer, starts, widths.n_bits, self.level_inputs)
 
     def still_feed(self, learner, widths, starts):
-        """What a head reads where thresholds stay where they start.
+        """Build the feed of a head whose thresholds stay where they start.
 
         Parameters
         ----------
         learner : Learner
         widths : Widths
         starts : list of d ndarrays of float32
+            The thresholds.
 
         Returns
         -------
         Feed
+
+        Raises
+        ------
+        ValueError
+            If the head would have more than 2^20 inputs.
         """
-        book = Codebook.from_thresholds(starts, missing=learner.recipe.missing, has_missing=widths.has_missing)
-        return codebook_feed(learner.rows, book, widths.n_bits, self.level_inputs)
+        codebook = Codebook.from_thresholds(starts, missing=learner.recipe.missing, has_missing=widths.has_missing)
+        return codebook_feed(learner.rows, codebook, widths.n_bits, self.level_inputs)
 
 
 @dataclass(frozen=True)
 class Soft:
-    """Sums of sigmoids around thresholds: SQ, and SQ+ with `learn_values`."""
+    """Learn sums of sigmoids around thresholds: SQ, and SQ+ with `learn_values`."""
 
     learn_values: bool = False
 
@@ -111,10 +128,10 @@ class Soft:
 
 @dataclass(frozen=True)
 class Steps:
-    """Multiples of a learned step: LSQ."""
+    """Learn the step size of a uniform grid: LSQ."""
 
     def feed(self, learner, widths, starts=None):
-        """See `Bits.feed`; there are no thresholds to start from.
+        """See `Bits.feed`; there are no initial thresholds.
 
         Raises
         ------
@@ -130,22 +147,19 @@ class Steps:
                 "its gradient. Use 0 or at least 2 bits, or another quantizer."
             )
         mean, scale = rows.moments()
-        # 2 mean|z| / sqrt(Q), the mean by the weights of the rows.
-        size = np.array(
-            [
-                np.average(np.abs(own.x - mean[j]) / scale[j], weights=own.weights) if own.x.size else 0.0
-                for j, own in enumerate(rows.features())
-            ]
-        )
-        step = 2 * size / np.sqrt(np.maximum((n_levels - 1) // 2, 1))
+        # The step starts at 2 mean|z| / sqrt(Q), with the weighted mean.
+        mean_size = np.zeros(len(mean))
+        for j, feature in enumerate(rows.features()):
+            if feature.x.size:
+                mean_size[j] = np.average(np.abs(feature.x - mean[j]) / scale[j], weights=feature.weights)
+        step = 2 * mean_size / np.sqrt(np.maximum((n_levels - 1) // 2, 1))
         step = np.where(step > 0, step, 1.0)
-        given = {"mean": mean, "scale": scale, "has_missing": widths.has_missing}
-        return _value_feed(sq.LSQQuantization(n_levels, step, **given), widths)
+        return _value_feed(sq.LSQQuantization(n_levels, step, **_scaling(mean, scale, widths)), widths)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A learned lookup table: LLT.
+    """Learn a lookup table: LLT.
 
     Parameters
     ----------
@@ -155,49 +169,49 @@ class Table:
     granularity: int
 
     def feed(self, learner, widths, starts=None):
-        """See `Bits.feed`; there are no thresholds to start from."""
+        """See `Bits.feed`; there are no initial thresholds."""
         rows = learner.rows
-        # 2 R + 1 levels, and 2 with 1 bit.
+        # 2 R + 1 levels, or 2 with 1 bit.
         n_levels = _value_levels(rows, widths)
         n_levels = np.where(n_levels > 2, (n_levels - 1) // 2 * 2 + 1, n_levels)
         mean, scale = rows.moments()
-        drawn = rows.drawn(learner.recipe.batch_size_for(rows.n_rows), learner.seed)
-        # Of a batch; those of all rows where a feature is constant there.
-        deviation = np.where([own.is_constant for own in drawn], scale, [own.moments[1] for own in drawn])
-        given = {"mean": mean, "scale": scale, "has_missing": widths.has_missing}
-        layer = sq.LLTQuantization(n_levels, 3 * deviation / scale, granularity=self.granularity, **given)
-        return _value_feed(layer, widths)
+        batch = rows.drawn(learner.recipe.batch_size_for(rows.n_rows), learner.seed)
+        # Standard deviations within a batch; those of all rows for features that are constant there.
+        deviation = np.where([f.is_constant for f in batch], scale, [f.moments[1] for f in batch])
+        given = {"granularity": self.granularity, **_scaling(mean, scale, widths)}
+        return _value_feed(sq.LLTQuantization(n_levels, 3 * deviation / scale, **given), widths)
 
 
-def codebook_feed(rows, book, n_bits, level_inputs):
-    """Bits of a codebook.
+def codebook_feed(rows, codebook, n_bits, level_inputs):
+    """Build the feed of a head that reads the bits of a codebook.
 
     Parameters
     ----------
     rows : Rows or ChunkedRows
-    book : Codebook
+    codebook : Codebook
     n_bits : ndarray of int64 of shape (d,)
     level_inputs : bool
 
     Returns
     -------
     Feed
+
+    Raises
+    ------
+    ValueError
+        If the head would have more than 2^20 inputs.
     """
-    sizes = np.diff(book.offsets)
-    starts = book.offsets[:-1] + np.cumsum(book.has_missing) - book.has_missing
-    columns = [np.arange(start, start + size) for start, size in zip(starts, sizes, strict=True)]
-    missing = np.where(book.has_missing, starts + sizes, -1)
-    return _bit_feed(rows, sq.Thermometer(book), book.thresholds, columns, missing, n_bits, level_inputs)
+    return _bit_feed(rows, sq.Thermometer(codebook), codebook.thresholds, n_bits, level_inputs)
 
 
 def float_feed(rows, indicators):
-    """Standardized floats.
+    """Build the feed of a head that reads standardised floats.
 
     Parameters
     ----------
     rows : Rows or ChunkedRows
     indicators : bool
-        A column more for each feature, that says where it is missing.
+        Add a column per feature that shows where the feature is missing.
 
     Returns
     -------
@@ -208,27 +222,10 @@ def float_feed(rows, indicators):
     return Feed(layer, rows.n_features * (1 + indicators))
 
 
-def layer_columns(starts, has_missing):
-    """Columns of a layer of bits: those of thresholds, feature by feature, and then those of missing bits.
-
-    Parameters
-    ----------
-    starts : list of d ndarrays
-    has_missing : ndarray of bool of shape (d,)
-
-    Returns
-    -------
-    thresholds : list of d ndarrays of int
-    missing : ndarray of int of shape (d,)
-        -1 where a feature has no missing bit.
-    """
-    stops = np.cumsum([t.size for t in starts])
-    thresholds = [np.arange(stop - t.size, stop) for t, stop in zip(starts, stops, strict=True)]
-    return thresholds, np.where(has_missing, stops[-1] + np.cumsum(has_missing) - 1, -1)
-
-
-def _bit_feed(rows, layer, thresholds, columns, missing, n_bits, level_inputs):
-    column_map = head_inputs(columns, missing, n_bits)
+def _bit_feed(rows, layer, thresholds, n_bits, level_inputs):
+    feature, is_missing = layer.column_features()
+    column_map = head_inputs(feature, is_missing, n_bits)
+    columns = np.flatnonzero(~is_missing)
     levels = levels_of_inputs(rows, thresholds, columns, column_map) if level_inputs else None
     return Feed(layer, column_map.size, column_map, levels)
 
@@ -237,48 +234,53 @@ def _value_feed(layer, widths):
     return Feed(layer, widths.n_bits.size + np.count_nonzero(widths.has_missing))
 
 
+def _scaling(mean, scale, widths):
+    return {"mean": mean, "scale": scale, "has_missing": widths.has_missing}
+
+
 def _value_levels(rows, widths):
-    """Levels that numbers have at a width: one alone where the feature is constant."""
+    """Count the levels for numbers of each feature: one if the feature is constant."""
     levels = np.where(rows.constant, 1, widths.n_levels)
     check_total(int((levels - 1).sum()))
     return levels
 
 
-def head_inputs(thresholds, missing, n_bits):
-    """For each input of the head the column of the layer that feeds it; -1 where none does.
+def head_inputs(feature, is_missing, n_bits):
+    """Find the layer's column that each input of the head reads.
 
-    A feature of b bits has 2^b - 1 inputs whatever the data, so that the head's size does not depend on them: first
-    its thresholds, last its missing bit.
+    A feature of b bits has 2^b - 1 inputs whatever the data, so that the size of the head does not depend on the data.
+    The thresholds of a feature come first. Its missing bit is the last input.
 
     Parameters
     ----------
-    thresholds : list of d ndarrays of int
-        Columns of each feature's thresholds.
-    missing : ndarray of int of shape (d,)
-        Column of each feature's missing bit, or -1.
+    feature : ndarray of int64 of shape (n_columns,)
+        Feature of each column; those of thresholds ascend.
+    is_missing : ndarray of bool of shape (n_columns,)
+        Columns that are missing bits.
     n_bits : ndarray of int64 of shape (d,)
 
     Returns
     -------
     ndarray of int64 of shape (n_inputs,)
+        -1 for an input without a column.
 
     Raises
     ------
     ValueError
-        For more inputs than a head can reasonably have.
+        For more than 2^20 inputs.
     """
-    total = int((2**n_bits - 1).sum())
+    sizes = 2**n_bits - 1
+    total = int(sizes.sum())
     if total > MAX_INPUTS:
         raise ValueError(
             f"n_bits gives the head {total} inputs, 2^n_bits - 1 per feature; at most 2^20 = {MAX_INPUTS} are trained. "
             "Lower n_bits."
         )
-    # Where nothing is sent there is one input of zeros, because a layer of no inputs is a corner of torch.
+    # Without any bits there is one input of zeros, because torch handles layers without inputs badly.
     inputs = np.full(max(total, 1), -1, dtype=np.int64)
-    start = 0
-    for own, missing_column, width in zip(thresholds, missing, n_bits.tolist(), strict=True):
-        inputs[start : start + len(own)] = own
-        start += 2**width - 1
-        if missing_column >= 0:
-            inputs[start - 1] = missing_column
+    stops = np.cumsum(sizes)
+    owner = feature[~is_missing]
+    place_in_feature = np.arange(owner.size) - np.searchsorted(owner, owner)
+    inputs[(stops - sizes)[owner] + place_in_feature] = np.flatnonzero(~is_missing)
+    inputs[stops[feature[is_missing]] - 1] = np.flatnonzero(is_missing)
     return inputs

@@ -1,4 +1,4 @@
-"""Learning, as a plain package: thresholds and a head from rows, by a recipe."""
+"""Learn thresholds and a head from rows, by a recipe."""
 
 import copy
 from dataclasses import dataclass, replace
@@ -26,30 +26,36 @@ from skbsq.training.starts import check_starts
 
 @dataclass(frozen=True)
 class Learned:
-    """What is learned from rows, see `Learner.learn`.
+    """Store what `Learner.learn` learned.
+
+    d is the number of features, k of targets or classes.
 
     Parameters
     ----------
     net : skorch.NeuralNet
         Trained and frozen, on the CPU.
     best_epoch : int or None
-        That training went back to, from 1.
+        Epoch whose weights were restored, from 1.
     target_mean, target_scale : ndarray of float64 of shape (k,)
         The target is ``output * target_scale + target_mean``.
     search : DataFrame or None
         Lengths that were tried on held-out rows.
     n_parts : int
-        Parts of the rows that were held out, one after the other.
+        Number of parts of the rows that were held out in turn.
     codebook : Codebook or None
-        None where the head reads floats.
+        None if the head reads floats.
     lr_ratio : float
-        Learning rate of the thresholds, in multiples of the head's; 0 where they stayed.
+        Learning rate of the thresholds, as a multiple of the head's; 0 if they stayed where they started.
     rule : str or None
-        The rule that the thresholds started from, where it is one of `skbsq.training.starts.RULES`.
+        Rule that found the initial thresholds, if it is one of `skbsq.training.starts.RULES`.
     starts : list of d ndarrays of float32, or None
-        Where the thresholds started.
+        Initial thresholds.
     allocation : DataFrame or None
-        What a budget gave to each feature.
+        Bits that each feature received from a budget.
+
+    See Also
+    --------
+    Learner : Learns, and returns this.
 
     Examples
     --------
@@ -72,16 +78,22 @@ class Learned:
 
 
 class Learner:
-    """Learns from rows by a recipe.
+    """Learn from rows by a recipe.
+
+    d is the number of features.
 
     Parameters
     ----------
     rows : Rows or ChunkedRows
     recipe : Recipe
     seed : int
-        Determines what is learned, on the CPU.
+        Determines the result on the CPU.
     checkpoint : Checkpoint, default=None
-        Of the fit; each training keeps its state in it.
+        Each training keeps its state there.
+
+    See Also
+    --------
+    train : Trains one net; a learner calls it for each training.
 
     Examples
     --------
@@ -108,14 +120,20 @@ class Learner:
         Parameters
         ----------
         kind : Bits, Soft, Steps or Table
-            The layer that is trained, see `skbsq.training.feeds`.
+            Layer that is trained, see `skbsq.training.feeds`.
         n_bits : ndarray of int64 of shape (d,)
         start : RuleStart, GivenStart or the like, default=None
-            Where thresholds start; None where the kind has none to start from.
+            Finds the initial thresholds. None if the kind has no initial thresholds.
 
         Returns
         -------
         Learned
+
+        Raises
+        ------
+        ValueError
+            If the bits ask for too many thresholds, the head does not fit, the rows cannot be split, or training
+            diverges.
         """
         rows, missing = self.rows, self.recipe.missing
         widths = Widths.of(n_bits, missing, rows.constant, rows.nan_seen)
@@ -124,90 +142,96 @@ class Learner:
             if start is not None:
                 rule, found = start.thresholds(rows, widths, missing, self.seed)
                 starts = check_starts(found, rows, widths)
-            learned = self._still_or_moving(kind, widths, starts)
+            learned = self._learn_with_best_ratio(kind, widths, starts)
         module = learned.net.module_
         thresholds, folded = module.quantization.fold()
-        book = rows.codebook(thresholds, missing=missing, has_missing=widths.has_missing, levels="mean")
-        module.freeze(book, folded)
-        return replace(learned, codebook=book, rule=rule, starts=starts)
+        codebook = rows.codebook(thresholds, missing=missing, has_missing=widths.has_missing, levels="mean")
+        module.freeze(codebook, folded)
+        return replace(learned, codebook=codebook, rule=rule, starts=starts)
 
     def learn_on(self, book, n_bits, *, level_inputs=True):
-        """Learn the head of a codebook.
+        """Learn a head that reads the bits of a fixed codebook.
 
         Parameters
         ----------
         book : Codebook
         n_bits : ndarray of int64 of shape (d,)
-            Widths that the inputs of the head have room for.
+            Bits per feature for which the head has inputs.
         level_inputs : bool, default=True
             See `skbsq.BitwiseQuantizer`.
 
         Returns
         -------
         Learned
+
+        Raises
+        ------
+        ValueError
+            As `learn` does.
         """
         with own_randomness(self.seed, self.recipe.trained_on):
-            return replace(self._train(codebook_feed(self.rows, book, n_bits, level_inputs)), codebook=book)
+            return replace(self._learn_head(codebook_feed(self.rows, book, n_bits, level_inputs)), codebook=book)
 
     def learn_floats(self):
-        """Learn a head that reads standardized floats.
+        """Learn a head that reads standardised floats.
 
         Returns
         -------
         Learned
+
+        Raises
+        ------
+        ValueError
+            As `learn` does.
         """
         with own_randomness(self.seed, self.recipe.trained_on):
-            return self._train(float_feed(self.rows, self.recipe.missing == "code"))
+            return self._learn_head(float_feed(self.rows, self.recipe.missing == "code"))
 
-    def _still_or_moving(self, kind, widths, starts):
-        """Train with thresholds that move, that stay, or whichever does better on held-out rows."""
-        can_stay = hasattr(kind, "still_feed")
-        if can_stay and self.recipe.threshold_lr_ratio == 0:
-            return self._train(kind.still_feed(self, widths, starts))
-        moving = replace(self._train(kind.feed(self, widths, starts)), lr_ratio=self.recipe.lr_ratio)
-        if not can_stay or self.recipe.threshold_lr_ratio != "auto" or moving.n_parts < 2:
+    def _learn_with_best_ratio(self, kind, widths, starts):
+        """Train with thresholds that move or stay; with ratio "auto" and few rows, try both on held-out rows."""
+        ratio, can_stay = self.recipe.threshold_lr_ratio, hasattr(kind, "still_feed")
+        if can_stay and ratio == 0:
+            return self._learn_head(kind.still_feed(self, widths, starts))
+        moving = replace(self._learn_head(kind.feed(self, widths, starts)), lr_ratio=self.recipe.lr_ratio)
+        if not can_stay or ratio != "auto" or moving.n_parts < 2:
             return moving
-        # Few rows: moving thresholds may learn noise.
+        # With few rows, moving thresholds may fit noise.
         with own_randomness(self.seed, self.recipe.trained_on):
-            still = self._train(kind.still_feed(self, widths, starts))
+            still = self._learn_head(kind.still_feed(self, widths, starts))
         return moving if still.search["loss"].min() >= moving.search["loss"].min() else still
 
-    def _train(self, feed):
-        """Train a head behind a layer, and the layer with it where it has parameters."""
+    def _learn_head(self, feed):
+        """Find the length of training, and train a head, with the parameters of its layer if there are any."""
         rows, recipe = self.rows, self.recipe
         constant = self._constant_output() if recipe.head is None else None
         module = self._joint_net(feed, constant)
-        net = net_of(recipe, module, rows.task, rows.n_outputs)
-        mean, scale = np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
-        if rows.task == "classification":
-            check_class_criterion(net)
-        elif standardizes_target(net):
-            mean, scale = rows.target_moments()
-        data, parts = self._parts(rows.tensors(mean, scale), rows.validation_tensors(mean, scale))
+        mean, scale = self._target_scaling(module)
+        data = rows.tensors(mean, scale)
+        parts = self._parts(data, rows.validation_tensors(mean, scale))
         epochs = search = None
         training, validation = parts[0] if parts else (data, None)
+        # With a skorch net, or a constant rate and patience, the user's schedule holds.
         if not recipe.own_net and not (recipe.early_stopping is True and recipe.lr_schedule == "constant"):
-            # Else it is the user's own schedule: epochs end when patience does.
-            epochs, search = self._epochs(module, data, parts, constant)
+            epochs, search = self._find_epochs(module, data, parts, constant)
             if not (parts and (recipe.early_stopping is True or training is data)):
                 training, validation = data, None
             if recipe.auto_sizes:
                 n_steps = epochs * n_batches(len(training), recipe.batch_size_for(rows.n_rows))
                 module = self._joint_net(feed, constant, auto_members(rows.n_rows, n_steps))
         net, best_epoch = self._train_net(module, training, validation, epochs)
-        share = None
-        if search is not None and constant is not None:
-            share = search.loc[search["epochs"] == net.max_epochs, "share"].item()
-        _fold_head(net.module_, share, constant)
+        if constant is not None:
+            share = None if search is None else search.loc[search["epochs"] == net.max_epochs, "share"].item()
+            _fold_head(net.module_, share, constant)
         return Learned(net, best_epoch, mean, scale, search, len(parts))
 
     def _constant_output(self):
-        """What the default head says before it has learned anything: the mean target, or the shares of the classes."""
+        """Output of the untrained default head: the mean target, or the log of the class shares."""
         if self.rows.task == "classification":
             return torch.from_numpy(np.log(self.rows.class_shares())).float()
         return torch.zeros(self.rows.n_outputs)
 
     def _joint_net(self, feed, constant, n_members=1):
+        """Build the layer of a feed and an untrained head behind it."""
         head = head_of(self.recipe, feed.n_inputs, self.rows.n_outputs, n_rows=self.rows.n_rows, n_members=n_members)
         if constant is not None:
             start_at(head, constant)
@@ -215,61 +239,66 @@ class Learner:
                 head[0] = sq.LevelLinear(head[0], *feed.levels)
         return sq.JointNet(feed.layer, head, column_map=feed.column_map)
 
-    def _parts(self, data, given):
-        """All rows, and the parts (training, validation) that are held out of them: none, one or several.
+    def _target_scaling(self, module):
+        """Compute the mean and scale by which targets are standardised: 0 and 1 unless the loss is a difference."""
+        rows, net = self.rows, net_of(self.recipe, module, self.rows.task, self.rows.n_outputs)
+        if rows.task == "classification":
+            check_class_criterion(net)
+        elif standardizes_target(net):
+            return rows.target_moments()
+        return np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
 
-        Where validation rows are given, all rows are trained on.
+    def _parts(self, data, given):
+        """Split the rows into parts (training, validation): none, one or several.
+
+        Given validation rows are the only part, with all rows to train on.
         """
         rows, recipe = self.rows, self.recipe
         if given is not None:
-            return data, [(data, given)]
-        looked_for = recipe.early_stopping is True or (
-            recipe.early_stopping == "auto" and recipe.max_epochs == "auto" and not recipe.own_net
-        )
-        if not looked_for or (recipe.early_stopping == "auto" and not rows.can_hold_out):
-            return data, []
-        splits = hold_outs(rows, recipe.validation_fraction, self.seed, single=recipe.early_stopping is True)
-        return data, [tuple(data.take(torch.from_numpy(np.asarray(part))) for part in split) for split in splits]
+            return [(data, given)]
+        single = recipe.early_stopping is True
+        searches = recipe.early_stopping == "auto" and recipe.max_epochs == "auto" and not recipe.own_net
+        if not single and not (searches and rows.can_hold_out):
+            return []
+        splits = hold_outs(rows, recipe.validation_fraction, self.seed, single=single)
+        return [tuple(data.take(torch.from_numpy(np.asarray(part))) for part in split) for split in splits]
 
-    def _epochs(self, module, data, parts, constant):
-        """Epochs to train, and the lengths that were tried on held-out rows (None where none were)."""
+    def _find_epochs(self, module, data, parts, constant):
+        """Return the epochs to train, and the lengths tried on held-out rows (None if none were tried)."""
         recipe = self.recipe
-        fixed, batch_size = recipe.max_epochs != "auto", recipe.batch_size_for(len(data))
-        if not parts or recipe.early_stopping is False or (fixed and recipe.early_stopping == "auto"):
-            return (int(recipe.max_epochs) if fixed else usual_epochs(n_batches(len(data), batch_size))), None
+        max_epochs = None if recipe.max_epochs == "auto" else int(recipe.max_epochs)
+        batch_size = recipe.batch_size_for(len(data))
+        if not parts or recipe.early_stopping is False or (max_epochs and recipe.early_stopping == "auto"):
+            return max_epochs or usual_epochs(n_batches(len(data), batch_size)), None
         held_out = parts[0][1]
         for _, more in parts[1:]:
             held_out = held_out.followed_by(more)
-        reached = [module] * len(parts)
+        modules = [module] * len(parts)
         shares: list = []
 
         def loss_after(epochs, cycle):
             outputs = []
             for k, (training, validation) in enumerate(parts):
                 description = f"{epochs} epochs, part {k + 1}"
-                net, _ = self._train_net(reached[k], training, None, cycle, shift=epochs, description=description)
-                reached[k] = net.module_
+                net, _ = self._train_net(modules[k], training, None, cycle, shift=epochs, description=description)
+                modules[k] = net.module_
                 outputs.append(outputs_of(net, validation))
             losses, share = held_out_losses(torch.cat(outputs), held_out, constant)
             shares.append(share)
             return losses
 
-        epochs, tried = find_epochs(
-            loss_after,
-            n_batches(len(parts[0][0]), batch_size),
-            n_parts=len(parts),
-            most=int(recipe.max_epochs) if fixed else None,
-        )
+        steps_per_epoch = n_batches(len(parts[0][0]), batch_size)
+        epochs, tried = find_epochs(loss_after, steps_per_epoch, n_parts=len(parts), max_epochs=max_epochs)
         return epochs, tried.assign(share=shares)
 
     def _train_net(self, module, training, validation, epochs, *, shift=0, description=None):
-        """Train a copy of a module; epochs None: as many as the net itself says."""
+        """Train a copy of a module. With `epochs` None, the max_epochs of the net hold."""
         rows, recipe = self.rows, self.recipe
         net = net_of(recipe, copy.deepcopy(module), rows.task, rows.n_outputs, max_epochs=epochs, n_rows=rows.n_rows)
         if rows.weighted:
             weigh_rows(net)
             if isinstance(net, NeuralNetClassifier) and getattr(net, "callbacks__valid_acc", "on") is not None:
-                net.set_params(callbacks__valid_acc=None)  # it cannot read the weights beside the labels
+                net.set_params(callbacks__valid_acc=None)  # it cannot read targets with weights
         add_schedules(recipe, net, len(TensorBatches(training, net.batch_size)))
         with own_randomness(self.seed + shift, recipe.trained_on):
             best_epoch = train(
@@ -288,10 +317,8 @@ class Learner:
 
 
 def _fold_head(module, share, constant):
-    """Make one plain network of a trained default head, whose output is shrunk to a share; others stay as they are."""
+    """Turn a trained default head into one plain network, and shrink its output to a share if one was found."""
     head = module.head
-    if constant is None:
-        return
     if isinstance(head[0], sq.LevelLinear):
         head[0] = head[0].folded()
     if isinstance(head, sq.Ensemble):

@@ -1,8 +1,9 @@
-"""How long to train, found on held-out rows.
+"""Find on held-out rows how long to train.
 
-A part of the rows is trained on in cycles, each as long as all before it together. After each cycle (its rate and its
-temperature have fallen, its weights are averaged) the loss on the held-out rows is about that of one whole training of
-as many epochs as all cycles so far. So one run finds the length of the training that follows, in twice its time.
+The search trains on the other rows in cycles. Each cycle is as long as all cycles before it together. At the end of a
+cycle the learning rate and the temperature have fallen, and the weights are averaged. The loss on the held-out rows is
+then about that of a whole training with as many epochs as all cycles so far. So a single run, twice as long as the
+training that follows, finds the length.
 """
 
 import math
@@ -13,23 +14,23 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional as F
 
-# Steps of the first cycle, and up to which cycles run in any case: of one part, and of one of several.
-_FIRST_STEPS = 64
-_SURE_STEPS = 512
-_SURE_OF_SEVERAL = 128
-# Most steps: of one part, and of several together, which are the parts of few rows. At least an epoch is run.
-_MOST_STEPS = 4096
-_MOST_OF_SEVERAL = 1536
-# Doubling is worth its time if the loss falls by this share.
-_WORTH = 0.02
-# Without held-out rows: epochs, within so many steps.
+_FIRST_CYCLE_STEPS = 64
+# Cycles continue at least up to these steps per part, if one part or several parts of the rows are held out.
+_MIN_STEPS = 512
+_MIN_STEPS_SEVERAL = 128
+# Most steps of one part, and of several parts together; only few rows have several parts. At least one epoch is run.
+_MAX_STEPS = 4096
+_MAX_STEPS_SEVERAL = 1536
+# Another cycle is worth its time if the loss falls by this share.
+_MIN_RELATIVE_GAIN = 0.02
+# Without held-out rows: the number of epochs, and the limits of their steps.
 _USUAL_EPOCHS = 30
 _USUAL_STEPS = (64, 2048)
 _ROWS_AT_ONCE = 4096
 
 
 def usual_epochs(steps_per_epoch):
-    """Epochs to train where nothing is held out.
+    """Choose the number of epochs if no rows are held out.
 
     Parameters
     ----------
@@ -49,25 +50,25 @@ def usual_epochs(steps_per_epoch):
     return min(max(_USUAL_EPOCHS, least), most)
 
 
-def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
-    """Find the number of epochs with the lowest loss, among numbers that double.
+def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, max_epochs=None):
+    """Find the number of epochs with the lowest held-out loss, among numbers that double.
 
     Parameters
     ----------
     loss_after : callable
-        ``loss_after(epochs, cycle)`` runs a cycle of ``cycle`` epochs, after which there were ``epochs`` in all, and
-        returns the held-out loss of each row, which may be a single one.
+        ``loss_after(epochs, cycle)`` runs a cycle of ``cycle`` epochs, which ends after ``epochs`` epochs in all. It
+        returns the held-out loss of each row, or a single loss.
     steps_per_epoch : int
     n_parts : int, default=1
-        Parts of the rows that are trained on alike.
-    most : int, default=None
-        Most epochs. None: those of 4096 steps, or of 1536 over several parts.
+        Number of parts of the rows that are held out in turn.
+    max_epochs : int, default=None
+        None: the epochs of 4096 steps, or of 1536 steps over several parts.
 
     Returns
     -------
     epochs : int
     tried : DataFrame
-        A row per length: epochs, steps, loss.
+        One row per length: epochs, steps, loss.
 
     Examples
     --------
@@ -80,33 +81,31 @@ def find_epochs(loss_after, steps_per_epoch, *, n_parts=1, most=None):
     3      16    512   17.0
     4      32   1024  145.0)
     """
-    sure = _SURE_STEPS if n_parts == 1 else _SURE_OF_SEVERAL
-    given = most is not None
-    if most is None:
-        steps = _MOST_STEPS if n_parts == 1 else _MOST_OF_SEVERAL // n_parts
-        most = max(1, steps // steps_per_epoch)
-    epochs = cycle = min(most, max(1, round(_FIRST_STEPS / steps_per_epoch)))
+    min_steps, max_steps = (_MIN_STEPS, _MAX_STEPS) if n_parts == 1 else (_MIN_STEPS_SEVERAL, _MAX_STEPS_SEVERAL)
+    limit = max_epochs or max(1, max_steps // n_parts // steps_per_epoch)
+    epochs = cycle = min(limit, max(1, round(_FIRST_CYCLE_STEPS / steps_per_epoch)))
     losses: dict[int, float] = {}
     best: np.ndarray | None = None
     while True:
-        rows = np.atleast_1d(loss_after(epochs, cycle))
-        losses[epochs] = rows.mean().item()
-        fell = best is None or _possible_gain(best, rows) > _WORTH * best.mean()
-        best = rows if best is None or rows.mean() < best.mean() else best
-        left = most - epochs
-        # What is left of our own limit may not be worth a cycle.
-        if left == 0 or (not given and 2 * left < epochs) or (epochs * steps_per_epoch >= sure and not fell):
+        row_losses = np.atleast_1d(loss_after(epochs, cycle))
+        losses[epochs] = row_losses.mean().item()
+        fell = best is None or _possible_gain(best, row_losses) > _MIN_RELATIVE_GAIN * best.mean()
+        best = row_losses if best is None or row_losses.mean() < best.mean() else best
+        left = limit - epochs
+        # A short rest below the default limit is not worth a cycle.
+        is_short = max_epochs is None and 2 * left < epochs
+        if left == 0 or is_short or (epochs * steps_per_epoch >= min_steps and not fell):
             break
         cycle = min(epochs, left)
         epochs += cycle
-    tried = pd.DataFrame({"epochs": list(losses), "steps": [n * steps_per_epoch for n in losses]})
-    tried["loss"] = list(losses.values())
+    steps = [n * steps_per_epoch for n in losses]
+    tried = pd.DataFrame({"epochs": list(losses), "steps": steps, "loss": list(losses.values())})
     return min(losses, key=losses.__getitem__), tried
 
 
 @np.errstate(invalid="ignore")  # infinite losses
 def _possible_gain(before, after):
-    """Gain of the mean loss plus one standard error, because a few rows with large losses may hide a gain."""
+    """Compute the gain of the mean loss plus one standard error: a few rows with large losses may hide a gain."""
     return (before - after).mean() + _standard_error(before - after)
 
 
@@ -115,31 +114,31 @@ def _standard_error(values):
 
 
 def outputs_of(net, rows):
-    """Output of a trained net, which is on the CPU, for rows, by hard bits: Tensor of shape (n, k)."""
+    """Compute the output of a trained net on the CPU for rows, with hard bits: Tensor of shape (n, k)."""
     with torch.inference_mode():
         return torch.cat([net.module_(x) for x in rows.x.split(_ROWS_AT_ONCE)])
 
 
 def held_out_losses(output, rows, constant=None):
-    """Losses of outputs on held-out rows, and the share of the output that a head should keep.
+    """Compute the losses on held-out rows, and the share of the output that a head should keep.
 
-    Part of what a net learns from few rows is noise. Shrinking its output towards a constant, the mean target or the
-    shares of the classes, removes some of it. The share with the lowest loss is taken, but only where it lowers the
-    loss by more than twice the standard error over the rows.
+    Part of what a net learns from few rows is noise. Shrinking the output towards a constant removes some of the noise.
+    The constant is the mean target, or the class shares as logits. The share with the lowest loss is taken, but only if
+    it lowers the loss by more than two standard errors over the rows.
 
     Parameters
     ----------
     output : Tensor of shape (n, k)
     rows : TensorRows
     constant : Tensor of shape (k,), default=None
-        The constant. None: nothing is shrunk.
+        None: the output is not shrunk.
 
     Returns
     -------
     losses : ndarray of float64 of shape (n,)
-        Loss of each row times the weight of the row. The loss is the mean of this array.
+        Loss of each row times the weight of the row. The mean of this array is the loss.
     share : float
-        From 0, the constant, to 1, the output as it is.
+        From 0 (the constant) to 1 (the unchanged output).
 
     Examples
     --------
@@ -157,24 +156,21 @@ def held_out_losses(output, rows, constant=None):
     def losses(share):
         shrunk = output if share == 1 else torch.lerp(constant.to(output), output, share)
         if y.dtype == torch.int64:
-            return F.cross_entropy(shrunk, y, reduction="none")
-        return (shrunk - y.double()).square().mean(1)
+            return weights * F.cross_entropy(shrunk, y, reduction="none")
+        return weights * (shrunk - y.double()).square().mean(1)
 
-    as_it_is = weights * losses(1.0)
+    def mean_loss(share):
+        return losses(share).mean().item()
+
+    unchanged = losses(1.0).numpy()
     if constant is None:
-        return as_it_is.numpy(), 1.0
+        return unchanged, 1.0
     if y.dtype == torch.int64:
-        found = minimize_scalar(
-            lambda share: (weights * losses(share)).mean().item(),
-            bounds=(0.0, 1.0),
-            method="bounded",
-            options={"xatol": 1e-3},
-        )
-        share = float(found.x)
+        share = float(minimize_scalar(mean_loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3}).x)
     else:
         learned, wanted = output - constant, y.double() - constant
         size = (weights @ learned.square().sum(1)).item()
         share = min(max((weights @ (learned * wanted).sum(1)).item() / size, 0.0), 1.0) if size else 0.0
-    shrunk = weights * losses(share)
-    gains = (as_it_is - shrunk).numpy()
-    return (shrunk.numpy(), share) if gains.mean() > 2 * _standard_error(gains) else (as_it_is.numpy(), 1.0)
+    shrunk = losses(share).numpy()
+    gains = unchanged - shrunk
+    return (shrunk, share) if gains.mean() > 2 * _standard_error(gains) else (unchanged, 1.0)

@@ -1,4 +1,4 @@
-"""The one training function."""
+"""The one function that trains a net: epochs, batches, and what happens around them."""
 
 import signal
 import threading
@@ -18,11 +18,11 @@ from skbsq.training.batches import TensorBatches, TensorRows
 from skbsq.training.state import KeptTraining, copied_state, put_state
 from skbsq.training.step import BitsStep
 
-# Adam's mean of gradients falls to a thousandth in so many steps.
-_STEPS_TO_ROUND = 64
-_NO_EFFECT = 1e-30
-# Values that are scaled before training and not in each step: half a gigabyte of memory at most.
-_MOST_SCALED = 2**27
+# In this many steps without a gradient, Adam's mean gradient falls to a thousandth.
+_STEPS_BETWEEN_FLUSHES = 64
+_MIN_MEAN_GRADIENT = 1e-30
+# The scaled values take at most half a gigabyte of memory.
+_MAX_VALUES_SCALED_AHEAD = 2**27
 
 
 class _EndOfTraining(Exception):
@@ -30,7 +30,7 @@ class _EndOfTraining(Exception):
 
 
 class BestEpoch(Callback):
-    """Keeps the weights of the epoch of least validation loss, and ends training once patience runs out.
+    """Keep the weights of the epoch with the lowest validation loss, and end training when patience runs out.
 
     The validation loss is that of the hard bits, because a net is validated in evaluation mode.
 
@@ -42,7 +42,11 @@ class BestEpoch(Callback):
     Attributes
     ----------
     best_epoch_ : int
-        From 1; 0 as long as no loss was finite.
+        From 1; 0 until a loss is finite.
+
+    See Also
+    --------
+    train : Uses this callback if patience is given.
 
     Examples
     --------
@@ -61,14 +65,14 @@ class BestEpoch(Callback):
     def on_epoch_end(self, net, **kwargs):
         epoch, loss = len(net.history), net.history[-1, "valid_loss"]
         if loss < self.best_loss_:
-            # Copies: a state dict refers to the live weights.
+            # Copies, because a state dict refers to the live weights.
             self.state_ = [copied_state(net.module_), copied_state(net.criterion_)]
             self.best_epoch_, self.best_loss_ = epoch, loss
         elif epoch - self.best_epoch_ >= self.patience:
             raise _EndOfTraining
 
     def restore(self, net):
-        """Put the best weights back, and forget the copy.
+        """Restore the best weights, and free the copy.
 
         Parameters
         ----------
@@ -82,7 +86,7 @@ class BestEpoch(Callback):
 
 
 class MeanWeights(Callback):
-    """Average the weights over the last part of training; the average takes their place at the end.
+    """Average the weights over the last part of training, and end with the average.
 
     Parameters
     ----------
@@ -121,7 +125,7 @@ class MeanWeights(Callback):
 
     @contextmanager
     def in_place(self, net):
-        """Have the average in the place of the weights for a while, once there is one.
+        """Replace the weights by their average inside a with block, once there is an average.
 
         Parameters
         ----------
@@ -138,7 +142,7 @@ class MeanWeights(Callback):
             _fill(net, weights)
 
     def put(self, net):
-        """Put the average in the place of the weights.
+        """Replace the weights by their average, and free the average.
 
         Parameters
         ----------
@@ -151,18 +155,18 @@ class MeanWeights(Callback):
 
 
 def _weights(net):
-    """What the optimizer of a net works on, detached."""
+    """Return the parameters that the optimizer of a net changes, detached."""
     return [parameter.detach() for group in net.optimizer_.param_groups for parameter in group["params"]]
 
 
 def _fill(net, values):
-    """Copy values into what the optimizer of a net works on."""
+    """Copy values into the parameters that the optimizer of a net changes."""
     for weight, value in zip(_weights(net), values, strict=True):
         weight.copy_(value)
 
 
 class ProgressBar(Callback):
-    """One tqdm bar over the epochs, on standard error.
+    """Show one tqdm bar over the epochs, on standard error.
 
     Parameters
     ----------
@@ -185,14 +189,14 @@ class ProgressBar(Callback):
         self.bar_.update()
 
     def close(self):
-        """Leave the bar as it stands."""
+        """Leave the bar on the screen as it is."""
         if hasattr(self, "bar_"):
             self.bar_.close()
             del self.bar_
 
 
-def put_to_rest(net, history):
-    """Bring a net whose module was trained before to where `train` leaves one.
+def restore_fitted_net(net, history):
+    """Initialize a net around a module that is trained already, so that it is as `train` leaves a net.
 
     Parameters
     ----------
@@ -222,7 +226,7 @@ def train(
     own=False,
     checkpoint=None,
 ):
-    """Train a net, silently by default; afterwards it is on the CPU and in evaluation mode.
+    """Train a net. Afterwards it is on the CPU and in evaluation mode.
 
     Parameters
     ----------
@@ -230,11 +234,12 @@ def train(
         Not initialized; its module is an instance. Its train_split and iterators are replaced.
     rows : TensorRows or TensorStream
     validation : TensorRows, default=None
-        Rows whose loss is recorded every epoch.
+        Rows whose loss is recorded in every epoch.
     generator : torch.Generator
-        On the CPU; draws the order of the rows.
+        On the CPU. It draws the order of the rows.
     patience : int, default=None
-        With validation rows: end after so many epochs without a lower loss, and keep the best epoch's weights.
+        With validation rows: end after this many epochs without a lower loss, and restore the weights of the best
+        epoch.
     mean_weights : bool, default=False
         End with the mean of the weights over the last fifth of the steps.
     verbose : int, default=0
@@ -242,21 +247,37 @@ def train(
     description : str, default=None
         Shown before the progress bar.
     own : bool, default=False
-        The net is one of `skbsq.training.nets.default_net`, with callbacks of this package only. Its epochs then run
-        without the calls that skorch makes for every batch, and the weights may lie in memory in the order that suits
-        training; afterwards they are contiguous.
+        The net comes from `skbsq.training.nets.default_net`, and has only callbacks of this package. Epochs then skip
+        the calls that skorch makes for every batch. Weights may have another memory layout during training; afterwards
+        they are contiguous.
     checkpoint : Checkpoint, default=None
-        Keeps the state after every epoch, in the next of its slots; where it knows that slot, training goes on from it.
+        Keeps the state after every epoch, in its next slot. If that slot has a state already, training resumes from it.
 
     Returns
     -------
     best_epoch : int or None
-        The epoch whose weights were kept, from 1; None where the last one's were.
+        Epoch whose weights were restored, from 1. None if the net has the weights of the last epoch.
 
     Raises
     ------
     ValueError
-        If a weight is not finite at the end: training diverged.
+        If a weight is not finite at the end, because training diverged; if the checkpoint belongs to another net; or
+        if a callback reads validation results and there are none.
+
+    See Also
+    --------
+    Learner : Builds nets from a recipe, finds the length of training, and calls this function.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skorch import NeuralNet
+    >>> from skbsq.training import train
+    >>> from skbsq.training.batches import TensorRows
+    >>> net = NeuralNet(torch.nn.Linear(2, 1), criterion=torch.nn.MSELoss, max_epochs=2)
+    >>> train(net, TensorRows(torch.zeros(8, 2), torch.ones(8, 1)), generator=torch.Generator())
+    >>> len(net.history), net.module_.training
+    (2, False)
     """
     net.set_params(
         train_split=None if validation is None else predefined_split(validation.to(net.device)),
@@ -265,14 +286,14 @@ def train(
         iterator_valid=TensorBatches,
         verbose=0,
     )
-    ours = []
+    callbacks: list[Callback] = []
     if validation is not None and patience is not None:
-        ours.append(BestEpoch(patience))
+        callbacks.append(BestEpoch(patience))
     if mean_weights:
-        ours.append(MeanWeights())
+        callbacks.append(MeanWeights())
     if verbose:
-        ours.append(ProgressBar(description))
-    net.callbacks = [*(net.callbacks or []), *ours]
+        callbacks.append(ProgressBar(description))
+    net.callbacks = [*(net.callbacks or []), *callbacks]
     net.initialize()
     kept = None if checkpoint is None else KeptTraining(checkpoint, net, generator)
     if kept is not None and kept.finished:
@@ -281,32 +302,33 @@ def train(
         best_epoch = _train_to_the_end(net, rows, validation is not None, own, kept)
         if kept is not None:
             kept.finish(best_epoch)
-    _settle(net)
+    _finish(net)
     return best_epoch
 
 
 def _train_to_the_end(net, rows, validates, own, kept):
-    """Train an initialized net, from where it was interrupted or from the beginning; returns its best epoch or None."""
-    best, mean, bar = (_own_callback(net, kind) for kind in (BestEpoch, MeanWeights, ProgressBar))
+    """Train an initialized net, from the start or from a checkpoint, and return its best epoch or None."""
+    best, mean, bar = (_callback_of(net, kind) for kind in (BestEpoch, MeanWeights, ProgressBar))
     rows = rows.to(net.device)
     if own:
         rows = _with_scaled(net, rows)
+    step = BitsStep(net) if own and BitsStep.takes(net) else nullcontext()
+    ends = suppress(_EndOfTraining) if own else _callbacks_may_stop()
     try:
-        with KeepFromDenormal(net.optimizer_) as rounding, _confined(net):
-            # Not net.fit: it swallows Ctrl-C.
+        with FlushSubnormals(net.optimizer_) as flushes, _confined(net):
+            # Not net.fit, which swallows Ctrl-C.
             net.notify("on_train_begin", X=rows, y=None)
-            ends = suppress(_EndOfTraining) if own else _ends_when_a_callback_says_so()
-            with _step_of(net, own) as step, ends, _explained(validates):
-                run = partial(_run_epochs, net, step) if own else net.fit_loop
+            with step as entered, ends, _explained(validates):
+                run = partial(_run_epochs, net, entered) if own else net.fit_loop
                 if kept is None:
                     run(rows, epochs=net.max_epochs)
                 else:
-                    kept.restore(rounding)
+                    kept.restore(flushes)
                     if bar is not None:
                         bar.bar_.update(len(net.history))
                     while len(net.history) < net.max_epochs:
                         run(rows, epochs=1)
-                        kept.keep(rounding)
+                        kept.keep(flushes)
                 if mean is not None:
                     mean.put(net)
             net.notify("on_train_end", X=rows, y=None)
@@ -319,28 +341,15 @@ def _train_to_the_end(net, rows, validates, own, kept):
     return best.best_epoch_ or None
 
 
-def _step_of(net, own):
-    """The step that is written out, where there is one for a net of ours, else None: for a with block."""
-    return BitsStep(net) if own and BitsStep.takes(net) else nullcontext()
-
-
-@contextmanager
 def _confined(net):
-    """Keep thresholds among the rows, after every step, where the layer knows how."""
-    confine = getattr(getattr(net.module_, "quantization", None), "confine", None)
-    if confine is None:
-        yield
-        return
-    handle = net.optimizer_.register_step_post_hook(lambda *_: confine())
-    try:
-        yield
-    finally:
-        handle.remove()
+    """Keep thresholds among the rows after every step inside a with block, if the layer can do so."""
+    confine = _method_of_layer(net, "confine")
+    return nullcontext() if confine is None else net.optimizer_.register_step_post_hook(lambda *_: confine())
 
 
 @contextmanager
 def _explained(validates):
-    """Say what a callback misses that reads what was measured on validation rows, where there are none."""
+    """Explain the error of a callback that reads validation results, if there are none."""
     try:
         yield
     except KeyError as error:
@@ -352,40 +361,40 @@ def _explained(validates):
         ) from error
 
 
-def _own_callback(net, kind):
+def _callback_of(net, kind):
     return next((callback for _, callback in net.callbacks_ if isinstance(callback, kind)), None)
 
 
+def _method_of_layer(net, name):
+    return getattr(getattr(net.module_, "quantization", None), name, None)
+
+
 def _with_scaled(net, rows):
-    """Scale the values of rows in memory once, where the layer would scale them in each step."""
-    scale = getattr(getattr(net.module_, "quantization", None), "with_scaled", None)
-    if scale is None or not isinstance(rows, TensorRows) or rows.x.numel() > _MOST_SCALED:
+    """Scale the values of rows in memory once, instead of in each step."""
+    scale = _method_of_layer(net, "with_scaled")
+    if scale is None or not isinstance(rows, TensorRows) or rows.x.numel() > _MAX_VALUES_SCALED_AHEAD:
         return rows
     return TensorRows(scale(rows.x), rows.y, rows.weights)
 
 
 def _run_epochs(net, step, rows, epochs):
-    """Run epochs of a net whose callbacks are ours: those that look at batches are called for each, nothing else is."""
+    """Run epochs of a net with only callbacks of this package; per batch, only those that need batches are called."""
     _, validation = net.get_split_datasets(rows)
+    mean = _callback_of(net, MeanWeights)
     for _ in range(epochs):
         net.notify("on_epoch_begin", dataset_train=rows, dataset_valid=validation)
         loss, count = _run_training_batches(net, step, net.get_iterator(rows, training=True))
         net.history.record("train_loss", loss)
         net.history.record("train_batch_count", count)
         if validation is not None:
-            mean = _own_callback(net, MeanWeights)
+            batches = net.get_iterator(validation, training=False)
             with nullcontext() if mean is None else mean.in_place(net):
-                net.run_single_epoch(
-                    net.get_iterator(validation, training=False),
-                    training=False,
-                    prefix="valid",
-                    step_fn=net.validation_step,
-                )
+                net.run_single_epoch(batches, training=False, prefix="valid", step_fn=net.validation_step)
         net.notify("on_epoch_end", dataset_train=rows, dataset_valid=validation)
 
 
 def _run_training_batches(net, step, batches):
-    """Mean loss of the rows of an epoch, and the number of its batches."""
+    """Train for one epoch, and return the mean loss of its rows and the number of its batches."""
     module, criterion, optimizer = net.module_, net.criterion_, net.optimizer_
     before, after = (
         [getattr(own, name) for _, own in net.callbacks_ if getattr(type(own), name) is not getattr(Callback, name)]
@@ -415,50 +424,39 @@ def _run_training_batches(net, step, batches):
 
 
 @contextmanager
-def _ends_when_a_callback_says_so():
-    """Take a callback's word that training ends; let Ctrl-C out.
+def _callbacks_may_stop():
+    """Let a callback end training, and let Ctrl-C out.
 
-    skorch's own callbacks say it with the exception that Ctrl-C raises. What tells the two apart is whether there was a
-    signal.
+    Callbacks of skorch end training with a KeyboardInterrupt, and so does Ctrl-C. Only Ctrl-C comes with a signal, so
+    signals are recorded. They arrive in the main thread only.
     """
-    with _noted_interrupts() as noted:
-        try:
-            yield
-        except _EndOfTraining:
-            pass
-        except KeyboardInterrupt:
-            if noted:
-                raise
-
-
-@contextmanager
-def _noted_interrupts():
-    """For the time of the block, note each SIGINT before it is handled as without: yields the list of them.
-
-    Signals arrive in the main thread alone. In other threads the list stays empty.
-    """
-    noted: list = []
+    signals: list = []
     before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield noted
-        return
+    records = threading.current_thread() is threading.main_thread() and callable(before)
 
-    def note(number, frame):
-        noted.append(number)
+    def record(number, frame):
+        signals.append(number)
         return before(number, frame)
 
-    signal.signal(signal.SIGINT, note)
+    if records:
+        signal.signal(signal.SIGINT, record)
     try:
-        yield noted
+        yield
+    except _EndOfTraining:
+        pass
+    except KeyboardInterrupt:
+        if signals:
+            raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        if records:
+            signal.signal(signal.SIGINT, before)
 
 
-class KeepFromDenormal:
-    """Rounds an optimizer's running mean of gradients to zero before it gets denormal, which slows down every step.
+class FlushSubnormals:
+    """Round an optimizer's mean gradients to zero before they become subnormal, which would slow down every step.
 
-    The mean gradient of a weight that gets none any more falls by a constant factor a step. Long before it is
-    denormal it has no effect. Leaving the block ends it.
+    If a weight receives no gradient any more, its mean gradient falls by a constant factor per step. It has no effect
+    long before it is subnormal. Leaving the with block ends the rounding.
 
     Parameters
     ----------
@@ -467,7 +465,7 @@ class KeepFromDenormal:
     Attributes
     ----------
     steps : int
-        That the optimizer has taken.
+        Number of steps that the optimizer has taken.
     """
 
     def __init__(self, optimizer):
@@ -482,16 +480,16 @@ class KeepFromDenormal:
 
     def _after_step(self, optimizer, *_):
         self.steps += 1
-        if self.steps % _STEPS_TO_ROUND == 0:
+        if self.steps % _STEPS_BETWEEN_FLUSHES == 0:
             for state in optimizer.state.values():
                 for mean in (state.get("exp_avg"), state.get("momentum_buffer")):
                     if mean is not None:
                         mean = torch.view_as_real(mean) if mean.is_complex() else mean
-                        mean.copy_(nn.functional.hardshrink(mean, _NO_EFFECT))
+                        mean.copy_(nn.functional.hardshrink(mean, _MIN_MEAN_GRADIENT))
 
 
-def _settle(net):
-    """Bring a trained net to rest: checked, on the CPU, without the optimizer's memory or the rows."""
+def _finish(net):
+    """Check a trained net, move it to the CPU, and free the memory of its optimizer and rows."""
     for name, parameter in net.module_.named_parameters():
         if not torch.isfinite(parameter).all():
             raise ValueError(

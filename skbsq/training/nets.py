@@ -1,29 +1,30 @@
-"""Heads and skorch nets by a recipe."""
+"""Build heads and skorch nets by a recipe."""
 
 import torch
 from sklearn.base import clone
 from skorch import NeuralNet, NeuralNetClassifier
 from skorch.callbacks import LRScheduler
 from torch import nn
+from torch.optim.lr_scheduler import OneCycleLR
 
 from skbsq import nn as sq
 from skbsq.training.schedules import TemperatureSchedule
 
-# With patience, a constant rate and max_epochs="auto".
-MOST_EPOCHS = 1000
+# Limit of max_epochs="auto" with patience and a constant learning rate.
+_MAX_AUTO_EPOCHS = 1000
 
 
 def head_of(recipe, n_inputs, n_outputs, *, n_rows=1, n_members=1):
-    """The head that a recipe asks for, untrained.
+    """Build the untrained head of a recipe.
 
     Parameters
     ----------
     recipe : Recipe
     n_inputs, n_outputs : int
     n_rows : int, default=1
-        Training rows, on which the dropout of the default head depends.
+        Number of training rows. The dropout of the default head depends on it.
     n_members : int, default=1
-        Networks that the default head averages.
+        Number of networks that the default head averages.
 
     Returns
     -------
@@ -32,12 +33,12 @@ def head_of(recipe, n_inputs, n_outputs, *, n_rows=1, n_members=1):
     Raises
     ------
     ValueError
-        For a head of the user's that does not fit.
+        If the user's head does not fit.
     """
     if recipe.own_net:
         given = recipe.head.get_params_for("module")
         for name in {"n_inputs", "n_outputs"} & given.keys():
-            raise ValueError(f"module__{name} is set from the data: leave it out of the skorch net.")
+            raise ValueError(f"module__{name} is set from the data: remove it from the skorch net.")
         return sq.build_head(recipe.head.module, n_inputs, n_outputs, **given)
     if recipe.head is not None:
         return sq.build_head(recipe.head, n_inputs, n_outputs)
@@ -48,7 +49,7 @@ def head_of(recipe, n_inputs, n_outputs, *, n_rows=1, n_members=1):
 
 
 def net_of(recipe, module, task, n_outputs, *, max_epochs=None, n_rows=1, device=None):
-    """The skorch net around a joint net: the user's, or one of our parameters.
+    """Build a skorch net around a joint net: a copy of the user's net, or the default net.
 
     Parameters
     ----------
@@ -57,11 +58,11 @@ def net_of(recipe, module, task, n_outputs, *, max_epochs=None, n_rows=1, device
     task : {"regression", "classification"}
     n_outputs : int
     max_epochs : int, default=None
-        Of one of ours. None: those of the recipe.
+        For the default net. None: the max_epochs of the recipe.
     n_rows : int, default=1
-        Training rows, on which the batch size depends.
+        Number of training rows. The batch size depends on it.
     device : torch.device, default=None
-        None: that of the recipe.
+        None: the device of the recipe.
 
     Returns
     -------
@@ -72,7 +73,7 @@ def net_of(recipe, module, task, n_outputs, *, max_epochs=None, n_rows=1, device
     if recipe.own_net:
         net, groups, lr = _copy_of(recipe.head, module, n_outputs, device)
     else:
-        epochs = max_epochs or (MOST_EPOCHS if recipe.max_epochs == "auto" else recipe.max_epochs)
+        epochs = max_epochs or (_MAX_AUTO_EPOCHS if recipe.max_epochs == "auto" else recipe.max_epochs)
         net = default_net(
             module,
             task,
@@ -91,20 +92,20 @@ def net_of(recipe, module, task, n_outputs, *, max_epochs=None, n_rows=1, device
 
 
 def _copy_of(given, module, n_outputs, device):
-    """A net like the user's around a module; its groups of parameters, and its learning rate."""
-    # Built anew: skorch lets no module be put into a net that has one.
+    """Build a net like the user's around a module; return it, its groups of parameters, and its learning rate."""
+    # A new net, because skorch does not allow to replace the module of a net.
     kept = clone(given).get_params(deep=False)
     kept = {key: value for key, value in kept.items() if not key.startswith(("module", "iterator_"))}
     net = type(given)(module=module, **{**kept, "device": device})
     if isinstance(net, NeuralNetClassifier) and net.classes is None:
-        net.classes = list(range(n_outputs))  # it cannot infer them from batches
+        net.classes = list(range(n_outputs))  # skorch cannot infer them from batches
     optimizer = net.get_params_for("optimizer")
     groups = [(f"head.{pattern}", group) for pattern, group in optimizer.get("param_groups", [])]
     return net, groups, optimizer.get("lr", net.lr)
 
 
 def default_net(module, task, *, lr, max_epochs, batch_size, weight_decay, device="cpu"):
-    """The skorch net around a module, where the user gives none.
+    """Build the skorch net around a module, if the user gives none.
 
     Parameters
     ----------
@@ -134,7 +135,7 @@ def default_net(module, task, *, lr, max_epochs, batch_size, weight_decay, devic
 
 
 def add_schedules(recipe, net, n_batches):
-    """Have a net follow the temperature and the learning rate of a recipe.
+    """Add the schedules of temperature and learning rate of a recipe to a net.
 
     Parameters
     ----------
@@ -142,23 +143,18 @@ def add_schedules(recipe, net, n_batches):
     net : skorch.NeuralNet
         Not initialized; changed in place.
     n_batches : int
-        Of an epoch.
+        Batches per epoch.
     """
     callbacks = [] if net.callbacks in (None, "disable") else list(net.callbacks)
     if hasattr(net.module.quantization, "temperature"):
-        ends = {"start": recipe.temperature_start, "end": recipe.temperature_end}
-        callbacks.append(TemperatureSchedule(recipe.temperature_schedule, **ends))
+        start, end = recipe.temperature_start, recipe.temperature_end
+        callbacks.append(TemperatureSchedule(recipe.temperature_schedule, start=start, end=end))
     n_steps = net.max_epochs * n_batches
-    # The only step of a cycle of one would be at its least rate.
+    # A cycle of a single step would use the lowest rate.
     if not recipe.own_net and recipe.lr_schedule == "one-cycle" and n_steps > 1:
-        peaks = [group.get("lr", recipe.lr) for _, group in net.get_params_for("optimizer").get("param_groups", [])]
+        groups = net.get_params_for("optimizer").get("param_groups", [])
+        peaks = [*(group.get("lr", recipe.lr) for _, group in groups), recipe.lr]
         callbacks.append(
-            LRScheduler(
-                torch.optim.lr_scheduler.OneCycleLR,
-                max_lr=[*peaks, recipe.lr],
-                total_steps=n_steps,
-                step_every="batch",
-                event_name=None,
-            )
+            LRScheduler(OneCycleLR, max_lr=peaks, total_steps=n_steps, step_every="batch", event_name=None)
         )
     net.callbacks = callbacks

@@ -1,7 +1,8 @@
-"""What is written down of a fitted estimator that holds a net: arrays and plain values, and the way back.
+"""Convert the net and the frames of a fitted estimator to arrays and plain values, and back.
 
-Pickle and skops get it from ``__getstate__``, a file from `skbsq.persistence`. There is no object of torch or skorch in
-it and nothing of the training but the history, and what reads it checks it: it may come from a file of anybody's.
+``__getstate__`` uses this for pickle and skops, and `skbsq.persistence` for its files. The result holds no object of
+torch or skorch, and of the training it keeps only the history. The way back checks everything, because it may read an
+untrusted file.
 """
 
 import numpy as np
@@ -18,27 +19,27 @@ from skbsq.nn.layers import Standardization, Thermometer
 from skbsq.nn.losses import criterion_type
 from skbsq.nn.randomness import own_randomness
 from skbsq.nn.values import CodeValues
-from skbsq.training.loop import put_to_rest
+from skbsq.training.loop import restore_fitted_net
 from skbsq.training.nets import default_net, head_of, net_of
 from skbsq.training.recipe import Recipe
 
 _CPU = torch.device("cpu")
 _TASKS = {nn.MSELoss: "regression", nn.CrossEntropyLoss: "classification"}
-# Frames among the attributes: types of their columns, and whether they have a row per feature.
+# Fitted attributes that are frames: the types of their columns, and whether they have one row per feature.
 _FRAMES: dict[str, tuple[dict[str, str], bool]] = {
     "allocation_": ({"n_bits": "i8", "cap": "i8", "loss_if_dropped": "f8", "loss_of_one_bit_less": "f8"}, True),
     "length_search_": ({"epochs": "i8", "steps": "i8", "loss": "f8", "share": "f8"}, False),
 }
-# Rows that a head of one's own is asked about, to tell it from another with weights of the same shapes.
-_QUESTIONS = 4
-# A layer pads the features to the widest: more than a gigabyte of that is no model but an attack.
+# A custom head predicts this many rows, which tell it from another head with weights of the same shapes.
+_PROBE_ROWS = 4
+# A layer pads every feature to the largest number of levels. Beyond a gigabyte the file is an attack, not a model.
 _MAX_PADDED = 2**28
 
 
 def plain_state(estimator, attributes):
-    """Attributes of an estimator with its net and frames in arrays and plain values.
+    """Replace the net and the frames among fitted attributes by arrays and plain values.
 
-    The net of a head of the user's stays as it is: only the user's code can make it anew.
+    A net with a custom head stays as it is, because only the user's code can build it again.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def plain_state(estimator, attributes):
     """
     if "net_" in attributes:
         if attributes["net_"] is getattr(attributes.get("quantizer_"), "net_", None):
-            del attributes["net_"]  # the quantizer writes it down
+            del attributes["net_"]  # the quantizer stores it
         elif estimator.head is None and _is_default(attributes["net_"]):
             attributes["net_"] = net_state(estimator)
     for name in _FRAMES:
@@ -62,7 +63,7 @@ def plain_state(estimator, attributes):
 
 
 def restore(estimator):
-    """Make nets and frames of what `plain_state` made of them, in place.
+    """Rebuild in place what `plain_state` replaced.
 
     Parameters
     ----------
@@ -71,7 +72,7 @@ def restore(estimator):
     Raises
     ------
     ValueError
-        For a state that none of ours has.
+        If the state is not one that `plain_state` makes.
     """
     attributes = vars(estimator)
     if isinstance(state := attributes.get("net_"), dict):
@@ -84,7 +85,7 @@ def restore(estimator):
 
 
 def net_state(estimator):
-    """The net of a fitted estimator.
+    """Convert the net of a fitted estimator.
 
     Parameters
     ----------
@@ -93,12 +94,12 @@ def net_state(estimator):
     Returns
     -------
     dict
-        Of dicts, arrays, numbers and strings.
+        Nested dicts of arrays, numbers and strings.
 
     Raises
     ------
     ValueError
-        If weights of the head are no arrays that NumPy knows.
+        If weights of the head have a type that NumPy lacks, or if the head has no weights.
     """
     net = estimator.net_
     layer, column_map = net.module_.quantization, net.module_.column_map
@@ -111,13 +112,13 @@ def net_state(estimator):
 
 
 def net_from(state, estimator):
-    """The net that `net_state` wrote down, at rest.
+    """Rebuild the net from the result of `net_state`, ready to predict.
 
     Parameters
     ----------
     state : dict
     estimator : LearnedEstimator
-        With its other fitted attributes, and `head` where the net has one of the user's.
+        With its other fitted attributes, and with `head` if the net has a custom head.
 
     Returns
     -------
@@ -126,7 +127,7 @@ def net_from(state, estimator):
     Raises
     ------
     ValueError
-        For a state that does not fit together, or a head that is not the one that was saved.
+        If the parts of the state contradict each other, or if `head` is not the saved one.
     """
     check_keys(state, {"quantization", "head", "training", "history"}, "the net")
     n_outputs = estimator.target_mean_.size
@@ -139,12 +140,12 @@ def net_from(state, estimator):
         net = net_of(Recipe.of(estimator), module, None, n_outputs, device=_CPU)
     else:
         raise ValueError(f"head was a skorch net, whose criterion and class are needed, got {estimator.head!r}.")
-    put_to_rest(net, _rows(state["history"]))
+    restore_fitted_net(net, _rows(state["history"]))
     return net
 
 
 def _is_default(net):
-    """Whether the head and the training of a net are this package's own."""
+    """Whether the head and the training of a net are the defaults of this package."""
     head = net.module_.head
     return type(head) is MLP and _dropout_of_default(head) is not None and _training_state(net) is not None
 
@@ -167,11 +168,11 @@ def _quantization_from(state, estimator):
             raise ValueError("The scale of the features must be positive, and indicators true or false.")
         return Standardization(mean=mean, scale=scale, indicators=state["indicators"]), None
     if kind not in ("bits", "values") or getattr(estimator, "quantizer_", estimator) is None:
-        raise ValueError(f"A net that reads {kind!r} does not go with this {type(estimator).__name__}.")
+        raise ValueError(f"A net that reads {kind!r} does not fit this {type(estimator).__name__}.")
     book = estimator.codebook_
     widest = int(book.n_levels.max())
     if book.n_features * widest > _MAX_PADDED:
-        raise ValueError(f"{book.n_features} features with up to {widest} levels are more than a net can hold.")
+        raise ValueError(f"{book.n_features} features with up to {widest} levels exceed what a net can hold.")
     if kind == "values":
         check_keys(state, {"kind", "values"}, "the quantization")
         return CodeValues(book, checked(state["values"], "f4", (d, widest), "values of the codes")), None
@@ -194,15 +195,15 @@ def _head_state(head, n_inputs):
     try:
         weights = {name: tensor.detach().numpy() for name, tensor in head.state_dict().items()}
     except (AttributeError, TypeError) as error:
-        raise ValueError(f"head {type(head).__name__} has weights that are no arrays of NumPy: {error}") from None
+        raise ValueError(f"head {type(head).__name__} has weights that NumPy cannot hold: {error}") from None
     if not any(True for _ in head.parameters()):
-        raise ValueError(f"head {type(head).__name__} has no weights: there is nothing of it to write down.")
+        raise ValueError(f"head {type(head).__name__} has no weights, so there is nothing to save.")
     dropout = _dropout_of_default(head)
     return {"dropout": dropout, "answers": _answers(head, n_inputs) if dropout is None else None, "weights": weights}
 
 
 def _dropout_of_default(head):
-    """Dropout of the default head; None for another."""
+    """Dropout of the default head; None for a custom head."""
     dropout = next((module.p for module in head.modules() if isinstance(module, nn.Dropout)), 0.0)
     is_default = type(head) is MLP and repr(head) == repr(_empty_mlp(head.state_dict(), dropout))
     return float(dropout) if is_default else None
@@ -214,10 +215,10 @@ def _head_from(state, n_inputs, n_outputs, estimator):
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights):
         raise ValueError("The weights of the head must have names.")
     if dropout is None:
-        return _own_head(state, n_inputs, n_outputs, estimator)
+        return _custom_head(state, n_inputs, n_outputs, estimator)
     if not isinstance(dropout, float) or not 0 <= dropout < 1 or state["answers"] is not None:
         raise ValueError(f"The dropout of the head must be a number from 0 to 1, got {dropout!r}.")
-    # The sizes are those of the weights, which are there: none can be claimed.
+    # Sizes come from the weights in the file, never from a number that the file merely states.
     size, tensors = n_inputs, {}
     for name, array in weights.items():
         array = checked(array, "f4", (None, size) if name.endswith("weight") else (size,), f"{name} of the head")
@@ -232,17 +233,17 @@ def _head_from(state, n_inputs, n_outputs, estimator):
 
 
 def _empty_mlp(weights, dropout):
-    """The default head of these weights' shapes, without memory for them, and without a random number drawn."""
+    """The default head for weights of these shapes. It allocates no memory and draws no random number."""
     sizes = [len(array) for name, array in weights.items() if array.ndim == 2] or [0]
     n_inputs = next((array.shape[1] for array in weights.values() if array.ndim == 2), 0)
     with torch.device("meta"):
         return MLP(n_inputs, sizes[-1], hidden_sizes=sizes[:-1], dropout=dropout)
 
 
-def _own_head(state, n_inputs, n_outputs, estimator):
-    """The user's head, made anew, with the weights of the fitted one."""
+def _custom_head(state, n_inputs, n_outputs, estimator):
+    """Build the custom head again, with the saved weights."""
     if estimator.head is None:
-        raise ValueError("The net has a head of the user's, and there is none to put the weights into: give head.")
+        raise ValueError("The net has a custom head, and there is none to load the weights into: give head.")
     with own_randomness(0, _CPU):
         head = head_of(Recipe.of(estimator), n_inputs, n_outputs)
     made = head.state_dict()
@@ -256,7 +257,7 @@ def _own_head(state, n_inputs, n_outputs, estimator):
         )
         weights[name] = torch.from_numpy(array)
     head.load_state_dict(weights)
-    answers = checked(state["answers"], "f4", (_QUESTIONS, n_outputs), "answers of the head", finite=False)
+    answers = checked(state["answers"], "f4", (_PROBE_ROWS, n_outputs), "answers of the head", finite=False)
     found = _answers(head, n_inputs)
     if not np.allclose(found, answers, rtol=1e-3, atol=1e-3 * np.abs(answers).max(), equal_nan=True):
         raise ValueError(
@@ -266,8 +267,8 @@ def _own_head(state, n_inputs, n_outputs, estimator):
 
 
 def _answers(head, n_inputs):
-    """What a head says to some rows of bits."""
-    bits = np.random.RandomState(0).randint(0, 2, size=(_QUESTIONS, n_inputs)).astype(np.float32)
+    """Outputs of a head for a few fixed rows of bits."""
+    bits = np.random.RandomState(0).randint(0, 2, size=(_PROBE_ROWS, n_inputs)).astype(np.float32)
     training = head.training
     head.eval()
     try:
@@ -278,7 +279,7 @@ def _answers(head, n_inputs):
 
 
 def _training_state(net):
-    """Parameters of a net of ours; None for another, of which only the user knows the rest."""
+    """Training parameters of a default net; None for a custom skorch net, which only the user can build."""
     ours = type(net) is NeuralNet and net.optimizer is torch.optim.AdamW and net.predict_nonlinearity == "auto"
     task = _TASKS.get(criterion_type(net))
     if not ours or task is None:
@@ -298,12 +299,12 @@ def _checked_training(state):
     for name, kind in kinds.items():
         value = state[name]
         if type(value) is not kind or (value not in _TASKS.values() if kind is str else not 0 <= value < np.inf):
-            raise ValueError(f"The {name} of the net makes no sense: {value!r}.")
+            raise ValueError(f"The {name} of the net is invalid: {value!r}.")
     return state
 
 
 def _columns(history):
-    """What every epoch recorded, a column per quantity; batches, and what is no number, are left out."""
+    """The history as one array per recorded quantity, without batches and without values that are not numbers."""
     rows = [{name: value for name, value in row.items() if name != "batches"} for row in history]
     columns = {name: np.asarray([row.get(name) for row in rows]) for name in rows[0]}
     return {name: column for name, column in columns.items() if column.ndim == 1 and column.dtype.kind in "biuf"}
@@ -344,17 +345,17 @@ def _frame_from(state, name, d):
 
 
 def checked(array, dtype, shape, what, *, finite=True):
-    """A copy of an array, of its own and in the byte order of the machine, once it is what it should be.
+    """Check the type and shape of an array, and copy it in the byte order of the machine.
 
     Parameters
     ----------
     array : object
     dtype : dtype-like or None
-        None: any of numbers.
+        None: any numeric type.
     shape : tuple of int or None
-        None for any length.
+        None stands for any length.
     what : str
-        For the message.
+        What the message calls the array.
     finite : bool, default=True
         Refuse NaN and infinities.
 
@@ -365,7 +366,7 @@ def checked(array, dtype, shape, what, *, finite=True):
     Raises
     ------
     ValueError
-        If it is anything else.
+        If it is not such an array.
     """
     if not isinstance(array, np.ndarray):
         raise ValueError(f"The {what} must be an array, got {type(array).__name__}.")

@@ -1,4 +1,4 @@
-"""The training parameters of an estimator, as one value."""
+"""The training parameters of an estimator, as one immutable value."""
 
 from dataclasses import dataclass, fields
 from numbers import Integral
@@ -12,15 +12,15 @@ from skbsq.training.batches import auto_batch_size
 
 AUTO_SIZES, _N_MEMBERS = (128, 128), 4
 _FEW_ROWS, _MANY_ROWS, _MANY_STEPS = 4096, 32768, 1500
-_DROPOUT, _ROWS_FOR_DROPOUT = 0.1, 8192
+_AUTO_DROPOUT, _MAX_ROWS_FULL_DROPOUT = 0.1, 8192
 _AUTO_LR_RATIO = 10.0
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train, whatever is trained.
+    """Describe how to train.
 
-    Each field is the parameter of the same name; an estimator that has no such parameter gets the default.
+    Each field is the estimator parameter of the same name. If an estimator lacks the parameter, the default applies.
 
     Parameters
     ----------
@@ -28,6 +28,10 @@ class Recipe:
     threshold_lr_ratio, weight_decay, dropout, hidden_sizes : see `skbsq.BitwiseQuantizer`
     temperature_schedule, temperature_start, temperature_end : see `skbsq.BitwiseQuantizer`
     validation_fraction, early_stopping, patience, class_weight, device, verbose : see `skbsq.BitwiseQuantizer`
+
+    See Also
+    --------
+    Learner : Learns by a recipe.
 
     Examples
     --------
@@ -58,9 +62,9 @@ class Recipe:
 
     @classmethod
     def of(cls, estimator):
-        """The recipe of an estimator.
+        """Read the recipe of an estimator.
 
-        Read from its attributes, because a subclass may set a parameter that its own constructor does not take.
+        The attributes are read, because a subclass may set a parameter that its constructor does not take.
 
         Parameters
         ----------
@@ -81,7 +85,7 @@ class Recipe:
 
     @property
     def own_net(self):
-        """Whether `head` is a skorch net, whose training parameters hold in place of these."""
+        """Whether `head` is a skorch net. Its training parameters then replace those of the recipe."""
         return isinstance(self.head, NeuralNet)
 
     @property
@@ -91,25 +95,27 @@ class Recipe:
 
     @property
     def lr_ratio(self):
-        """Learning rate of the thresholds, in multiples of the head's."""
+        """Learning rate of the thresholds, as a multiple of the head's."""
         return _AUTO_LR_RATIO if self.threshold_lr_ratio == "auto" else float(self.threshold_lr_ratio)
 
     @property
     def device_given(self):
-        """The device that was asked for."""
+        """Device as given by the user."""
         return self.head.device if isinstance(self.head, NeuralNet) else self.device
 
     @property
     def trained_on(self):
-        """The device to train on: a torch.device."""
+        """Device to train on: a torch.device."""
         return training_device(self.device_given)
 
     def batch_size_for(self, n_rows):
-        """Rows per batch. The search uses those of the final training, so that an epoch has about as many steps.
+        """Choose the rows per batch.
 
         Parameters
         ----------
         n_rows : int
+            Rows of the final training, also while its length is searched on fewer rows. An epoch then has about as
+            many steps.
 
         Returns
         -------
@@ -118,7 +124,7 @@ class Recipe:
         return auto_batch_size(n_rows) if self.batch_size == "auto" else self.batch_size
 
     def dropout_for(self, n_rows):
-        """Share of units that the default head drops in training: the more rows there are, the less it is needed.
+        """Choose the dropout of the default head: the more rows, the less.
 
         Parameters
         ----------
@@ -128,10 +134,10 @@ class Recipe:
         -------
         float
         """
-        return _DROPOUT * min(1.0, _ROWS_FOR_DROPOUT / n_rows) if self.dropout == "auto" else self.dropout
+        return _AUTO_DROPOUT * min(1.0, _MAX_ROWS_FULL_DROPOUT / n_rows) if self.dropout == "auto" else self.dropout
 
     def checked_sizes(self):
-        """Units of the hidden layers of the default head.
+        """Check the sizes of the hidden layers of the default head, and return them.
 
         Returns
         -------
@@ -150,14 +156,16 @@ class Recipe:
 
 
 def auto_members(n_rows, n_steps):
-    """Number of networks that the default head averages.
+    """Choose the number of networks that the default head averages.
 
-    Several networks help where rows are few, and where rows are not many and long training helps. Elsewhere the error
-    that remains is noise of the target or lost in the codes, and averaging does not reduce it.
+    Several networks help if rows are few, or if training is long and rows are not many. Otherwise the remaining error
+    comes from noise in the target or from the codes, and averaging does not reduce it.
 
     Parameters
     ----------
-    n_rows, n_steps : int
+    n_rows : int
+    n_steps : int
+        Steps of the training.
 
     Returns
     -------

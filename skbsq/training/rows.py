@@ -1,4 +1,4 @@
-"""What a fit asks its training rows for, whether they are in memory or come in chunks."""
+"""Training rows: what a fit asks of them, in memory or in chunks."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,20 +19,26 @@ from skbsq.training.ranks import rank_knots
 
 
 class BaseRows:
-    """What follows from `features`."""
+    """Compute what follows from the features and targets of `Rows` or `ChunkedRows`."""
 
     def moments(self):
-        """Weighted mean and standard deviation per feature, NaN left out; 1 for a deviation of 0."""
+        """Compute the weighted mean and standard deviation of each feature, without NaN.
+
+        Returns
+        -------
+        mean, scale : ndarray of float64 of shape (d,)
+            The scale is 1 where the standard deviation is 0.
+        """
         mean, scale = zip(*(feature.moments for feature in self.features()), strict=True)
         return np.array(mean), np.array(scale)
 
     def space(self, kind):
-        """The scaled space in which thresholds move.
+        """Build the scaled space in which thresholds are optimised.
 
         Parameters
         ----------
         kind : {"standard", "rank"}
-            Standardized values, or ranks blended with them.
+            Z-scores, or z-scores blended with ranks.
 
         Returns
         -------
@@ -45,13 +51,50 @@ class BaseRows:
 
     @cached_property
     def rank_knots(self):
-        """Of each feature, see `skbsq.training.ranks.rank_knots`."""
+        """Knots of the rank space, one entry per feature, see `skbsq.training.ranks.rank_knots`."""
         return [rank_knots(feature) for feature in self.features()]
+
+    def target_moments(self):
+        """Compute the weighted mean and standard deviation of each target.
+
+        Returns
+        -------
+        mean, scale : ndarray of float64 of shape (k,)
+            The scale is 1 where the standard deviation is 0.
+        """
+        _, mean, variance = self.target_sums()
+        return mean, np.where(variance > 0, np.sqrt(variance), 1.0)
+
+    def validation_tensors(self, mean, scale):
+        """Convert the validation rows that the caller gave to tensors.
+
+        Parameters
+        ----------
+        mean, scale : ndarray of float64 of shape (k,)
+            Targets are standardised with them.
+
+        Returns
+        -------
+        TensorRows or None
+            None without such rows.
+        """
+        return None if self.held_out is None else self._as_tensors(*self.held_out, mean, scale)
+
+    def _as_tensors(self, X, y, weights, mean, scale):
+        """Convert checked rows: targets become float32 of shape (n, k), or int64 class numbers of shape (n,)."""
+        if self.classes is not None:
+            target = torch.from_numpy(np.searchsorted(self.classes, y))
+        else:
+            target = torch.from_numpy(((y.reshape(len(y), -1) - mean) / scale).astype(np.float32))
+        weights = torch.from_numpy((weights / self.mean_weight).astype(np.float32)) if self.weighted else None
+        return TensorRows(_tensor(X), target, weights)
 
 
 @dataclass(frozen=True)
 class Rows(BaseRows):
-    """Training rows in memory, checked, without those of zero weight.
+    """Training rows in memory: checked, and without rows of zero weight.
+
+    n is the number of rows, d of features, k of targets.
 
     Parameters
     ----------
@@ -59,16 +102,20 @@ class Rows(BaseRows):
     y : ndarray
         float64 of shape (n,) or (n, k), or labels of shape (n,).
     weights : ndarray of float64 of shape (n,)
-        Positive, class weights included.
+        Positive. Class weights are included.
     task : {"regression", "classification"}
     names : ndarray of str of shape (d,), default=None
-        Of the features.
+        Feature names.
     classes : ndarray, default=None
-        Sorted labels, for a classification.
+        Sorted labels, for classification.
     groups : ndarray of int of shape (n,), default=None
         Rows of a group are held out together.
     held_out : (X, y, weights), default=None
-        Rows to validate on, where they were given.
+        Validation rows that the caller gave.
+
+    See Also
+    --------
+    Learner : Learns from rows.
 
     Examples
     --------
@@ -89,32 +136,27 @@ class Rows(BaseRows):
 
     @property
     def n_features(self):
-        """Features, d."""
+        """Number of features, d."""
         return self.X.shape[1]
 
     @property
     def n_rows(self):
-        """Rows, n."""
+        """Number of rows, n."""
         return len(self.X)
 
     @property
     def can_hold_out(self):
-        """Whether there are rows enough to hold some out."""
+        """Whether there are enough rows to hold some out."""
         return self.n_rows >= MIN_ROWS
-
-    def class_shares(self):
-        """Share of each class in the weight of the rows."""
-        weight = np.bincount(np.searchsorted(self.classes, self.y), self.weights)
-        return weight / weight.sum()
 
     @property
     def n_outputs(self):
-        """Targets, or classes."""
+        """Number of targets, or of classes."""
         return len(self.classes) if self.task == "classification" else self.y[:1].size
 
     @property
     def target_ndim(self):
-        """Dimensions of y."""
+        """Number of dimensions of y."""
         return self.y.ndim
 
     @property
@@ -123,32 +165,58 @@ class Rows(BaseRows):
         return np.ptp(self.weights) > 0
 
     @property
+    def mean_weight(self):
+        """Mean weight of a row."""
+        return self.weights.mean()
+
+    @property
     def constant(self):
-        """Which features hold one value, or none: bool array of shape (d,)."""
+        """Features with at most one distinct value: bool array of shape (d,)."""
         return constant_features(self.X)
 
     @property
     def nan_seen(self):
-        """Which features hold a NaN: bool array of shape (d,)."""
+        """Features with a NaN: bool array of shape (d,)."""
         return nan_features(self.X)
 
+    def class_shares(self):
+        """Compute the share of each class in the total weight.
+
+        Returns
+        -------
+        ndarray of float64
+        """
+        weight = np.bincount(np.searchsorted(self.classes, self.y), self.weights)
+        return weight / weight.sum()
+
     def features(self):
-        """Yield one `Feature` per column."""
+        """Yield the features one by one.
+
+        Yields
+        ------
+        Feature
+        """
         return features_of(self.X, self.weights)
 
     def features_with_target(self):
-        """Yield one `Feature` per column, with the target: numbers, or the numbers of classes."""
+        """Yield the features one by one, each with the target.
+
+        Yields
+        ------
+        Feature
+            Its target holds numbers, or class numbers.
+        """
         y = self.y if self.classes is None else np.searchsorted(self.classes, self.y)
         return features_of(self.X, self.weights, y)
 
     def some(self, index, features=None):
-        """Some of the rows, and of their features; rows to validate on are left out.
+        """Select rows, and optionally features. The result has no validation rows.
 
         Parameters
         ----------
         index : ndarray of int
         features : ndarray of int, default=None
-            None: all.
+            None selects all.
 
         Returns
         -------
@@ -166,18 +234,24 @@ class Rows(BaseRows):
         )
 
     def distinct(self):
-        """Yield the distinct values of each feature, ascending."""
+        """Yield the distinct values of each feature.
+
+        Yields
+        ------
+        ndarray of float32
+            Ascending, without NaN.
+        """
         for column in self.X.T:
             values = np.unique(column)
             yield values[~np.isnan(values)]
 
     def drawn(self, n, seed):
-        """The features of rows drawn at random.
+        """Draw rows at random, and return their features.
 
         Parameters
         ----------
         n : int
-            Rows; all where there are fewer.
+            Number of rows. All rows are taken if there are fewer.
         seed : int
 
         Returns
@@ -188,16 +262,17 @@ class Rows(BaseRows):
         return list(features_of(self.X[drawn], self.weights[drawn]))
 
     def target_sums(self):
-        """Weight of the rows, weighted mean and variance of each target."""
+        """Compute the total weight, and the weighted mean and variance of each target.
+
+        Returns
+        -------
+        weight : float
+        mean, variance : ndarray of float64 of shape (k,)
+        """
         return target_sums(self.y, self.weights)
 
-    def target_moments(self):
-        """Weighted mean and standard deviation of each target; 1 for a deviation of 0."""
-        _, mean, variance = self.target_sums()
-        return mean, nonzero(np.sqrt(variance))
-
     def codebook(self, thresholds, **given):
-        """The codebook of thresholds, with levels and counts of the rows.
+        """Build the codebook of thresholds, with levels and counts from the rows.
 
         Parameters
         ----------
@@ -212,45 +287,27 @@ class Rows(BaseRows):
         return build_codebook(self.X, self.weights, thresholds, names=self.names, **given)
 
     def tensors(self, mean, scale):
-        """The rows as a net is trained on them.
+        """Convert the rows to tensors, as a net is trained on them.
 
         Parameters
         ----------
         mean, scale : ndarray of float64 of shape (k,)
-            What the target is standardized with.
+            Targets are standardised with them.
 
         Returns
         -------
         TensorRows
         """
-        return self._as_tensors((self.X, self.y, self.weights), mean, scale)
-
-    def validation_tensors(self, mean, scale):
-        """The rows to validate on that were given, as tensors.
-
-        Parameters
-        ----------
-        mean, scale : ndarray of float64 of shape (k,)
-            What the target is standardized with.
-
-        Returns
-        -------
-        TensorRows or None
-        """
-        return None if self.held_out is None else self._as_tensors(self.held_out, mean, scale)
-
-    def _as_tensors(self, rows, mean, scale):
-        mean_weight = self.weights.mean() if self.weighted else None
-        return as_tensors(*rows, self.classes, mean, scale, mean_weight)
+        return self._as_tensors(self.X, self.y, self.weights, mean, scale)
 
 
 def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, groups=None, X_val=None, y_val=None):
-    """Check what a fit was given.
+    """Check the arguments of a fit.
 
     Parameters
     ----------
     estimator : BaseEstimator
-        Gets ``n_features_in_`` and ``feature_names_in_``.
+        ``n_features_in_`` and ``feature_names_in_`` are set on it.
     X, y, sample_weight, groups, X_val, y_val : array-likes or None
         As `fit` takes them.
     task : {"auto", "regression", "classification"}
@@ -264,7 +321,7 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     Raises
     ------
     ValueError
-        Naming what makes no sense, and where.
+        For an invalid argument. The message names the argument, and the feature or row.
     """
     X = check_X(estimator, X, reset=True, missing=missing, min_rows=2, stacklevel=5)
     weights = check_weights(sample_weight, X)
@@ -276,18 +333,13 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
         kept = weights > 0
         by_class = np.ones_like(weights)
         by_class[kept] = compute_sample_weight(class_weight, y[kept])
-        weights = weights * by_class  # a new array: the old one may be the caller's
+        weights = weights * by_class  # not in place: the array may be the caller's
     kept = weights > 0
-    if kept.sum() < 2:
-        raise ValueError(f"At least 2 rows of positive weight are needed to learn thresholds, got {kept.sum()}.")
     if not kept.all():
         X, y, weights = X[kept], y[kept], weights[kept]
         groups = None if groups is None else groups[kept]
-    classes = None
-    if task == "classification":
-        classes = np.unique(y)
-        if classes.size < 2:
-            raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two.")
+    classes = np.unique(y) if task == "classification" else None
+    check_enough(len(X), classes)
     names = getattr(estimator, "feature_names_in_", None)
     rows = Rows(np.ascontiguousarray(X), y, weights, task, names, classes, groups)
     if X_val is None and y_val is None:
@@ -295,13 +347,32 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     return replace(rows, held_out=_read_validation_rows(estimator, rows, X_val, y_val, targets, missing))
 
 
-def _read_validation_rows(estimator, rows, X, y, targets, missing):
-    """(X, y, weights) of the rows to validate on that a fit was given; `targets` are the names of those of y."""
+def check_enough(n_rows, classes):
+    """Reject fewer than two rows of positive weight, or fewer than two classes.
+
+    Parameters
+    ----------
+    n_rows : int
+    classes : ndarray or None
+
+    Raises
+    ------
+    ValueError
+        If there are too few.
+    """
+    if n_rows < 2:
+        raise ValueError(f"At least 2 rows of positive weight are needed to learn thresholds, got {n_rows}.")
+    if classes is not None and classes.size < 2:
+        raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two.")
+
+
+def _read_validation_rows(estimator, rows, X, y, target_names, missing):
+    """Check X_val and y_val of a fit, and return (X, y, weights)."""
     if X is None or y is None:
         raise ValueError(f"{'X_val' if X is None else 'y_val'} is missing: X_val and y_val go together.")
     X = check_X(estimator, X, reset=False, missing=missing)
-    if targets is not None:
-        check_columns(columns_of(y), targets, "y_val")
+    if target_names is not None:
+        check_columns(columns_of(y), target_names, "y_val")
     y, _ = check_target(y, X, rows.task, estimator)
     if y.shape[1:] != rows.y.shape[1:]:
         raise ValueError(f"y_val has shape {y.shape}, and y {rows.y.shape}: they need the same targets.")
@@ -310,57 +381,24 @@ def _read_validation_rows(estimator, rows, X, y, targets, missing):
     return np.ascontiguousarray(X), y, np.ones(len(X))
 
 
-def as_tensors(X, y, weights, classes, mean, scale, mean_weight):
-    """Checked rows as tensors.
-
-    Parameters
-    ----------
-    X : ndarray of float32 of shape (n, d)
-    y : ndarray
-        Labels of shape (n,), or float64 of shape (n,) or (n, k).
-    weights : ndarray of float64 of shape (n,)
-    classes : ndarray or None
-        Sorted labels.
-    mean, scale : ndarray of float64 of shape (k,)
-    mean_weight : float or None
-        None where all rows weigh the same.
-
-    Returns
-    -------
-    TensorRows
-        Targets float32 of shape (n, k), or int64 class numbers of shape (n,).
-    """
-    if classes is not None:
-        target = torch.from_numpy(np.searchsorted(classes, y))
-    else:
-        target = torch.from_numpy(((y.reshape(len(y), -1) - mean) / scale).astype(np.float32))
-    if mean_weight is not None:
-        weights = torch.from_numpy((weights / mean_weight).astype(np.float32))
-    return TensorRows(_tensor(X), target, None if mean_weight is None else weights)
-
-
 class _Writable:
-    """A read-only array that says it can be written to."""
+    """Present a read-only array as writable, and keep it alive."""
 
     def __init__(self, array):
         address, _ = array.__array_interface__["data"]
         self.__array_interface__ = {**array.__array_interface__, "data": (address, False)}
-        self.array = array  # lives as long
+        self.array = array
 
 
 def _tensor(X):
-    """A tensor of the memory of X where that is contiguous: nothing writes to it."""
+    """Share the memory of X with a tensor if it is contiguous. Nothing writes to the tensor."""
     X = np.ascontiguousarray(X)
-    # Torch warns of memory that is read-only; a copy of it, such as of a whole file that is mapped, would be dear.
+    # Torch warns about read-only memory, and a copy of a large memory-mapped file would be expensive.
     return torch.from_numpy(X if X.flags.writeable else np.asarray(_Writable(X)))
 
 
 def target_sums(y, weights):
-    """Weight in all, weighted means and variances of the targets; see `Feature.sums`."""
+    """Compute the total weight, and weighted means and variances of the targets, see `Feature.sums`."""
     y = y.reshape(len(y), -1)
     mean = np.average(y, axis=0, weights=weights)
     return weights.sum(), mean, np.average((y - mean) ** 2, axis=0, weights=weights)
-
-
-def nonzero(scale):
-    return np.where(scale > 0, scale, 1.0)

@@ -1,4 +1,4 @@
-"""The temperature of the sigmoids over the epochs."""
+"""Temperature of the sigmoids over the epochs."""
 
 import math
 
@@ -8,22 +8,31 @@ SCHEDULES = ("exponential", "linear", "cosine", "warmup", "cyclical")
 
 
 def temperature_at(progress, *, schedule="exponential", start=1.0, end=1e-3):
-    """Temperature after a share of the training.
+    """Compute the temperature after a share of the training.
 
     Parameters
     ----------
     progress : float
         0 at the first epoch, 1 after the last.
     schedule : {"exponential", "linear", "cosine", "warmup", "cyclical"}, default="exponential"
-        "exponential" multiplies by the same factor every epoch, "linear" subtracts the same amount, "cosine" is
-        half a cosine wave, "warmup" stays at `start` for half of the training and then falls linearly, "cyclical"
-        goes down, up and down again, a third of the training each.
+        "exponential" multiplies by the same factor in every epoch, and "linear" subtracts the same amount. "cosine"
+        is half a cosine wave. "warmup" stays at `start` for half of the training and then falls linearly. "cyclical"
+        falls, rises and falls again, for a third of the training each.
     start, end : float
         Positive.
 
     Returns
     -------
     float
+
+    Raises
+    ------
+    ValueError
+        For an unknown schedule.
+
+    See Also
+    --------
+    TemperatureSchedule : Sets the temperature during training.
 
     References
     ----------
@@ -53,14 +62,20 @@ def temperature_at(progress, *, schedule="exponential", start=1.0, end=1e-3):
 
 
 class TemperatureSchedule(Callback):
-    """Set ``net.module_.quantization.temperature`` before every batch, and record that of each epoch's first one.
+    """Set ``net.module_.quantization.temperature`` before every batch.
+
+    The history records the temperature of the first batch of each epoch.
 
     Parameters
     ----------
     schedule : str, default="exponential"
         See `temperature_at`.
     start, end : float
-        Temperature of the first batch, and the one that would follow the last.
+        Temperature of the first batch, and of the batch that would follow the last.
+
+    See Also
+    --------
+    temperature_at : The same temperatures as a function.
 
     Examples
     --------
@@ -75,7 +90,7 @@ class TemperatureSchedule(Callback):
         self.end = end
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
-        # The history already holds a row for the epoch that begins.
+        # The history already has a row for this epoch.
         self.step_, self.n_steps_ = 0, len(net.get_iterator(dataset_train, training=True))
         self.epochs_before_ = len(net.history) - 1
         self._set(net)

@@ -1,4 +1,4 @@
-"""Where learned thresholds start."""
+"""Initial thresholds: by a rule, or given."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,7 +8,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from skbsq.codebook.codebook import Codebook
 from skbsq.thresholds.features import between, gap_of
-from skbsq.thresholds.filling import Widths, cut_features
+from skbsq.thresholds.filling import Widths, find_thresholds
 from skbsq.thresholds.kmeans import kmeans
 from skbsq.thresholds.quantile import quantile
 from skbsq.thresholds.tree import tree
@@ -18,22 +18,25 @@ from skbsq.training.rows import Rows
 RULES = {"quantile": quantile, "kmeans": kmeans, "tree": tree, "uniform": uniform}
 MAX_THRESHOLDS = 2**17
 
-# Rows and features that `choose_rule` looks at, and trees it grows: enough to see what is clearly better.
-_PILOT_ROWS, _PILOT_FEATURES = 2048, 64
+# Limits of the pilot in `choose_rule`. They are enough to see a clear difference between rules.
+_MIN_PILOT_ROWS, _MAX_PILOT_ROWS, _MAX_PILOT_FEATURES = 1000, 2048, 64
 _N_TREES = 10
-_MIN_PILOT_ROWS = 1000
-# Quantiles serve most tables. Another start must lower the error by a tenth, and by twice its standard error.
-_CLEARLY = 0.9
+# Quantiles suit most data sets. Another rule must lower the error by a tenth, and by two standard errors.
+_MIN_RELATIVE_GAIN = 0.1
 
 
 @dataclass(frozen=True)
 class RuleStart:
-    """Thresholds by a rule.
+    """Start from thresholds that a rule finds.
 
     Parameters
     ----------
     rule : str
-        A key of `RULES`, or "auto" for the one whose codes tell most about the target.
+        A key of `RULES`, or "auto" for the rule whose codes predict the target best.
+
+    See Also
+    --------
+    GivenStart : Starts from given thresholds.
 
     Examples
     --------
@@ -47,11 +50,11 @@ class RuleStart:
 
     @property
     def is_narrowed(self):
-        """Whether what is left of a wide model is the start of a narrow one."""
+        """Whether a narrow model starts from the remaining thresholds of a wide model."""
         return self.rule == "auto"
 
     def thresholds(self, rows, widths, missing, seed):
-        """Where thresholds start, before they are moved off the values of rows.
+        """Find the initial thresholds. They may still lie on the values of rows.
 
         Parameters
         ----------
@@ -63,22 +66,29 @@ class RuleStart:
         Returns
         -------
         rule : str
-            That was used.
+            The rule that was used.
         thresholds : list of d ndarrays of float32
+
+        Raises
+        ------
+        ValueError
+            If the rule needs targets, and the rows come in chunks.
         """
         rule = choose_rule(rows, widths.n_bits, missing, seed) if self.rule == "auto" else self.rule
-        features = rows.features_with_target() if rule == "tree" else rows.features()
-        cuts = cut_features(_rule(rule, rows.task), features, widths.n_levels)
-        return rule, Codebook.from_thresholds(cuts).thresholds
+        return rule, Codebook.from_thresholds(_thresholds_by(rule, rows, widths.n_levels)).thresholds
 
 
 @dataclass(frozen=True)
 class GivenStart:
-    """Thresholds that are there already, such as those of a wider model.
+    """Start from given thresholds, such as those of a wider model.
 
     Parameters
     ----------
     given : list of d 1-d arrays
+
+    See Also
+    --------
+    RuleStart : Starts from thresholds that a rule finds.
 
     Examples
     --------
@@ -91,7 +101,7 @@ class GivenStart:
     is_given = is_narrowed = True
 
     def thresholds(self, rows, widths, missing, seed):
-        """The thresholds, sorted and merged, whatever the rows are.
+        """Return the thresholds, sorted and merged.
 
         Parameters
         ----------
@@ -106,17 +116,19 @@ class GivenStart:
         return None, Codebook.from_thresholds(self.given).thresholds
 
 
-def _rule(name, task):
-    return partial(tree, task=task) if name == "tree" else RULES[name]
+def _thresholds_by(rule, rows, n_levels):
+    """Find the thresholds of each feature by a rule."""
+    if rule == "tree":
+        return find_thresholds(partial(tree, task=rows.task), rows.features_with_target(), n_levels)
+    return find_thresholds(RULES[rule], rows.features(), n_levels)
 
 
 def choose_rule(rows, n_bits, missing, seed):
-    """The rule whose codes tell most about the target, on training rows held out for that.
+    """Choose the rule whose codes predict the target best, on training rows held out for this purpose.
 
-    Each candidate is fitted on three quarters of (at most 2048) training rows and at most 64 features, drawn at random;
-    a small forest learns the target from its codes there, and is scored on the other quarter. A forest, because it sees
-    what codes tell together and not only one by one: where features matter only in combination, cuts made one feature
-    at a time look bad.
+    Each rule is fitted on three quarters of at most 2048 training rows and at most 64 features, drawn at random. A
+    small forest learns the target from the codes, and is scored on the last quarter. A forest sees combinations of
+    features: where only combinations matter, scores of single features would mislead.
 
     Parameters
     ----------
@@ -128,14 +140,14 @@ def choose_rule(rows, n_bits, missing, seed):
     Returns
     -------
     str
-        A key of `RULES`; "quantile" unless another has an error lower by a tenth, and by two standard errors of the
-        difference; "quantile" too where there are too few rows to tell, and where they come in chunks.
+        A key of `RULES`: "quantile", unless the error of another rule is lower by a tenth, and by two standard errors
+        of the difference. It is also "quantile" for fewer than 1000 rows, and for rows in chunks.
     """
     if not isinstance(rows, Rows) or rows.n_rows < _MIN_PILOT_ROWS or not n_bits.any():
         return "quantile"
     random = np.random.RandomState(seed)
-    pilot = random.permutation(rows.n_rows)[:_PILOT_ROWS]
-    features = np.sort(random.permutation(rows.n_features)[:_PILOT_FEATURES])
+    pilot = random.permutation(rows.n_rows)[:_MAX_PILOT_ROWS]
+    features = np.sort(random.permutation(rows.n_features)[:_MAX_PILOT_FEATURES])
     part = rows.some(pilot, features)
     fit, score = slice(3 * pilot.size // 4), slice(3 * pilot.size // 4, None)
     fitted = rows.some(pilot[fit], features)
@@ -149,29 +161,28 @@ def choose_rule(rows, n_bits, missing, seed):
         target = target / np.where(spread > 0, spread, 1.0)
     widths = Widths.of(n_bits[features], missing, fitted.constant, fitted.nan_seen)
     errors = {}
-    for name in RULES:
-        cuts = cut_features(_rule(name, rows.task), fitted.features_with_target(), widths.n_levels)
-        book = Codebook.from_thresholds(cuts, missing=missing, has_missing=widths.has_missing)
-        codes = book.encode(part.X)
+    for rule in RULES:
+        thresholds = _thresholds_by(rule, fitted, widths.n_levels)
+        codes = Codebook.from_thresholds(thresholds, missing=missing, has_missing=widths.has_missing).encode(part.X)
         forest = ExtraTreesRegressor(_N_TREES, min_samples_leaf=3, random_state=seed)
-        forest.fit(codes[fit], _squeeze(target[fit]), sample_weight=fitted.weights)
-        found = forest.predict(codes[score]).reshape(len(target[score]), -1)
-        errors[name] = ((found - target[score]) ** 2).mean(axis=1)
+        forest.fit(codes[fit], target[fit].squeeze(), sample_weight=fitted.weights)
+        predicted = forest.predict(codes[score]).reshape(target[score].shape)
+        errors[rule] = ((predicted - target[score]) ** 2).mean(axis=1)
     return _clearly_best(errors, part.weights[score])
 
 
 def _clearly_best(errors, weights):
-    """The rule of the least weighted mean error, or "quantile" where it is not clearly better."""
+    """Return the rule with the lowest weighted mean error, or "quantile" if no rule is clearly better."""
     share = weights / weights.sum()
-    best = min(errors, key=lambda name: share @ errors[name])
+    best = min(errors, key=lambda rule: share @ errors[rule])
     gains = errors["quantile"] - errors[best]
     gain = share @ gains
-    clear = gain > (1 - _CLEARLY) * (share @ errors["quantile"]) and gain > 2 * np.sqrt(share**2 @ (gains - gain) ** 2)
-    return best if clear else "quantile"
+    is_large = gain > _MIN_RELATIVE_GAIN * (share @ errors["quantile"])
+    return best if is_large and gain > 2 * np.sqrt(share**2 @ (gains - gain) ** 2) else "quantile"
 
 
 def check_starts(found, rows, widths):
-    """Move starts off the values of rows, and refuse more than there is room for.
+    """Move initial thresholds off the values of rows, and reject too many.
 
     Parameters
     ----------
@@ -186,7 +197,7 @@ def check_starts(found, rows, widths):
     Raises
     ------
     ValueError
-        If there are more than the widths have room for, or more than 2^17 in all.
+        If a feature has more thresholds than its bits allow, or all features together more than 2^17.
     """
     starts = []
     for j, (thresholds, values) in enumerate(zip(found, rows.distinct(), strict=True)):
@@ -202,7 +213,7 @@ def check_starts(found, rows, widths):
 
 
 def check_total(total):
-    """Refuse more thresholds than are trained.
+    """Reject more thresholds than can be trained.
 
     Parameters
     ----------
@@ -216,12 +227,12 @@ def check_total(total):
     if total > MAX_THRESHOLDS:
         raise ValueError(
             f"n_bits asks for {total} thresholds in all; at most 2^17 = {MAX_THRESHOLDS} are trained. Lower n_bits, "
-            "for the features of most distinct values first."
+            "first for the features with the most distinct values."
         )
 
 
 def start_in_gaps(thresholds, values):
-    """Starts that lie between the distinct values of a feature, at most one fewer than these.
+    """Move thresholds between the distinct values of a feature, at most one per gap if they are too many.
 
     A threshold on a value would flip all rows of that value at its first step.
 
@@ -233,6 +244,7 @@ def start_in_gaps(thresholds, values):
     Returns
     -------
     ndarray of float32
+        At most one threshold less than there are values.
 
     Examples
     --------
@@ -245,14 +257,9 @@ def start_in_gaps(thresholds, values):
         return np.empty(0, dtype=np.float32)
     gap = gap_of(values, thresholds)
     inside = (gap >= 0) & (gap < values.size - 1)
-    low = values[np.clip(gap, 0, values.size - 2)]
-    high = values[np.clip(gap, 0, values.size - 2) + 1]
+    low, high = values[:-1].take(gap, mode="clip"), values[1:].take(gap, mode="clip")
     moved = np.where(inside & (thresholds == low), between(low, high), thresholds)
     if moved.size > values.size - 1:
         _, first = np.unique(gap[inside], return_index=True)
         moved = moved[inside][first]
     return moved
-
-
-def _squeeze(target):
-    return target.ravel() if target.shape[1] == 1 else target

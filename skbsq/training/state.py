@@ -1,4 +1,4 @@
-"""Training that goes on where it was interrupted: what a checkpoint keeps of it, and the way back."""
+"""Resume an interrupted training: what a checkpoint keeps of it, and how it is restored."""
 
 import copy
 
@@ -11,7 +11,7 @@ from skbsq.training.work import structure_of
 
 
 class KeptTraining:
-    """What a checkpoint keeps of one training, in a slot of its own.
+    """One training and its slot in a checkpoint.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class KeptTraining:
     net : skorch.NeuralNet
         Initialized, before its first epoch.
     generator : torch.Generator
-        That draws the order of the rows.
+        Draws the order of the rows.
 
     Raises
     ------
@@ -33,22 +33,22 @@ class KeptTraining:
         self.known = checkpoint.recall(self.slot)
         try:
             if self.known is not None and self.known["structure"] != structure_of(net.module_):
-                raise ValueError("it holds another net than head makes now.")
+                raise ValueError("it holds another net than the one that head builds now.")
             self.finished = self.known is not None and self.known["further"] is None
         except (KeyError, TypeError, ValueError) as error:
             raise _misfit(error) from error
 
     def keep(self, rounding):
-        """Write the state after a whole epoch.
+        """Save the state after a whole epoch.
 
         Parameters
         ----------
-        rounding : KeepFromDenormal
+        rounding : FlushSubnormals
 
         Raises
         ------
         ValueError
-            If a callback has a state that cannot be written down.
+            If the state of a callback cannot be saved.
         """
         net = self.net
         further = {
@@ -60,7 +60,7 @@ class KeptTraining:
         self.checkpoint.keep(self.slot, {**self._state(), "further": further})
 
     def finish(self, best_epoch):
-        """Keep the trained net alone; it is written with the next epoch of another.
+        """Keep only the trained net. The file receives it with the next epoch of another training.
 
         Parameters
         ----------
@@ -69,22 +69,22 @@ class KeptTraining:
         self.checkpoint.keep(self.slot, {**self._state(), "best_epoch": best_epoch, "further": None}, write=False)
 
     def restore(self, rounding=None):
-        """Bring the net to where it was kept; it stays as it is if it was not.
+        """Restore the saved state of the net; without one, the net stays as it is.
 
         Parameters
         ----------
-        rounding : KeepFromDenormal, default=None
-            None where training is finished.
+        rounding : FlushSubnormals, default=None
+            None if training is finished.
 
         Returns
         -------
         int or None
-            The best epoch of a finished training.
+            Best epoch of a finished training.
 
         Raises
         ------
         ValueError
-            If the state is that of another net.
+            If the state belongs to another net.
         """
         if self.known is None:
             return None
@@ -121,11 +121,11 @@ class KeptTraining:
 
 
 def _misfit(error):
-    return ValueError(f"The checkpoint does not fit, delete it to begin anew: {error}")
+    return ValueError(f"The checkpoint does not match this fit; delete it to start again: {error}")
 
 
 def copied_state(module):
-    """Copies of all that training may change: the state dict, and the buffers that are not in it.
+    """Copy everything that training may change: the state dict, and the buffers that it lacks.
 
     Parameters
     ----------
@@ -134,23 +134,23 @@ def copied_state(module):
     Returns
     -------
     dict
-        Of two dicts of tensors by name.
+        Two dicts of tensors by name, "state" and "buffers".
     """
     state = {
         name: value.detach().clone() if isinstance(value, torch.Tensor) else copy.deepcopy(value)
-        for name, value in module.state_dict().items()  # in which a module may have put anything
+        for name, value in module.state_dict().items()  # a module may put any object into it
     }
     buffers = {name: value.detach().clone() for name, value in module.named_buffers() if name not in state}
     return {"state": state, "buffers": buffers}
 
 
 def put_state(module, state):
-    """Put back what `copied_state` gave, in place."""
+    """Restore in place the result of `copied_state`."""
     module.load_state_dict(state["state"])
     for name, kept in state["buffers"].items():
         path, _, own = name.rpartition(".")
         owner = module.get_submodule(path)
-        now = getattr(owner, own)  # None where training has made it
+        now = getattr(owner, own)  # None if training created it
         setattr(owner, own, kept if now is None else kept.to(now.device))
 
 
@@ -159,12 +159,12 @@ def _modules(net):
 
 
 def _with_state(net):
-    """Callbacks whose state matters to what is learned."""
+    """Callbacks whose state affects the result."""
     return [(name, callback) for name, callback in net.callbacks_ if not getattr(callback, "only_shows", False)]
 
 
 def _callback_state(name, callback):
-    """What a callback remembers: values, and the states of what has one, such as a schedule."""
+    """Plain values of a callback, and the state dicts of its attributes that have one, such as a schedule."""
     values, states = {}, {}
     for key, value in vars(callback).items():
         if hasattr(value, "state_dict") and not isinstance(value, type):
@@ -182,5 +182,5 @@ def _callback_state(name, callback):
 def _restore_callback(state, callback, *, trains):
     for key, value in state["values"].items():
         setattr(callback, key, value)
-    for key, value in state["states"].items() if trains else ():  # a schedule is made as training begins
+    for key, value in state["states"].items() if trains else ():  # a schedule exists only once training begins
         getattr(callback, key).load_state_dict(value)

@@ -1,12 +1,13 @@
-"""A step of training on bits behind which there are linear and ReLU layers, written out in NumPy.
+"""A training step for bits and a head of linear and ReLU layers, written in NumPy.
 
 It computes the loss and the gradients that autograd computes for `BitwiseQuantization` or `Thermometer` and such a
-head. Where layers are small, torch spends most of its time between operations. Those of NumPy start several times as
-fast, and each writes where it wrote in the step before. All arrays have a row of the batch per column, so that what
-belongs to one bit or to one unit lies side by side. Large batches are worked on in parts, by as many threads as torch
-has; the result does not depend on their number.
+head. With small layers, torch spends most of its time between operations. NumPy operations start several times as
+fast, and each writes to the same memory in every step. All arrays have one row of the batch per column, so that the
+values of one bit or of one unit are contiguous. Large batches are split into parts, which run in as many threads as
+torch uses. The result does not depend on the number of threads.
 """
 
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache
@@ -24,22 +25,23 @@ from skbsq.nn.layers import BitwiseQuantization, Thermometer
 from skbsq.nn.levels import LevelLinear
 from skbsq.nn.losses import WeightedLoss, criterion_type
 
-_ROWS_OF_PART = 256
-# A training that diverges is told from its weights.
+_ROWS_PER_PART = 256
+# Training that diverges is detected from its weights, not from warnings.
 _quiet = np.errstate(over="ignore", invalid="ignore")
 _FAR = np.finfo(np.float32).max
 
 
 class BitsStep:
-    """The gradients of a net's loss, left where the optimizer reads them; to be used in a with block.
+    """Compute the gradients of a net's loss inside a with block, and store them where the optimizer reads them.
 
-    For the time of the block the parameters of each group of the optimizer, and their gradients, lie in one piece of
-    memory, weights input by input. The optimizer is given this piece, so that its step is one operation.
+    Inside the block, the parameters of each group of the optimizer are contiguous in memory, and so are their
+    gradients; weights are stored input by input. The optimizer sees each group as one parameter, so that its step is
+    one operation.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-        Initialized, and such that `takes` is true. Its optimizer works on each number alone, and has not begun.
+        Initialized, and accepted by `takes`. Its optimizer treats each number separately, and has made no step.
     """
 
     def __init__(self, net):
@@ -55,8 +57,8 @@ class BitsStep:
         self.missing_features = self.outputs.missing_features.numpy()
         self.soft = self.layer.soft_columns() if self.trains_thresholds else np.zeros(self.outputs.n_columns, bool)
         self.soft = np.append(self.soft, False)[self.columns]
-        self._parts: dict = {}
-        self._free: dict = {}  # memory by rows of a part
+        self.free_buffers: dict = defaultdict(list)  # by number of rows
+        self._parts: dict = {}  # by number of rows
 
     @staticmethod
     def takes(net):
@@ -82,22 +84,12 @@ class BitsStep:
         )
 
     def __enter__(self):
-        groups = self.optimizer.param_groups
-        self._given = [group["params"] for group in groups]
-        for group in groups:
-            sizes = [parameter.numel() for parameter in group["params"]]
-            whole = nn.Parameter(torch.zeros(sum(sizes)))
-            whole.grad = torch.zeros_like(whole)
-            for own, *pieces in zip(group["params"], whole.data.split(sizes), whole.grad.split(sizes), strict=True):
-                value, grad = (_turned(piece.view(_turned(own).shape)) for piece in pieces)
-                value.copy_(own.data)
-                own.data, own.grad = value, grad
-            group["params"] = [whole]
+        self._merge_parameters()
         n_threads = 1 if _forks.in_child() else torch.get_num_threads()
         self._stack = ExitStack()
         self._stack.enter_context(_blas().limit(limits=1, user_api="blas"))
         if n_threads > 1:
-            # Threads of torch that wait for work would keep ours from it.
+            # Idle threads of torch would slow down the threads of the pool.
             self._stack.callback(torch.set_num_threads, n_threads)
             torch.set_num_threads(1)
         self._pool = self._stack.enter_context(ThreadPoolExecutor(n_threads)) if n_threads > 1 else None
@@ -108,17 +100,31 @@ class BitsStep:
         self._first = self.weights[0], self.biases[0]
         if self.levels is not None:
             self.weights[0] = np.empty_like(self.weights[0])
-            self._rising = np.empty_like(self.weights[0])
+            self._weighted_increments = np.empty_like(self.weights[0])
             own = self.levels.level_weight, self.levels.level_weight.grad, self.levels.rises, self.levels.lowest
-            self._level_weight, self._grad_level, self._rises, self._lowest = map(_by_input, own)
+            self._level_weight, self._grad_level, self._increments, self._lowest = map(_by_input, own)
             if not self.outputs.block:
-                entries = self._rises, (self.levels.feature.numpy(), np.arange(self._rises.size))
-                self._to_levels = csr_array(entries, shape=(self._lowest.size, self._rises.size))
+                entries = self._increments, (self.levels.feature.numpy(), np.arange(self._increments.size))
+                self._to_levels = csr_array(entries, shape=(self._lowest.size, self._increments.size))
         if not self.trains_thresholds:
             self.thresholds = self._by_output(self.layer.column_thresholds().numpy(), np.inf)
         else:
             self._theta, self._grad_theta = self.layer.theta.detach().numpy(), self.layer.theta.grad.numpy()
         return self
+
+    def _merge_parameters(self):
+        """Move the parameters and gradients of each group of the optimizer into one piece of memory."""
+        groups = self.optimizer.param_groups
+        self._given = [group["params"] for group in groups]
+        for group in groups:
+            sizes = [parameter.numel() for parameter in group["params"]]
+            whole = nn.Parameter(torch.zeros(sum(sizes)))
+            whole.grad = torch.zeros_like(whole)
+            for own, *pieces in zip(group["params"], whole.data.split(sizes), whole.grad.split(sizes), strict=True):
+                value, grad = (_transposed(piece.view(_transposed(own).shape)) for piece in pieces)
+                value.copy_(own.data)
+                own.data, own.grad = value, grad
+            group["params"] = [whole]
 
     def __exit__(self, *exception):
         self._stack.close()
@@ -128,21 +134,17 @@ class BitsStep:
                 own.data, own.grad = own.data.clone(memory_format=torch.contiguous_format), None
 
     def begin_epoch(self):
-        """Draw, from torch's generator, the seed of the dropout of an epoch."""
-        self._seed, self._random = int(torch.randint(2**62, ())), {}
-
-    def random_of(self, k):
-        """What the k-th part of every batch draws from."""
-        if k not in self._random:
-            self._random[k] = np.random.SFC64(np.random.SeedSequence([self._seed, k]))
-        return self._random[k]
+        """Draw the seed of the dropout of an epoch from torch's generator."""
+        seed = int(torch.randint(2**62, ()))
+        # The k-th part of every batch draws from the k-th generator.
+        self.generator_of_part = cache(lambda k: np.random.SFC64(np.random.SeedSequence([seed, k])))
 
     def __call__(self, x, y):
         """Compute the loss of a batch, and its gradients.
 
         Parameters
         ----------
-        x : Tensor of float32 of shape (n, d), or (n, 2 d) with the scaled values behind the raw ones
+        x : Tensor of float32 of shape (n, d), or (n, 2 d) with the scaled values behind the raw values
         y : Tensor, or tuple of tensors
             As the criterion takes it.
 
@@ -151,19 +153,19 @@ class BitsStep:
         float
             The loss. The gradient of each parameter is in its ``grad``.
         """
-        if len(x) not in self._parts:
-            self._parts[len(x)] = self._make_parts(len(x))
-        parts = self._parts[len(x)]
+        n_rows = len(x)
+        if n_rows not in self._parts:
+            edges = np.linspace(0, n_rows, max(1, round(n_rows / _ROWS_PER_PART)) + 1).astype(int).tolist()
+            self._parts[n_rows] = [_Part(self, k, slice(*edges[k : k + 2])) for k in range(len(edges) - 1)]
+        parts = self._parts[n_rows]
         self._update(x, y)
-        if self._pool is None or len(parts) == 1:
-            losses = [part.run() for part in parts]
-        else:
-            losses = list(self._pool.map(_Part.run, parts))
+        run_all = map if self._pool is None or len(parts) == 1 else self._pool.map
+        losses = list(run_all(_Part.run, parts))
         self._gather(parts)
         return sum(losses)
 
     def loss(self, output, rows):
-        """The part of some rows in the loss, and its gradient with respect to their outputs of shape (k, n)."""
+        """Compute the part of some rows in the loss, and its gradient for their outputs of shape (k, n)."""
         y, share = self.y[rows], np.float32(1 / len(self.y))
         shape, output = output.shape, output.reshape(self.n_members, -1, output.shape[1])
         if self.criterion_type is nn.MSELoss:
@@ -183,22 +185,9 @@ class BitsStep:
         grad *= share
         return float(losses.sum(dtype=np.float64)) * float(share), grad.reshape(shape)
 
-    def lend(self, n_rows):
-        """Memory for a part of so many rows."""
-        free = self._free.setdefault(n_rows, [])
-        return free.pop() if free else _Memory(self, n_rows)
-
-    def take_back(self, memory):
-        """Have memory for another part."""
-        self._free[memory.n_rows].append(memory)
-
-    def _make_parts(self, n_rows):
-        edges = np.linspace(0, n_rows, max(1, round(n_rows / _ROWS_OF_PART)) + 1).astype(int)
-        return [_Part(self, k, slice(*edges[k : k + 2].tolist())) for k in range(edges.size - 1)]
-
     @_quiet
     def _update(self, x, y):
-        """The rows of a batch, and what is the same for all: thresholds, and the weights of the first layer."""
+        """Set the rows of a batch, and what all rows share: thresholds, and the weights of the first layer."""
         layer, d = self.layer, self.layer.n_features
         self.x = x[:, :d].numpy()
         y, weights = y if isinstance(self.criterion, WeightedLoss) else (y, None)
@@ -211,8 +200,8 @@ class BitsStep:
         if self.levels is not None:
             weight, bias = self._first
             if self.outputs.block:
-                shape = len(self._level_weight), self.outputs.block, -1
-                np.multiply(self._level_weight[:, None], self._rises.reshape(shape), out=self.weights[0].reshape(shape))
+                shape, out = (len(self._level_weight), self.outputs.block, -1), self.weights[0]
+                np.multiply(self._level_weight[:, None], self._increments.reshape(shape), out=out.reshape(shape))
             else:
                 np.copyto(self.weights[0], self._to_levels.T @ self._level_weight)
             self.weights[0] += weight
@@ -220,6 +209,7 @@ class BitsStep:
             self.biases[0] = at_lowest if bias is None else bias + at_lowest
 
     def _by_output(self, by_column, fill):
+        """Pick the values of the columns for each input of the head; `fill` for inputs without a threshold."""
         padded = np.full(self.outputs.n_columns + 1, fill, dtype=np.float32)
         padded[: by_column.size] = by_column
         picked = padded.take(self.columns)
@@ -227,26 +217,26 @@ class BitsStep:
 
     @_quiet
     def _gather(self, parts):
-        """Sum up what the parts have found, and pass it on to the parameters."""
+        """Sum the gradients of the parts, and pass them on to the parameters."""
         first, *others = parts
         for own in others:
-            for total, more in zip(first.gradients(), own.gradients(), strict=True):
+            for total, more in zip(first.gradients, own.gradients, strict=True):
                 total += more
         if self.levels is not None:
             grad = self._grad_level
             if self.outputs.block:
-                rising = np.multiply(self.grad_weights[0], self._rises[:, None], out=self._rising)
-                rising.reshape(len(grad), self.outputs.block, -1).sum(1, out=grad)
+                weighted = np.multiply(self.grad_weights[0], self._increments[:, None], out=self._weighted_increments)
+                weighted.reshape(len(grad), self.outputs.block, -1).sum(1, out=grad)
             else:
                 np.copyto(grad, self._to_levels @ self.grad_weights[0])
             grad += self._lowest[:, None] * first.grad_biases[0]
         if self.trains_thresholds:
-            by_column = np.bincount(self.columns, first.pull, minlength=self.outputs.n_columns + 1)
+            by_column = np.bincount(self.columns, first.threshold_grad, minlength=self.outputs.n_columns + 1)
             np.multiply(by_column[: self._grad_theta.size], -self.half / 2, out=self._grad_theta, casting="same_kind")
 
 
 class _Part:
-    """Some rows of a batch, and the gradients that come from them."""
+    """Compute the gradients of some rows of a batch."""
 
     def __init__(self, step, k, rows):
         self.step, self.k, self.rows = step, k, rows
@@ -256,19 +246,20 @@ class _Part:
             own if k == 0 and own is not None else np.empty(linear.out_features, dtype=np.float32)
             for own, linear in zip(step.grad_biases, step.linears, strict=True)
         ]
-        self.pull = np.empty(step.linears[0].in_features if step.trains_thresholds else 0, dtype=np.float32)
-
-    def gradients(self):
-        return [*self.grad_weights, *self.grad_biases, self.pull]
+        # By output of the layer, and up to the factor that `BitsStep` applies.
+        self.threshold_grad = np.empty(step.linears[0].in_features if step.trains_thresholds else 0, dtype=np.float32)
+        self.gradients = [*self.grad_weights, *self.grad_biases, self.threshold_grad]
 
     @_quiet
     def run(self):
-        """The part of these rows in the loss."""
-        memory = self.step.lend(self.rows.stop - self.rows.start)
-        self._forward(memory)
-        loss, grad = self.step.loss(memory.units[-1], self.rows)
-        self._backward(memory, grad)
-        self.step.take_back(memory)
+        """Compute the gradients, and return the part of these rows in the loss."""
+        n_rows = self.rows.stop - self.rows.start
+        free = self.step.free_buffers[n_rows]
+        buffers = free.pop() if free else _Buffers(self.step, n_rows)
+        self._forward(buffers)
+        loss, grad = self.step.loss(buffers.units[-1], self.rows)
+        self._backward(buffers, grad)
+        free.append(buffers)
         return loss
 
     def _forward(self, own):
@@ -289,14 +280,14 @@ class _Part:
         hidden = own.feed.reshape(-1, own.n_rows)
         if step.missing_outputs.size:
             hidden[step.missing_outputs] = np.isnan(x[step.missing_features])
-        for k, (weight, bias, dropout) in enumerate(zip(step.weights, step.biases, step.dropouts, strict=True)):
+        for k, (weight, bias) in enumerate(zip(step.weights, step.biases, strict=True)):
             np.matmul(weight.swapaxes(-2, -1), _by_member(hidden, weight), out=_by_member(own.units[k], weight))
             hidden = own.units[k]
             if bias is not None:
                 hidden += bias[:, None]
-            if dropout is not None:
+            if k < len(step.dropouts):
                 np.maximum(hidden, 0, out=hidden)
-                if n_dropped := dropout():
+                if n_dropped := _n_dropped(step.dropouts[k]):
                     np.greater_equal(self._random_bytes(hidden.shape), n_dropped, out=own.is_on[k])
                     hidden *= own.is_on[k]
                     hidden *= np.float32(rescaling(n_dropped))
@@ -314,26 +305,27 @@ class _Part:
             np.matmul(weight, by_member, out=_by_member(grad, weight))
             # A unit that is off or dropped is zero.
             grad *= np.greater(hidden, 0, out=own.is_on[k - 1])
-            if n_dropped := step.dropouts[k - 1]():
+            if n_dropped := _n_dropped(step.dropouts[k - 1]):
                 grad *= np.float32(rescaling(n_dropped))
         if step.trains_thresholds:
             product = np.matmul(step.weights[0], grad, out=own.product)
             # The slope of the sigmoid is (1 - tanh^2) / 4.
             slopes = np.subtract(1, np.square(own.tanh, out=own.tanh), out=own.tanh)
             product *= slopes.reshape(product.shape)
-            np.matmul(product, own.ones, out=self.pull)
-            self.pull[step.missing_outputs] = 0
+            np.matmul(product, own.ones, out=self.threshold_grad)
+            self.threshold_grad[step.missing_outputs] = 0
 
     def _spread(self, by_feature):
+        """Repeat the values of features for each of their inputs of the head."""
         return by_feature[:, None] if self.step.outputs.block else by_feature.take(self.step.feature, axis=0)
 
     def _random_bytes(self, shape):
         size = int(np.prod(shape))
-        return self.step.random_of(self.k).random_raw(-(-size // 8)).view(np.uint8)[:size].reshape(shape)
+        return self.step.generator_of_part(self.k).random_raw(-(-size // 8)).view(np.uint8)[:size].reshape(shape)
 
 
-class _Memory:
-    """Where the work on a part of a batch goes."""
+class _Buffers:
+    """Hold the arrays of the work on a part of a batch."""
 
     def __init__(self, step, n_rows):
         n_inputs, block = step.linears[0].in_features, step.outputs.block
@@ -347,18 +339,18 @@ class _Memory:
         self.is_on = [np.empty(units.shape, dtype=bool) for units in self.grads]
 
 
-def _turned(tensor):
-    """A weight of shape (units, inputs) as (inputs, units), and the other way round; others as they are."""
+def _transposed(tensor):
+    """Swap (units, inputs) and (inputs, units) of a weight; other tensors stay unchanged."""
     return tensor.T if tensor.ndim == 2 else tensor
 
 
 def _by_input(tensor):
-    """The values of a tensor, a weight as (inputs, units): they share its memory."""
-    return _turned(tensor.detach()).numpy()
+    """View a tensor as an array, a weight as (inputs, units)."""
+    return _transposed(tensor.detach()).numpy()
 
 
 def _by_member(rows, weight):
-    """Group units by member where the weight of a layer has members: (units, n) to (members, units, n)."""
+    """View (units, n) as (members, units, n) if the weight of a layer has members."""
     return rows if weight.ndim == 2 else rows.reshape(len(weight), -1, rows.shape[1])
 
 
@@ -368,31 +360,30 @@ def _layers(head):
     Returns
     -------
     (linears, dropouts, n_members) or None
-        The linear layers; for each layer a function that returns how many units are dropped behind its ReLU, or None
-        for the last layer; and the number of members. None where there is anything else in the head.
+        The linear layers; for each of them but the last the dropout behind its ReLU, or None; and the number of
+        members. None if the head contains anything else.
     """
-    if type(head).forward is not nn.Sequential.forward or len(head) == 0:
+    if type(head).forward is not nn.Sequential.forward:
         return None
-    linears, dropouts, rest = [], [], list(head)
-    while rest:
-        linear = rest.pop(0)
-        if not linears and type(linear) is LevelLinear:
-            linear = linear.own
-        if type(linear) not in (nn.Linear, MemberLinear):
+    layers = list(head)
+    n_members = layers.pop().n_members if layers and type(layers[-1]) is MemberMean else 1
+    if layers and type(layers[0]) is LevelLinear:
+        layers[0] = layers[0].own
+    linears, dropouts = [], []
+    while layers and type(layers[0]) in (nn.Linear, MemberLinear):
+        linears.append(layers.pop(0))
+        if not layers:
+            return linears, dropouts, n_members
+        if type(layers.pop(0)) is not nn.ReLU:
             return None
-        linears.append(linear)
-        if not rest or type(rest[0]) is MemberMean:
-            n_members = rest[0].n_members if rest else 1
-            return (linears, [*dropouts, None], n_members) if len(rest) < 2 else None
-        if type(rest.pop(0)) is not nn.ReLU or not rest:
-            return None
-        dropout = rest.pop(0) if type(rest[0]) is ByteDropout and rest[0].dropped < N_BYTES else None
-        dropouts.append(_none_dropped if dropout is None else lambda own=dropout: own.dropped if own.training else 0)
+        has_dropout = layers and type(layers[0]) is ByteDropout and layers[0].dropped < N_BYTES
+        dropouts.append(layers.pop(0) if has_dropout else None)
     return None
 
 
-def _none_dropped():
-    return 0
+def _n_dropped(dropout):
+    """How many of `N_BYTES` bytes drop a unit; 0 without dropout."""
+    return dropout.dropped if dropout is not None and dropout.training else 0
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Which work a fit is: all that its result depends on, as texts that are equal for equal work."""
+"""Identity of a fit: everything that its result depends on."""
 
 import hashlib
 import re
@@ -13,15 +13,15 @@ from torch import nn
 import skbsq
 from skbsq.codebook.labels import without_pandas
 
-# Of the rows there are digests only.
+# The identity holds only digests of these.
 ROWS = ("X", "y", "sample_weight")
-# Say nothing about what is learned, or are told by another name.
+# Parameters that do not change the result, or that the identity holds under another name.
 _NOT_COMPARED = {"checkpoint", "device", "encode", "verbose"}
-_MANY = 1000
+_MAX_LISTED = 1000
 
 
 def work_of(estimator, rows, device):
-    """What the result of a fit depends on.
+    """Describe everything that the result of a fit depends on.
 
     Parameters
     ----------
@@ -32,6 +32,7 @@ def work_of(estimator, rows, device):
     Returns
     -------
     dict of str to str
+        Equal for identical fits, also in another process.
     """
     return {
         **{module.__name__: str(module.__version__) for module in (skbsq, np, sklearn, skorch, torch)},
@@ -59,21 +60,21 @@ def _described_parameters(estimator):
 
 
 def _described(value):
-    """Text that is equal for equal parameters, in another process too.
+    """Text that is equal for equal parameters, also in another process.
 
-    Of code there is a name: whether it still does the same no text could say.
+    Code is identified by its name: no text tells whether it still does the same.
     """
     value = without_pandas(value)
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, np.ndarray):
-        return _described(value.tolist()) if value.size <= _MANY else digest(value)
+        return _described(value.tolist()) if value.size <= _MAX_LISTED else digest(value)
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_described, value))}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{key!r}: {_described(own)}' for key, own in value.items())}}}"
     if isinstance(value, np.random.RandomState | np.random.Generator):
-        return type(value).__name__  # what it gives next changes by the fit; the seed drawn from it is kept
+        return type(value).__name__  # fit changes its state; the checkpoint keeps the seed
     if isinstance(value, nn.Module):
         weights = [digest(_bytes_of(own)) for own in value.state_dict().values() if isinstance(own, torch.Tensor)]
         return f"{structure_of(value)} {weights}"
@@ -85,7 +86,7 @@ def _described(value):
 
 
 def structure_of(value):
-    """What an object, such as a module, says that it is made of; without addresses, which every process has its own."""
+    """The repr of an object such as a module, without memory addresses, which differ between processes."""
     return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
@@ -94,7 +95,7 @@ def _bytes_of(tensor):
 
 
 def digest(array):
-    """Of the values, type and shape of an array."""
+    """Digest of the values, type and shape of an array."""
     found = hashlib.sha256(f"{array.dtype.str} {array.shape} ".encode())
     if array.dtype.hasobject:
         found.update(repr(array.tolist()).encode())

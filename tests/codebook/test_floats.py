@@ -19,7 +19,7 @@ def test_last_float_below():
 
 
 def test_everywhere_and_nowhere():
-    """Only finite floats are asked for, also while other entries still search."""
+    """The condition sees only finite floats, even when an entry is already done."""
 
     def holds(x):
         assert np.isfinite(x).all()

@@ -1,4 +1,4 @@
-"""A label is never ignored: columns are checked by name, and values per feature are read by their labels."""
+"""Labels are never ignored: columns are checked by name, and values per feature are read by label."""
 
 import numpy as np
 import pandas as pd
@@ -9,18 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skbsq import BitwiseRegressor, Codebook, QuantileQuantizer, ThresholdQuantizer
-from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, labels_of, without_pandas
+from skbsq.codebook.labels import check_columns, in_feature_order, labels_of, without_pandas
 from skbsq.codec import RowCodec
 from skbsq.export import to_c
 from skbsq.model_selection import bits_path
 
 FRAMES = {
-    "pandas": lambda data: pd.DataFrame(data),
-    "polars": lambda data: pl.DataFrame(data),
-    "arrow table": lambda data: pa.table(data),
-    "arrow batch": lambda data: pa.RecordBatch.from_pydict(data),
-    "narwhals of pandas": lambda data: pytest.importorskip("narwhals").from_native(pd.DataFrame(data)),
-    "narwhals of polars": lambda data: pytest.importorskip("narwhals").from_native(pl.DataFrame(data)),
+    "pandas": pd.DataFrame,
+    "polars": pl.DataFrame,
+    "arrow table": pa.table,
+    "arrow batch": pa.RecordBatch.from_pydict,
+    "narwhals": lambda data: pytest.importorskip("narwhals").from_native(pl.DataFrame(data)),
     "dask": lambda data: pytest.importorskip("dask.dataframe").from_pandas(pd.DataFrame(data), npartitions=1),
 }
 each_frame = pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
@@ -68,7 +67,7 @@ def test_packed_bytes_in_another_order_are_refused(frame, X):
 @each_frame
 @pytest.mark.parametrize("names", ["abc", ["x0", "x1", "x2"]])
 def test_a_codebook_refuses_columns_in_another_order(frame, names, X):
-    """Also where a codebook has no names: x0, x1, ... are those that its columns get."""
+    """Even if a codebook has no names: then its columns are x0, x1, ..."""
     book = QuantileQuantizer(2).fit(pd.DataFrame(columns(X, names)) if names == "abc" else X).codebook_
     codes = book.encode(X)
     bits = columns(book.thermometer(codes), book.column_names())
@@ -82,7 +81,7 @@ def test_a_codebook_refuses_columns_in_another_order(frame, names, X):
 
 
 @each_frame
-def test_fit_learns_the_names_of_any_frame_and_predict_keeps_to_them(frame, X):
+def test_fit_stores_the_names_of_any_frame_and_predict_checks_them(frame, X):
     data = columns(X, "abc")
     model = BitwiseRegressor(1, **QUICK).fit(frame(data), X[:, 0])
     assert model.feature_names_in_.tolist() == ["a", "b", "c"]
@@ -97,12 +96,7 @@ def test_fit_learns_the_names_of_any_frame_and_predict_keeps_to_them(frame, X):
         model.predict_codes(frame(backwards(columns(model.codebook_.encode(X), "abc"))))
 
 
-def test_columns_of_what_has_none():
-    assert columns_of(np.zeros((1, 2))) is columns_of([[1]]) is None
-    assert columns_of(pd.DataFrame({"a": [1]})) == ["a"]
-
-
-def test_made_up_names_are_only_held_against_each_other():
+def test_generated_names_are_compared_with_each_other_only():
     check_columns(["a", "b"], ["x0", "x1"], "X", strict=False)
     check_columns([1, 0], ["a", "b"], "X")  # no names, as scikit-learn has it
     with pytest.raises(ValueError, match="Column 0 of X is 'x1'"):
@@ -119,7 +113,7 @@ def test_labels_of():
 
 @given(order=st.permutations(range(4)))
 def test_values_are_read_by_their_labels(order):
-    """Names or numbers, of a dict or a Series, in any order: value j goes to feature j."""
+    """Labels are names or numbers, in a dict or a Series, in any order."""
     names = ["a", "b", "c", "d"]
     values = [10 * j for j in order]
     for labels in ([names[j] for j in order], list(order)):
@@ -131,9 +125,9 @@ def test_values_are_read_by_their_labels(order):
     ("values", "message"),
     [
         (pd.Series([1, 2], index=["a", "a"]), "n_bits names 'a' twice"),
-        (pd.Series([1, 2], index=["a", "z"]), r"n_bits names 'z', which is no feature; the features are \['a', 'b'\]"),
+        (pd.Series([1, 2], index=["a", "z"]), r"'z', which is not a feature; the features are \['a', 'b'\]"),
         ({"a": 1}, "n_bits leaves out 'b': a dict or Series must name every feature"),
-        (pd.Series([1, 2], index=[5, 6]), "n_bits names 5, which is no feature"),
+        (pd.Series([1, 2], index=[5, 6]), "n_bits names 5, which is not a feature"),
         (pd.Series([1, 2], index=pd.MultiIndex.from_tuples([("a", 1), ("b", 1)])), r"n_bits names \('a', 1\)"),
         ({"a": 1, 1: 2}, "n_bits names 1"),
         (pd.Series(dtype=float, index=pd.Index([], dtype=str)), "n_bits leaves out 'a'"),
@@ -169,23 +163,28 @@ def test_an_allocation_can_be_sorted_and_given_again(names, X):
     assert len(set(bits)) > 1  # or their order would say nothing
 
 
-def test_thresholds_from_labels():
+@pytest.mark.parametrize("hold", [dict, pd.Series, pd.DataFrame, pl.DataFrame, pa.table])
+def test_thresholds_by_label(hold):
+    def lists(thresholds):
+        return [t.tolist() for t in thresholds]
+
     frame = pd.DataFrame({"a": [0.0, 9], "b": [0.0, 9]})
-    cuts = {"b": [1.0, 2.0], "a": [5.0]}
-    for given_cuts in (cuts, pd.Series(cuts)):
-        assert [t.tolist() for t in ThresholdQuantizer(given_cuts).fit(frame).thresholds_] == [[5], [1, 2]]
-        book = Codebook.from_thresholds(given_cuts, feature_names=["a", "b"])
-        assert [t.tolist() for t in book.thresholds] == [[5], [1, 2]]
-        named = Codebook.from_thresholds(given_cuts)
-        assert named.feature_names == ("b", "a")
-        assert [t.tolist() for t in named.thresholds] == [[1, 2], [5]]
+    by_label = hold({"b": [1.0, 2.0], "a": [5.0, 6.0]})
+    assert lists(ThresholdQuantizer(by_label).fit(frame).thresholds_) == [[5, 6], [1, 2]]
+    assert lists(Codebook.from_thresholds(by_label, feature_names=["a", "b"]).thresholds) == [[5, 6], [1, 2]]
+    named = Codebook.from_thresholds(by_label)
+    assert named.feature_names == ("b", "a")
+    assert lists(named.thresholds) == [[1, 2], [5, 6]]
+
+
+def test_thresholds_by_number():
     numbered = Codebook.from_thresholds({1: [1.0, 2.0], 0: [5.0]})
     assert numbered.feature_names is None
     assert [t.tolist() for t in numbered.thresholds] == [[5], [1, 2]]
 
 
 def test_thresholds_of_features_are_no_scalars():
-    """A Series of one number per feature is not one array of thresholds for all of them."""
+    """A Series with a number per feature is not an array of thresholds for all features."""
     frame = pd.DataFrame({"a": [0.0, 9], "b": [0.0, 9]})
     with pytest.raises(ValueError, match="thresholds of feature 'a' must be a 1-d array"):
         ThresholdQuantizer(pd.Series({"b": 1.0, "a": 5.0})).fit(frame)
@@ -212,7 +211,7 @@ def test_scales_of_a_converter_from_labels():
         to_c(book, "hut", scale={"a": 1.0})
 
 
-def test_quantizers_merge_whose_bits_are_written_in_other_ways(X):
+def test_quantizers_merge_if_their_bits_are_equal_in_another_form(X):
     pytest.importorskip("datasketches")
     frame = pd.DataFrame(X, columns=list("abc"))
     one = QuantileQuantizer(pd.Series({"c": 4, "b": 2, "a": 1})).partial_fit(frame)
@@ -222,14 +221,6 @@ def test_quantizers_merge_whose_bits_are_written_in_other_ways(X):
         one.merge(QuantileQuantizer(pd.Series({"a": 4, "b": 2, "c": 1})).partial_fit(frame))
 
 
-def test_a_series_is_saved_with_its_labels(X, tmp_path):
-    from skbsq.persistence import load, save
-
-    frame = pd.DataFrame(X, columns=list("abc"))
-    save(QuantileQuantizer(pd.Series({"c": 4, "b": 2, "a": 1})).fit(frame), tmp_path / "q.safetensors")
-    assert load(tmp_path / "q.safetensors").fit(frame).n_bits_.tolist() == [1, 2, 4]
-
-
 def test_without_pandas():
     assert without_pandas(pd.Series([1, 2], index=["b", "a"])) == {"b": 1, "a": 2}
     assert without_pandas(pd.Series([1, 2])).tolist() == [1, 2]
@@ -237,22 +228,13 @@ def test_without_pandas():
 
 
 def test_inner_labels_are_numbers_of_codes():
-    """value_counts of pandas sorts by frequency."""
+    """They may be in any order: value_counts of pandas sorts by frequency."""
     by_code = pd.Series([0] + [1] * 5 + [2] * 3).value_counts()
     book = Codebook.from_thresholds([[0.0, 1.0]], counts=[by_code], levels=[pd.Series({2: 3.0, 0: -1.0, 1: 0.5})])
     assert book.counts[0].tolist() == [1, 5, 3]
     assert book.levels[0].tolist() == [-1, 0.5, 3]
     with pytest.raises(ValueError, match=r"labels of the counts of feature 0 must be the numbers from 0 to 2"):
         Codebook.from_thresholds([[0.0, 1.0]], counts=[by_code.rename({0: 7})])
-
-
-@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"])
-def test_a_frame_holds_thresholds_by_column(frame):
-    cuts = frame({"b": [0.0, 1.0], "a": [5.0, 6.0]})
-    rows = pd.DataFrame({"a": [0.0, 9], "b": [0.0, 9]})
-    assert [t.tolist() for t in ThresholdQuantizer(cuts).fit(rows).thresholds_] == [[5, 6], [0, 1]]
-    book = Codebook.from_thresholds(cuts, feature_names=["a", "b"])
-    assert [t.tolist() for t in book.thresholds] == [[5, 6], [0, 1]]
 
 
 def test_numbers_as_labels_of_columns_and_of_bits_must_not_contradict(X):
@@ -264,7 +246,7 @@ def test_numbers_as_labels_of_columns_and_of_bits_must_not_contradict(X):
 
 
 @each_frame
-def test_made_up_names_in_another_order_are_refused_after_a_fit_without_names(frame, X):
+def test_generated_names_in_another_order_are_refused_after_a_fit_without_names(frame, X):
     quantizer = QuantileQuantizer(2).fit(X)
     swapped = backwards(columns(X, ["x0", "x1", "x2"]))
     for entry in (quantizer.transform, quantizer.codebook_.encode):
@@ -305,6 +287,6 @@ def test_targets_of_chunks_are_in_one_order(frame, X):
 def test_paths_of_bits_take_any_frame(X):
     data = columns(X, "abc")
     expected = bits_path(BitwiseRegressor(**QUICK), pd.DataFrame(data), X[:, 0], [1], cv=2)["score"]
-    for frame in FRAMES.values():
-        found = bits_path(BitwiseRegressor(**QUICK), frame(data), X[:, 0], [1], cv=2)["score"]
+    for name in ("polars", "arrow batch", "dask"):
+        found = bits_path(BitwiseRegressor(**QUICK), FRAMES[name](data), X[:, 0], [1], cv=2)["score"]
         pd.testing.assert_series_equal(found, expected)

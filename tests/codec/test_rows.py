@@ -1,4 +1,4 @@
-"""Packed rows against a slow reference, and what is refused."""
+"""Packed rows against a slow reference, and rejected input."""
 
 import numpy as np
 import pandas as pd
@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skbsq import Codebook, UniformQuantizer
+from skbsq import Codebook
 from skbsq.codec import RowCodec
 from tests import reference
 
 
 def book_of(n_levels):
-    """A codebook with so many codes per feature."""
+    """Make a codebook with so many codes per feature."""
     return Codebook.from_thresholds([np.arange(n - 1) for n in n_levels])
 
 
@@ -24,9 +24,9 @@ def draw_codes(rng, book, n):
 
 @st.composite
 def coded(draw, max_rows=20):
-    """A codebook of widths 0 to 16 in any mix, and codes of it."""
-    widths = draw(st.lists(st.integers(0, 16), min_size=1, max_size=6))
-    book = book_of([draw(st.integers(2 ** max(0, width - 1), 2**width)) if width else 1 for width in widths])
+    """Draw a codebook with 0 to 16 bits per feature, and codes of it."""
+    n_bits = draw(st.lists(st.integers(0, 16), min_size=1, max_size=6))
+    book = book_of([draw(st.integers(2 ** max(0, bits - 1), 2**bits)) if bits else 1 for bits in n_bits])
     return book, draw_codes(np.random.default_rng(draw(st.integers(0, 99))), book, draw(st.integers(0, max_rows)))
 
 
@@ -51,26 +51,14 @@ def test_rows_by_hand(n_levels, codes, row):
 
 
 @given(coded())
-def test_rows_equal_the_reference(case):
+def test_rows_equal_the_reference_and_come_back(case):
     book, codes = case
-    n_bits = book.n_bits.tolist()
-    packed = RowCodec(book).pack(codes)
-    assert packed.dtype == np.uint8
+    codec, n_bits = RowCodec(book), book.n_bits.tolist()
+    packed, tight = codec.pack(codes), codec.pack_tight(codes)
+    assert packed.dtype == tight.dtype == np.uint8
     assert [bytes(row) for row in packed] == [reference.pack_row(row, n_bits) for row in codes.tolist()]
-
-
-@given(coded())
-def test_tight_rows_equal_the_reference(case):
-    book, codes = case
-    bits = [code >> i & 1 for row in codes.tolist() for code, b in zip(row, book.n_bits, strict=True) for i in range(b)]
-    assert RowCodec(book).pack_tight(codes).tobytes() == reference.pack_bits(bits)
-
-
-@given(coded())
-def test_round_trip(case):
-    book, codes = case
-    codec = RowCodec(book)
-    for back in (codec.unpack(codec.pack(codes)), codec.unpack_tight(codec.pack_tight(codes), len(codes))):
+    assert tight.tobytes() == reference.pack_row(codes.ravel().tolist(), n_bits * len(codes))
+    for back in (codec.unpack(packed), codec.unpack_tight(tight, len(codes))):
         np.testing.assert_array_equal(back, codes)
         assert back.dtype == book.dtype
 
@@ -89,37 +77,24 @@ def test_many_rows_in_blocks_and_threads(rng, monkeypatch):
 
 @pytest.mark.parametrize("n_levels", [[16, 4, 8], [16, 4, 2**12]])
 def test_memory_order_and_type_do_not_matter(rng, n_levels):
+    """The input is not changed either: writing to it would raise an error."""
     book = book_of(n_levels)
     codes = draw_codes(rng, book, 50)
     codec = RowCodec(book)
     expected = codec.pack(codes)
-    for given_codes in (np.asfortranarray(codes), codes.astype(np.int64), codes.astype(float), codes[::-1][::-1]):
+    codes.flags.writeable = expected.flags.writeable = False
+    for given_codes in (codes, np.asfortranarray(codes), codes.astype(np.int64), codes.astype(float)):
         np.testing.assert_array_equal(codec.pack(given_codes), expected)
-    for data in (np.asfortranarray(expected), expected.astype(float), expected.tolist()):
+    for data in (expected, np.asfortranarray(expected), expected.astype(float), expected.tolist()):
         np.testing.assert_array_equal(codec.unpack(data), codes)
-
-
-def test_input_is_not_touched(rng):
-    book = book_of([4, 8])
-    codes = draw_codes(rng, book, 9)
-    kept = codes.copy()
-    packed = RowCodec(book).pack(codes)
-    kept_bytes = packed.copy()
-    RowCodec(book).unpack(packed)
-    np.testing.assert_array_equal(codes, kept)
-    np.testing.assert_array_equal(packed, kept_bytes)
 
 
 @pytest.mark.parametrize(
     ("codes", "text"),
     [
         ([[0, 3]], r"Code 3 of feature 1 \(row 0\) is out of range: it has the codes 0 to 2"),
-        ([[0, 0], [-1, 0]], r"Code -1 of feature 0 \(row 1\)"),
         ([[0, 256]], "Code 256 of feature 1"),
-        ([[0]], "codes has 1 features, but this codebook has 2"),
-        ([0, 1], "must be 2-d"),
-        ([[0.5, 1]], "must be whole numbers"),
-        ([["a", "b"]], "not numbers"),
+        (b"\0", "unpack turns packed rows into codes"),
     ],
 )
 def test_codes_refused(codes, text):
@@ -140,7 +115,7 @@ def test_codes_refused(codes, text):
         ([[-1]], "from 0 to 255"),
         ([[0.5]], "from 0 to 255"),
         ([[float("nan")]], "from 0 to 255"),
-        (b"\0", r"skbsq.codec.loads reads messages"),
+        (b"\0", "loads reads messages"),
     ],
 )
 def test_bytes_refused(data, text):
@@ -168,16 +143,6 @@ def test_number_of_tight_rows(n):
         RowCodec(book_of([4])).unpack_tight([0], n)
 
 
-def test_codes_beyond_every_integer():
-    with pytest.raises(ValueError, match="whole numbers"):
-        RowCodec(book_of([4])).pack([[1e300]])
-
-
-def test_codec_takes_a_codebook_alone():
-    with pytest.raises(TypeError, match=r"got UniformQuantizer: .*codebook_"):
-        RowCodec(UniformQuantizer())
-
-
 @pytest.mark.parametrize(
     "hold",
     [
@@ -191,7 +156,7 @@ def test_codec_takes_a_codebook_alone():
     ids=["list", "pandas", "polars", "frame of pandas", "frame of polars", "arrow"],
 )
 def test_byte_strings_are_packed_rows(hold):
-    """As they come back from a Parquet file."""
+    """As in a Parquet file."""
     codec = RowCodec(book_of([4, 200]))
     codes = np.array([[3, 150], [0, 0], [1, 7]])
     rows = [row.tobytes() for row in codec.pack(codes)]

@@ -1,4 +1,4 @@
-"""Compiles headers into a program that reads values and writes what the C makes of them."""
+"""Compile headers into a program that reads values and writes the results of the C."""
 
 import subprocess
 
@@ -26,7 +26,7 @@ static void put(const void *from, size_t size) { if (size && fwrite(from, size, 
 static void fill(uint8_t *row, uint8_t value, size_t size) { for (; size > 0; --size) *row++ = value; }
 """
 
-# Buffers are exactly as long as they must be, so that the sanitizers see every step beyond.
+# Buffers have the minimal length, so that the sanitizers detect every access beyond it.
 BOOK = """\
 #include "name.h"
 #include "name.h"
@@ -43,7 +43,7 @@ static void rows_of_name(uint32_t n)
         refused = name_encode(x, row);
         put(&refused, 4);
         put(row, NAME_ROW_BYTES);
-        /* One feature at a time, from the last to the first, each after another value. */
+        /* One feature at a time, from the last to the first; the first put of a feature must not matter. */
         fill(row, 0, NAME_ROW_BYTES);
         for (j = NAME_FEATURES; j-- > 0;) {
             name_put(row, j, 0);
@@ -69,7 +69,7 @@ static void message_of_name(uint32_t n)
     for (i = 0; i < n; ++i, at += NAME_ROW_BYTES) {
         get(x, NAME_FEATURES * sizeof *x);
         if (name_encode(x, message + at) != 0)
-            exit(5); /* a refused row is no row of a message */
+            exit(5); /* a refused row must not be in a message */
     }
     if (name_message_end(message, n) != at + 4)
         exit(6);
@@ -78,7 +78,7 @@ static void message_of_name(uint32_t n)
     free(message);
 }
 
-/* The same with room for one row alone. */
+/* The same with memory for one row only. */
 static void stream_of_name(uint32_t n)
 {
     name_value *x = (name_value *)malloc(NAME_FEATURES * sizeof *x);
@@ -107,10 +107,10 @@ int main(int argc, char **argv)
     volatile float tiny = 1e-40f;
     uint32_t n = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 0;
 #if defined(__SSE__) && defined(__FAST_MATH__)
-    _mm_setcsr(_mm_getcsr() | 0x8040u); /* denormals are zeros, of results and of operands */
+    _mm_setcsr(_mm_getcsr() | 0x8040u); /* flush subnormal results and operands to zero */
 #endif
     if (argc == 2)
-        return tiny * 1.0f != 0.0f; /* 0: denormals are flushed */
+        return tiny * 1.0f != 0.0f; /* 0: subnormals are flushed to zero */
     (void)n;
 """
 
@@ -122,9 +122,9 @@ def build(folder, headers, types, command):
     ----------
     folder : Path
     headers : dict
-        Name to text.
+        Text of each header, by name.
     types : dict
-        Name to the C type of a value.
+        C type of a value, by name of the header.
     command : sequence of str
         Compiler and flags.
 
@@ -132,56 +132,53 @@ def build(folder, headers, types, command):
     -------
     Path
     """
-    source, calls = HEAD, ""
+    # <stdint.h> and the like are included by the headers, which must be self-contained.
+    source = "".join(f'#include "{name}.h"\n' for name in headers) + HEAD
+    calls = ""
     for name, text in headers.items():
         (folder / f"{name}.h").write_text(text, encoding="ascii")
-        source += f"typedef {types[name]} {name}_value;\n" + BOOK.replace("NAME_", f"{name.upper()}_").replace(
-            "name_", f"{name}_"
-        ).replace("of_name", f"of_{name}").replace("name.h", f"{name}.h")
+        book = BOOK.replace("NAME_", f"{name.upper()}_").replace("name_", f"{name}_")
+        book = book.replace("of_name", f"of_{name}").replace("name.h", f"{name}.h")
+        source += f"typedef {types[name]} {name}_value;\n{book}"
         for what in ("rows", "message", "stream"):
             calls += f'    if (!strcmp(argv[1], "{name}") && !strcmp(argv[2], "{what}")) {what}_of_{name}(n);\n'
-    # <stdint.h> and the like come from the headers: they must be self-contained.
-    includes = "".join(f'#include "{name}.h"\n' for name in headers)
     main = folder / "main.c"
-    main.write_text(includes + source + MAIN + calls + "    return 0;\n}\n", encoding="ascii")
+    main.write_text(source + MAIN + calls + "    return 0;\n}\n", encoding="ascii")
     program = folder / "program"
-    done = subprocess.run(
-        [*command, "-o", program, main], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    compile_c([*command, "-o", program, main], folder)
     return program
 
 
+def compile_c(command, folder):
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
 def run(program, name, what, values, emulator=()):
-    """What a program writes for rows of values.
+    """Return the output of a program for rows of values.
 
     Parameters
     ----------
     program : Path
     name : str
-        Of a header.
+        Name of a header.
     what : {"rows", "message", "stream"}
     values : ndarray of shape (n, d)
-        Of the type that the header takes.
+        They have the type that the header takes.
     emulator : sequence of str, default=()
 
     Returns
     -------
     bytes
     """
-    done = subprocess.run(
-        [*emulator, program, name, what, str(len(values))],
-        input=values.tobytes(),
-        capture_output=True,
-        check=False,
-        timeout=300,
-    )
+    command = [*emulator, program, name, what, str(len(values))]
+    done = subprocess.run(command, input=values.tobytes(), capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, (done.returncode, done.stderr.decode())
     return done.stdout
 
 
 def rows(program, name, values, row_bytes, emulator=()):
-    """What `encode` and, feature by feature, `put` return and write.
+    """Return the results and the rows of `encode`, and of `put` feature by feature.
 
     Returns
     -------
@@ -191,3 +188,12 @@ def rows(program, name, values, row_bytes, emulator=()):
     one = [("refused", "<i4"), ("row", "u1", (row_bytes,))]
     both = np.frombuffer(run(program, name, "rows", values, emulator), dtype=[("encode", one), ("put", one)])
     return both["encode"], both["put"]
+
+
+def check_rows(program, name, values, refused, packed, emulator=()):
+    """Compare the rows of the C with the expected ones. After a refusal `put` leaves other bits than `encode`."""
+    encode, put = rows(program, name, values, packed.shape[1], emulator)
+    assert (encode["refused"] == refused).all(), name
+    assert (encode["row"] == packed).all(), name
+    assert (put["refused"] == refused).all(), name
+    assert (put["row"] == packed)[refused == 0].all(), name

@@ -1,4 +1,4 @@
-"""Where counts pass a threshold, against every count tried."""
+"""The first count above a threshold equals that of a search over all counts."""
 
 import numpy as np
 import pytest
@@ -23,15 +23,15 @@ def test_equals_trying_every_count(thresholds, scale, offset, count_type, data):
     info = np.iinfo(count_type)
     counts = np.arange(info.min, info.max + 1)
     values = value_of(counts, scale, offset)
-    # Also thresholds that a count meets.
-    met = [v for v in data.draw(st.lists(st.sampled_from(values.tolist()), max_size=3)) if np.isfinite(v)]
-    for t in np.float32([*thresholds, *met]):
+    # Also thresholds that are the value of a count.
+    equal = [v for v in data.draw(st.lists(st.sampled_from(values.tolist()), max_size=3)) if np.isfinite(v)]
+    for t in np.float32([*thresholds, *equal]):
         (found,) = first_counts_above(t[None], scale, offset, count_type)
         assert found == info.min + np.count_nonzero(values <= t)
 
 
 def test_equals_the_formula_in_plain_python():
-    """float32(float64(count) * scale + offset), two roundings and a cast, no fused multiplication."""
+    """float32(float64(count) * scale + offset): two roundings and a cast, no fused multiply-add."""
     counts = np.arange(0, 2**16)
     values = value_of(counts, 0.1, -40.7)
     assert values.dtype == np.float32
@@ -39,13 +39,13 @@ def test_equals_the_formula_in_plain_python():
 
 
 @pytest.mark.parametrize("count_type", ["uint8", "int8", "uint16", "int16", "int32"])
-def test_no_count_is_above_and_every_count_is(count_type):
+def test_thresholds_beyond_all_counts(count_type):
     info = np.iinfo(count_type)
     first = first_counts_above(np.float32([-3e38, 3e38]), 1.0, 0.0, count_type)
     assert first.tolist() == [info.min, info.max + 1]
 
 
 def test_large_counts_are_exact():
-    """Counts that float32 cannot tell apart share the value, and so the code, of their rounding."""
+    """Counts that round to the same float32 have the same code."""
     (first,) = first_counts_above(np.float32([2**24]), 1.0, 0.0, "int32")
     assert first == 2**24 + 2  # 2^24 + 1 rounds to the threshold

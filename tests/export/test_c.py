@@ -1,9 +1,8 @@
-"""The C gives the codes, rows and messages of the codebook: compiled, run and compared to the last bit."""
+"""The compiled C gives the codes, rows and messages of the codebook, to the last bit."""
 
 import platform
 import re
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -25,11 +24,12 @@ FLAVOURS = [
     pytest.param((compiler, *flags), id=f"{compiler}-{name}")
     for compiler in tools.C_COMPILERS
     for name, flags in driver.FLAVOURS.items()
+    if name != "c99"  # that is for test_many_values
 ]
 
 
 def random_floats(rng, n):
-    """Any float but NaN and the infinities; half of them of everyday size."""
+    """Return finite floats of any size, half of them of everyday size."""
     bits = rng.integers(0, 2**32, n, dtype=np.uint32).view(np.float32)
     everyday = (100 * rng.standard_normal(n)).astype(np.float32)
     return np.where(np.isfinite(bits) & (rng.random(n) < 0.5), bits, everyday)
@@ -43,32 +43,32 @@ def random_codebook(rng):
 
 
 def codebooks():
-    """Codebooks by name: the corners, and random ones."""
+    """Return codebooks by name: special cases and random ones."""
     rng = np.random.default_rng(0)
-    denormals = np.float32([-1e-40, -1e-45, 0, 1e-45, 1e-40, 1.17549435e-38])
+    subnormals = np.float32([-1e-40, -1e-45, 0, 1e-45, 1e-40, 1.17549435e-38])
     largest = np.finfo(np.float32).max
     books = {
         "nothing": Codebook.from_thresholds([[], []]),
         "one_bit": Codebook.from_thresholds([[0.0]]),
         "indicator": Codebook.from_thresholds([[], [1.0]], missing="code", has_missing=[True, False]),
-        "denormals": Codebook.from_thresholds([denormals, denormals[:1]], missing="code"),
+        "subnormals": Codebook.from_thresholds([subnormals, subnormals[:1]], missing="code"),
         "ends": Codebook.from_thresholds([[-largest, largest], [np.nextafter(largest, np.float32(0))]]),
         "unsent": Codebook.from_thresholds([[], [1.0, 2.0], [], [3.0]]),
-        "wide": Codebook.from_thresholds([rng.standard_normal(2**16 - 1), [0.5], rng.standard_normal(2**16 - 2)]),
+        "wide": Codebook.from_thresholds([rng.standard_normal(2**16 - 1), [0.5], rng.standard_normal(500)]),
         "many": Codebook.from_thresholds(list(rng.standard_normal((81, 15))), missing="code"),
         "widths": Codebook.from_thresholds([rng.standard_normal(2**b - 1) for b in range(13)]),
         "names": Codebook.from_thresholds(
             [[0.0]] * 8, feature_names=["*/", "/*/", "??/\n#error", "\\", "a", "A", "grad \N{DEGREE SIGN}C", "\ud800"]
         ),
     }
-    return books | {f"random{i}": random_codebook(rng) for i in range(6)}
+    return books | {f"random{i}": random_codebook(rng) for i in range(4)}
 
 
 BOOKS = codebooks()
 
 
 def values_for(book, rng):
-    """Rows in which every feature meets its thresholds and their neighbours, odd floats, and NaN now and then."""
+    """Return rows with thresholds, the floats next to them, other floats, and some NaN."""
     columns = [np.concatenate([neighbours(t), random_floats(rng, 50)]) for t in book.thresholds]
     n = max(column.size for column in columns)
     X = np.stack([rng.permutation(np.resize(column, n)) for column in columns], axis=1)
@@ -78,18 +78,18 @@ def values_for(book, rng):
 
 
 def pack(book, codes):
-    """Packed rows of many codes at once."""
+    """Pack many rows of codes at once."""
     bits = [codes[:, [j]] >> np.arange(width) & 1 for j, width in enumerate(book.n_bits.tolist())]
     return np.packbits(np.concatenate(bits, axis=1).astype(np.uint8), axis=1, bitorder="little")
 
 
 def expected(book, X):
-    """What the C is to refuse and to write: NaN is refused only where it would be sent."""
+    """Return the refusals and rows that the C must give: it refuses NaN only in features that are sent."""
     refused = np.zeros(len(X), dtype=np.int32)
     if book.missing == "error":
         nan = np.isnan(X) & (book.n_bits > 0)
         refused[:] = np.where(nan.any(axis=1), nan.argmax(axis=1) + 1, 0)
-    X = np.where(np.isnan(X), np.float32(0.0 if book.missing == "error" else np.nan), X)  # no signalling NaN either
+    X = np.where(np.isnan(X), np.float32(0.0 if book.missing == "error" else np.nan), X)  # also replaces signalling NaN
     rows = pack(book, book.encode(X))
     rows[refused > 0] = 0
     return refused, rows
@@ -114,24 +114,23 @@ def program(request, tmp_path_factory):
     return driver.build(tmp_path_factory.mktemp("c"), headers(), dict.fromkeys(BOOKS, "float"), request.param)
 
 
-def test_rows_equal_the_codebook(program):
+def check_books(program, emulator=()):
     rng = np.random.default_rng(2)
     for name, book in BOOKS.items():
         X = values_for(book, rng)
-        refused, packed = expected(book, X)
-        encode, put = driver.rows(program, name, X, packed.shape[1])
-        assert (encode["refused"] == refused).all(), name
-        assert (encode["row"] == packed).all(), name
-        assert (put["refused"] == refused).all(), name
-        assert (put["row"] == packed)[refused == 0].all(), name
+        driver.check_rows(program, name, X, *expected(book, X), emulator)
 
 
-def test_fast_math_flushes_denormals(program, request):
-    """The floats are compared under the very treatment of denormals that breaks comparisons of floats."""
+def test_rows_equal_the_codebook(program):
+    check_books(program)
+
+
+def test_fast_math_flushes_subnormals(program, request):
+    """The rows are compared although this treatment of subnormals breaks comparisons of floats."""
     flushes = subprocess.run([program, "flushes"], check=False).returncode == 0
     fast_math = "fast-math" in request.node.name
     if fast_math and platform.machine() not in ("x86_64", "AMD64"):
-        pytest.skip("only on x86 is it known how to ask for it")
+        pytest.skip("flushing is switched on for x86 only")
     assert flushes == fast_math
 
 
@@ -146,15 +145,13 @@ def test_messages_equal_the_reference(program):
             assert driver.run(program, name, "stream", X) == message
 
 
-def test_a_million_values(tmp_path):
+def test_many_values(tmp_path):
     command = tools.need_c(*driver.FLAVOURS["c99"])
     rng = np.random.default_rng(4)
-    book = Codebook.from_thresholds([rng.standard_normal(n) for n in (1, 3, 7, 15, 63, 255, 1000, 60_000)])
+    book = Codebook.from_thresholds([rng.standard_normal(n) for n in (1, 3, 7, 15, 63, 255, 1000, 10_000)])
     program = driver.build(tmp_path, {"big": to_c(book, "big")}, {"big": "float"}, command)
-    X = rng.standard_normal((125_000, 8), dtype=np.float32)
-    encode, _ = driver.rows(program, "big", X, (book.row_bits + 7) // 8)
-    assert not encode["refused"].any()
-    assert (encode["row"] == pack(book, book.encode(X))).all()
+    X = rng.standard_normal((25_000, 8), dtype=np.float32)
+    driver.check_rows(program, "big", X, *expected(book, X))
 
 
 # -- counts ----------------------------------------------------------------------------------------------------------
@@ -198,7 +195,7 @@ def count_types():
 
 
 def count_rows(name):
-    """Rows in which every feature meets every count, in an order of its own, with what is `expected` of them."""
+    """Return rows with every count in every feature, in different orders, and the `expected` results."""
     book, options = COUNT_CASES[name]
     info = np.iinfo(options["count_type"])
     if info.bits <= 16:
@@ -219,25 +216,20 @@ def count_rows(name):
     return counts, *expected(book, X)
 
 
-@pytest.fixture(scope="module", params=FLAVOURS[:3])
-def count_program(request, tmp_path_factory):
-    tools.need(*request.param)
-    return driver.build(tmp_path_factory.mktemp("counts"), count_texts(), count_types(), request.param)
-
-
-def test_all_counts_equal_the_codebook(count_program):
+def check_counts(program, emulator=()):
     for name in COUNT_CASES:
-        counts, refused, packed = count_rows(name)
-        encode, put = driver.rows(count_program, name, counts, packed.shape[1])
-        assert (encode["refused"] == refused).all(), name
-        assert (encode["row"] == packed).all(), name
-        assert (put["refused"] == refused).all(), name
-        assert (put["row"] == packed)[refused == 0].all(), name
+        driver.check_rows(program, name, *count_rows(name), emulator)
+
+
+@pytest.mark.parametrize("command", FLAVOURS[:2])
+def test_all_counts_equal_the_codebook(command, tmp_path):
+    tools.need(*command)
+    check_counts(driver.build(tmp_path, count_texts(), count_types(), command))
 
 
 # -- the page --------------------------------------------------------------------------------------------------------
 
-# In the units of the page's codebook; the third feature takes 0 bits and is not measured.
+# Readings in the units of the codebook of the page; the third feature takes 0 bits and is not measured.
 READINGS = np.float32(
     [[np.nan, 70], [20, 70], [np.nan, 1], [-10, 100], [10, np.nan], [np.nan, np.nan], [30, 50], [-20, 20]]
 )
@@ -271,12 +263,12 @@ int main(int argc, char **argv)
     case 'm': /* one message */
         radio_send(message, fill(message));
         return 0;
-    case 'u': /* nothing was measured yet */
+    case 'u': /* no sensor has measured yet */
         on_temperature(NAN);
         on_humidity(NAN);
         send_last_row();
         return 0;
-    default: /* each sensor at its own pace */
+    default: /* the sensors one at a time */
         for (i = 0; i < N_READINGS; ++i) {
             on_temperature(readings[i][0]);
             send_last_row();
@@ -290,7 +282,7 @@ int main(int argc, char **argv)
 
 
 class Page:
-    """The C of the page in a program that reads READINGS, with the page's codebook under one rule for NaN."""
+    """A program with the C of the page that reads READINGS, for the codebook of the page with one rule for NaN."""
 
     def __init__(self, missing, folder):
         text = (Path(__file__).parents[2] / "docs" / "device.md").read_text(encoding="utf-8")
@@ -307,10 +299,7 @@ class Page:
         (folder / "page.c").write_text(source, encoding="ascii")
         self.program = folder / "page"
         command = tools.need_c(*driver.STRICT, *driver.SANITIZE)
-        done = subprocess.run(
-            [*command, "page.c", "-o", "page"], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-        )
-        assert done.returncode == 0, done.stderr
+        driver.compile_c([*command, "page.c", "-o", "page"], folder)
 
     def run(self, *arguments, status=0):
         done = subprocess.run([self.program, *arguments], capture_output=True, check=False, timeout=60)
@@ -318,7 +307,7 @@ class Page:
         return done.stdout
 
     def codes(self, readings):
-        """What the codebook makes of readings of the first two features."""
+        """Encode readings of the first two features."""
         return self.book.encode(np.insert(np.reshape(readings, (-1, 2)), 2, 0, axis=1)).tolist()
 
 
@@ -332,7 +321,7 @@ def page(request, tmp_path_factory):
 
 @pytest.fixture
 def sent(page):
-    """The readings that the device is to send: no row with a NaN that the codebook refuses."""
+    """Readings that the device must send: rows without a NaN that the codebook refuses."""
     return READINGS if page.book.missing == "code" else READINGS[~np.isnan(READINGS).any(axis=1)]
 
 
@@ -341,7 +330,7 @@ def test_page_sends_measured_rows_in_a_message(page, sent):
 
 
 def test_page_sends_measured_rows_in_pieces(page, sent):
-    """The page once sent a row of zeros for a NaN, which reads as -7.5 degrees and has a valid check sum."""
+    """The page once sent a row of zeros for a NaN, which decodes to -7.5 degrees and has a valid CRC."""
     for n in range(len(sent) + 1):
         message = page.run("pieces", str(n))
         assert loads(message, page.book).tolist() == page.codes(sent[:n])
@@ -355,7 +344,7 @@ def test_page_sends_no_message_in_pieces_if_readings_end(page, sent):
 
 
 def test_page_sends_last_values_once_all_are_measured(page):
-    """A feature that was never put has code 0, and after a NaN the row still holds the value before."""
+    """A feature that was never put has code 0, and after a NaN the row still holds the previous value."""
     measured, rows = {}, []
     for reading in READINGS:
         for feature, value in enumerate(reading):
@@ -366,7 +355,7 @@ def test_page_sends_last_values_once_all_are_measured(page):
     assert page.run("last") == b"".join(packed)
 
 
-def test_page_sends_missing_codes_of_what_was_never_measured(page):
+def test_page_sends_missing_codes_before_the_first_measurement(page):
     missing = reference.pack_row((5, 4, 0), page.book.n_bits)
     assert page.run("unmeasured") == (missing if page.book.missing == "code" else b"")
 
@@ -376,7 +365,7 @@ def test_page_sends_missing_codes_of_what_was_never_measured(page):
 BOOK = Codebook.from_thresholds([[0.1, -0.0], [300.0]], feature_names=["a", "b"])
 
 
-def test_thresholds_are_ordered_integers_with_the_exact_value():
+def test_thresholds_are_integers_with_the_exact_value_in_a_comment():
     text = to_c(BOOK, "x")
     assert "    0, /* 0x0p+0 = 0.0 */\n    1036831949, /* 0x1.99999ap-4 = 0.1 */\n" in text
     assert np.int32(1036831949).view(np.float32) == np.float32("0.1")
@@ -393,25 +382,18 @@ def test_constants():
     ]:
         assert line in text
     assert f"0x{BOOK.fingerprint[0]:02x}, 0x{BOOK.fingerprint[1]:02x}, " in text
-
-
-def test_no_names_no_feature_constants():
     assert "FEATURE_" not in to_c(Codebook.from_thresholds([[1.0]]), "x")
 
 
-def test_header_is_ascii_and_asks_for_nothing_heavy():
+def test_header_is_ascii_and_needs_nothing_heavy():
     for text in headers().values():
         assert text.isascii()
         for heavy in ("malloc", "double", "math.h", "0x1.0p", "??"):
             assert heavy not in text
 
 
-def test_text_is_reproducible():
-    assert to_c(BOOK, "x") == to_c(Codebook.from_json(BOOK.to_json()), "x")
-
-
 def test_tables_are_small():
-    """A threshold costs 4 bytes among floats, and as many as a count among counts."""
+    """A threshold takes 4 bytes for floats, and as many bytes as a count for counts."""
     assert "static const int32_t x_thresholds" in to_c(BOOK, "x")
     assert "static const uint8_t x_thresholds" in to_c(BOOK, "x", scale=1.0, count_type="uint8")
     assert "static const uint8_t x_offsets" in to_c(BOOK, "x")
@@ -444,14 +426,14 @@ def test_scalers_of_a_pipeline_are_folded(rng):
     assert to_c(pipeline, "x") == to_c(to_codebook(pipeline), "x") != to_c(pipeline[-1], "x")
 
 
-def test_names_of_features_are_left_alone():
+def test_names_of_features_are_not_changed():
     text = to_c(Codebook.from_thresholds([[0.0], [1.0]], feature_names=["name_first", "NAME_x"]), "hut")
     assert text.count('"name_first"') == text.count('"NAME_x"') == 2
     assert "hut_first" not in text
 
 
 def test_guards_tell_headers_apart():
-    """Of two that differ, under one name, the second must not be passed over in silence."""
+    """The compiler must not silently skip a different header of the same name."""
     book = Codebook.from_thresholds([[18.5]])
     texts = [
         to_c(book, "x"),
@@ -464,23 +446,12 @@ def test_guards_tell_headers_apart():
     assert to_c(book, "x") == texts[0]
 
 
-def test_no_codebook():
-    with pytest.raises(
-        ValueError,
-        match=r"from a Codebook, a fitted quantizer or predictor of skbsq, or a Pipeline .*; got \[\[1.0\]\]",
-    ):
-        to_c([[1.0]], "x")
-
-
-@pytest.mark.parametrize("option", [{"offset": 0}, {"count_type": "uint8"}, {"missing_count": 0}])
-def test_counts_need_a_scale(option):
-    with pytest.raises(ValueError, match="are about counts: they need a scale"):
-        to_c(BOOK, "x", **option)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"offset": 0}, "describe counts: give a scale too"),
+        ({"count_type": "uint8"}, "describe counts: give a scale too"),
+        ({"missing_count": 0}, "describe counts: give a scale too"),
         ({"scale": [1, -2]}, r"scale must be positive, got -2.0 for feature 'b'"),
         ({"scale": 0}, r"scale must be positive, got 0.0 for feature 'a'"),
         ({"scale": np.nan}, r"scale must be finite, got nan for feature 'a'"),
@@ -503,7 +474,7 @@ def test_bad_counts(options, message):
 
 
 def test_missing_counts_from_a_series_of_pandas():
-    """It makes NaN of None, and floats of the integers beside it."""
+    """pandas turns None into NaN, and the integers beside it into floats."""
     book = Codebook.from_thresholds({"a": [1.0], "b": [2.0], "c": [3.0]})
     expected = to_c(book, "x", scale=1, missing_count=[7, None, 3])
     for counts in (
@@ -512,8 +483,3 @@ def test_missing_counts_from_a_series_of_pandas():
         pd.Series([7, None, 3], dtype="Int64"),
     ):
         assert to_c(book, "x", scale=1, missing_count=counts) == expected
-
-
-def test_import_is_light():
-    code = "import sys, skbsq.export; assert not {'torch', 'sklearn', 'pandas', 'onnx'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""ONNX models in onnxruntime: codes equal to the last bit, predictions up to the rounding of float32."""
+"""ONNX models in onnxruntime give equal codes to the last bit, and predictions up to the rounding of float32."""
 
 import json
 
@@ -37,7 +37,7 @@ NAN = float("nan")
 
 
 def run(model, x, name="X"):
-    """Outputs by name."""
+    """Return the outputs by name."""
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     assert [i.name for i in session.get_inputs()] == [name]
@@ -67,7 +67,7 @@ def assert_equal_codes(book, x):
 @settings(max_examples=40)
 @given(book=codebooks(), seed=st.integers(0, 1000))
 def test_codes_are_equal(book, seed):
-    """At thresholds and their neighbours, subnormal ones too, zeros of both signs, infinities, NaN, and any float."""
+    """Thresholds and the floats next to them, subnormals, zeros of both signs, infinities, NaN, and any float."""
     rng = np.random.default_rng(seed)
     special = np.append(neighbours(np.concatenate(book.thresholds)), np.float32([NAN, 1e-45, -1e-45, 1e-38]))
     x = np.concatenate(
@@ -81,7 +81,7 @@ def test_codes_are_equal(book, seed):
 
 
 def test_subnormal_thresholds():
-    """A runtime that flushes them to zero would tell none of these apart."""
+    """A runtime that flushes subnormals to zero would give all of these the same code."""
     t = np.arange(1, 6, dtype=np.int32).view(np.float32)
     book = Codebook.from_thresholds([t, -t])
     x = np.arange(8, dtype=np.int32).view(np.float32)
@@ -91,7 +91,7 @@ def test_subnormal_thresholds():
 
 @pytest.mark.parametrize("missing", ["error", "code"])
 def test_all_widths_at_once(missing, rng):
-    """Up to 16 bits, beside features of none."""
+    """From 0 to 16 bits."""
     sizes = [0, 2**16 - 2, 1, 2, 3, 4, 255, 256, 0, 7]
     thresholds = [np.unique(rng.normal(size=size).astype(np.float32)) for size in sizes]
     book = Codebook.from_thresholds(thresholds, missing=missing)
@@ -133,13 +133,13 @@ def test_scalers_of_a_pipeline_fitted_on_float64():
     assert (codes != run(to_onnx(pipeline), X)["codes"]).any()
 
 
-def test_what_the_model_says_of_itself():
+def test_metadata():
     model = to_onnx(Codebook.from_thresholds([[0.5], [1]], feature_names=["a", "é"]))
-    told = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     assert model.producer_name == "skbsq"
     assert (model.ir_version, [(o.domain, o.version) for o in model.opset_import]) == (8, [("", 17)])
-    assert told["fingerprint"] == Codebook.from_thresholds([[0.5], [1]]).fingerprint.hex()
-    assert json.loads(told["feature_names"]) == ["a", "é"]
+    assert metadata["fingerprint"] == Codebook.from_thresholds([[0.5], [1]]).fingerprint.hex()
+    assert json.loads(metadata["feature_names"]) == ["a", "é"]
     nameless = to_onnx(Codebook.from_thresholds([[0.5]])).metadata_props
     assert json.loads(next(entry.value for entry in nameless if entry.key == "feature_names")) is None
 
@@ -170,24 +170,11 @@ QUANTIZERS = {
 }
 
 
-def assert_equal_predictions(predictor, X, classifier=False):
-    model = to_onnx(predictor)
-    outputs = run(model, X)
-    assert list(outputs) == (["label", "probabilities"] if classifier else ["prediction"])
-    if not classifier:
-        expected = predictor.predict(X)
-        assert outputs["prediction"].dtype == np.float32
-        assert outputs["prediction"].shape == expected.shape
-        np.testing.assert_allclose(outputs["prediction"], expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
-        return
-    expected = predictor.predict_proba(X)
-    assert outputs["probabilities"].dtype == np.float32
-    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-6)
-    two = np.sort(expected, axis=1)[:, -2:]
-    clear = two[:, 1] - two[:, 0] > 1e-4
-    assert clear.mean() > 0.9
-    assert outputs["label"].tolist()[:1] == predictor.predict(X).tolist()[:1]
-    np.testing.assert_array_equal(outputs["label"][clear], predictor.predict(X)[clear])
+def assert_equal_predictions(regressor, X):
+    outputs, expected = run(to_onnx(regressor), X), regressor.predict(X)
+    assert list(outputs) == ["prediction"]
+    assert (outputs["prediction"].dtype, outputs["prediction"].shape) == (np.float32, expected.shape)
+    np.testing.assert_allclose(outputs["prediction"], expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("kind", QUANTIZERS)
@@ -202,7 +189,14 @@ def test_classifier(kind, data):
     X, y = data
     labels = np.array(["low", "middle", "high"])[np.digitize(y, [45, 55])]
     classifier = BitwiseClassifier(3, quantizer=QUANTIZERS[kind], missing="code", **QUICK).fit(X, labels)
-    assert_equal_predictions(classifier, X, classifier=True)
+    outputs, expected = run(to_onnx(classifier), X), classifier.predict_proba(X)
+    assert list(outputs) == ["label", "probabilities"]
+    assert outputs["probabilities"].dtype == np.float32
+    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-6)
+    two = np.sort(expected, axis=1)[:, -2:]
+    clear = two[:, 1] - two[:, 0] > 1e-4  # rounding may decide about other rows
+    assert clear.mean() > 0.9
+    np.testing.assert_array_equal(outputs["label"][clear], classifier.predict(X)[clear])
 
 
 @pytest.mark.parametrize("labels", [[False, True], [10, 20], [0.0, 1.0], np.array(["a", "b"], dtype=object)])
@@ -235,14 +229,14 @@ def test_refused_rows(quantizer, data):
 
 @pytest.mark.parametrize("n_features", [17, 40])
 def test_many_features_and_wide_ones(n_features, rng):
-    """More than are looked up at once; some are not sent."""
+    """The table of the first layer is read in several parts. Some features are not sent."""
     X = rng.normal(size=(200, n_features)).astype(np.float32)
     n_bits = np.resize([9, 0, 1, 5], n_features)
     regressor = BitwiseRegressor(quantizer=QuantileQuantizer(n_bits), **QUICK).fit(X, X[:, 0])
     np.testing.assert_allclose(run(to_onnx(regressor), X)["prediction"], regressor.predict(X), rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_is_sent(rng):
+def test_no_feature_is_sent(rng):
     X = rng.normal(size=(50, 2)).astype(np.float32)
     regressor = BitwiseRegressor(0, **QUICK).fit(X, X[:, 0])
     np.testing.assert_allclose(run(to_onnx(regressor), X)["prediction"], regressor.predict(X), rtol=1e-5)
@@ -261,7 +255,7 @@ def test_parts_of_a_predictor(data):
 @pytest.mark.parametrize("head", [None, lambda i, o: nn.Sequential(nn.ReLU(), nn.Linear(i, o))])
 @pytest.mark.parametrize("quantizer", [None, SoftQuantizer(3)])
 def test_pipeline_with_a_predictor(head, quantizer, rng):
-    """The head reads the codes of the columns that were selected."""
+    """The head reads the codes of the selected columns only."""
     X = rng.normal(100, [3, 0.1, 5, 4], size=(300, 4)).astype(np.float32)
     regressor = BitwiseRegressor(3, quantizer=quantizer, head=head, missing="code", **QUICK)
     pipeline = make_pipeline(StandardScaler(with_std=False), VarianceThreshold(1), regressor).fit(X, X[:, 2])
@@ -284,7 +278,7 @@ HEADS = {
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("quantizer", ["learned", "fixed", "soft", "passthrough"])
+@pytest.mark.parametrize("quantizer", ["learned", "soft", "passthrough"])
 def test_heads(head, quantizer, data):
     X, y = data
     quantizer = QUANTIZERS[quantizer]
@@ -315,7 +309,7 @@ def test_each_layer(kind, rng):
     for args in settings_of(kind):
         layer = kind(*args)
         if kind is nn.BatchNorm1d:
-            layer(torch.from_numpy(2 * x + 1))  # statistics other than 0 and 1
+            layer(torch.from_numpy(2 * x + 1))  # other statistics than 0 and 1
         for parameter in layer.parameters():
             nn.init.normal_(parameter)
         expected = layer.eval()(torch.from_numpy(x)).detach().numpy()
@@ -376,7 +370,7 @@ class Ending(nn.Sequential):
     ],
     ids=["NLL of probabilities", "NLL of logarithms", "cross-entropy", "none"],
 )
-def test_what_a_skorch_net_makes_of_the_output(net, data):
+def test_nonlinearity_of_a_skorch_net(net, data):
     X, y = data
     net.set_params(verbose=0)
     classifier = BitwiseClassifier(3, head=net, missing="code", random_state=0).fit(X, y > 50)
@@ -384,7 +378,7 @@ def test_what_a_skorch_net_makes_of_the_output(net, data):
     np.testing.assert_allclose(outputs["probabilities"], classifier.predict_proba(X), atol=1e-5)
 
 
-def test_own_nonlinearity_is_refused(data):
+def test_other_nonlinearities_are_refused(data):
     X, y = data
     net = NeuralNet(Ending, criterion=nn.CrossEntropyLoss, predict_nonlinearity=torch.sigmoid, max_epochs=1, verbose=0)
     classifier = BitwiseClassifier(3, head=net, missing="code", random_state=0).fit(X, y > 50)
@@ -409,23 +403,15 @@ def test_quantizer_has_no_head(rng):
 def test_full_precision_has_no_codes(data):
     X, y = np.nan_to_num(data[0]), data[1]
     regressor = BitwiseRegressor(quantizer="passthrough", **QUICK).fit(X, y)
-    with pytest.raises(ValueError, match="part='encoder' needs codes"):
+    with pytest.raises(ValueError, match="part='encoder' needs codes, and quantizer=\"passthrough\" has none"):
         to_onnx(regressor, part="encoder")
     with pytest.raises(ValueError, match="Step 'standardscaler' comes before a predictor that reads floats"):
         to_onnx(make_pipeline(StandardScaler(), regressor).fit(X, y))
 
 
-def test_labels_that_onnx_has_no_type_for(data):
+def test_labels_without_an_onnx_type(data):
     X, y = data
     labels = np.array([2**63, 2**63 + 1], dtype=np.uint64)[(y > 50).astype(int)]
     classifier = BitwiseClassifier(1, missing="code", **QUICK).fit(X, labels)
     with pytest.raises(ValueError, match="labels that are strings or whole numbers in int64"):
         to_onnx(classifier)
-
-
-def test_steps_that_cannot_be_folded_are_refused():
-    pipeline = make_pipeline(StandardScaler(), ThresholdQuantizer(np.float32([0, 1e-45]))).fit(
-        np.float32([[1e9], [2e9]])
-    )
-    with pytest.raises(ValueError, match="lies between the thresholds"):
-        to_onnx(pipeline)

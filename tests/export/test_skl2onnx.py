@@ -1,4 +1,4 @@
-"""Quantizers inside pipelines that skl2onnx converts."""
+"""skl2onnx converts pipelines with quantizers."""
 
 import numpy as np
 import onnx
@@ -61,14 +61,14 @@ def test_missing_code(encode, data):
     X = np.where(np.arange(4) < 3, data[0], np.float32(1))
     X[::3, 1] = NAN
     quantizer = QuantileQuantizer(2, encode=encode, missing="code").fit(X)
-    X[1] = NAN  # also where it has no code of its own
+    X[1] = NAN  # also in the feature without a missing code
     np.testing.assert_array_equal(run(quantizer, X)[0], quantizer.transform(X))
 
 
 @pytest.mark.parametrize(("kind", "dtype"), [(DoubleTensorType, np.float64), (Int64TensorType, np.int64)])
 def test_other_inputs_are_cast(kind, dtype, rng):
     X = (2**26 * rng.random((300, 2))).astype(dtype)
-    X[:2] = [[2**24 + 1], [2**24 + 3]]  # half between two float32
+    X[:2] = [[2**24 + 1], [2**24 + 3]]  # halfway between two float32
     quantizer = UniformQuantizer(6).fit(X)
     np.testing.assert_array_equal(run(quantizer, X, kind)[0], quantizer.transform(X))
 

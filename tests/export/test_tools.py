@@ -1,4 +1,4 @@
-"""A tool that cannot do what a test needs skips the test with the reason, and fails it under CI."""
+"""If a tool cannot do what a test needs, the test is skipped with the reason; under CI it fails."""
 
 import os
 
@@ -8,7 +8,7 @@ from tests.export import driver, tools
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the fake compilers are shell scripts")
 
-# Builds a "program" that ends with status 0, unless a sanitizer is wanted.
+# Builds a "program" that ends with status 0, but fails with the flags of a sanitizer.
 CLANG_WITHOUT_RUNTIME = """\
 #!/bin/sh
 case "$*" in
@@ -18,7 +18,7 @@ while [ "$1" != -o ]; do shift; done
 printf '#!/bin/sh\\nexit 0\\n' > "$2"
 /bin/chmod +x "$2"
 """
-# Reports success, but what it builds ends with status 7.
+# Reports success, but builds a "program" that ends with status 7.
 GCC_OF_BROKEN_PROGRAMS = """\
 #!/bin/sh
 while [ "$1" != -o ]; do shift; done
@@ -33,7 +33,7 @@ NO_RUNTIME = (
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    """Folder that is the whole of PATH."""
+    """Folder that is the only one in PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path
 
@@ -54,28 +54,26 @@ def install(path, name, script):
 
 
 def test_compiler_without_sanitizer_runtime(path, stopped):
-    """Debian's clang without libclang-rt made three tests fail that had found a clang."""
+    """On Debian, three tests found a clang and then failed without libclang-rt."""
     install(path, "clang", CLANG_WITHOUT_RUNTIME)
     tools.need("clang", *driver.FLAVOURS["c99"])
     with pytest.raises(stopped, match=NO_RUNTIME):
         tools.need("clang", *driver.FLAVOURS["sanitized"])
 
 
-def test_no_compiler(path, stopped):
-    with pytest.raises(stopped, match=r"^there is no gcc; on Debian: apt install gcc libc6-dev$"):
-        tools.need("gcc", "-std=c99")
-
-
-def test_program_that_does_not_run(path, stopped):
-    install(path, "gcc", GCC_OF_BROKEN_PROGRAMS)
-    with pytest.raises(stopped, match=r"gcc -xc\+\+ builds no program that runs \(exit status 7\).* g\+\+$"):
-        tools.need("gcc", "-xc++")
-
-
-def test_compiler_that_does_not_start(path, stopped):
-    install(path, "gcc", "#!/no/such/interpreter\n")
-    with pytest.raises(stopped, match=r"No such file"):
-        tools.need("gcc")
+@pytest.mark.parametrize(
+    ("script", "flag", "problem"),
+    [
+        (None, "-std=c99", r"^there is no gcc; on Debian: apt install gcc libc6-dev$"),
+        (GCC_OF_BROKEN_PROGRAMS, "-xc++", r"gcc -xc\+\+ builds no program that runs \(exit status 7\).* g\+\+$"),
+        ("#!/no/such/interpreter\n", "-std=c99", "No such file"),
+    ],
+)
+def test_compiler_that_builds_no_program(script, flag, problem, path, stopped):
+    if script is not None:
+        install(path, "gcc", script)
+    with pytest.raises(stopped, match=problem):
+        tools.need("gcc", flag)
 
 
 def test_no_emulator(path, stopped):

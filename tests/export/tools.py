@@ -1,4 +1,4 @@
-"""The compilers and emulators that tests run.
+"""Compilers and emulators that tests run.
 
 A test that needs a tool asks for it here. If the tool cannot do what the test needs, the test is skipped with the
 reason. Under CI (the variable CI is set) it fails instead, because a skip there would hide that nothing was tested.
@@ -24,7 +24,7 @@ PACKAGES = {
     "qemu-arm": "qemu-user",
 }
 
-# Takes what the programs of the tests take: the C library's headers, the heap, the standard output.
+# Uses what the programs of the tests use: headers of the C library, the heap, the standard output.
 PROGRAM = """\
 #include <stdint.h>
 #include <stdio.h>
@@ -50,9 +50,9 @@ def need(*command, emulator=(), source=PROGRAM, required=False):
     Parameters
     ----------
     *command : str
-        Compiler and flags: those of the test, so that the probe needs the same runtime libraries.
+        Compiler and flags of the test, so that the probe needs the same runtime libraries.
     emulator : sequence of str, default=()
-        What runs the program.
+        Command that runs the program.
     source : str, default=PROGRAM
         The program.
     required : bool, default=False
@@ -64,7 +64,7 @@ def need(*command, emulator=(), source=PROGRAM, required=False):
 
 
 def need_c(*flags):
-    """Return the first C compiler that takes the flags, with the flags. Without any, skip the test as `need` does."""
+    """Return the first C compiler that accepts the flags, with the flags; without one, skip the test like `need`."""
     reasons = []
     for compiler in C_COMPILERS:
         reason = why_not((compiler, *flags))
@@ -82,11 +82,12 @@ def why_not(command, emulator=(), source=PROGRAM):
         paths.append(shutil.which(tool))
         if paths[-1] is None:
             return f"there is no {tool}{_hint(tool)}"
-    # With the path in place of the name, the cache stays right when PATH changes.
+    # With the path instead of the name, the cache stays correct when PATH changes.
     error = _probe((paths[0], *flags), (*paths[1:], *emulator[1:]), source)
     if error is None:
         return None
-    shown = " ".join([compiler, *(flag for flag in flags if not flag.startswith("-W"))])  # warnings need no tool
+    flags_shown = [flag for flag in flags if not flag.startswith("-W")]  # warnings need no runtime library
+    shown = " ".join([compiler, *flags_shown])
     return f"{shown} builds no program that runs ({error}){_hint(compiler, *flags)}"
 
 

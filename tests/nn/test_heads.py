@@ -13,13 +13,14 @@ class Named(nn.Linear):
         super().__init__(n_inputs, n_outputs)
 
 
-class Sizeless(nn.Module):
+class Sizeless(nn.Linear):
     def __init__(self, num_units=10):
-        super().__init__()
-        self.layer = nn.Linear(4, num_units)
+        super().__init__(4, num_units)
 
+
+class Rounded(nn.Linear):
     def forward(self, x):
-        return self.layer(x)
+        return super().forward(x).to(torch.int64)
 
 
 def test_mlp_layers():
@@ -31,7 +32,7 @@ def test_mlp_layers():
 
 @pytest.fixture
 def members():
-    """An ensemble of three, and its members one by one."""
+    """An ensemble of three, and a function for the output of each member."""
     head = Ensemble(7, 2, n_members=3, hidden_sizes=(5, 4), dropout=0.5).eval()
     first, *others = (module for module in head if hasattr(module, "weight"))
 
@@ -65,15 +66,15 @@ def test_an_ensemble_as_one_network(members):
     torch.testing.assert_close(folded(x), head(x))
 
 
-def test_each_member_has_a_loss_of_its_own(members):
+def test_each_member_has_a_separate_loss(members):
     head, output_of = members
     x, y, weights = torch.randn(6, 7), torch.randn(6, 2), torch.rand(6)
     each = torch.stack([output_of(k, x) for k in range(3)], dim=1)
     expected = torch.stack([nn.functional.mse_loss(each[:, k], y) for k in range(3)]).mean()
     torch.testing.assert_close(nn.functional.mse_loss(*rows_of_members(each, y)), expected)
-    output, (targets, own) = rows_of_members(each, (y, weights))
-    torch.testing.assert_close(output[own == weights[2]], each[2])
-    torch.testing.assert_close(targets[own == weights[2]], y[2].expand(3, 2))
+    output, (targets, of_rows) = rows_of_members(each, (y, weights))
+    torch.testing.assert_close(output[of_rows == weights[2]], each[2])
+    torch.testing.assert_close(targets[of_rows == weights[2]], y[2].expand(3, 2))
     assert rows_of_members(head(x), y)[0].shape == (6, 2)
 
 
@@ -111,16 +112,17 @@ def test_the_check_leaves_batch_norm_and_mode_alone():
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        (nn.Linear(4, 3), r"wrong output shape: for 2 rows it gave \(2, 3\), but \(2, 2\) is needed"),
-        (nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), r"wrong output shape: for 2 rows it gave \(2,\)"),
-        (nn.Linear(5, 2), "head cannot read 4 inputs a row"),
+        (nn.Linear(4, 3), r"wrong output shape: for 2 rows it returned \(2, 3\) instead of \(2, 2\)"),
+        (nn.Sequential(nn.Linear(4, 1), nn.Flatten(0)), r"wrong output shape: for 2 rows it returned \(2,\)"),
+        (nn.Linear(5, 2), "head cannot read 4 inputs per row"),
         (Sizeless, r"must take \(n_inputs, n_outputs\), which here are \(4, 2\)"),
         (lambda: nn.Linear(4, 2), r"must take \(n_inputs, n_outputs\)"),
         (lambda n_inputs, n_outputs: "net", "must give an nn.Module, got 'net'"),
         (3, "head must be None, an nn.Module"),
+        (Rounded, r"head must return floats, got torch.int64"),
     ],
 )
-def test_build_head_refuses(head, message):
+def test_build_head_rejects(head, message):
     with pytest.raises(ValueError, match=message):
         build_head(head, 4, 2)
 
@@ -132,15 +134,6 @@ def test_heads_that_return_no_tensor(wrap):
             return wrap(super().forward(x))
 
     with pytest.raises(ValueError, match=r"head must return one tensor of outputs, got (tuple|dict|list|NoneType)"):
-        build_head(Head, 3, 1)
-
-
-def test_heads_that_return_no_floats():
-    class Head(nn.Linear):
-        def forward(self, x):
-            return super().forward(x).to(torch.int64)
-
-    with pytest.raises(ValueError, match=r"head must return floats, got torch.int64"):
         build_head(Head, 3, 1)
 
 
@@ -157,6 +150,6 @@ def test_byte_dropout_drops_its_share_and_keeps_the_mean(p):
 
 
 @pytest.mark.parametrize("p", [0.0, 0.001, 0.999, 1.0])
-def test_shares_that_bytes_do_not_tell_are_left_to_torch(p):
+def test_probabilities_finer_than_bytes_are_left_to_torch(p):
     out = ByteDropout(p)(torch.ones(1000, 100))
     assert (out == 0).float().mean().item() == pytest.approx(p, abs=0.003)

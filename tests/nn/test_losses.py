@@ -55,7 +55,7 @@ def test_criterion_without_a_loss_per_row(criterion):
         weigh_rows(make(criterion))
 
 
-def test_what_the_kind_says():
+def test_kinds_of_criteria():
     assert standardizes_target(NeuralNetRegressor(nn.Linear))
     for criterion in [nn.MSELoss(), nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss]:
         assert standardizes_target(make(criterion))
@@ -68,7 +68,7 @@ def test_what_the_kind_says():
 
 
 @pytest.mark.parametrize("criterion", [nn.BCELoss, nn.BCEWithLogitsLoss])
-def test_one_logit_is_refused(criterion):
+def test_one_logit_is_rejected(criterion):
     with pytest.raises(ValueError, match=r"two for a binary target: use torch\.nn\.CrossEntropyLoss"):
         check_class_criterion(make(criterion))
 

@@ -1,10 +1,10 @@
-"""What a fit does while it holds torch's generators."""
+"""Fits do not depend on settings of torch, and send no tasks while they hold torch's generators."""
 
 import numpy as np
 import pytest
 import torch
 from joblib import Parallel, delayed, parallel_config
-from joblib._parallel_backends import SequentialBackend
+from joblib.parallel import SequentialBackend
 from sklearn.base import clone
 from torch import nn
 
@@ -13,7 +13,7 @@ from skbsq.nn.randomness import own_randomness
 
 
 class Elsewhere(SequentialBackend):
-    """A backend as that of a cluster: it takes what is not asked to be parallel. This one refuses it."""
+    """A backend that, as that of a cluster, receives also tasks that need not be parallel, and rejects them."""
 
     def effective_n_jobs(self, n_jobs):
         raise AssertionError("sent elsewhere")
@@ -31,8 +31,11 @@ class Elsewhere(SequentialBackend):
     ids=str,
 )
 def test_settings_of_torch_change_nothing(estimator):
+    """A fit with a budget once made layers with torch's global generator, and so disturbed fits in other threads."""
     X = np.random.default_rng(0).normal(size=(60, 2))
+    state = torch.get_rng_state()
     expected = clone(estimator).fit(X, X[:, 0]).predict(X)
+    assert torch.equal(torch.get_rng_state(), state)
     torch.set_default_dtype(torch.float64)
     torch.set_grad_enabled(False)
     try:
@@ -46,6 +49,6 @@ def test_settings_of_torch_change_nothing(estimator):
 
 
 def test_nothing_is_sent_elsewhere():
-    """A fit in a dask task waited for trees of its own, which stood behind a fit that waited for the generators."""
+    """A fit in a dask task waited for its trees, which waited for a fit that waited for the generators."""
     with parallel_config(backend=Elsewhere()), own_randomness(0, torch.device("cpu")):
         assert Parallel()(delayed(abs)(i) for i in (-1, -2)) == [1, 2]

@@ -1,4 +1,4 @@
-"""The spaces in which thresholds move."""
+"""The scales on which thresholds are optimised."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ KNOTS = [([0.0, 1.0, 100.0], [-1.0, 0.0, 1.0]), ([5.0], [0.0])]
 
 
 def interpolated(x, knots, outer):
-    """A slow reference: straight between the knots, on with the outer slope beyond."""
+    """A slow reference: straight between the knots, with the outer slope beyond them."""
     xs, zs = (np.asarray(part, dtype=float) for part in knots)
     inside = np.interp(x, xs, zs)
     return inside + outer * (np.minimum(x - xs[0], 0) + np.maximum(x - xs[-1], 0))
@@ -40,11 +40,11 @@ def test_piecewise_linear_and_back(seed):
     space = RankSpace(knots, outer)
     x = rng.normal(0, 20, (30, len(knots))).astype(np.float32)
     z = space(torch.from_numpy(x))
-    for j, own in enumerate(knots):
-        np.testing.assert_allclose(z[:, j].numpy(), interpolated(x[:, j], own, outer[j]), rtol=1e-5, atol=1e-5)
+    for j, pair in enumerate(knots):
+        np.testing.assert_allclose(z[:, j].numpy(), interpolated(x[:, j], pair, outer[j]), rtol=1e-5, atol=1e-5)
         back = space.raw(z[:, j], torch.full((30,), j))
-        # What float32 keeps of z, times how flat it is there.
-        steepest = 1 / min(outer[j], *(np.diff(own[1]) / np.diff(own[0])), np.inf)
+        # The rounding of z in float32, times the inverse slope.
+        steepest = 1 / min(outer[j], *(np.diff(pair[1]) / np.diff(pair[0])), np.inf)
         np.testing.assert_allclose(back.numpy(), x[:, j], rtol=1e-5, atol=1e-5 * max(1, steepest))
 
 
@@ -74,6 +74,6 @@ def test_raw_thresholds_are_finite_float32_without_minus_zero(space):
         (KNOTS[0], 0),
     ],
 )
-def test_refuses_what_does_not_increase(knots, outer):
+def test_rejects_knots_that_do_not_increase(knots, outer):
     with pytest.raises(ValueError, match="knots of feature 0 must increase strictly"):
         RankSpace([knots], [outer])

@@ -1,11 +1,27 @@
-"""Rows that the tests encode, and what is fitted on them."""
+"""Rows that the tests encode, models fitted on them, and helpers of the tests."""
 
 import numpy as np
+import polars as pl
 import pytest
 
 from skbsq import BitwiseClassifier, BitwiseRegressor, Codebook, UniformQuantizer
 
 FAST = {"max_epochs": 1, "hidden_sizes": (8,), "init": "quantile", "random_state": 0}
+EARLY_POLARS = pytest.mark.skipif(not hasattr(pl.DataFrame, "__arrow_c_stream__"), reason="an early polars")
+
+
+def together(chunks):
+    return np.concatenate(list(chunks))
+
+
+class Same:
+    """A model that predicts its rows. It accepts NaN, and ignores masks as NumPy does."""
+
+    def __init__(self, n_features_in_=2):
+        self.n_features_in_ = n_features_in_
+
+    def predict(self, X):
+        return np.asarray(X)
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +34,7 @@ def X():
 
 @pytest.fixture(scope="session")
 def frame(X):
-    """The same as a data frame, behind a key and with the features the other way round."""
+    """The same rows as a data frame, after a key and with the features in reverse order."""
     pd = pytest.importorskip("pandas")
     return pd.DataFrame({"key": range(len(X)), "b": X[:, 1], "a": X[:, 0], "when": "noon"})
 
@@ -35,7 +51,8 @@ def book():
 
 @pytest.fixture(scope="session")
 def regressor(frame):
-    return BitwiseRegressor(2, missing="code", **FAST).fit(frame[["a", "b"]], frame["a"])
+    """A regressor whose packed rows have 10 bits, which are 2 bytes."""
+    return BitwiseRegressor(5, missing="code", **FAST).fit(frame[["a", "b"]], frame["a"])
 
 
 @pytest.fixture(scope="session")

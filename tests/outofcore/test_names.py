@@ -23,11 +23,16 @@ pytest.importorskip("pyarrow")
 
 ROWS = pd.DataFrame(np.random.default_rng(0).normal(size=(30, 2)), columns=["a", "b"])
 KINDS = np.array(["low", "mid", "top"])[np.arange(30) % 3]
+SORTED = ["low", "mid", "top"]
 SCALER = StandardScaler()
 
 
 def names_of(model, method, tmp_path, source=ROWS, **options):
     return predict(model, source, tmp_path / "o.parquet", method=method, **options).schema.names
+
+
+def ending(name, ends):
+    return [f"{name}_{end}" for end in ends]
 
 
 @pytest.mark.parametrize("encode", ENCODINGS)
@@ -36,7 +41,7 @@ def test_quantizers(encode, source, tmp_path):
     quantizer = UniformQuantizer(2, encode=encode).fit(source)
     expected = quantizer.get_feature_names_out().tolist()
     assert names_of(quantizer, "transform", tmp_path, source) == expected
-    if encode != "packed":  # `transform` writes bytes as one column
+    if encode != "packed":  # `transform` writes packed rows as one column
         assert transform(quantizer, source, tmp_path / "o.parquet").schema.names == expected
 
 
@@ -68,12 +73,10 @@ def test_names_of_a_frame_reach_an_estimator_that_has_none(tmp_path):
 
 
 def test_names_of_columns_that_stand_for_features(tmp_path):
-    """The names that the estimator was fitted with, as it takes no others."""
+    """They are the names that the estimator was fitted with, because it accepts no others."""
     quantizer = UniformQuantizer(1).fit(ROWS)
-    assert names_of(quantizer, "transform", tmp_path, ROWS.set_axis(["p", "q"], axis=1), columns=["p", "q"]) == [
-        "a",
-        "b",
-    ]
+    renamed = ROWS.set_axis(["p", "q"], axis=1)
+    assert names_of(quantizer, "transform", tmp_path, renamed, columns=["p", "q"]) == ["a", "b"]
 
 
 class Doubler(BaseEstimator):
@@ -95,12 +98,12 @@ class Doubler(BaseEstimator):
         (FunctionTransformer(np.exp).fit(ROWS), ["transform_0", "transform_1"]),
         (make_union(FunctionTransformer(np.exp)).fit(ROWS), ["transform_0", "transform_1"]),
         (Doubler(["p", "q", "r", "s"]), ["p", "q", "r", "s"]),
-        (Doubler(["p", "q"]), [f"transform_{i}" for i in range(4)]),
-        (Doubler(["p", "q", "p", "q"]), [f"transform_{i}" for i in range(4)]),
-        (Doubler(), [f"transform_{i}" for i in range(4)]),
+        (Doubler(["p", "q"]), ending("transform", range(4))),
+        (Doubler(["p", "q", "p", "q"]), ending("transform", range(4))),
+        (Doubler(), ending("transform", range(4))),
     ],
 )
-def test_transformers_without_names_that_fit(model, names, tmp_path):
+def test_transformers_without_suitable_names(model, names, tmp_path):
     assert names_of(model, "transform", tmp_path, ROWS.to_numpy()) == names
 
 
@@ -108,19 +111,13 @@ def test_transformers_without_names_that_fit(model, names, tmp_path):
     ("model", "method", "names"),
     [
         (LogisticRegression(), "predict", ["prediction"]),
-        (LogisticRegression(), "predict_proba", ["probability_low", "probability_mid", "probability_top"]),
-        (LogisticRegression(), "predict_log_proba", [f"predict_log_proba_{kind}" for kind in ("low", "mid", "top")]),
-        (LogisticRegression(), "decision_function", [f"decision_function_{kind}" for kind in ("low", "mid", "top")]),
-        (make_pipeline(SCALER, SVC()), "decision_function", [f"decision_function_{k}" for k in ("low", "mid", "top")]),
-        # Each column is about a pair of classes, of which there are as many as classes.
-        (SVC(decision_function_shape="ovo"), "decision_function", [f"decision_function_{i}" for i in range(3)]),
-        (
-            make_pipeline(SCALER, SVC(decision_function_shape="ovo")),
-            "decision_function",
-            [f"decision_function_{i}" for i in range(3)],
-        ),
-        # A tree per column.
-        (RandomForestClassifier(3), "apply", ["apply_0", "apply_1", "apply_2"]),
+        (LogisticRegression(), "predict_proba", ending("probability", SORTED)),
+        (LogisticRegression(), "predict_log_proba", ending("predict_log_proba", SORTED)),
+        (make_pipeline(SCALER, SVC()), "decision_function", ending("decision_function", SORTED)),
+        # Each column is about a pair of classes. There are as many pairs as classes.
+        (SVC(decision_function_shape="ovo"), "decision_function", ending("decision_function", range(3))),
+        (make_pipeline(SVC(decision_function_shape="ovo")), "decision_function", ending("decision_function", range(3))),
+        (RandomForestClassifier(3), "apply", ending("apply", range(3))),  # one column per tree
     ],
 )
 def test_classifiers(model, method, names, tmp_path):
@@ -137,10 +134,10 @@ def test_several_targets(tmp_path):
     targets = np.stack([KINDS == "low", KINDS == "mid"], axis=1)
     names = ["prediction_0", "prediction_1"]
     assert names_of(LinearRegression().fit(ROWS, targets), "predict", tmp_path) == names
-    # Two targets, and an array of classes for each.
+    # This classifier has an array of classes for each target.
     assert names_of(KNeighborsClassifier().fit(ROWS, targets.astype(int)), "predict", tmp_path) == names
 
 
 def test_sparse_results():
-    with pytest.raises(ValueError, match=r"OneHotEncoder\.transform gave a sparse matrix: set its sparse_output=False"):
+    with pytest.raises(ValueError, match=r"OneHotEncoder\.transform returned a sparse matrix: make it dense"):
         list(predict(OneHotEncoder().fit(ROWS), ROWS, method="transform"))

@@ -1,4 +1,4 @@
-"""Columns of numbers, bools and nulls are read; any other is refused by its name, with its type and the way out."""
+"""Columns of numbers, bools and nulls are read. Any other column is refused by name, with its type and the way out."""
 
 import datetime as dt
 from decimal import Decimal
@@ -14,10 +14,9 @@ from skbsq import Codebook
 from skbsq.exceptions import NotNumbersError
 from skbsq.outofcore import predict, transform
 from skbsq.outofcore._numbers import as_numbers
-from tests.outofcore.test_run import EARLY_POLARS, together
+from tests.outofcore.conftest import EARLY_POLARS, Same, together
 
 pa = pytest.importorskip("pyarrow")
-from pyarrow import parquet  # noqa: E402
 
 NAMED = Codebook.from_thresholds([[0.0], [0.5]], missing="code", feature_names=["a", "b"])
 NAMELESS = Codebook.from_thresholds([[0.0], [0.5]], missing="code")
@@ -25,7 +24,7 @@ LINEAR = LinearRegression().fit(pd.DataFrame({"a": [1.0, 2, 3], "b": [3.0, 1, 2]
 B = [1.0, 0.0]
 TIME = "turn it into numbers first"
 TEXT = "encode it as numbers first"
-PARTS = "make a column of numbers of each part first"
+PARTS = "turn each part into a column of numbers first"
 CAST = "cast it to one type of numbers first"
 DAYS = [dt.date(2020, 1, 1), dt.date(2020, 1, 2)]
 MOMENTS = [dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 2)]
@@ -35,9 +34,8 @@ SPANS = [dt.timedelta(1), dt.timedelta(2)]
 def check_refused(source, kind, advice, name="'a'"):
     problem = rf"The column {name} must hold numbers, got {kind}.*: {advice}"
     for run in (lambda: transform(NAMED, source), lambda: transform(NAMELESS, source), lambda: predict(LINEAR, source)):
-        with pytest.raises(ValueError, match=problem) as caught:
+        with pytest.raises(NotNumbersError, match=problem):
             list(run())
-        assert isinstance(caught.value, NotNumbersError)
 
 
 # -- Arrow -----------------------------------------------------------------------------------------------------------
@@ -50,10 +48,8 @@ def check_refused(source, kind, advice, name="'a'"):
         (pa.array(["x", "y"], pa.large_string()), "large_string", TEXT),
         (pa.array(["x", "y"]).dictionary_encode(), "dictionary", TEXT),
         (pa.array([1, 2]).dictionary_encode(), "dictionary", TEXT),
-        (pa.array([b"x", b"y"]), "binary", "packed rows are read by"),
+        (pa.array([b"x", b"y"]), "binary", "to predict from packed rows, use"),
         (pa.array(DAYS), "date32", TIME),
-        (pa.array(DAYS, pa.date64()), "date64", TIME),
-        (pa.array(MOMENTS), "timestamp", TIME),
         (pa.array(MOMENTS, pa.timestamp("s", "UTC")), "timestamp", TIME),
         (pa.array(SPANS), "duration", TIME),
         (pa.array([dt.time(1), dt.time(2)]), "time64", TIME),
@@ -62,21 +58,10 @@ def check_refused(source, kind, advice, name="'a'"):
         (pa.array([{"x": 1}, {"x": 2}]), "struct", PARTS),
     ],
 )
-@pytest.mark.parametrize("end", ["table", "parquet", "reader", "batches"])
-def test_arrow(values, kind, advice, end, tmp_path):
+def test_arrow(values, kind, advice):
     table = pa.table({"a": values, "b": B})
-    if end == "parquet":
-        parquet.write_table(table, tmp_path / "x.parquet")
-        if pa.types.is_dictionary(values.type) and values.dictionary.type == pa.int64():
-            pytest.skip("Parquet stores the numbers")
-        kind = "" if kind in ("date64", "large_string", "timestamp", "dictionary") else kind  # Parquet has fewer types
-        check_refused(tmp_path / "x.parquet", kind, advice)
-    elif end == "reader":
-        for part in (table[:1], table[:0]):
-            with pytest.raises(NotNumbersError, match=f"The column 'a' must hold numbers, got {kind}"):
-                list(transform(NAMED, part.to_reader()))
-    else:
-        check_refused(table if end == "table" else table.to_batches(), kind, advice)
+    for source in (table, table[:0], table.to_batches()):
+        check_refused(source, kind, advice)
 
 
 def test_csv(tmp_path):
@@ -93,20 +78,15 @@ def test_csv(tmp_path):
     [
         (pd.Series(["x", "y"]), "large_string|string", TEXT),
         (pd.Series(["x", "y"], dtype=object), "large_string|string", TEXT),
-        (pd.Series(["x", "y"], dtype="category"), "dictionary", TEXT),
         (pd.Series([1.0, 2.0], dtype="category"), "dictionary", TEXT),
-        (pd.Series(pd.to_datetime(MOMENTS)), "timestamp", TIME),
         (pd.Series(pd.to_datetime(MOMENTS)).dt.tz_localize("UTC"), "timestamp", TIME),
         (pd.Series(pd.to_timedelta(SPANS)), "duration", TIME),
         (pd.Series(pd.period_range("2020", periods=2, freq="D")), ".*period", TIME),
         (pd.Series(pd.interval_range(0, 2)), ".*interval", ".*first"),
-        (pd.Series(DAYS), "date32", TIME),
         (pd.Series([Decimal(1), Decimal(2)]), "decimal128", CAST),
-        (pd.Series([[1], [2]]), "list", PARTS),
         (pd.Series([1j, 2j]), "complex128", CAST),
         (pd.Series(pd.arrays.SparseArray([0.0, 1.0])), r"Sparse\[float64", CAST),
         (pd.Series([1, "x"], dtype=object), "object", CAST),
-        (pd.Series([1.5, b"x"], dtype=object), "object", CAST),
         (pd.Series([10**30, 1], dtype=object), "object", CAST),
     ],
 )
@@ -120,16 +100,10 @@ def test_pandas(values, kind, advice):
     [
         (pl.Series(["x", "y"]), ".*string", TEXT),
         (pl.Series(["x", "y"], dtype=pl.Categorical), "dictionary", TEXT),
-        (pl.Series(["x", "y"], dtype=pl.Enum(["x", "y"])), "dictionary", TEXT),
-        (pl.Series(MOMENTS), "timestamp", TIME),
         (pl.Series(MOMENTS, dtype=pl.Datetime("ms", "UTC")), "timestamp", TIME),
-        (pl.Series(DAYS), "date32", TIME),
-        (pl.Series(SPANS), "duration", TIME),
-        (pl.Series([dt.time(1), dt.time(2)]), "time64", TIME),
         (pl.Series([Decimal("1.5"), Decimal("2.5")]), "decimal128", CAST),
         (pl.Series([[1], [2]]), ".*list", PARTS),
         (pl.Series([[1], [2]], dtype=pl.Array(pl.Int8, 1)), "fixed_size_list", PARTS),
-        (pl.Series([{"x": 1}, {"x": 2}]), "struct", PARTS),
     ],
 )
 def test_polars(values, kind, advice):
@@ -138,12 +112,12 @@ def test_polars(values, kind, advice):
 
 
 @pytest.mark.skipif(not hasattr(pl, "Int128"), reason="an early polars")
-def test_integers_of_polars_that_arrow_does_not_know():
+def test_integers_of_polars_that_arrow_lacks():
     check_refused(pl.DataFrame({"a": pl.Series([1, 2], dtype=pl.Int128), "b": B}), "Int128", CAST)
 
 
 @pytest.mark.parametrize("wrong", [pd.Series([1, "x"], dtype=object), pd.Series([1j, 2j])])
-def test_columns_that_are_not_read_may_hold_anything(wrong, tmp_path):
+def test_columns_that_are_not_read_may_hold_anything(wrong):
     frame = pd.DataFrame({"a": [1.0, -1.0], "b": B, "note": wrong})
     expected = NAMED.encode(frame[["a", "b"]])
     np.testing.assert_array_equal(together(transform(NAMED, frame)), expected)
@@ -152,18 +126,15 @@ def test_columns_that_are_not_read_may_hold_anything(wrong, tmp_path):
         list(transform(NAMELESS, frame))
 
 
-def test_the_first_part_without_rows():
-    parts = [pd.DataFrame({"a": pd.to_datetime([]), "b": []}), pd.DataFrame({"a": [1.0], "b": [1.0]})]
-    with pytest.raises(NotNumbersError, match="The column 'a' must hold numbers, got timestamp"):
-        list(transform(NAMED, parts))
-
-
-def test_a_later_part_is_named_by_its_rows():
-    parts = [pd.DataFrame({"a": B, "b": B}), pd.DataFrame({"a": pd.to_datetime(["2020"]), "b": [1.0]})]
-    with pytest.raises(NotNumbersError, match="In the chunk of rows 2 to 2: The column 'a' must hold numbers"):
-        list(transform(NAMED, parts))
-    with pytest.raises(NotNumbersError, match="In the empty chunk at row 2: The column 'a' must hold numbers"):
-        list(transform(NAMED, [parts[0], parts[1][:0]]))
+def test_parts_are_named_by_their_rows():
+    numbers, times = pd.DataFrame({"a": B, "b": B}), pd.DataFrame({"a": pd.to_datetime(["2020"]), "b": [1.0]})
+    for parts, where in [
+        ([numbers, times], "chunk of rows 2 to 2"),
+        ([numbers, times[:0]], "empty chunk at row 2"),
+        ([times[:0], numbers], "empty chunk at row 0"),
+    ]:
+        with pytest.raises(NotNumbersError, match=f"In the {where}: The column 'a' must hold numbers, got timestamp"):
+            list(transform(NAMED, parts))
 
 
 # -- arrays ----------------------------------------------------------------------------------------------------------
@@ -183,10 +154,7 @@ def test_a_later_part_is_named_by_its_rows():
 def test_arrays_by_their_type(rows, kind, advice, tmp_path):
     np.save(tmp_path / "x.npy", rows)
     for source in (rows, rows[:0], [rows], tmp_path / "x.npy"):
-        with pytest.raises(NotNumbersError, match=f"The column 'a' must hold numbers, got {kind}: {advice}"):
-            list(transform(NAMED, source))
-        with pytest.raises(NotNumbersError, match=f"The column '(a|x0)' must hold numbers, got {kind}: {advice}"):
-            list(predict(LINEAR, source))
+        check_refused(source, kind, advice, name="'(a|x0)'")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +173,6 @@ def test_arrays_by_their_type(rows, kind, advice, tmp_path):
         (pd.Period("2020"), "Period", TIME),
         (pd.NaT, "NaTType", TIME),
         (1j, "complex", CAST),
-        ([1], "list", CAST),
         (10**400, "an integer beyond float64", CAST),
     ],
 )
@@ -225,19 +192,18 @@ def test_numbers_in_arrays_of_objects():
     np.testing.assert_array_equal(together(transform(NAMED, rows)), NAMED.encode(expected))
 
 
-@pytest.mark.parametrize(
-    "rows", [np.zeros(3, [("a", "f8"), ("b", "f8")]), np.zeros((3, 1), [("a", "f8"), ("b", "f8")])]
-)
-def test_structured_arrays(rows, tmp_path):
+@pytest.mark.parametrize("shape", [3, (3, 1)])
+def test_structured_arrays(shape, tmp_path):
+    rows = np.zeros(shape, [("a", "f8"), ("b", "f8")])
     np.save(tmp_path / "x.npy", rows)
     for source in (rows, tmp_path / "x.npy"):
         with pytest.raises(ValueError, match=r"structured array with the fields \['a', 'b'\]: give pandas.DataFrame"):
             transform(NAMED, source)
-    if rows.ndim == 1:
-        np.testing.assert_array_equal(together(transform(NAMED, pd.DataFrame(rows))), NAMED.encode(np.zeros((3, 2))))
+    found = together(transform(NAMED, pd.DataFrame(rows.ravel())))  # the way out
+    np.testing.assert_array_equal(found, NAMED.encode(np.zeros((3, 2))))
 
 
-# -- what stays legal, and masks --------------------------------------------------------------------------------------
+# -- numbers and masks ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [bool, "u1", "i8", "f2", "f4", ">f8", object])
@@ -246,26 +212,16 @@ def test_numbers(dtype):
     np.testing.assert_array_equal(together(transform(NAMED, rows)), NAMED.encode(rows.astype(float)))
 
 
-class Sum:
-    """A model that takes NaN and forgets masks, as NumPy does."""
-
-    n_features_in_ = 2
-
-    def predict(self, X):
-        return np.nansum(np.asarray(X), axis=1)
-
-
 @pytest.mark.parametrize("dtype", [float, np.float32, int, np.uint8, bool, object])
 @pytest.mark.parametrize("batch_size", [1, 2, None])
 def test_masked_arrays(dtype, batch_size):
     data = np.array([[1, 1], [1, 0], [0, 1], [1, 1]]).astype(dtype)
     masked = np.ma.array(data, mask=[[0, 0], [1, 0], [0, 1], [0, 0]])
     floats = np.where(np.ma.getmaskarray(masked), np.nan, data.astype(float))
-    codes = NAMED.encode(floats)
     for source in (masked, [masked[:2], masked[2:]], masked.copy(order="F"), masked[::-1][::-1]):
-        np.testing.assert_array_equal(together(transform(NAMED, source, batch_size=batch_size)), codes)
-        found = together(predict(Sum(), source, batch_size=batch_size))
-        np.testing.assert_array_equal(found, np.nansum(floats, axis=1))
+        found = together(transform(NAMED, source, batch_size=batch_size))
+        np.testing.assert_array_equal(found, NAMED.encode(floats))
+        np.testing.assert_array_equal(together(predict(Same(), source, batch_size=batch_size)), floats)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "i8"])
@@ -275,10 +231,10 @@ def test_masked_memory_maps(dtype, tmp_path):
     masked = np.ma.masked_equal(np.load(tmp_path / "x.npy", mmap_mode="r"), 5)
     floats = np.where(data == 5, np.nan, data)
     np.testing.assert_array_equal(together(transform(NAMED, masked, batch_size=3)), NAMED.encode(floats))
-    np.testing.assert_array_equal(together(predict(Sum(), masked, batch_size=3)), np.nansum(floats, axis=1))
+    np.testing.assert_array_equal(together(predict(Same(), masked, batch_size=3)), floats)
 
 
-def test_masked_values_are_refused_as_nan_is(regressor):
+def test_masked_values_are_refused_as_nan_is():
     book = Codebook.from_thresholds([[0.0], [0.5]])
     masked = np.ma.array(np.zeros((4, 2)), mask=[[0, 0], [0, 0], [0, 0], [0, 1]])
     with pytest.raises(ValueError, match=r"chunk of rows 2 to 3: X contains NaN in feature 1 \(row 1\)"):

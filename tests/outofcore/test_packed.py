@@ -1,4 +1,4 @@
-"""Codes and packed rows that `transform` wrote are predicted from again."""
+"""Models predict from codes and packed rows that `transform` wrote."""
 
 import copy
 
@@ -6,37 +6,44 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skbsq import BitwiseClassifier, BitwiseRegressor, Codebook, QuantileQuantizer, UniformQuantizer
 from skbsq.codec import RowCodec
 from skbsq.export import to_codebook
 from skbsq.outofcore import predict, transform
-from tests.outofcore.conftest import FAST
-from tests.outofcore.test_run import EARLY_POLARS, together
+from tests.outofcore.conftest import EARLY_POLARS, FAST, together
 
 pa = pytest.importorskip("pyarrow")
 from pyarrow import dataset, feather, parquet  # noqa: E402
 
-PACKED = ["predict_packed", "predict_proba_packed"]
-CODES = ["predict_codes", "predict_proba_codes"]
 FIXED = pa.binary(2)
 
 
 @pytest.fixture(scope="module")
 def rows():
-    """60 rows of three features, of which two have a name that the frame has in another order."""
+    """60 rows of three features, whose columns are not in the order of the model."""
     return pd.DataFrame(np.random.default_rng(1).normal(size=(60, 3)), columns=["c", "a", "b"])
 
 
 @pytest.fixture(scope="module")
 def model(rows):
-    """A model whose rows have 11 bits, which are 2 bytes."""
+    """A model whose packed rows have 11 bits, which are 2 bytes."""
     return BitwiseClassifier([5, 3, 3], **FAST).fit(rows[["a", "b", "c"]], np.where(rows["a"] > 0, "yes", "no"))
 
 
 @pytest.fixture(scope="module")
+def nameless(model):
+    nameless = copy.copy(model)
+    del nameless.feature_names_in_
+    return nameless
+
+
+@pytest.fixture(scope="module")
 def other(rows):
-    """Another model with the same features and as many bits."""
+    """Another model with the same features and bits."""
     return BitwiseRegressor([5, 3, 3], **FAST).fit(rows[["a", "b", "c"]] * 2, rows["a"])
 
 
@@ -50,9 +57,9 @@ def packed(model, codes):
     return RowCodec(model.codebook_).pack(codes)
 
 
-def expected(model, codes, method):
-    on_codes = method.replace("_packed", "_codes")
-    return np.concatenate([getattr(model, on_codes)(codes[i : i + 25]) for i in range(0, len(codes), 25)])
+def check_predictions(model, source, codes, method="predict_packed", **options):
+    found = together(predict(model, source, method=method, **options))
+    np.testing.assert_array_equal(found, model.predict_codes(codes))
 
 
 def of_bytes(packed, kind):
@@ -62,55 +69,51 @@ def of_bytes(packed, kind):
 # -- packed rows -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", PACKED)
+@pytest.mark.parametrize(("encode", "ending"), [("packed", "_packed"), ("ordinal", "_codes")])
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
 @pytest.mark.parametrize("end", ["npy", "parquet"])
-def test_packed_files_are_predicted_from(end, method, model, rows, codes, tmp_path):
-    transform(model, rows, tmp_path / f"packed.{end}", encode="packed")
-    found = together(predict(model, tmp_path / f"packed.{end}", method=method, batch_size=25))
-    np.testing.assert_array_equal(found, expected(model, codes, method))
+def test_files(end, method, encode, ending, model, rows, codes, tmp_path):
+    path = tmp_path / f"codes.{end}"
+    transform(model, rows, path, encode=encode)
+    found = together(predict(model, path, method=method + ending, batch_size=25))
+    on_codes = getattr(model, f"{method}_codes")
+    np.testing.assert_array_equal(found, np.concatenate([on_codes(codes[i : i + 25]) for i in range(0, 60, 25)]))
 
 
-@pytest.mark.parametrize("method", PACKED)
-def test_packed_parquet_to_parquet(method, model, rows, codes, tmp_path):
+def test_names_of_results(model, rows, tmp_path):
     transform(model, rows.assign(key=range(60)), tmp_path / "packed.parquet", encode="packed", keep=["key"])
-    out = predict(model, tmp_path / "packed.parquet", tmp_path / "out.parquet", method=method, keep=["key"])
-    named = {"predict_packed": ["prediction"], "predict_proba_packed": ["probability_no", "probability_yes"]}
-    assert out.schema.names == ["key", *named[method]]
+    options = {"method": "predict_proba_packed", "keep": ["key"]}
+    out = predict(model, tmp_path / "packed.parquet", tmp_path / "out.parquet", **options)
+    assert out.schema.names == ["key", "probability_no", "probability_yes"]
     assert out.to_table()["key"].to_pylist() == list(range(60))
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda packed, path: packed,
-        lambda packed, path: np.asfortranarray(packed),
-        lambda packed, path: packed.astype(float),
-        lambda packed, path: [packed[:7], packed[7:]],
-        lambda packed, path: np.load(save(path / "x.npy", packed), mmap_mode="r"),
-        lambda packed, path: of_bytes(packed, FIXED),
-        lambda packed, path: of_bytes(packed, pa.binary()),
-        lambda packed, path: of_bytes(packed, pa.large_binary()),
-        lambda packed, path: of_bytes(packed, pa.binary()).slice(1),
-        lambda packed, path: of_bytes(packed, FIXED).slice(1),
-        lambda packed, path: of_bytes(packed, FIXED).to_reader(7),
-        lambda packed, path: of_bytes(packed, FIXED).to_batches(7),
-        lambda packed, path: of_bytes(packed, FIXED).to_pandas(),
-        lambda packed, path: of_bytes(packed, FIXED).rename_columns(["payload"]),
-        lambda packed, path: dataset.dataset(of_bytes(packed, FIXED)),
-        lambda packed, path: pa.table({"byte1": packed[:, 1], "key": packed[:, 0], "byte0": packed[:, 0]}),
-        lambda packed, path: pd.DataFrame(packed),
-        pytest.param(lambda packed, path: pl.from_arrow(of_bytes(packed, FIXED)), marks=EARLY_POLARS),
+        lambda packed: packed,
+        lambda packed: np.asfortranarray(packed),
+        lambda packed: packed.astype(float),
+        lambda packed: [packed[:7], packed[7:]],
+        lambda packed: of_bytes(packed, FIXED),
+        lambda packed: of_bytes(packed, pa.binary()),
+        lambda packed: of_bytes(packed, pa.large_binary()),
+        lambda packed: of_bytes(packed, pa.binary()).slice(1),
+        lambda packed: of_bytes(packed, FIXED).slice(1),
+        lambda packed: of_bytes(packed, FIXED).to_reader(7),
+        lambda packed: of_bytes(packed, FIXED).to_batches(7),
+        lambda packed: of_bytes(packed, FIXED).to_pandas(),
+        lambda packed: of_bytes(packed, FIXED).rename_columns(["payload"]),
+        lambda packed: dataset.dataset(of_bytes(packed, FIXED)),
+        lambda packed: pa.table({"byte1": packed[:, 1], "key": packed[:, 0], "byte0": packed[:, 0]}),
+        lambda packed: pd.DataFrame(packed),
+        pytest.param(lambda packed: pl.from_arrow(of_bytes(packed, FIXED)), marks=EARLY_POLARS),
     ],
 )
-def test_sources_of_packed_rows(make, model, packed, codes, tmp_path):
-    found = together(predict(model, make(packed, tmp_path), method="predict_packed"))
+def test_sources_of_packed_rows(make, model, packed, codes):
+    found = together(predict(model, make(packed), method="predict_packed"))
     np.testing.assert_array_equal(found, model.predict_codes(codes)[-len(found) :])
     assert len(found) >= 59
-
-
-def save(path, array):
-    np.save(path, array)
-    return path
 
 
 def test_views_of_bytes(model, packed, codes):
@@ -119,25 +122,16 @@ def test_views_of_bytes(model, packed, codes):
         table["packed"].cast(pa.large_binary())
     except pa.ArrowNotImplementedError:
         pytest.skip("an early pyarrow")
-    found = together(predict(model, table, method="predict_packed"))
-    np.testing.assert_array_equal(found, model.predict_codes(codes))
+    check_predictions(model, table, codes)
 
 
 def test_columns_of_packed_rows_are_named(model, packed, codes):
     table = pa.table({"sent": of_bytes(packed, FIXED)["packed"], "packed": list(range(60)), "x": packed[:, 0]})
     table = table.append_column("y", pa.array(packed[:, 1]))
     for columns in (["sent"], ["x", "y"]):
-        found = together(predict(model, table, method="predict_packed", columns=columns))
-        np.testing.assert_array_equal(found, model.predict_codes(codes))
+        check_predictions(model, table, codes, columns=columns)
     with pytest.raises(ValueError, match="columns names 3 columns for 2 bytes of a packed row"):
         predict(model, table, method="predict_packed", columns=["sent", "x", "y"])
-
-
-def test_only_the_packed_column_is_read(model, packed, tmp_path):
-    table = of_bytes(packed, FIXED)
-    for i, note in enumerate(["x", 3]):
-        parquet.write_table(table.append_column("note", [[note] * 60]), tmp_path / f"{i}.parquet")
-    assert len(together(predict(model, tmp_path, method="predict_packed"))) == 120
 
 
 def test_the_packed_column_may_be_kept(model, packed, tmp_path):
@@ -154,7 +148,7 @@ def test_the_packed_column_may_be_kept(model, packed, tmp_path):
         (lambda p: pa.table({"packed": [b"ab", b"abc"]}), "Row 1 of the column 'packed' has 3 bytes"),
         (lambda p: pa.table({"packed": pa.nulls(2)}), "rows 0 to 1: Row 0 of the column 'packed' is null"),
         (lambda p: pa.table({"packed": [1, 2]}), "The source has 1 columns for 2 bytes of a packed row"),
-        (lambda p: pa.table({"packed": ["ab"]}), "'packed' holds text in place of bytes.*convert-string"),
+        (lambda p: pa.table({"packed": ["ab"]}), "'packed' holds text instead of bytes.*convert-string"),
         (lambda p: pa.table({"a": [1.0], "b": [1.0], "c": [1.0]}), "The source has 3 columns for 2 bytes of a packed"),
         (lambda p: [p[:20], p[20:] | 128], "rows 20 to 59: Row 0 does not end with zero bits"),
     ],
@@ -169,6 +163,8 @@ def test_rows_of_no_bytes(tmp_path):
     packed = transform(model, np.eye(8), tmp_path / "x.npy", encode="packed")
     assert packed.shape == (8, 0)
     assert len(together(predict(model, packed, method="predict_packed"))) == 8
+    with pytest.raises(ValueError, match="A row of this codebook has 0 bytes, which Parquet has no type for"):
+        transform(model, np.eye(8), tmp_path / "x.parquet", encode="packed")
 
 
 def test_no_packed_rows(model, packed, tmp_path):
@@ -180,36 +176,21 @@ def test_no_packed_rows(model, packed, tmp_path):
 # -- codes -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", CODES)
-@pytest.mark.parametrize("end", ["npy", "parquet"])
-def test_files_of_codes_are_predicted_from(end, method, model, rows, codes, tmp_path):
-    transform(model, rows, tmp_path / f"codes.{end}")
-    found = together(predict(model, tmp_path / f"codes.{end}", method=method, batch_size=25))
-    np.testing.assert_array_equal(found, expected(model, codes, method))
-
-
 def test_columns_of_codes_are_taken_by_name(model, codes, tmp_path):
     table = pa.table(dict(zip("abc", codes.T, strict=True))).select(["c", "a", "b"])
     parquet.write_table(table.append_column("key", [list(range(60))]), tmp_path / "codes.parquet")
-    found = together(predict(model, tmp_path / "codes.parquet", method="predict_codes"))
-    np.testing.assert_array_equal(found, model.predict_codes(codes))
-    found = together(predict(model, table.rename_columns(["z", "x", "y"]), method="predict_codes", columns=[*"xyz"]))
-    np.testing.assert_array_equal(found, model.predict_codes(codes))
+    check_predictions(model, tmp_path / "codes.parquet", codes, "predict_codes")
+    check_predictions(model, table.rename_columns(["z", "x", "y"]), codes, "predict_codes", columns=[*"xyz"])
 
 
-def test_columns_of_codes_that_transform_named(model, rows, codes, tmp_path):
-    """They may come in another order, and beside others."""
-    nameless = copy.copy(model)
-    del nameless.feature_names_in_
-    transform(
-        Codebook.from_thresholds(model.codebook_.thresholds), rows[["a", "b", "c"]].to_numpy(), tmp_path / "o.parquet"
-    )
+def test_columns_of_codes_that_transform_named(model, nameless, rows, codes, tmp_path):
+    """The columns may come in another order, and with other columns."""
+    book = Codebook.from_thresholds(model.codebook_.thresholds)
+    transform(book, rows[["a", "b", "c"]].to_numpy(), tmp_path / "o.parquet")
     table = parquet.read_table(tmp_path / "o.parquet")
     assert table.column_names == ["x0", "x1", "x2"]
     table = table.select(["x2", "x0", "x1"]).append_column("key", [list(range(60))])
-    np.testing.assert_array_equal(
-        together(predict(nameless, table, method="predict_codes")), model.predict_codes(codes)
-    )
+    check_predictions(nameless, table, codes, "predict_codes")
 
 
 @pytest.mark.parametrize(
@@ -230,9 +211,9 @@ def test_codes_that_are_none(change, problem, model, codes):
 
 
 @pytest.mark.parametrize(("encode", "method"), [("packed", "predict_packed"), ("ordinal", "predict_codes")])
-@pytest.mark.parametrize("read", ["path", "folder", "dataset", "filtered", "union", "table", "reader", "feather"])
+@pytest.mark.parametrize("read", ["path", "folder", "filtered", "union", "table", "feather"])
 def test_codes_of_another_model_are_refused(read, encode, method, model, other, rows, tmp_path):
-    """In a folder the file of the other model is the second."""
+    """In a folder the second file is that of the other model."""
     for i, fitted in enumerate((model, other) if read in ("folder", "filtered", "union") else (other,)):
         transform(fitted, rows, tmp_path / f"{i}.parquet", encode=encode)
     files = [str(file) for file in sorted(tmp_path.iterdir())]
@@ -241,11 +222,9 @@ def test_codes_of_another_model_are_refused(read, encode, method, model, other, 
     source = {
         "path": lambda: files[0],
         "folder": lambda: tmp_path,
-        "dataset": lambda: dataset.dataset(files),
         "filtered": lambda: dataset.dataset(files).filter(dataset.field(dataset.dataset(files).schema.names[0]) != 9),
         "union": lambda: dataset.dataset([dataset.dataset(file) for file in files]),
         "table": lambda: parquet.read_table(files[0]),
-        "reader": lambda: parquet.read_table(files[0]).to_reader(),
         "feather": lambda: tmp_path / "codes.feather",
     }[read]()
     fingerprints = f"{other.codebook_.fingerprint.hex()}.*{model.codebook_.fingerprint.hex()}"
@@ -253,25 +232,14 @@ def test_codes_of_another_model_are_refused(read, encode, method, model, other, 
         list(predict(model, source, method=method))
 
 
-def test_codes_of_another_model_leave_no_file(model, other, rows, tmp_path):
-    transform(other, rows, tmp_path / "packed.parquet", encode="packed")
-    with pytest.raises(ValueError, match="alone: encode the rows again"):
-        predict(model, tmp_path / "packed.parquet", tmp_path / "o.parquet", method="predict_packed")
-    assert not (tmp_path / "o.parquet").exists()
-
-
 def test_codes_of_an_equal_encoder_are_read(model, rows, codes, tmp_path):
-    """The fingerprint is that of the thresholds; names and levels are not in it."""
+    """The fingerprint depends on the thresholds, not on names and levels."""
     nameless = Codebook.from_thresholds(model.codebook_.thresholds)
     transform(nameless, rows[["a", "b", "c"]], tmp_path / "packed.parquet", encode="packed")
-    found = together(predict(model, tmp_path / "packed.parquet", method="predict_packed"))
-    np.testing.assert_array_equal(found, model.predict_codes(codes))
+    check_predictions(model, tmp_path / "packed.parquet", codes)
 
 
-def test_packed_rows_of_a_codebook_with_scalers_folded_in(rows, tmp_path):
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
+def test_packed_rows_of_a_folded_codebook(rows, tmp_path):
     X = rows.to_numpy(dtype=np.float32)
     pipeline = make_pipeline(StandardScaler(), BitwiseRegressor(3, **FAST)).fit(X, X[:, 0])
     transform(to_codebook(pipeline), X, tmp_path / "packed.parquet", encode="packed")
@@ -282,12 +250,12 @@ def test_packed_rows_of_a_codebook_with_scalers_folded_in(rows, tmp_path):
 @pytest.mark.parametrize(
     ("encode", "method", "problem"),
     [
-        ("packed", "predict_codes", "encoding 'packed', and method='predict_codes' reads 'ordinal': use method='predi"),
+        ("packed", "predict_codes", "encoding 'packed', but method='predict_codes' reads 'ordinal': use method='predi"),
         ("ordinal", "predict_proba_packed", "use method='predict_proba_codes'"),
         ("value", "predict_codes", "encoding 'value'.* use encode='ordinal' in transform"),
         ("thermometer", "predict_packed", "encoding 'thermometer'.* use encode='packed' in transform"),
-        ("ordinal", "predict", "codes of this codebook, not features. Codes are read by method='predict_codes'"),
-        ("packed", "predict_proba", "not features. Packed rows are read by method='predict_proba_packed'"),
+        ("ordinal", "predict", "codes of this codebook, not features. For codes use method='predict_codes'"),
+        ("packed", "predict_proba", "not features. For packed rows use method='predict_proba_packed'"),
     ],
 )
 def test_an_encoding_that_the_method_does_not_read(encode, method, problem, model, rows, tmp_path):
@@ -302,30 +270,18 @@ def test_codes_are_not_encoded_again(model, rows, tmp_path):
         transform(model.codebook_, tmp_path / "codes.parquet")
 
 
-def test_codes_are_turned_into_levels(rows, tmp_path):
-    quantizer = UniformQuantizer(2).fit(rows)
-    codes = transform(quantizer, rows, tmp_path / "codes.parquet")
-    found = together(predict(quantizer, tmp_path / "codes.parquet", method="inverse_transform"))
-    np.testing.assert_array_equal(found, quantizer.inverse_transform(codes.to_table().to_pandas()))
-
-
 def test_levels_are_features(model, rows, codes, tmp_path):
     transform(model, rows, tmp_path / "levels.parquet", encode="value")
-    np.testing.assert_array_equal(together(predict(model, tmp_path / "levels.parquet")), model.predict_codes(codes))
+    check_predictions(model, tmp_path / "levels.parquet", codes, "predict")
 
 
-def test_features_that_are_kept_beside_codes_may_be_named(model, rows, codes, tmp_path):
-    transform(model, rows, tmp_path / "o.parquet")
-    table = parquet.read_table(tmp_path / "o.parquet")
-    for name in "abc":
-        table = table.append_column(name.upper(), pa.array(rows[name]))
-    found = together(predict(model, table, columns=["A", "B", "C"]))
-    np.testing.assert_array_equal(found, model.predict_codes(codes))
+def test_features_that_were_kept_with_codes(model, rows, codes, tmp_path):
+    source = rows.join(rows.rename(columns=str.upper))
+    transform(model, source, tmp_path / "o.parquet", keep=["A", "B", "C"])
+    check_predictions(model, tmp_path / "o.parquet", codes, "predict", columns=["A", "B", "C"])
 
 
 def test_other_models_read_codes_as_features(model, rows, tmp_path):
-    from sklearn.linear_model import LinearRegression
-
     codes = transform(model, rows, tmp_path / "codes.parquet")
     downstream = LinearRegression().fit(codes.to_table().to_pandas(), rows["a"])
     assert len(together(predict(downstream, tmp_path / "codes.parquet"))) == 60
@@ -337,7 +293,7 @@ def test_metadata_that_is_no_codebook(model, packed):
         predict(model, table, method="predict_packed")
 
 
-# -- packed rows where features are wanted, and models without a codebook ----------------------------------------------
+# -- packed rows instead of features, and models without a codebook ----------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -349,13 +305,10 @@ def test_metadata_that_is_no_codebook(model, packed):
         lambda p: pa.table({"byte0": p[:, 0], "byte1": p[:, 1]}),
     ],
 )
-@pytest.mark.parametrize("named", [True, False])
-def test_packed_rows_are_no_features(make, named, model, rows, packed):
-    X = rows[["a", "b", "c"]]
-    if not named:
-        model = BitwiseRegressor([5, 3, 3], **FAST).fit(X.to_numpy(), rows["a"])
-    with pytest.raises(ValueError, match=r"predict_packed|no column 'a'.*byte0"):
-        list(predict(model, make(packed)))
+def test_packed_rows_are_no_features(make, model, nameless, packed):
+    for fitted in (model, nameless):
+        with pytest.raises(ValueError, match=r"predict_packed|no column 'a'.*byte0"):
+            list(predict(fitted, make(packed)))
 
 
 def test_a_column_of_bytes_is_no_feature(packed):
@@ -365,7 +318,7 @@ def test_a_column_of_bytes_is_no_feature(packed):
         list(transform(quantizer, table))
 
 
-def test_codes_want_a_codebook(rows):
+def test_codes_need_a_codebook(rows):
     model = BitwiseRegressor(quantizer="passthrough", **FAST).fit(rows, rows["a"])
     with pytest.raises(ValueError, match="method='predict_packed' reads codes, and this BitwiseRegressor has no codeb"):
         predict(model, rows, method="predict_packed")
@@ -373,8 +326,8 @@ def test_codes_want_a_codebook(rows):
 
 @pytest.mark.parametrize("encode", ["ordinal", "thermometer", "value", "packed"])
 @pytest.mark.parametrize("names", [None, ["a", "b", "c"]])
-def test_what_transform_wrote_is_turned_back(encode, names, rng, tmp_path):
-    """By name, also where features have none; from Parquet, arrays and tables with columns in another order."""
+def test_inverse_transform(encode, names, rng, tmp_path):
+    """From Parquet, arrays, and tables with columns in another order; features may have names or not."""
     X = rng.normal(size=(50, 3))
     rows = X if names is None else pd.DataFrame(X, columns=names)
     quantizer = QuantileQuantizer(2, encode=encode).fit(rows)
@@ -392,11 +345,11 @@ def test_what_transform_wrote_is_turned_back(encode, names, rng, tmp_path):
     assert empty.shape == (0, 3)
 
 
-def test_another_encoding_is_not_turned_back(rng, tmp_path):
+def test_inverse_transform_of_another_encoding(rng, tmp_path):
     X = rng.normal(size=(50, 3))
     quantizer = QuantileQuantizer(2).fit(X)
     transform(quantizer, X, tmp_path / "sent.parquet", encode="packed")
-    with pytest.raises(ValueError, match=r"holds the encoding 'packed'.*reads 'ordinal': set encode='packed'"):
+    with pytest.raises(ValueError, match=r"has encoding 'packed'.*reads 'ordinal': set encode='packed'"):
         predict(quantizer, tmp_path / "sent.parquet", tmp_path / "back.npy", method="inverse_transform")
 
 

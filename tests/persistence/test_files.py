@@ -249,7 +249,7 @@ def test_head_is_given_again(head, quantizer, data, path):
     assert_same(clone(loaded).fit(X, y), fitted, X)
     for copied in (pickle.loads(pickle.dumps(fitted)), pickle.loads(pickle.dumps(loaded))):
         assert_same(copied, fitted, X)
-    with pytest.raises(ValueError, match=r"Regressor has a head of your own.*load\(path, head"):
+    with pytest.raises(ValueError, match=r"Regressor has a custom head.*load\(path, head"):
         load(path)
 
 
@@ -309,9 +309,9 @@ def test_head_changed_after_fit(data, path):
 def test_head_that_is_not_asked_for(data, path):
     X, y = data
     save(BitwiseRegressor(missing="code", **TRAINING).fit(X, y), path)
-    with pytest.raises(ValueError, match="leaves out no 'head'"):
+    with pytest.raises(ValueError, match="already holds 'head'"):
         load(path, head=nn.Linear)
-    with pytest.raises(ValueError, match="leaves out no 'lr'"):
+    with pytest.raises(ValueError, match="already holds 'lr'"):
         load(path, lr=0.1)
 
 
@@ -329,7 +329,7 @@ def test_head_that_is_not_asked_for(data, path):
 def test_objects_are_left_out_and_may_be_given(name, value, data, path):
     X, y = data
     fitted = BitwiseRegressor(missing="code", **{**TRAINING, name: value}).fit(X, y)
-    with pytest.warns(UserWarning, match=f"leaves out {name}: the loaded BitwiseRegressor predicts the same") as caught:
+    with pytest.warns(UserWarning, match=f"leaves out {name}. The loaded BitwiseRegressor predicts the same") as caught:
         save(fitted, path)
     assert caught[0].filename == __file__
     loaded = load(path)
@@ -389,7 +389,7 @@ def test_save_refuses(data, path):
     fitted.classes_ = dates
     with pytest.raises(ValueError, match="classes_ is an array of object that JSON cannot hold exactly"):
         save(fitted, path)
-    with pytest.raises(ValueError, match="head Half has weights that are no arrays"):
+    with pytest.raises(ValueError, match="head Half has weights that NumPy cannot hold"):
         save(BitwiseRegressor(head=Half, **TRAINING).fit(X, y), path)
     soft = SoftQuantizer(2, init="uniform")
     bare = BitwiseRegressor(quantizer=soft, head=lambda n, k: nn.Identity(), lr_schedule="constant", **TRAINING)
@@ -589,7 +589,7 @@ def test_json_that_is_none(saved, path):
         ("null", "fields"),
         ("[" * 200_000, "JSON text"),
         ('{"a":' * 50_000 + "1" + "}" * 50_000, "JSON text"),
-        ('{"format": 1, "format": 1}', "twice"),
+        ('{"format": 1, "format": 1}', "a key is repeated"),
         ('{"format": NaN}', "NaN"),
         ("9" * 5000, "JSON text"),
         ('{"format": "skbsq-estimator", "version": 1}', "'estimator' is missing"),
@@ -640,28 +640,28 @@ WITHOUT_THRESHOLDS = {"unfitted": {**LINEAR["unfitted"], "class": "ThresholdQuan
         ("bits", ["parameters", "init"], {"__reduce__": ["os.system", "true"]}, "Unknown field '__reduce__'"),
         ("bits", ["parameters"], [], "fields in the parameters"),
         ("bits", ["left_out"], ["lr"], "Unknown field 'lr'"),
-        ("bits", ["left_out"], ["__init__"], "must be parameters"),
-        ("bits", ["left_out"], None, "must be parameters"),
+        ("bits", ["left_out"], ["__init__"], "must list parameters"),
+        ("bits", ["left_out"], None, "must list parameters"),
         ("bits", ["fitted"], None, "should be fitted"),
         ("bits", ["fitted", "predict"], 1, "has no 'predict'"),
         ("bits", ["fitted", "__class__"], "x", "has no '__class__'"),
         ("bits", ["fitted", "quantizer_"], None, "lacks 'net_'"),
         ("bits", ["fitted", "quantizer_"], {"unfitted": 1}, "Unknown field 'unfitted' in quantizer_"),
-        ("bits", ["fitted", "n_features_in_"], 3, "codebook_ makes no sense"),
-        ("bits", ["fitted", "n_features_in_"], -2, "n_features_in_ makes no sense: -2"),
-        ("bits", ["fitted", "n_features_in_"], True, "n_features_in_ makes no sense"),
+        ("bits", ["fitted", "n_features_in_"], 3, "codebook_ is invalid"),
+        ("bits", ["fitted", "n_features_in_"], -2, "n_features_in_ is invalid: -2"),
+        ("bits", ["fitted", "n_features_in_"], True, "n_features_in_ is invalid"),
         ("bits", ["fitted", "feature_names_in_"], {"objects": ["a", "b"]}, "the features None"),
-        ("bits", ["fitted", "best_epoch_"], 0.5, "best_epoch_ makes no sense"),
-        ("bits", ["fitted", "target_ndim_"], 3, "target_ndim_ makes no sense"),
+        ("bits", ["fitted", "best_epoch_"], 0.5, "best_epoch_ is invalid"),
+        ("bits", ["fitted", "target_ndim_"], 3, "target_ndim_ is invalid"),
         ("bits", ["fitted", "target_mean_"], [0.0], "target_mean_ must be an array"),
-        ("fixed", ["fitted", "classes_"], {"objects": [1, "a"]}, "classes_ makes no sense"),
-        ("fixed", ["fitted", "classes_"], {"strings": ["a"]}, "classes_ makes no sense"),
-        ("fixed", ["fitted", "classes_"], {"strings": ["b", "a"]}, "classes_ makes no sense"),
-        ("fixed", ["fitted", "classes_"], [0, 1], "classes_ makes no sense"),
-        ("quantizer", ["fitted", "codebook_"], "text", "codebook_ makes no sense"),
+        ("fixed", ["fitted", "classes_"], {"objects": [1, "a"]}, "classes_ is invalid"),
+        ("fixed", ["fitted", "classes_"], {"strings": ["a"]}, "classes_ is invalid"),
+        ("fixed", ["fitted", "classes_"], {"strings": ["b", "a"]}, "classes_ is invalid"),
+        ("fixed", ["fitted", "classes_"], [0, 1], "classes_ is invalid"),
+        ("quantizer", ["fitted", "codebook_"], "text", "codebook_ is invalid"),
         ("quantizer", ["fitted", "codebook_"], {"codebook": "{}"}, "codebook"),
         ("quantizer", ["fitted", "net_"], None, "has no 'net_'"),
-        ("quantizer", ["fitted", "_sklearn_output_config"], {"dict": [["transform", "os"]]}, "_output_config makes no"),
+        ("quantizer", ["fitted", "_sklearn_output_config"], {"dict": [["transform", "os"]]}, "config is invalid"),
     ],
 )
 def test_documents(name, where, value, message, saved, path):
@@ -682,7 +682,7 @@ def test_a_file_older_than_a_parameter_does_what_was_done_before(saved, path, mo
     document, arrays = taken_apart(saved["bits"])
     document["estimator"]["parameters"].pop("patience")
     path.write_bytes(put_together(document, arrays))
-    monkeypatch.setitem(files_module._AS_BEFORE, "patience", 77)
+    monkeypatch.setitem(files_module._OLD_DEFAULTS, "patience", 77)
     assert load(path).patience == 77
     path.write_bytes(saved["bits"])
     assert load(path).patience != 77
@@ -699,17 +699,17 @@ def entry(items, key):
 @pytest.mark.parametrize(
     ("name", "keys", "value", "message"),
     [
-        ("fixed", ["quantization", "kind"], "floats", "reads 'floats' does not go with"),
-        ("floats", ["quantization", "kind"], "bits", "reads 'bits' does not go with"),
+        ("fixed", ["quantization", "kind"], "floats", "reads 'floats' does not fit"),
+        ("floats", ["quantization", "kind"], "bits", "reads 'bits' does not fit"),
         ("floats", ["quantization", "indicators"], 1, "indicators true or false"),
-        ("fixed", ["quantization"], 5, "does not go with"),
+        ("fixed", ["quantization"], 5, "does not fit"),
         ("fixed", ["head", "dropout"], 1.0, "dropout"),
         ("fixed", ["head", "dropout"], None, "give head"),
         ("fixed", ["head", "weights"], [], "must have names"),
         ("fixed", ["head"], None, "fields in the head"),
-        ("fixed", ["training", "task"], "os.system", "task of the net makes no sense"),
-        ("fixed", ["training", "lr"], -1.0, "lr of the net makes no sense"),
-        ("fixed", ["training", "max_epochs"], True, "max_epochs of the net makes no sense"),
+        ("fixed", ["training", "task"], "os.system", "task of the net is invalid"),
+        ("fixed", ["training", "lr"], -1.0, "lr of the net is invalid"),
+        ("fixed", ["training", "max_epochs"], True, "max_epochs of the net is invalid"),
         ("fixed", ["training"], None, "head was a skorch net"),
         ("fixed", ["history"], [], "must have columns|history"),
         ("fixed", ["more"], 1, "Unknown field 'more' in the net"),
@@ -751,8 +751,8 @@ def changed(change):
         ("bits", "history.dur", lambda a: a[:, None], "history of dur"),
         ("bits", "BitwiseRegressor.target_mean_", lambda a: a * NAN, "target_mean_ must be finite"),
         ("bits", "BitwiseRegressor.target_mean_", lambda a: np.append(a, 0), "target_scale_ must be"),
-        ("bits", "BitwiseRegressor.target_mean_", lambda a: a[:0], "target_mean_ makes no sense"),
-        ("bits", "BitwiseRegressor.target_scale_", lambda a: a * 0, "target_scale_ makes no sense"),
+        ("bits", "BitwiseRegressor.target_mean_", lambda a: a[:0], "target_mean_ is invalid"),
+        ("bits", "BitwiseRegressor.target_scale_", lambda a: a * 0, "target_scale_ is invalid"),
         ("bits", "quantizer_.initial_thresholds_.0", lambda a: a.astype("f8"), "initial_thresholds_ must be float32"),
         ("budget", "allocation_.cap", lambda a: a[:1], "cap of allocation_"),
         ("values", "quantization.values", lambda a: a[:1], "values of the codes must be"),
@@ -773,7 +773,7 @@ def test_arrays(name, array, change, message, saved, path):
 
 def test_arrays_too_many_and_too_few(saved, path):
     document, arrays = taken_apart(saved["bits"])
-    refuse(path, put_together(document, {**arrays, "more": np.zeros(1)}), "'more' belongs to nothing")
+    refuse(path, put_together(document, {**arrays, "more": np.zeros(1)}), "'more' is not part of the estimator")
     for name in arrays:
         rest = {other: array for other, array in arrays.items() if other != name}
         refuse(path, put_together(document, rest), f"no array '{name}'")
@@ -800,7 +800,7 @@ def test_sizes_are_not_claimed(saved, path):
     book["features"] = [wide] + [narrow] * 14_000
     inner["codebook_"]["codebook"] = json.dumps(book)
     fitted["n_features_in_"] = inner["n_features_in_"] = 14_001
-    refuse(path, put_together(document, arrays), "more than a net can hold")
+    refuse(path, put_together(document, arrays), "exceed what a net can hold")
 
 
 def load_and_use(path, name):
@@ -828,7 +828,7 @@ def test_features_are_not_claimed(saved, path):
 
 def test_more_text_than_a_file_holds(path):
     quantizer = UniformQuantizer(1).fit(pd.DataFrame({"a" * 51_000_000: [0.0, 1.0]}))
-    with pytest.raises(ValueError, match=r"UniformQuantizer takes 10.* bytes of text, and a safetensors file holds 99"):
+    with pytest.raises(ValueError, match=r"UniformQuantizer needs 10.* bytes of text, and a safetensors file holds 99"):
         save(quantizer, path)
     assert not path.exists()
 

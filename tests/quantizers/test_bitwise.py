@@ -1,3 +1,5 @@
+"""BitwiseQuantizer: what it does beyond the contract of all estimators."""
+
 import re
 import signal
 import time
@@ -22,7 +24,7 @@ from torch import nn
 from skbsq import BitwiseQuantizer, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
 from skbsq.nn import BitwiseQuantization
 from skbsq.training import temperature_at
-from skbsq.training.feeds import head_inputs, layer_columns
+from skbsq.training.feeds import head_inputs
 from skbsq.training.starts import RULES, start_in_gaps
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
@@ -44,10 +46,12 @@ def thresholds_of(quantizer):
 
 def test_thresholds_move_to_where_the_target_changes(rng):
     """Steps of y lie far from the quantiles; learned thresholds find them."""
-    X = rng.uniform(size=(2000, 1))
+    X = rng.uniform(size=(1000, 1))
     y = 1.0 * (X[:, 0] > 0.85) + 2.0 * (X[:, 0] > 0.95)
     start = QuantileQuantizer(2).fit(X).thresholds_[0]
-    quantizer = BitwiseQuantizer(2, init="quantile", max_epochs=40, hidden_sizes=(16,), batch_size=64, random_state=0)
+    quantizer = BitwiseQuantizer(
+        2, init="quantile", max_epochs=20, lr=4e-3, hidden_sizes=(16,), batch_size=50, random_state=0
+    )
     found = quantizer.fit(X, y).thresholds_[0]
     for step in (0.85, 0.95):
         assert np.abs(found - step).min() < 0.02 < np.abs(start - step).min()
@@ -75,7 +79,7 @@ def test_without_learning_rate_the_init_stays(data):
     np.testing.assert_array_equal(quantizer.transform(X), KMeansQuantizer(3).fit(X).transform(X))
 
 
-def test_init_gets_weights_and_labels(rng):
+def test_init_uses_weights_and_labels(rng):
     X = rng.uniform(size=(300, 1))
     labels = np.where(X[:, 0] > 0.7, "hot", "cold")
     quantizer = BitwiseQuantizer(1, init="tree", threshold_lr_ratio=0.0, **QUICK).fit(X, labels)
@@ -119,8 +123,8 @@ def test_class_weight_of_zero_drops_the_class(data):
     np.testing.assert_array_equal(thresholds_of(dropped), thresholds_of(removed))
 
 
-def test_large_offset_is_learned_as_well_as_none(rng):
-    """Mean 1e5, spread 1: a float32 fold would leave about 100 different thresholds in the whole range."""
+def test_a_large_offset_does_not_hinder_learning(rng):
+    """Mean 1e5, deviation 1: a fold in float32 would leave about 100 different thresholds in the whole range."""
     X = np.round(rng.normal(size=(500, 2)) * 64) / 64  # exact in float32 with the offset, too
     y = (X[:, 0] > 0.3) + np.abs(X[:, 1])
     here = BitwiseQuantizer(2, **QUICK).fit(X, y)
@@ -145,7 +149,7 @@ def test_the_net_is_folded(data):
 
 
 def test_bits_before_and_after_folding(data, monkeypatch):
-    """The trained layer's hard bits, read through the map, are those of the codebook."""
+    """The trained layer's hard bits, read through column_map, equal those of the codebook."""
     X, y = data
     seen = {}
     fold = BitwiseQuantization.fold
@@ -173,19 +177,19 @@ def test_head_inputs_depend_on_the_widths_alone(rng):
 
 
 def test_column_map_by_hand():
-    starts = [np.float32([0]), np.float32([]), np.float32([1, 2])]
-    found = head_inputs(*layer_columns(starts, np.array([False, False, True])), np.array([2, 0, 2]))
-    # f0: one threshold, two inputs nothing feeds; f1: not sent; f2: two thresholds, then its missing bit.
+    feature, is_missing = np.array([0, 2, 2, 2]), np.array([False, False, False, True])
+    found = head_inputs(feature, is_missing, np.array([2, 0, 2]))
+    # f0: one threshold, and two inputs without a column; f1: not sent; f2: two thresholds, then its missing bit.
     assert found.tolist() == [0, -1, -1, 1, 2, 3]
-    assert head_inputs([[]], [-1], np.array([0])).tolist() == [-1]
+    assert head_inputs(feature[:0], is_missing[:0], np.array([0])).tolist() == [-1]
 
 
 @pytest.mark.parametrize(
     ("thresholds", "values", "expected"),
     [
-        ([1.0], [0, 1, 2], [1.5]),  # on a value: into the gap above it, same side for all rows
+        ([1.0], [0, 1, 2], [1.5]),  # moves off the value into the gap above, which changes no code
         ([0.25], [0, 1, 2], [0.25]),
-        ([0.1, 0.2, 0.3], [0, 1], [0.1]),  # two values have room for one
+        ([0.1, 0.2, 0.3], [0, 1], [0.1]),  # two values leave room for one threshold
         ([-5.0, 0.5, 9.0], [0, 1], [0.5]),
         ([0.5], [3], []),
     ],
@@ -212,6 +216,14 @@ class Probabilities(Head):
         return torch.softmax(super().forward(x), dim=-1)
 
 
+class Interrupting(Callback):
+    """Ends training after two epochs, as callbacks of skorch do."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 2:
+            raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize("head", [Head, Head(9, 1), lambda n_inputs, n_outputs: Head(n_inputs, n_outputs, width=2)])
 def test_heads(data, head):
     quantizer = BitwiseQuantizer(2, head=head, **QUICK).fit(*data)
@@ -231,7 +243,7 @@ def test_head_with_the_wrong_shape(data):
         BitwiseQuantizer(2, head=Head(9, 4), **QUICK).fit(*data)
 
 
-# A row for each line of the table in docs/semantics.md: with a skorch net as head, whose setting holds.
+# One test per row of the table in docs/semantics.md, which says whose settings hold with a skorch net as head.
 
 OURS = dict(max_epochs=2, batch_size=7, lr=0.5, weight_decay=0.3, hidden_sizes=(5,), random_state=0)
 
@@ -287,12 +299,7 @@ def test_skorch_split_and_iterators_are_replaced(data):
 
 
 def test_skorch_early_stopping_callback_ends_training(data):
-    class Stop(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            if len(net.history) == 2:
-                raise KeyboardInterrupt
-
-    assert fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=9, callbacks=[Stop()])).n_iter_ == 2
+    assert fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=9, callbacks=[Interrupting()])).n_iter_ == 2
     patient = EarlyStopping(monitor="train_loss", patience=1, threshold=10.0, threshold_mode="abs")
     assert fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=9, callbacks=[patient])).n_iter_ < 9
 
@@ -371,7 +378,7 @@ def test_early_stopping_restores_the_best_epoch(rng):
 
 
 def test_the_restored_net_has_the_recorded_hard_bit_loss(data):
-    """The validation loss is that of the bits a device sends, in training with sigmoids too."""
+    """The validation loss is that of the hard bits, also if training reads sigmoids."""
     X, y = data
     split = TimeSeriesSplit(2)
     quantizer = BitwiseQuantizer(
@@ -416,7 +423,7 @@ Y = np.array([0.0, 1, 0, 1])
         (dict(n_bits=True), FRAME, Y, "n_bits must be"),
         (dict(n_bits="four"), FRAME, Y, "n_bits must be"),
         (dict(n_bits=[1, 2, 3]), FRAME, Y, "one integer or 2, one per feature"),
-        (dict(n_bits={"a": 1, "c": 2}), FRAME, Y, "names 'c', which is no feature"),
+        (dict(n_bits={"a": 1, "c": 2}), FRAME, Y, "names 'c', which is not a feature"),
         (dict(n_bits={"a": 1}), FRAME, Y, "leaves out 'b'"),
         (dict(init="random"), FRAME, Y, "'init' parameter.*'kmeans'.*Got 'random'"),
         (dict(encode="onehot"), FRAME, Y, "'encode' parameter.*'thermometer'.*Got 'onehot'"),
@@ -437,25 +444,21 @@ Y = np.array([0.0, 1, 0, 1])
         (dict(early_stopping=True, validation_fraction="most"), FRAME, Y, "validation_fraction must be.*got 'most'"),
         ({}, FRAME, None, "requires y to be passed"),
         ({}, FRAME, [NAN, 0, 1, 2], "y contains NaN"),
-        ({}, FRAME, np.zeros((4, 2, 2)), "one or two dimensions|dim 3"),
-        ({}, FRAME, np.array([1j, 0, 1, 2]), "dtype complex128|Complex"),
-        ({}, FRAME, np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "unsupported dtype datetime64"),
+        ({}, FRAME, np.zeros((4, 2, 2)), "dim 3"),
         ({}, FRAME, [1.0, 2.0], "inconsistent numbers of samples"),
         ({}, FRAME, ["a"] * 4, "one class only, .*'a'"),
         ({}, FRAME.iloc[:1], Y[:1], "1 sample"),
-        ({}, FRAME, Y, "sample_weight must not be negative, got .*-1.0.* in row 2"),
     ],
 )
-def test_refuses(params, X, y, message):
-    weights = [1, 1, -1, 1] if "negative" in message else None
+def test_rejects(params, X, y, message):
     with pytest.raises((ValueError, TypeError), match=re.compile(message, re.DOTALL)):
-        BitwiseQuantizer(**{**QUICK, **params}).fit(X, y, sample_weight=weights)
+        BitwiseQuantizer(**{**QUICK, **params}).fit(X, y)
 
 
 def test_too_many_thresholds(rng):
-    X = rng.normal(size=(70_000, 2))
-    with pytest.raises(ValueError, match=r"131070 thresholds|at most 2\^17"):
-        BitwiseQuantizer(16, **QUICK).fit(np.column_stack([X, X[:, 0] ** 2]), X[:, 0])
+    X = rng.normal(size=(45_000, 3))
+    with pytest.raises(ValueError, match=r"at most 2\^17"):
+        BitwiseQuantizer(16, init="quantile", **QUICK).fit(X, X[:, 0])
 
 
 def test_divergence_is_an_error(data):
@@ -464,7 +467,7 @@ def test_divergence_is_an_error(data):
         BitwiseQuantizer(2, lr=1e30, lr_schedule="constant", **QUICK).fit(X, y)
 
 
-# -- in the company of scikit-learn ------------------------------------------------------------------
+# -- with other parts of scikit-learn ----------------------------------------------------------------
 
 
 def test_pipeline_with_imputer_and_boosting(data):
@@ -506,7 +509,7 @@ def test_task(y, task, n_outputs):
     assert quantizer.head_[-1].out_features == n_outputs
 
 
-def test_rows_of_no_weight_say_nothing_of_the_task(rng):
+def test_rows_of_weight_zero_do_not_decide_the_task(rng):
     X, y = rng.normal(size=(90, 2)), np.arange(90) % 4
     y[:30] = np.arange(30) + 100
     weights = np.repeat([0.0, 1.0], [30, 60])
@@ -523,8 +526,8 @@ def test_two_columns_of_integers_in_objects_are_a_regression(data):
 
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [True, False]])
-def test_numbers_as_labels_have_their_own_type(rng, labels):
-    """As scikit-learn has it, whose scores take no others."""
+def test_labels_that_are_numbers_need_a_numeric_dtype(rng, labels):
+    """As in scikit-learn, whose scores take no others."""
     X, y = rng.normal(size=(60, 2)), np.resize(np.array(labels, dtype=object), 60)
     for estimator in (TreeQuantizer(1), BitwiseQuantizer(1, **QUICK)):
         with pytest.raises(ValueError, match=r"Unknown label type: .* in an array of objects, .* Cast y first"):
@@ -538,7 +541,7 @@ def test_epochs_may_be_an_integer_of_numpy(data):
 
 
 def test_a_single_step_learns(data):
-    """On one cycle of one step it would be taken at the least rate."""
+    """A cycle of a single step would use its lowest rate."""
     X, y = data
     given = {**QUICK, "max_epochs": 1, "batch_size": len(X), "lr": 0.02}
     nets = [BitwiseQuantizer(2, **given, lr_schedule=schedule).fit(X, y).net_ for schedule in ("one-cycle", "constant")]
@@ -546,31 +549,17 @@ def test_a_single_step_learns(data):
     torch.testing.assert_close(one, other)
 
 
-def test_many_integers_are_a_regression(rng):
-    X = rng.normal(size=(60, 1))
-    assert BitwiseQuantizer(1, **QUICK).fit(X, np.arange(60) % 20).task_ == "classification"
-    assert BitwiseQuantizer(1, **QUICK).fit(X, np.arange(60) % 21).task_ == "regression"
-    assert BitwiseQuantizer(1, task="classification", **QUICK).fit(X, np.arange(60) % 21).task_ == "classification"
-
-
-# -- bugs once found ---------------------------------------------------------------------------------
+# -- fixed bugs --------------------------------------------------------------------------------------
 
 
 def test_weights_over_many_orders_of_magnitude(data):
-    """Time decay: k-means met bins whose weight had vanished in the sums."""
+    """Weights of time decay gave k-means bins whose weight had vanished in the sums."""
     X, y = data
     for weights in (np.exp(-np.arange(120.0)), np.full(120, 1e300), np.full(120, 1e-300)):
         BitwiseQuantizer(2, init="kmeans", **QUICK).fit(X, y, sample_weight=weights)
 
 
-def test_equal_weights_are_no_weights(data):
-    X, y = data
-    assert BitwiseQuantizer(2, **QUICK).fit(X, y, sample_weight=np.full(120, 0.3)).codebook_ == (
-        BitwiseQuantizer(2, **QUICK).fit(X, y).codebook_
-    )
-
-
-@pytest.mark.parametrize("weight", [-1.0, NAN, np.inf])
+@pytest.mark.parametrize("weight", [-1.0, NAN, np.inf, "2"])
 def test_class_weights_are_finite_and_not_negative(data, weight):
     with pytest.raises(ValueError, match=r"class_weight must be finite and not negative, got .* for 1"):
         BitwiseQuantizer(class_weight={0: 1.0, 1: weight}, **QUICK).fit(data[0], np.arange(120) % 2)
@@ -617,13 +606,6 @@ def test_a_column_of_labels_is_a_classification(data):
     assert quantizer.task_ == "classification"
 
 
-@pytest.mark.parametrize("dtype", ["datetime64[ns]", "timedelta64[s]"])
-def test_times_are_no_numbers(dtype):
-    X = pd.DataFrame({"when": np.array([1, 2, 3], dtype=dtype)})
-    with pytest.raises((ValueError, TypeError), match=r"Column 'when' of X holds (datetime|timedelta).* seconds since"):
-        QuantileQuantizer().fit(X)
-
-
 def test_too_many_head_inputs(rng):
     with pytest.raises(ValueError, match=r"gives the head 1310700 inputs.*Lower n_bits"):
         BitwiseQuantizer(16, **QUICK).fit(rng.normal(size=(10, 20)), rng.normal(size=10))
@@ -665,22 +647,14 @@ def test_ctrl_c_inside_a_callback_gets_out(data, ctrl_c_after):
             while time.perf_counter() < end:
                 pass
 
-    fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=1))  # what torch imports then is not to be interrupted
-    ctrl_c_after(0.4)
+    fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=1))  # imports of torch must not be interrupted
+    ctrl_c_after(0.2)
     with pytest.raises(KeyboardInterrupt):
         fit_with_net(data, NeuralNet(Head, nn.MSELoss, max_epochs=10**5, callbacks=[Busy()]))
 
 
-class Interrupting(Callback):
-    """Ends training as skorch's own callbacks do."""
-
-    def on_epoch_end(self, net, **kwargs):
-        if len(net.history) == 2:
-            raise KeyboardInterrupt
-
-
-def test_a_handler_of_ctrl_c_is_asked_and_comes_back(data):
-    """With a handler that lets training go on, a signal alone does not end it."""
+def test_a_handler_of_ctrl_c_is_called_and_restored(data):
+    """A signal does not end training if its handler returns."""
 
     class Signal(Callback):
         def on_epoch_end(self, net, **kwargs):
@@ -711,7 +685,7 @@ def test_a_callback_ends_training_where_ctrl_c_has_no_handler(data, handler):
 
 
 def test_a_callback_ends_training_in_a_thread(data):
-    """Python allows handlers of signals in the main thread alone."""
+    """Python allows signal handlers in the main thread alone."""
     with ThreadPoolExecutor(1) as pool:
         net = NeuralNet(Head, nn.MSELoss, max_epochs=9, callbacks=[Interrupting()])
         assert pool.submit(fit_with_net, data, net).result().n_iter_ == 2
@@ -728,7 +702,7 @@ def test_a_head_with_a_frozen_first_layer(n_bits, rng):
 
 
 def test_a_feature_that_is_mostly_missing(rng):
-    """Whole batches without a value of it."""
+    """Whole batches have no value of this feature."""
     X = rng.normal(size=(1000, 3)).astype(np.float32)
     X[rng.random(1000) < 0.97, 1] = NAN
     quantizer = BitwiseQuantizer(

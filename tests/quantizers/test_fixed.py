@@ -1,4 +1,4 @@
-"""The quantizers that need no gradient, on rows small enough to work out by hand."""
+"""Quantizers that need no gradient, mostly on rows small enough to check by hand."""
 
 import itertools
 
@@ -50,9 +50,12 @@ def test_by_hand(quantizer, values, thresholds, levels):
     np.testing.assert_allclose(book.levels[0], levels, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("Quantizer", UNSUPERVISED)
-@given(x=hnp.arrays(np.float32, st.integers(1, 30), elements=st.integers(-5, 5)), n_bits=st.integers(0, 4))
-def test_levels_are_within_their_bins_and_counts_add_up(Quantizer, x, n_bits):
+@given(
+    x=hnp.arrays(np.float32, st.integers(1, 30), elements=st.integers(-5, 5)),
+    n_bits=st.integers(0, 4),
+    Quantizer=st.sampled_from(UNSUPERVISED),
+)
+def test_levels_are_within_their_bins_and_counts_add_up(x, n_bits, Quantizer):
     quantizer = Quantizer(n_bits).fit(x[:, None])
     book = quantizer.codebook_
     assert book.n_levels[0] <= 2**n_bits
@@ -83,7 +86,7 @@ def test_quantiles_equal_numpys(rng):
 
 
 def test_refill_splits_the_heaviest_bin_near_its_middle():
-    # Quantiles of 90 zeros and 1..10 at four levels are all 0. Refilled: the bin 1..10 in half, then a half of it.
+    # All quantiles of 90 zeros and 1..10 at four levels are 0. Refill halves the bin 1..10, and then one of its halves.
     x = column([0] * 90 + list(range(1, 11)))
     np.testing.assert_array_equal(QuantileQuantizer(2).fit(x).thresholds_[0], [0, 2.5, 5.5])
     np.testing.assert_array_equal(QuantileQuantizer(2).fit(x).codebook_.counts[0], [90, 2, 3, 5])
@@ -114,19 +117,14 @@ def test_kmeans_is_the_exact_optimum(x, n_bits):
     np.testing.assert_allclose(squared_error(quantizer, x[:, None]), brute_force_error(x, k), rtol=1e-5, atol=1e-6)
 
 
-def test_kmeans_exact_equals_brute_force_with_weights(rng):
-    x, weights = rng.normal(size=8), rng.integers(1, 4, size=8)
-    weighted = KMeansQuantizer(2).fit(x[:, None], sample_weight=weights)
-    repeated = KMeansQuantizer(2).fit(np.repeat(x, weights)[:, None])
-    np.testing.assert_array_equal(weighted.thresholds_[0], repeated.thresholds_[0])
-
-
-@pytest.mark.parametrize("n_bits", [2, 4, 6])
+@pytest.mark.parametrize("n_bits", [3, 5])
 @pytest.mark.parametrize("draw", ["normal", "lognormal", "uniform"])
 def test_kmeans_lloyd_is_near_the_optimum(n_bits, draw, rng, monkeypatch):
-    x = getattr(rng, draw)(size=(5000, 1)).astype(np.float32)
+    x = getattr(rng, draw)(size=(2000, 1)).astype(np.float32)
+    assert x.size * 2**n_bits < kmeans_module.EXACT_LIMIT
     exact = squared_error(KMeansQuantizer(n_bits).fit(x), x)
-    monkeypatch.setattr(kmeans_module, "EXACT_LIMIT", 2**14)
+    monkeypatch.setattr(kmeans_module, "EXACT_LIMIT", 0)
+    monkeypatch.setattr(kmeans_module, "_START_LIMIT", 2**13)
     assert squared_error(KMeansQuantizer(n_bits).fit(x), x) <= 1.02 * exact
 
 
@@ -148,7 +146,7 @@ def test_tree_equals_sklearns_tree(rng):
     np.testing.assert_allclose(quantizer.thresholds_[0], np.sort(tree.tree_.threshold[tree.tree_.feature >= 0]))
 
 
-def cuts_of_a_tree_on_rows(x, y, weights, n_bits, grow):
+def tree_on_rows(x, y, weights, n_bits, grow):
     values = np.unique(x)
     tree = grow(max_leaf_nodes=2**n_bits, min_weight_fraction_leaf=0.1 / 2**n_bits, random_state=0).fit(
         np.searchsorted(values, x)[:, None], y, sample_weight=weights
@@ -164,14 +162,14 @@ def cuts_of_a_tree_on_rows(x, y, weights, n_bits, grow):
     n_bits=st.integers(1, 4),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_tree_on_cells_equals_one_on_rows(n, n_values, n_targets, n_bits, seed):
+def test_tree_on_unique_values_equals_a_tree_on_rows(n, n_values, n_targets, n_bits, seed):
     rng = np.random.default_rng(seed)
     x = rng.integers(0, n_values, size=n).astype(np.float32)
     assume(np.unique(x).size > 1)
     y = rng.normal(size=(n, n_targets)).squeeze(axis=1) if n_targets == 1 else rng.normal(size=(n, n_targets))
     weights = rng.integers(1, 4, size=n)
     found = TreeQuantizer(n_bits).fit(x[:, None], y, sample_weight=weights).thresholds_[0]
-    np.testing.assert_array_equal(found, cuts_of_a_tree_on_rows(x, y, weights, n_bits, DecisionTreeRegressor))
+    np.testing.assert_array_equal(found, tree_on_rows(x, y, weights, n_bits, DecisionTreeRegressor))
 
 
 @given(
@@ -181,44 +179,44 @@ def test_tree_on_cells_equals_one_on_rows(n, n_values, n_targets, n_bits, seed):
     n_bits=st.integers(1, 4),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_tree_on_class_weights_equals_one_on_rows(n, n_values, n_classes, n_bits, seed):
+def test_tree_on_class_weights_equals_a_tree_on_rows(n, n_values, n_classes, n_bits, seed):
     rng = np.random.default_rng(seed)
     x = rng.integers(0, n_values, size=n).astype(np.float32)
     assume(np.unique(x).size > 1)
     y = np.array(list("abcde"))[rng.integers(0, n_classes, size=n)]
     weights = rng.integers(1000, 4000, size=n)  # sums are exact, and no two splits gain the same
     found = TreeQuantizer(n_bits).fit(x[:, None], y, sample_weight=weights).thresholds_[0]
-    np.testing.assert_array_equal(found, cuts_of_a_tree_on_rows(x, y, weights, n_bits, DecisionTreeClassifier))
+    np.testing.assert_array_equal(found, tree_on_rows(x, y, weights, n_bits, DecisionTreeClassifier))
 
 
-@pytest.mark.parametrize(("grow", "max_cells"), [(DecisionTreeRegressor, 100), (DecisionTreeClassifier, 200)])
-def test_tree_on_merged_cells_equals_one_on_groups_of_values(grow, max_cells, rng, monkeypatch):
+@pytest.mark.parametrize(("grow", "max_groups"), [(DecisionTreeRegressor, 100), (DecisionTreeClassifier, 200)])
+def test_tree_on_merged_values_equals_a_tree_on_groups(grow, max_groups, rng, monkeypatch):
     x, weights = rng.lognormal(size=1000).astype(np.float32), rng.integers(1000, 4000, size=1000)
     y = np.log(x) + rng.normal(size=1000)
     if grow is DecisionTreeClassifier:
         y = np.where(y > 0, "high", "low")
-    monkeypatch.setattr(tree_module, "MAX_CELLS", max_cells)
-    monkeypatch.setattr(tree_module, "_CELLS_PER_LEVEL", 1)
+    monkeypatch.setattr(tree_module, "MAX_GROUPS", max_groups)
+    monkeypatch.setattr(tree_module, "_GROUPS_PER_LEVEL", 1)
     found = TreeQuantizer(3).fit(x[:, None], y, sample_weight=weights).thresholds_[0]
 
     order = np.argsort(x)
-    first = order[group_starts(weights[order].astype(float), 100)]  # the row of the least value of each group
+    first = order[group_starts(weights[order].astype(float), 100)]  # the row with the least value of each group
     group = np.searchsorted(np.sort(x[first]), x, side="right") - 1
     assert np.unique(group).size <= 100
-    above = np.ceil(cuts_of_a_tree_on_rows(group, y, weights, 3, grow)).astype(int)
+    above = np.ceil(tree_on_rows(group, y, weights, 3, grow)).astype(int)
     high = x[first][above]
     low = np.array([x[x < value].max() for value in high])
     np.testing.assert_array_equal(found, between(low, high))
 
 
 @pytest.mark.parametrize(
-    ("n_classes", "n_levels", "cells"), [(2, 16, 2**15), (20, 16, 3276), (500, 16, 1024), (500, 2**16, 2**16)]
+    ("n_classes", "n_levels", "groups"), [(2, 16, 2**15), (20, 16, 3276), (500, 16, 1024), (500, 2**16, 2**16)]
 )
-def test_tree_merges_more_cells_for_more_classes(n_classes, n_levels, cells):
-    assert tree_module.max_cells("classification", np.arange(n_classes), n_levels) == cells
+def test_tree_makes_fewer_groups_for_more_classes(n_classes, n_levels, groups):
+    assert tree_module.max_groups("classification", np.arange(n_classes), n_levels) == groups
 
 
-def test_tree_knows_labels_and_several_targets(rng):
+def test_tree_with_labels_and_with_several_targets(rng):
     X = rng.uniform(size=(200, 2))
     labels = np.where(X[:, 0] > 0.3, "hot", "cold")
     quantizer = TreeQuantizer([1, 1]).fit(X, labels)
@@ -236,6 +234,7 @@ def test_tree_knows_labels_and_several_targets(rng):
         ({"b": [5], "a": []}, [[], [5]]),
         ([], [[], []]),
         (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (pd.Series([1.0, 2.0], index=[5, 6]), [[1, 2], [1, 2]]),
     ],
 )
 def test_threshold_quantizer_forms(thresholds, expected):
@@ -247,7 +246,7 @@ def test_threshold_quantizer_forms(thresholds, expected):
 
 def test_threshold_quantizer_learns_levels_only():
     quantizer = ThresholdQuantizer([10, 20, 30]).fit(column([1, 3, 12]))
-    # Means where rows are; midpoint between 20 and 30; half a gap beyond 30.
+    # Means of the bins with rows, the midpoint between 20 and 30, and half a gap beyond 30.
     np.testing.assert_array_equal(quantizer.codebook_.levels[0], [2, 12, 25, 35])
 
 
@@ -255,7 +254,7 @@ def test_threshold_quantizer_learns_levels_only():
     ("thresholds", "message"),
     [
         ({"a": [1]}, "leaves out 'b'"),
-        ({"a": [1], "b": [1], "c": [1]}, "'c', which is no feature"),
+        ({"a": [1], "b": [1], "c": [1]}, "'c', which is not a feature"),
         ([[1]], "1 arrays, but X has 2"),
         ([[1], [NAN]], "feature 'b' must be finite"),
         (["x"], "feature 'a' must be a 1-d array of numbers"),
@@ -291,7 +290,7 @@ def test_missing_code(Quantizer, n_bits, n_levels):
     else:
         assert quantizer.n_levels_.tolist() == n_levels
     codes = quantizer.transform(pd.DataFrame(NAN, index=[0], columns=MISSING.columns))
-    # The missing code is the top one; where there is none (not sent, or constant and never missing), 0.
+    # The missing code is the top code. A feature without one (not sent, or constant and never missing) gives 0.
     has_missing = quantizer.codebook_.has_missing
     np.testing.assert_array_equal(codes[0], np.where(has_missing, quantizer.n_levels_ - 1, 0))
     assert has_missing.tolist() == [n_bits > 0, n_bits > 0, n_bits > 0, False, n_bits > 0]
@@ -335,16 +334,6 @@ def test_large_offset_keeps_its_digits(rng):
         quantizer = Quantizer(2).fit(X)
         assert quantizer.n_levels_[0] == 4
         assert (quantizer.codebook_.counts[0] > 0).all()
-
-
-def test_thermometer_of_constants_comes_back():
-    quantizer = QuantileQuantizer(encode="thermometer").fit(np.ones((4, 2)))
-    np.testing.assert_array_equal(quantizer.inverse_transform(quantizer.transform(np.ones((3, 2)))), np.ones((3, 2)))
-
-
-def test_thresholds_as_a_series_with_an_index_of_its_own():
-    thresholds = pd.Series([1.0, 2.0], index=[5, 6])
-    assert ThresholdQuantizer(thresholds).fit([[0.0], [3.0]]).thresholds_[0].tolist() == [1, 2]
 
 
 def test_equal_weights_are_no_weights():

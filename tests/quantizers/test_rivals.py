@@ -1,4 +1,4 @@
-"""SoftQuantizer, LSQQuantizer and LLTQuantizer: what they do beyond the contract."""
+"""SoftQuantizer, LSQQuantizer and LLTQuantizer: what they do beyond the contract of all estimators."""
 
 import numpy as np
 import pytest
@@ -27,17 +27,17 @@ def data(rng):
 
 @each
 def test_training_loss_goes_down(rival, rng):
-    X = rng.normal(size=(1000, 3))
+    X = rng.normal(size=(500, 3))
     y = np.abs(X[:, 0]) + X[:, 1]
-    rival = clone(rival).set_params(n_bits=3, max_epochs=15, lr=5e-3, hidden_sizes=(32,)).fit(X, y)
+    rival = clone(rival).set_params(n_bits=3, max_epochs=12, lr=0.01, hidden_sizes=(32,)).fit(X, y)
     loss = rival.history_["train_loss"]
     assert loss.iloc[-1] < 0.3 * loss.iloc[0]
 
 
 @each
 @pytest.mark.parametrize("n_bits", [2, 4, 8, [0, 2, 3]])
-def test_codes_stand_for_what_the_head_read(rival, n_bits, data):
-    """The frozen net reads the value of each code, and gives for codes what it gives for floats."""
+def test_each_code_has_the_value_that_the_head_reads(rival, n_bits, data):
+    """The frozen net reads the value of each code, and its outputs for codes equal those for floats."""
     X, y = data
     quantizer = clone(rival).set_params(n_bits=n_bits).fit(X, y)
     widths = np.broadcast_to(n_bits, 3)
@@ -75,12 +75,12 @@ def test_constant_features_cost_nothing(rival, data):
     assert quantizer.codebook_.levels[1].tolist() == [5.0]
 
 
-def test_lsq_refuses_one_bit(data):
+def test_lsq_rejects_one_bit(data):
     with pytest.raises(ValueError, match="n_bits is 1 for feature 1: with 1 bit LSQ"):
         LSQQuantizer([2, 1, 2], **QUICK).fit(*data)
 
 
-def test_lsq_takes_one_bit_where_it_is_an_indicator_or_nothing(data):
+def test_lsq_takes_one_bit_for_constants_and_for_missing_indicators(data):
     X, y = data
     X[:, 1] = 5.0
     assert LSQQuantizer([2, 1, 2], **QUICK).fit(X, y).n_bits_[1] == 0
@@ -118,18 +118,16 @@ def test_tables_start_uniform(data):
 
 
 def test_tables_start_over_the_bulk_of_a_feature(data):
-    """One far row is not in the first batch, or else in all: then the scale is as wide as it must be."""
+    """The scale reaches a far row only if this row is among those drawn, as many as a batch has."""
     X, y = data
     X = X.copy()
     X[0, 0] = 1e4
-    starts = set()
-    for seed in range(8):
+    for seed, far_is_drawn in ((0, False), (1, True)):
         quantizer = LLTQuantizer(
-            3, threshold_lr_ratio=0.0, **{**QUICK, "batch_size": len(X) // 2, "random_state": seed}
+            3, threshold_lr_ratio=0.0, max_epochs=1, hidden_sizes=(8,), batch_size=len(X) // 2, random_state=seed
         ).fit(X, y)
         step = np.diff(quantizer.thresholds_[0])[0] / np.delete(X[:, 0], 0).std()
-        starts.add("bulk" if step < 1.3 else "far")
-    assert starts == {"bulk", "far"}
+        assert (step > 1.3) == far_is_drawn
 
 
 def test_granularity_is_checked(data):

@@ -1,7 +1,6 @@
-"""One feature at a time: its distinct values, and groups of them."""
+"""One feature at a time: its weighted unique values, and groups of them."""
 
 import numpy as np
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -20,13 +19,13 @@ def test_rows_in_order_are_a_stable_argsort(x):
 
 
 @given(x=columns, data=st.data())
-def test_cells_equal_reference(x, data):
+def test_weighted_unique_equals_reference(x, data):
     weights = data.draw(hnp.arrays(np.float64, x.size, elements=st.integers(1, 3)))
     assume(np.ptp(weights) > 0)
     for given_weights, counted in [(weights, weights), (np.full(x.size, 0.3), np.ones(x.size))]:
-        values, mass = Feature(x, given_weights).cells
+        values, found = Feature(x, given_weights).weighted_unique
         assert values.dtype == np.float32
-        assert dict(zip(values.tolist(), mass.tolist(), strict=True)) == reference.cells(x, counted)
+        assert dict(zip(values.tolist(), found.tolist(), strict=True)) == reference.weighted_unique(x, counted)
         assert (np.diff(values) > 0).all()
 
 
@@ -37,23 +36,23 @@ def test_run_starts(values):
 
 
 @given(
-    mass=st.lists(st.floats(1e-6, 1) | st.integers(1, 1000), min_size=1, max_size=60).map(np.float64),
+    weights=st.lists(st.floats(1e-6, 1) | st.integers(1, 1000), min_size=1, max_size=60).map(np.float64),
     limit=st.integers(1, 20),
 )
-def test_groups_are_few_and_of_about_equal_weight(mass, limit):
-    starts = group_starts(mass, limit)
-    if mass.size <= limit:
-        assert starts.tolist() == list(range(mass.size))
+def test_groups_are_few_and_of_about_equal_weight(weights, limit):
+    starts = group_starts(weights, limit)
+    if weights.size <= limit:
+        assert starts.tolist() == list(range(weights.size))
         return
     assert starts[0] == 0
     assert starts.size <= limit
     assert (np.diff(starts) > 0).all()
-    for group in np.split(mass, starts[1:]):
-        # From the middle of its first cell to that of its last; a single cell may be as heavy as it likes.
-        assert group.sum() - (group[0] + group[-1]) / 2 <= mass.sum() / limit * (1 + 1e-9)
+    for group in np.split(weights, starts[1:]):
+        # Counted from the middle of the first value to the middle of the last, so a single value may be heavy.
+        assert group.sum() - (group[0] + group[-1]) / 2 <= weights.sum() / limit * (1 + 1e-9)
 
 
-def test_equal_cells_make_equal_groups():
+def test_equal_weights_make_equal_groups():
     assert group_starts(np.ones(12), 4).tolist() == [0, 3, 6, 9]
 
 
@@ -86,8 +85,3 @@ def test_between_of_adjacent_floats():
     above = np.nextafter(one, np.float32(2))
     assert between(one, above) == one
     assert between(above, np.nextafter(above, np.float32(2))) == above
-
-
-@pytest.mark.parametrize("limit", [1, 2])
-def test_a_heavy_cell_among_light_ones(limit):
-    assert group_starts(np.array([1.0, 1, 1000, 1, 1]), limit).size <= limit

@@ -1,4 +1,4 @@
-"""Learning from chunks: equal to fit where that is promised, the same every time, in memory that stays flat."""
+"""Learning from chunks: equal to fit where that is promised, reproducible, and in constant memory."""
 
 import pickle
 import sys
@@ -48,9 +48,15 @@ LIKE_FIT = [
     BitwiseRegressor(quantizer="passthrough", **TRAINING),
     BitwiseClassifier(init="quantile", **TRAINING),
 ]
-ESTIMATORS = [*LIKE_FIT, LSQQuantizer(**TRAINING), LLTQuantizer(**TRAINING)]
-each = pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
-each_like_fit = pytest.mark.parametrize("estimator", LIKE_FIT, ids=str)
+# One estimator per kind of layer and head.
+KINDS = [
+    BitwiseQuantizer(**TRAINING),
+    BitwiseRegressor(quantizer=QuantileQuantizer(), **TRAINING),
+    BitwiseClassifier(**TRAINING),
+    LSQQuantizer(**TRAINING),
+    LLTQuantizer(**TRAINING),
+]
+each_kind = pytest.mark.parametrize("estimator", KINDS, ids=str)
 
 
 @pytest.fixture
@@ -76,7 +82,7 @@ def output(estimator, X):
 
 
 def assert_equal(one, other, X):
-    """To the last bit, the whole net included."""
+    """Compare to the last bit, including the whole net."""
     np.testing.assert_array_equal(output(one, X), output(other, X))
     for a, b in zip(one.net_.module_.state_dict().values(), other.net_.module_.state_dict().values(), strict=True):
         assert torch.equal(a, b)
@@ -89,10 +95,9 @@ def assert_equal(one, other, X):
 # -- equal to fit --------------------------------------------------------------------------------------------------
 
 
-@each_like_fit
-@pytest.mark.parametrize("missing", ["error", "code"])
-@pytest.mark.parametrize("weighted", [False, True])
-def test_one_chunk_is_fit(estimator, data, rng, missing, weighted):
+@pytest.mark.parametrize("estimator", LIKE_FIT, ids=str)
+@pytest.mark.parametrize(("missing", "weighted"), [("error", False), ("code", True)])
+def test_a_single_chunk_gives_what_fit_gives(estimator, data, rng, missing, weighted):
     X, y = data
     if missing == "code":
         X[::9, 1] = NAN
@@ -103,9 +108,9 @@ def test_one_chunk_is_fit(estimator, data, rng, missing, weighted):
     assert_equal(clone(estimator).fit_chunks([(X, y, *weights)]), fitted, X)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS[:-1], ids=str)  # LLT starts from values that are drawn at random
+@pytest.mark.parametrize("estimator", [*LIKE_FIT, LSQQuantizer(**TRAINING)], ids=str)  # LLT draws its start at random
 def test_start_levels_and_counts_are_those_of_fit(estimator, data):
-    """However many chunks: without a step of training, nothing depends on the order of the rows."""
+    """With any number of chunks: without a training step, nothing depends on the order of the rows."""
     X, y = data
     y = target_for(estimator, y)
     estimator = clone(estimator).set_params(lr=1e-30, max_epochs=1)
@@ -135,11 +140,11 @@ def test_levels_and_counts_are_exact_beyond_the_sketch(rng):
     np.testing.assert_allclose(shares, [np.arange(1, 8) / 8] * 2, atol=0.01)
 
 
-@each
-def test_chunks_teach_as_much(estimator, data):
+@pytest.mark.parametrize("estimator", [BitwiseClassifier(**TRAINING), LLTQuantizer(**TRAINING)], ids=str)
+def test_chunks_are_learned_as_well_as_all_rows_at_once(estimator, data):
     X, y = data
     y = target_for(estimator, y)
-    estimator = clone(estimator).set_params(max_epochs=30, lr=0.01, hidden_sizes=(64,))
+    estimator = clone(estimator).set_params(max_epochs=20, lr=0.01, hidden_sizes=(64,))
     loss, loss_of_fit = (
         fitted.history_["train_loss"].iloc[-1]
         for fitted in (clone(estimator).fit_chunks(in_chunks(4, X, y)), clone(estimator).fit(X, y))
@@ -147,8 +152,8 @@ def test_chunks_teach_as_much(estimator, data):
     assert loss < loss_of_fit + 0.2 < 0.8  # of a target of variance 1, or a coin of entropy 0.7
 
 
-@each
-def test_the_same_every_time(estimator, rng):
+@each_kind
+def test_fits_are_reproducible(estimator, rng):
     X = rng.normal(size=(900, 2))
     chunks = in_chunks(5, X, target_for(estimator, X[:, 0] * X[:, 1]))
     one, other = (clone(estimator).fit_chunks(chunks, sketch_size=20) for _ in range(2))
@@ -165,7 +170,7 @@ def test_random_state_and_order(data):
     assert len({tuple(e.history_["train_loss"]) for e in (sequence, stream, other)}) == 3
 
 
-def test_order_of_the_chunks_of_a_sequence(data):
+def test_chunks_of_a_sequence_are_shuffled_every_epoch(data):
     class Watched(list):
         seen = []
 
@@ -184,7 +189,7 @@ def test_order_of_the_chunks_of_a_sequence(data):
 # -- forms of chunks -------------------------------------------------------------------------------------------------
 
 
-def test_a_function_and_an_iterable_are_alike(data):
+def test_a_function_and_an_iterable_give_the_same(data):
     class Chunks:
         def __iter__(self):
             yield from in_chunks(4, *data)
@@ -222,7 +227,7 @@ def test_a_folder_of_parquet(data, tmp_path):
     ("chunks", "message"),
     [
         (3, "chunks must be an iterable of .* got 3"),
-        (iter([]), "chunks is a list_iterator, which can be gone through only once"),
+        (iter([]), "chunks is a list_iterator, which can be read only once"),
         ([], "At least 2 rows of positive weight are needed to learn thresholds, got 0"),
         ([([[0.0]], [1.0])], r"At least 2 rows .* got 1\."),
         ([np.zeros((3, 2))], r"Every chunk must be \(X, y\) or .* got a ndarray"),
@@ -267,7 +272,7 @@ def test_precision_warning(rng):
 
 
 @pytest.mark.parametrize(("n", "task"), [(20, "classification"), (21, "regression")])
-def test_task_of_integers_is_told_from_all_chunks(rng, n, task):
+def test_task_of_integers_depends_on_all_chunks(rng, n, task):
     y = np.arange(84) % n
     chunks = in_chunks(21, rng.normal(size=(84, 2)), y)
     fitted = BitwiseQuantizer(**TRAINING).fit_chunks(chunks)
@@ -277,7 +282,7 @@ def test_task_of_integers_is_told_from_all_chunks(rng, n, task):
 
 def test_classes_of_all_chunks(rng):
     X = rng.normal(size=(90, 2))
-    y = np.repeat(["c", "a", "b"], 30)  # a class a chunk
+    y = np.repeat(["c", "a", "b"], 30)  # one class per chunk
     fitted = BitwiseClassifier(**TRAINING).fit_chunks(in_chunks(3, X, y))
     assert fitted.classes_.tolist() == ["a", "b", "c"]
     with pytest.raises(ValueError, match="y holds one class only, 'c'"):
@@ -302,7 +307,7 @@ def test_class_weight_that_is_refused(data):
         BitwiseClassifier(class_weight={True: -1}, **TRAINING).fit_chunks([(X, y > 0)])
 
 
-@each
+@each_kind
 def test_zero_weight_is_a_removed_row(estimator, data, rng):
     X, y = data
     y = target_for(estimator, y)
@@ -324,7 +329,7 @@ def test_several_targets(data):
     np.testing.assert_allclose(found.target_scale_, Y.std(axis=0))
 
 
-# -- validation, and what chunks cannot give ---------------------------------------------------------------------------
+# -- validation, and what is refused -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
@@ -371,7 +376,7 @@ def test_validation_that_is_refused(data):
         (SoftQuantizer(init=QuantileQuantizer(quantile_method="linear")), "needs all rows at once"),
     ],
 )
-def test_what_chunks_cannot_give(estimator, message):
+def test_what_needs_all_rows_at_once_is_refused(estimator, message):
     def never_read():
         raise AssertionError
 
@@ -408,7 +413,7 @@ def test_a_skorch_net(data):
     assert clone(estimator).fit_chunks(in_chunks(3, X, y > 0)).n_iter_ == 3
 
 
-@each
+@each_kind
 def test_fit_after_chunks_is_a_fresh_fit(estimator, data):
     X, y = data
     y = target_for(estimator, y)
@@ -419,17 +424,14 @@ def test_fit_after_chunks_is_a_fresh_fit(estimator, data):
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "estimator", [BitwiseRegressor(n_bits=2, batch_size=2500, max_epochs=1, hidden_sizes=(4,)), KMeansQuantizer(2)]
-)
-def test_memory_does_not_grow_with_the_chunks(estimator):
-    if isinstance(estimator, KMeansQuantizer):
-        estimator = BitwiseRegressor(quantizer=estimator, batch_size=2500, max_epochs=1, hidden_sizes=(4,))
+@pytest.mark.parametrize("given", [{"n_bits": 2}, {"quantizer": KMeansQuantizer(2)}], ids=str)
+def test_memory_does_not_grow_with_the_chunks(given):
+    estimator = BitwiseRegressor(**given, batch_size=1000, max_epochs=1, hidden_sizes=(4,))
 
     def peak(n_chunks):
         def chunks():
             for seed in range(n_chunks):
-                X = np.random.default_rng(seed).normal(size=(5000, 16)).astype(np.float32)
+                X = np.random.default_rng(seed).normal(size=(2000, 16)).astype(np.float32)
                 yield X, X[:, 0].astype(np.float64)
 
         tracemalloc.start()
@@ -440,4 +442,4 @@ def test_memory_does_not_grow_with_the_chunks(estimator):
             tracemalloc.stop()
 
     peak(1)
-    assert peak(20) < peak(4) + 5000 * 16 * 4
+    assert peak(8) < peak(3) + 2000 * 16 * 4

@@ -25,13 +25,13 @@ def test_few_rows_are_held_out_in_several_parts(n, n_parts, size):
     assert len(hold_outs(make_rows(np.arange(float(n))), "auto", 0, single=True)) == 1
 
 
-def test_most_rows_are_trained_on_where_they_are_many():
+def test_at_most_10000_rows_are_held_out():
     [(kept, held_out)] = hold_outs(make_rows(np.arange(100_000.0)), "auto", 0)
     assert (len(kept), len(held_out)) == (90_000, 10_000)
 
 
 def test_parts_have_the_same_distribution(rng):
-    """A rare peak is in every part, where random ones may all miss it."""
+    """Rare peaks are spread over all parts; random parts might miss them."""
     y = np.zeros(300)
     y[rng.permutation(300)[:10]] = 100.0
     for _, held_out in hold_outs(make_rows(y), "auto", 0):
@@ -41,7 +41,7 @@ def test_parts_have_the_same_distribution(rng):
         assert (labels[held_out] == "rare").sum() == 1
 
 
-def test_several_targets_are_parted_by_the_first(rng):
+def test_several_targets_are_split_by_the_first(rng):
     y = np.column_stack([np.arange(50.0), rng.normal(size=50)])
     assert len(hold_outs(make_rows(y), "auto", 0)) == 5
 
@@ -80,6 +80,27 @@ def test_the_last_split_of_a_splitter():
     np.testing.assert_array_equal(first, again)
 
 
-def test_a_split_without_rows_is_refused():
-    with pytest.raises(ValueError, match="0 rows to train on"):
-        hold_outs(make_rows(np.arange(30.0)), PredefinedSplit(np.zeros(30)), 0)
+class Splits:
+    """A CV splitter that yields given splits."""
+
+    def __init__(self, *splits):
+        self.splits = splits
+
+    def split(self, X, y):
+        yield from self.splits
+
+
+@pytest.mark.parametrize(
+    ("splitter", "message"),
+    [
+        (GroupKFold(2), r"validation_fraction=GroupKFold.* cannot split the 40 rows .*groups"),
+        (PredefinedSplit([-1] * 40 + [0] * 10), "names row 49, and there are 40 rows"),
+        (Splits((np.arange(30.0), np.arange(30, 40))), "must give row numbers from 0"),
+        (Splits((np.arange(30), np.arange(-10, 0))), "must give row numbers from 0"),
+        (Splits(), "cannot split the 40 rows"),
+        (PredefinedSplit(np.zeros(40)), "0 rows to train on"),
+    ],
+)
+def test_splitters_that_are_refused(splitter, message):
+    with pytest.raises(ValueError, match=message):
+        hold_outs(make_rows(np.arange(40.0)), splitter, 0)

@@ -1,4 +1,4 @@
-"""What training does with the memory of weights and of the optimizer; its results are tested with the estimators."""
+"""How training treats weights and the optimizer. The results of training are tested with the estimators."""
 
 import numpy as np
 import pytest
@@ -7,24 +7,9 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback
 from torch import nn
 
-from skbsq.nn import MLP, BitwiseQuantization, JointNet, RankSpace, StandardSpace
+from skbsq.nn import BitwiseQuantization, RankSpace
 from skbsq.training import loop, train
 from skbsq.training.batches import TensorRows
-
-
-def joint_net(rng, *, n_bits=7):
-    torch.manual_seed(0)
-    thresholds = [np.sort(rng.normal(size=2**n_bits - 1)) for _ in range(3)]
-    layer = BitwiseQuantization(thresholds, space=StandardSpace(mean=np.zeros(3), scale=np.ones(3)))
-    return JointNet(layer, MLP(layer.n_columns, 1, hidden_sizes=(16,)))
-
-
-def fit(module, rows, *, callbacks=(), **optimizer):
-    net = NeuralNet(
-        module, criterion=nn.MSELoss, max_epochs=3, batch_size=32, lr=0.05, callbacks=list(callbacks), **optimizer
-    )
-    train(net, rows, generator=torch.Generator().manual_seed(0), own=True)
-    return net
 
 
 @pytest.fixture
@@ -33,21 +18,21 @@ def rows(rng):
     return TensorRows(x, x[:, :1] * x[:, 1:2])
 
 
-def test_means_of_complex_weights_are_rounded_too():
+def test_mean_gradients_of_complex_weights_are_flushed():
     weight = nn.Parameter(torch.zeros(2, dtype=torch.complex64))
     optimizer = torch.optim.Adam([weight])
     weight.grad = torch.tensor([1e-32 + 1e-3j, 1e-3 + 0j])
-    loop.KeepFromDenormal(optimizer)
+    loop.FlushSubnormals(optimizer)
     for _ in range(64):
         optimizer.step()
     assert optimizer.state[weight]["exp_avg"][0].real == 0
     assert optimizer.state[weight]["exp_avg"][0].imag > 0
 
 
-def test_no_mean_of_the_optimizer_gets_denormal():
+def test_no_mean_gradient_becomes_subnormal():
     parameter = nn.Parameter(torch.ones(2))
     optimizer = torch.optim.AdamW([parameter])
-    loop.KeepFromDenormal(optimizer)
+    loop.FlushSubnormals(optimizer)
     mask = torch.tensor([1.0, 0.0])
     for step in range(1100):
         optimizer.zero_grad()
@@ -65,7 +50,7 @@ def test_no_mean_of_the_optimizer_gets_denormal():
 
 
 def test_mean_weights_by_hand(rows):
-    """The mean over the last fifth of the steps, in place at the end and while validation rows are looked at."""
+    """The net has the mean over the last fifth of the steps at the end, and while it is validated."""
     seen, validated = [], []
 
     class Recorder(Callback):
@@ -89,8 +74,8 @@ def test_mean_weights_by_hand(rows):
     torch.testing.assert_close(validated[0], seen[3])
 
 
-def test_epochs_of_ours_are_those_of_skorch(rng, rows):
-    """Without the calls for every batch: the same weights, and the same losses in the history."""
+def test_own_epochs_give_what_those_of_skorch_give(rng, rows):
+    """The weights and the losses in the history are the same without the calls per batch."""
     nets = []
     for own in (True, False):
         torch.manual_seed(0)
@@ -102,7 +87,7 @@ def test_epochs_of_ours_are_those_of_skorch(rng, rows):
         np.testing.assert_allclose(nets[0].history[:, name], nets[1].history[:, name], rtol=1e-6)
 
 
-def test_thresholds_do_not_leave_the_rows():
+def test_thresholds_stay_among_the_rows():
     space = RankSpace([([0.0, 1.0, 2.0], [-1.0, 0.0, 1.0]), ([5.0], [0.0])], outer=[0.5, 0.5])
     layer = BitwiseQuantization([[0.1, 1.9], []], space=space)
     layer.theta.data = torch.tensor([-40.0, 0.2])

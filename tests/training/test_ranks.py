@@ -50,7 +50,7 @@ def test_few_values_constants_and_gaps():
     X = np.column_stack([np.tile([0.0, 1.0], 10), np.ones(20), np.full(20, np.nan), np.r_[np.nan, np.arange(19)]])
     space = rows_of(X).space("rank")
     z = space(torch.tensor(X, dtype=torch.float32)).numpy()
-    # Half of the rows lie at each: ranks of 1/4 and 3/4.
+    # Each value has half of the rows: ranks of 1/4 and 3/4.
     high = np.sqrt(12) / 4 * 2 / 3 + 1 / 3
     np.testing.assert_allclose(z[:2, 0], [-high, high], rtol=1e-6)
     np.testing.assert_array_equal(z[:, 1], 0)
@@ -73,7 +73,7 @@ def test_powers_of_two_change_nothing(rng):
 
 
 def test_thresholds_stay_among_the_rows(rng):
-    """A bug of the standardized space: with a heavy tail thresholds of the bulk moved where no row is."""
+    """A bug of the standardised space: with a heavy tail, thresholds moved to where there are no rows."""
     X = rng.lognormal(sigma=2.5, size=(2000, 1))
     y = np.sin(4 * np.log(X[:, 0]))
     quantizer = BitwiseQuantizer(3, init="quantile", max_epochs=15, hidden_sizes=(32,), random_state=0).fit(X, y)
@@ -88,9 +88,9 @@ def test_levels_of_inputs_by_hand():
     X = np.column_stack([np.arange(12.0), np.full(12, np.nan)])
     rows = rows_of(X)
     z = scaled(rows, X)[:, 0]
-    # Columns of the layer: 0 and 1 the thresholds, 2 the missing bit of the second feature.
+    # Columns 0 and 1 of the layer are thresholds; column 2 is the missing bit of the second feature.
     feature, rises, lowest = levels_of_inputs(
-        rows, [np.array([3.5, 5.0]), np.array([])], [np.array([0, 1]), np.array([], dtype=int)], np.array([1, 0, -1, 2])
+        rows, [np.array([3.5, 5.0]), np.array([])], np.array([0, 1]), np.array([1, 0, -1, 2])
     )
     means = [z[:4].mean(), z[4:6].mean(), z[6:].mean()]
     np.testing.assert_allclose(rises, [means[2] - means[1], means[1] - means[0], 0, 0], rtol=1e-5)
@@ -102,13 +102,13 @@ def test_an_empty_bin_lies_between_its_neighbours():
     rows = rows_of(np.r_[np.zeros(5), np.ones(5)][:, None])
     z = scaled(rows, [[0.0], [1.0]])[:, 0]
     columns = np.arange(3)
-    _, rises, lowest = levels_of_inputs(rows, [np.array([0.2, 0.5, 0.9])], [columns], columns)
+    _, rises, lowest = levels_of_inputs(rows, [np.array([0.2, 0.5, 0.9])], columns, columns)
     np.testing.assert_allclose(rises, np.full(3, (z[1] - z[0]) / 3), rtol=1e-5)
     assert lowest[0] == pytest.approx(z[0], rel=1e-5)
 
 
 @pytest.mark.parametrize("quantizer", [None, QuantileQuantizer(3)])
-def test_the_head_ends_as_one_over_bits(quantizer, rng):
+def test_the_trained_head_reads_bits_alone(quantizer, rng):
     X, y = rng.normal(size=(100, 3)), rng.normal(size=100)
     with_levels = BitwiseRegressor(3, quantizer=quantizer, **QUICK).fit(X, y)
     without = BitwiseRegressor(3, quantizer=quantizer, level_inputs=False, **QUICK).fit(X, y)
@@ -119,7 +119,7 @@ def test_the_head_ends_as_one_over_bits(quantizer, rng):
     assert not np.array_equal(with_levels.predict(X), without.predict(X))
 
 
-def test_a_head_of_ones_own_is_left_alone(rng):
+def test_a_given_head_reads_no_levels(rng):
     X, y = rng.normal(size=(60, 2)), rng.normal(size=60)
     fits = [
         BitwiseRegressor(2, head=torch.nn.Linear, level_inputs=levels, **QUICK).fit(X, y) for levels in (True, False)
@@ -128,7 +128,7 @@ def test_a_head_of_ones_own_is_left_alone(rng):
 
 
 def test_levels_make_smooth_starts(rng):
-    """Of a smooth function of wide features a net with levels learns more in few steps."""
+    """A net with levels learns a smooth function of wide features in fewer steps."""
     X = rng.uniform(size=(600, 4))
     y = X @ [1.0, 2.0, -1.0, 0.5]
     scores = [

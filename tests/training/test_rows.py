@@ -1,4 +1,4 @@
-"""Rows as the learned quantizers and the predictors train on them."""
+"""Checked training rows of learned quantizers and predictors."""
 
 import gc
 import weakref
@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.model_selection import GroupKFold, PredefinedSplit
 
 from skbsq import BitwiseRegressor
 from skbsq.training.rows import Rows, read_rows
@@ -74,35 +73,3 @@ def test_rows_live_as_long_as_their_tensor():
     del tensor
     gc.collect()
     assert gone() is None
-
-
-class PredefinedSplitOf:
-    def __init__(self, *parts):
-        self.parts = parts
-
-    def split(self, X, y):
-        yield self.parts
-
-
-def test_splitters_that_cannot_split(rng):
-    X, y = rng.normal(size=(40, 2)), rng.normal(size=40)
-
-    def fit(splitter):
-        BitwiseRegressor(1, early_stopping=True, validation_fraction=splitter, max_epochs=1).fit(X, y)
-
-    with pytest.raises(ValueError, match=r"validation_fraction=GroupKFold.* cannot split the 40 rows .*groups"):
-        fit(GroupKFold(2))
-    with pytest.raises(ValueError, match="names row 49, and there are 40 rows"):
-        fit(PredefinedSplit([-1] * 40 + [0] * 10))
-
-    with pytest.raises(ValueError, match="must give row numbers from 0"):
-        fit(PredefinedSplitOf(np.arange(30.0), np.arange(30, 40)))
-    with pytest.raises(ValueError, match="must give row numbers from 0"):
-        fit(PredefinedSplitOf(np.arange(30), np.arange(-10, 0)))
-
-    class Nothing:
-        def split(self, X, y):
-            return iter(())
-
-    with pytest.raises(ValueError, match="cannot split the 40 rows"):
-        fit(Nothing())

@@ -30,7 +30,7 @@ def test_by_hand(schedule, progress, temperature):
     assert temperature_at(progress, schedule=schedule, start=1.0, end=0.01) == pytest.approx(temperature)
 
 
-def test_exponential_is_the_papers_factor():
+def test_exponential_is_the_factor_of_the_paper():
     """tau is multiplied by f^(1 / epochs) after each epoch."""
     tau, f, epochs = 1.0, 1e-3, 7
     for epoch in range(epochs):

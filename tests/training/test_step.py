@@ -1,4 +1,4 @@
-"""The step that is written out against autograd, which is its slow reference."""
+"""The NumPy step against autograd, its slow reference."""
 
 from types import SimpleNamespace
 
@@ -43,7 +43,7 @@ def with_levels(rng, linear, layer):
 
 
 def make_net(module, criterion=None, lr=0.01):
-    """What a step needs of a skorch net."""
+    """Imitate the attributes of a skorch net that a step reads."""
     own = list(module.quantization.parameters())
     optimizer = torch.optim.AdamW([{"params": own}, {"params": module.head.parameters()}], lr=lr, fused=True)
     criterion = nn.MSELoss() if criterion is None else criterion
@@ -88,8 +88,7 @@ def make_rows(rng, n, missing=False):
 @pytest.mark.parametrize("sizes", [[3, 3, 3], [7, 1, 15], [0, 3, 15]], ids=str)
 @pytest.mark.parametrize("space", ["standard", "rank"])
 @pytest.mark.parametrize("levels", [False, True])
-@pytest.mark.parametrize("missing", [False, True])
-@pytest.mark.parametrize("n_members", [1, 3])
+@pytest.mark.parametrize(("missing", "n_members"), [(False, 1), (True, 3)])
 def test_equals_autograd(rng, forward, sizes, space, levels, missing, n_members):
     layer = make_layer(rng, sizes, forward, np.array([missing, False, missing]), space)
     layer.temperature = 0.3
@@ -169,8 +168,8 @@ def test_dropout(rng):
     with BitsStep(net) as step:
         step.begin_epoch()
         step(x, y)
-        output, grad = step._free[300][0].units[-1], head[0].bias.grad
-    # 10 of each unit that is kept, times 4/3, and the bias of the output.
+        output, grad = step.free_buffers[300][0].units[-1], head[0].bias.grad
+    # Each unit that is kept adds 10 * 4/3; the bias of the output adds 1.
     kept = (output - 1) / (10 * 4 / 3) / 200
     assert np.mean(kept) == pytest.approx(0.75, abs=0.01)
     assert np.unique(kept).size > 10
@@ -180,7 +179,7 @@ def test_dropout(rng):
     assert_same(net, x, y)
 
 
-def test_what_is_left_to_autograd(rng):
+def test_nets_that_need_autograd(rng):
     def takes(head, layer=None):
         layer = make_layer(rng, [3, 3, 3], "hard") if layer is None else layer
         return BitsStep.takes(make_net(JointNet(layer, head)))
@@ -200,7 +199,7 @@ def test_what_is_left_to_autograd(rng):
     assert not takes(hooked)
 
 
-def test_parameters_come_back_as_they_were(rng):
+def test_parameters_are_restored_after_an_error(rng):
     net = make_net(JointNet(make_layer(rng, [3, 3, 3], "hard"), MLP(9, 2, hidden_sizes=(6,))))
     before = {name: value.clone() for name, value in net.module_.state_dict().items()}
     with pytest.raises(ValueError, match="stop"), BitsStep(net):

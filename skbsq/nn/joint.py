@@ -155,7 +155,7 @@ class JointNet(nn.Module):
         """Return the linear layer that can be a table together with the bits on this device, or None."""
         if self.layout is None or torch.device(device).type != "cpu":
             return None
-        return _first_linear(self.head)
+        return first_linear(self.head)
 
     def _table_decoder(self, linear):
         """Return the cached decoder, or a new one if a parameter of the first layer or a layer behind it changed."""
@@ -193,7 +193,7 @@ class _TableDecoder(nn.Module):
         return self.behind(sum_rows(self.table, codes + self.offsets, len(self.table) - 1))
 
 
-def _first_linear(head):
+def first_linear(head):
     """Return the linear layer that a head begins with, or None if the head may also use its input otherwise."""
     if type(head).forward is nn.Sequential.forward and len(head) and not has_hooks(head):
         head = head[0]

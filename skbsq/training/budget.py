@@ -16,9 +16,11 @@ from torch import nn
 
 from skbsq.budget import allocate_bits
 from skbsq.codebook.labels import numbered_names
-from skbsq.nn.randomness import draw_seed
+from skbsq.nn.joint import first_linear
+from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.thresholds.features import group_starts
 from skbsq.training.learner import Learner
+from skbsq.training.nets import head_of
 from skbsq.training.recipe import AUTO_SIZES
 from skbsq.training.starts import GivenStart
 
@@ -61,14 +63,25 @@ def learn_within(learner, kind, caps, budget, start):
     order = np.random.RandomState(learner.seed).permutation(rows.n_rows)
     n_held_out = min(_MAX_HELD_OUT, max(1, int(_HELD_OUT * rows.n_rows)))
     held_out, kept = (rows.some(part) for part in np.split(order, [n_held_out]))
-    # A single network is enough to measure the value of bits.
-    sizes = AUTO_SIZES if recipe.auto_sizes else recipe.hidden_sizes
-    rounds = Learner(kept, replace(recipe, hidden_sizes=sizes, verbose=0), seed, learner.checkpoint)
+    rounds = Learner(kept, _recipe_of_rounds(recipe, caps, rows.n_outputs), seed, learner.checkpoint)
     model = _narrow_to(rounds, held_out, kind, caps, budget, start)
     # A given rule finds new thresholds; otherwise the start is what remains of the wide model.
     start = GivenStart(model.thresholds) if start.is_narrowed else start
     learned = Learner(rows, recipe, seed, learner.checkpoint).learn(kind, model.n_bits, start)
     return replace(learned, allocation=_report(model, caps, rows))
+
+
+def _recipe_of_rounds(recipe, n_bits, n_outputs):
+    """Return the recipe of the models that measure the value of bits."""
+    # A single network is enough.
+    sizes = AUTO_SIZES if recipe.auto_sizes else recipe.hidden_sizes
+    head = recipe.head
+    if head is not None:
+        with own_randomness(0, recipe.trained_on):
+            is_narrowable = first_linear(head_of(recipe, int((2**n_bits - 1).sum()), n_outputs)) is not None
+        # Merged levels become one only in front of a linear layer. The default head stands in for other heads.
+        head = head if is_narrowable else None
+    return replace(recipe, head=head, hidden_sizes=sizes, verbose=0)
 
 
 def _narrow_to(rounds, held_out, kind, caps, budget, start):
@@ -160,12 +173,12 @@ class WideModel:
         self.thresholds = [np.asarray(t) for t in book.thresholds]
         self.head = module.head
         table, self.layers_behind = module.first_table()
-        *self.tables, bias = table.split([*book.n_levels.tolist(), 1])
+        *self.tables, (self.bias,) = table.split([*book.n_levels.tolist(), 1])
         self.code_shares = [counts / max(counts.sum(), 1) for counts in book.counts]
         self.codes = torch.from_numpy(book.encode(rows.X).astype(np.int64))
         self.weights = torch.from_numpy(rows.weights / rows.weights.mean())
         self.target = rows.tensors(target_mean, target_scale).y
-        self.hidden = bias.repeat(len(self.codes), 1)
+        self.hidden = self.bias.repeat(len(self.codes), 1)
         for j, table in enumerate(self.tables):
             self.hidden += table[self.codes[:, j]]
         with torch.inference_mode():
@@ -202,8 +215,7 @@ class WideModel:
         head : nn.Module
             Its first layer has the inputs of these bits.
         """
-        head = copy.deepcopy(self.head)
-        bias, thresholds, weights = head[0].bias.detach().clone(), [], []
+        bias, thresholds, weights = self.bias.clone(), [], []
         for j, b in enumerate(n_bits.tolist()):
             starts, has_missing = self._partition(j, b), self._has_missing(j, b)
             merged = self._merged(j, starts)
@@ -214,8 +226,12 @@ class WideModel:
             n_unused = 2**b - len(starts)
             weights += [*merged[:n_regular].diff(dim=0), *[torch.zeros_like(bias)] * n_unused, *missing]
         weight = torch.stack(weights, dim=1) if weights else torch.zeros(len(bias), 1)
-        head[0] = nn.utils.skip_init(nn.Linear, weight.shape[1], len(bias))  # draws no random numbers
-        head[0].weight.data, head[0].bias.data = weight.contiguous(), bias
+        first = nn.utils.skip_init(nn.Linear, weight.shape[1], len(bias))  # draws no random numbers
+        first.weight.data, first.bias.data = weight.contiguous(), bias
+        if not isinstance(self.head, nn.Sequential):
+            return thresholds, first
+        head = copy.deepcopy(self.head)
+        head[0] = first
         return thresholds, head
 
     def _has_missing(self, j, b):

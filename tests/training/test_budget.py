@@ -9,6 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import make_friedman1
+from skorch import NeuralNet
+from torch import nn
 
 from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, Codebook, ThresholdQuantizer
 from skbsq.nn import JointNet, Thermometer
@@ -253,3 +255,38 @@ def test_a_budget_without_a_random_state_leaves_the_global_generator_alone(fried
     after = np.random.get_state()  # noqa: NPY002
     assert after[2] == before[2]
     np.testing.assert_array_equal(after[1], before[1])
+
+
+class Wrapped(nn.Module):
+    """A head whose first layer cannot be reached by an index."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(n_inputs, 8), nn.ReLU(), nn.Linear(8, n_outputs))
+
+    def forward(self, bits):
+        return self.layers(bits)
+
+
+def without_bias(n_inputs, n_outputs):
+    return nn.Sequential(nn.Linear(n_inputs, 8, bias=False), nn.ReLU(), nn.Linear(8, n_outputs))
+
+
+def normed(n_inputs, n_outputs):
+    return nn.Sequential(nn.BatchNorm1d(n_inputs), nn.Linear(n_inputs, n_outputs))
+
+
+NET = NeuralNet(Wrapped, criterion=nn.MSELoss, max_epochs=2, batch_size=32)
+
+
+@pytest.mark.parametrize(
+    "head", [nn.Linear, Wrapped, without_bias, normed, NET], ids=["linear", "wrapped", "unbiased", "normed", "net"]
+)
+def test_any_head_may_have_a_budget(head, friedman):
+    X, y = friedman
+    model = BitwiseRegressor(bit_budget=6, head=head, **QUICK).fit(X, y)
+    assert 0 < model.codebook_.row_bits <= 6
+    assert model.allocation_["n_bits"].sum() <= 6
+    first = next(module for module in model.head_.modules() if not list(module.children()))
+    assert type(first) is (nn.BatchNorm1d if head is normed else nn.Linear)
+    assert np.isfinite(model.score(X, y))

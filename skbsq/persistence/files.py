@@ -16,7 +16,7 @@ from skbsq.codebook.json import check_keys, read
 from skbsq.codebook.labels import without_pandas
 from skbsq.nn.threads import serial_after_fork
 from skbsq.persistence.fitted import check_attributes
-from skbsq.training.plain import net_state
+from skbsq.training.net_state import net_state
 
 FORMAT = "skbsq-estimator"
 VERSION = 1

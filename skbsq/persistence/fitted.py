@@ -10,7 +10,7 @@ from skbsq.codebook.checks import check_names
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.json import check_keys
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
-from skbsq.training.plain import checked
+from skbsq.training.net_state import checked
 
 _INITS = ("quantile", "kmeans", "tree", "uniform")
 _OUTPUTS = ("default", "pandas", "polars")

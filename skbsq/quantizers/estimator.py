@@ -17,12 +17,12 @@ from skbsq.nn.threads import serial_after_fork
 from skbsq.thresholds.summary import DEFAULT_SIZE
 from skbsq.training.checkpoint import checkpointed
 from skbsq.training.chunks import read_chunks
+from skbsq.training.identity import fit_identity
 from skbsq.training.learner import Learner
-from skbsq.training.plain import plain_state, restore
+from skbsq.training.net_state import plain_state, restore
 from skbsq.training.recipe import Recipe
 from skbsq.training.rows import read_rows
 from skbsq.training.schedules import SCHEDULES
-from skbsq.training.work import work_of
 
 
 class LearnedEstimator(BaseEstimator):
@@ -123,7 +123,7 @@ class LearnedEstimator(BaseEstimator):
             recipe = Recipe.of(self)
             given = {"groups": groups, "X_val": X_val, "y_val": y_val}
             rows = read_rows(self, X, y, sample_weight, self._task, self._missing, recipe.class_weight, **given)
-            with checkpointed(self.checkpoint, lambda: work_of(self, rows, recipe.trained_on)) as checkpoint:
+            with checkpointed(self.checkpoint, lambda: fit_identity(self, rows, recipe.trained_on)) as checkpoint:
                 self._learn(rows, checkpoint)
         return self
 

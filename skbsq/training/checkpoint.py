@@ -16,7 +16,7 @@ import torch
 from skbsq._files import atomic_write, read_arrays, safetensors_for
 from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
-from skbsq.training.work import ROWS, digest
+from skbsq.training.identity import ROWS, digest
 
 FORMAT = "skbsq-checkpoint"
 VERSION = 2
@@ -25,15 +25,15 @@ _WAY_OUT = "Delete it to start again, or name another file"
 
 
 @contextmanager
-def checkpointed(path, work):
+def checkpointed(path, identity_of_fit):
     """Open the checkpoint of a fit, and delete its file when the block ends without an error.
 
     Parameters
     ----------
     path : None, str or path-like
         File, or a folder that holds one file per fit.
-    work : callable
-        Returns the identity of the fit, see `skbsq.training.work.work_of`. Not called without a path.
+    identity_of_fit : callable
+        Returns the identity of the fit, see `skbsq.training.identity.fit_identity`. Not called without a path.
 
     Yields
     ------
@@ -48,7 +48,7 @@ def checkpointed(path, work):
     if path is None:
         yield None
         return
-    checkpoint = Checkpoint(Path(path), work())
+    checkpoint = Checkpoint(Path(path), identity_of_fit())
     yield checkpoint
     checkpoint.remove()
 
@@ -62,20 +62,20 @@ class Checkpoint:
     ----------
     path : Path
         File or folder.
-    work : dict of str to str
-        Identity of the fit.
+    identity : dict of str to str
+        See `skbsq.training.identity.fit_identity`.
     """
 
-    def __init__(self, path, work):
+    def __init__(self, path, identity):
         self._safetensors = safetensors_for("checkpoint needs")
-        name = hashlib.sha256(json.dumps(work).encode()).hexdigest()[:16]
+        name = hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
         self._in_folder = path.is_dir()
-        self._path = path / f"{work['estimator']}-{name}.safetensors" if self._in_folder else path
-        self._work = work
+        self._path = path / f"{identity['estimator']}-{name}.safetensors" if self._in_folder else path
+        self._fit = identity
         self._n_slots = 0
         self._kept = {}  # name -> array of bytes
         self._digests = {}
-        self._seen = _identity(self._path)
+        self._seen = _file_stamp(self._path)
         if self._seen is None:
             self._write()  # fails now, not after an epoch, if the place cannot be written to
             return
@@ -143,21 +143,21 @@ class Checkpoint:
             self._write()
 
     def _write(self):
-        if _identity(self._path) not in (None, self._seen):
+        if _file_stamp(self._path) not in (None, self._seen):
             if self._in_folder:
                 return  # an identical fit, as in a search, keeps the state of both
             raise ValueError(
                 f"checkpoint {self._path} was written by another fit while this one ran: give each fit its own file, "
                 "or a folder, which holds one file per fit."
             )
-        document = {"format": FORMAT, "version": VERSION, "work": self._work, "digests": self._digests}
+        document = {"format": FORMAT, "version": VERSION, "work": self._fit, "digests": self._digests}
         with atomic_write(self._path) as part:
             part.write_bytes(self._safetensors.numpy.save(self._kept, metadata={FORMAT: json.dumps(document)}))
-        self._seen = _identity(self._path)
+        self._seen = _file_stamp(self._path)
 
     def remove(self):
         """Delete the file, unless another fit wrote it."""
-        if _identity(self._path) == self._seen:
+        if _file_stamp(self._path) == self._seen:
             with suppress(FileNotFoundError):
                 self._path.unlink()
 
@@ -167,7 +167,7 @@ class Checkpoint:
         check_keys(document, {"format", "version", "work", "digests"}, "the checkpoint")
         if document["format"] != FORMAT or document["version"] != VERSION:
             raise ValueError(f"it is of version {document['version']!r}; this skbsq reads {VERSION}.")
-        then, now = document["work"], self._work
+        then, now = document["work"], self._fit
         if not isinstance(then, dict):
             raise ValueError("fit writes other fields.")
         for name in {**now, **then}:
@@ -179,7 +179,7 @@ class Checkpoint:
         self._kept, self._digests = kept, document["digests"]
 
 
-def _identity(path):
+def _file_stamp(path):
     """What changes when a file is written again; None if there is no file."""
     try:
         found = os.stat(path)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from skbsq.nn.losses import rows_of_members
 from skbsq.training.batches import TensorBatches, TensorRows
-from skbsq.training.state import KeptTraining, copied_state, put_state
+from skbsq.training.resume import ResumableTraining, copied_state, put_state
 from skbsq.training.step import BitsStep
 
 # In this many steps without a gradient, Adam's mean gradient falls to a thousandth.
@@ -295,7 +295,7 @@ def train(
         callbacks.append(ProgressBar(description))
     net.callbacks = [*(net.callbacks or []), *callbacks]
     net.initialize()
-    kept = None if checkpoint is None else KeptTraining(checkpoint, net, generator)
+    kept = None if checkpoint is None else ResumableTraining(checkpoint, net, generator)
     if kept is not None and kept.finished:
         best_epoch = kept.restore()
     else:

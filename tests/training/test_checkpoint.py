@@ -41,8 +41,8 @@ from skbsq import (
 from skbsq.persistence import load, save
 from skbsq.training import learner, length
 from skbsq.training.batches import TensorBatches
+from skbsq.training.identity import digest
 from skbsq.training.loop import FlushSubnormals
-from skbsq.training.work import digest
 
 ROOT = Path(__file__).parent.parent.parent
 TRAINING = dict(n_bits=2, max_epochs=5, hidden_sizes=(8,), batch_size=32, random_state=0)

@@ -7,10 +7,10 @@ from skorch.history import History
 
 from skbsq.nn.randomness import random_states, set_random_states
 from skbsq.training.checkpoint import is_plain
-from skbsq.training.work import structure_of
+from skbsq.training.identity import structure_of
 
 
-class KeptTraining:
+class ResumableTraining:
     """One training and its slot in a checkpoint.
 
     Parameters

@@ -14,7 +14,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from skbsq import BitwiseClassifier, BitwiseRegressor, QuantileQuantizer, SoftQuantizer
-from skbsq.training.plain import checked
+from skbsq.training.net_state import checked
 
 TRAINING = dict(n_bits=2, max_epochs=2, hidden_sizes=(6,), batch_size=32, random_state=0)
 

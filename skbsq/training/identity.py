@@ -20,7 +20,7 @@ _NOT_COMPARED = {"checkpoint", "device", "encode", "verbose"}
 _MAX_LISTED = 1000
 
 
-def work_of(estimator, rows, device):
+def fit_identity(estimator, rows, device):
     """Describe everything that the result of a fit depends on.
 
     Parameters

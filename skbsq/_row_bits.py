@@ -306,7 +306,7 @@ def _members(holder):
         found = next(iter(others), "a quantizer without a codebook")
         raise ValueError(
             f"row_bits cannot count what a device sends to {_name(holder)}: it holds {found} outside the attributes "
-            f"that row_bits knows ({', '.join(_MEMBERS)}). {_WAY_OUT}"
+            f"that row_bits can count ({', '.join(_MEMBERS)}). {_WAY_OUT}"
         )
     if type(holder).__module__.partition(".")[0] not in _KNOWN_PACKAGES:
         _check_reads_through(holder, name, members)

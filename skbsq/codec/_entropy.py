@@ -83,7 +83,7 @@ def decompress(codebook, take, n):
     if max(map(sum, shares), default=0) > 255:
         raise ValueError("The shares of moves in this message exceed 256 in 256: it is corrupt.")
     if n * len(features) > _CODES_PER_BIT * 32 * (size + 2):
-        raise ValueError(f"This message claims {n} rows, which its {size} words cannot hold: it is corrupt.")
+        raise ValueError(f"This message states {n} rows, which its {size} words cannot hold: it is corrupt.")
     words = np.frombuffer(take(4 * size), dtype="<u4").astype(np.uint32)
     decoder = _constriction().stream.queue.RangeDecoder(words)
     columns = {}

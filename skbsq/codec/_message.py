@@ -270,7 +270,7 @@ def _read(file, codebook, first=b""):
             f"{codebook.fingerprint.hex()}), or it is corrupt."
         )
     if (flags & ENTROPY or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
-        raise ValueError(f"This message claims {n} rows, more than a message may hold: it is corrupt.")
+        raise ValueError(f"This message states {n} rows, more than a message may hold: it is corrupt.")
 
     codes = None
     if flags & ENTROPY:

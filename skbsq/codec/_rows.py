@@ -290,8 +290,8 @@ def as_bytes(data, ndim=2, names=None):
     """Turn packed rows, which must be whole numbers from 0 to 255, into an array of uint8."""
     if isinstance(data, bytes | bytearray | memoryview):
         raise ValueError(
-            f"Packed rows are a {ndim}-d array of uint8, as np.frombuffer(data, np.uint8).reshape(n, row_bytes) "
-            "makes of bytes; skbsq.codec.loads reads messages."
+            f"Packed rows are a {ndim}-d array of uint8, such as np.frombuffer(data, np.uint8).reshape(n, "
+            "row_bytes). To read a message, use skbsq.codec.loads."
         )
     data = refuse_mask(data, "The array of packed rows")
     rows = _byte_strings(data) if ndim == 2 else None

@@ -25,7 +25,7 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
         Steps before the quantizer are folded into the thresholds, see `to_codebook`.
     part : {"whole", "encoder", "head"}, default="whole"
         "whole": floats to predictions for a predictor, floats to codes for anything else. "encoder": floats to codes,
-        also for a predictor. "head": codes to predictions, for the receiver of the codes; needs a predictor.
+        also for a predictor. "head": codes to predictions, for the server that receives the codes; needs a predictor.
     dtype : {"float32", "float64"}, default="float32"
         Type in which the scalers of a pipeline compute, see `to_codebook`. The model always reads float32.
 

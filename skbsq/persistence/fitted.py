@@ -135,7 +135,7 @@ def _sketch(value, size):
         _refuse("summary_", value)
     digests = _by_exponent(value["digests"], "u1", "digest of a sketch")
     waiting = _by_exponent(value["waiting"], "f4", "values of a sketch")
-    if any(not 0 < own.size < size or (np.diff(own) < 0).any() for own in waiting.values()):
+    if any(not 0 < data.size < size or (np.diff(data) < 0).any() for data in waiting.values()):
         _refuse("summary_", value)
     return {"values": values, "mass": mass, "digests": digests, "waiting": waiting}
 

@@ -73,7 +73,7 @@ class IncrementalQuantizer(FixedQuantizer):
         Warns
         -----
         UserWarning
-            If the quantizer was fitted by `fit`, which keeps no summary to continue from: it begins anew.
+            If the quantizer was fitted by `fit`, which keeps no summary. `partial_fit` then starts again.
         """
         with all_or_nothing(self):
             self._validate_params()
@@ -81,8 +81,8 @@ class IncrementalQuantizer(FixedQuantizer):
             first = not hasattr(self, "summary_")
             if first and "codebook_" in vars(self):
                 warnings.warn(
-                    f"This {type(self).__name__} was fitted by fit, which keeps only the codebook: partial_fit begins "
-                    "anew. Give it all rows from the start, or use another quantizer for the new rows.",
+                    f"This {type(self).__name__} was fitted by fit, which keeps only the codebook: partial_fit starts "
+                    "again. Give it all rows from the start, or use another quantizer for the new rows.",
                     UserWarning,
                     stacklevel=2,
                 )

@@ -251,9 +251,9 @@ class WideModel:
         table, share = self.tables[j].double(), torch.from_numpy(self.code_shares[j])
         means = []
         for start, stop in zip(starts, [*starts[1:], len(table)], strict=True):
-            own = share[start:stop, None]
-            total = own.sum()
-            means.append((own * table[start:stop]).sum(0) / total if total > 0 else table[start:stop].mean(0))
+            weights = share[start:stop, None]
+            total = weights.sum()
+            means.append((weights * table[start:stop]).sum(0) / total if total > 0 else table[start:stop].mean(0))
         return torch.stack(means).float()
 
     def _partition(self, j, b):

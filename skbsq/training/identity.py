@@ -72,11 +72,13 @@ def _described(value):
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_described, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key!r}: {_described(own)}' for key, own in value.items())}}}"
+        return f"{{{', '.join(f'{key!r}: {_described(item)}' for key, item in value.items())}}}"
     if isinstance(value, np.random.RandomState | np.random.Generator):
         return type(value).__name__  # fit changes its state; the checkpoint keeps the seed
     if isinstance(value, nn.Module):
-        weights = [digest(_bytes_of(own)) for own in value.state_dict().values() if isinstance(own, torch.Tensor)]
+        weights = [
+            digest(_bytes_of(tensor)) for tensor in value.state_dict().values() if isinstance(tensor, torch.Tensor)
+        ]
         return f"{structure_of(value)} {weights}"
     if isinstance(value, type) or hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"

@@ -397,7 +397,11 @@ def _run_training_batches(net, step, batches):
     """Train for one epoch, and return the mean loss of its rows and the number of its batches."""
     module, criterion, optimizer = net.module_, net.criterion_, net.optimizer_
     before, after = (
-        [getattr(own, name) for _, own in net.callbacks_ if getattr(type(own), name) is not getattr(Callback, name)]
+        [
+            getattr(callback, name)
+            for _, callback in net.callbacks_
+            if getattr(type(callback), name) is not getattr(Callback, name)
+        ]
         for name in ("on_batch_begin", "on_batch_end")
     )
     module.train()

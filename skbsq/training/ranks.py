@@ -61,12 +61,12 @@ def levels_of_inputs(rows, thresholds, columns, column_map):
     lowest : ndarray of float64 of shape (d,)
         The level below the first threshold.
     """
-    levels = [_level_means(*own) for own in zip(rows.features(), thresholds, rows.rank_knots, strict=True)]
+    levels = [_level_means(*feature) for feature in zip(rows.features(), thresholds, rows.rank_knots, strict=True)]
     n_columns = int(column_map.max(initial=-1)) + 2  # the last one is for inputs without a column
     feature, increments = np.zeros(n_columns, dtype=np.int64), np.zeros(n_columns)
-    feature[columns] = np.repeat(np.arange(len(levels)), [own.size - 1 for own in levels])
-    increments[columns] = np.concatenate([np.diff(own) for own in levels])
-    return feature[column_map], increments[column_map], np.array([own[0] for own in levels])
+    feature[columns] = np.repeat(np.arange(len(levels)), [level.size - 1 for level in levels])
+    increments[columns] = np.concatenate([np.diff(level) for level in levels])
+    return feature[column_map], increments[column_map], np.array([level[0] for level in levels])
 
 
 def _level_means(feature, thresholds, rank_knots):

@@ -90,8 +90,8 @@ class ResumableTraining:
             return None
         state, net = self.known, self.net
         try:
-            for name, own in _modules(net).items():
-                put_state(own, state["modules"][name])
+            for name, module in _modules(net).items():
+                put_state(module, state["modules"][name])
             trainable = set(state["trainable"])
             for name, parameter in net.module_.named_parameters():
                 parameter.requires_grad_(name in trainable)
@@ -113,7 +113,7 @@ class ResumableTraining:
         net = self.net
         return {
             "structure": structure_of(net.module_),
-            "modules": {name: copied_state(own) for name, own in _modules(net).items()},
+            "modules": {name: copied_state(module) for name, module in _modules(net).items()},
             "trainable": [name for name, parameter in net.module_.named_parameters() if parameter.requires_grad],
             "history": [{name: value for name, value in row.items() if name != "batches"} for row in net.history],
             "callbacks": {name: _callback_state(name, callback) for name, callback in _with_state(net)},
@@ -148,10 +148,10 @@ def put_state(module, state):
     """Restore in place the result of `copied_state`."""
     module.load_state_dict(state["state"])
     for name, kept in state["buffers"].items():
-        path, _, own = name.rpartition(".")
+        path, _, buffer = name.rpartition(".")
         owner = module.get_submodule(path)
-        now = getattr(owner, own)  # None if training created it
-        setattr(owner, own, kept if now is None else kept.to(now.device))
+        now = getattr(owner, buffer)  # None if training created it
+        setattr(owner, buffer, kept if now is None else kept.to(now.device))
 
 
 def _modules(net):

@@ -101,8 +101,8 @@ class BitsStep:
         if self.levels is not None:
             self.weights[0] = np.empty_like(self.weights[0])
             self._weighted_increments = np.empty_like(self.weights[0])
-            own = self.levels.level_weight, self.levels.level_weight.grad, self.levels.rises, self.levels.lowest
-            self._level_weight, self._grad_level, self._increments, self._lowest = map(_by_input, own)
+            parts = self.levels.level_weight, self.levels.level_weight.grad, self.levels.rises, self.levels.lowest
+            self._level_weight, self._grad_level, self._increments, self._lowest = map(_by_input, parts)
             if not self.outputs.block:
                 entries = self._increments, (self.levels.feature.numpy(), np.arange(self._increments.size))
                 self._to_levels = csr_array(entries, shape=(self._lowest.size, self._increments.size))
@@ -120,18 +120,20 @@ class BitsStep:
             sizes = [parameter.numel() for parameter in group["params"]]
             whole = nn.Parameter(torch.zeros(sum(sizes)))
             whole.grad = torch.zeros_like(whole)
-            for own, *pieces in zip(group["params"], whole.data.split(sizes), whole.grad.split(sizes), strict=True):
-                value, grad = (_transposed(piece.view(_transposed(own).shape)) for piece in pieces)
-                value.copy_(own.data)
-                own.data, own.grad = value, grad
+            for parameter, *pieces in zip(
+                group["params"], whole.data.split(sizes), whole.grad.split(sizes), strict=True
+            ):
+                value, grad = (_transposed(piece.view(_transposed(parameter).shape)) for piece in pieces)
+                value.copy_(parameter.data)
+                parameter.data, parameter.grad = value, grad
             group["params"] = [whole]
 
     def __exit__(self, *exception):
         self._stack.close()
         for group, parameters in zip(self.optimizer.param_groups, self._given, strict=True):
             group["params"] = parameters
-            for own in parameters:
-                own.data, own.grad = own.data.clone(memory_format=torch.contiguous_format), None
+            for parameter in parameters:
+                parameter.data, parameter.grad = parameter.data.clone(memory_format=torch.contiguous_format), None
 
     def begin_epoch(self):
         """Draw the seed of the dropout of an epoch from torch's generator."""
@@ -219,8 +221,8 @@ class BitsStep:
     def _gather(self, parts):
         """Sum the gradients of the parts, and pass them on to the parameters."""
         first, *others = parts
-        for own in others:
-            for total, more in zip(first.gradients, own.gradients, strict=True):
+        for other in others:
+            for total, more in zip(first.gradients, other.gradients, strict=True):
                 total += more
         if self.levels is not None:
             grad = self._grad_level
@@ -243,8 +245,8 @@ class _Part:
         # The first part writes where the optimizer reads.
         self.grad_weights = step.grad_weights if k == 0 else list(map(np.empty_like, step.weights))
         self.grad_biases = [
-            own if k == 0 and own is not None else np.empty(linear.out_features, dtype=np.float32)
-            for own, linear in zip(step.grad_biases, step.linears, strict=True)
+            bias if k == 0 and bias is not None else np.empty(linear.out_features, dtype=np.float32)
+            for bias, linear in zip(step.grad_biases, step.linears, strict=True)
         ]
         # By output of the layer, and up to the factor that `BitsStep` applies.
         self.threshold_grad = np.empty(step.linears[0].in_features if step.trains_thresholds else 0, dtype=np.float32)
@@ -262,57 +264,57 @@ class _Part:
         free.append(buffers)
         return loss
 
-    def _forward(self, own):
+    def _forward(self, buffers):
         step = self.step
         x = np.ascontiguousarray(step.x[self.rows].T)
-        np.greater(self._spread(x), step.thresholds, out=own.is_above)
-        np.copyto(own.feed, own.is_above)
+        np.greater(self._spread(x), step.thresholds, out=buffers.is_above)
+        np.copyto(buffers.feed, buffers.is_above)
         if step.trains_thresholds:
             z = np.multiply(step.z[self.rows].T, step.half, order="C")
-            np.subtract(self._spread(z), step.scaled_thresholds, out=own.tanh)
-            np.tanh(own.tanh, out=own.tanh)
+            np.subtract(self._spread(z), step.scaled_thresholds, out=buffers.tanh)
+            np.tanh(buffers.tanh, out=buffers.tanh)
             # sigmoid(u) = (1 + tanh(u / 2)) / 2
             if step.layer.all_soft:
-                np.multiply(own.tanh, np.float32(0.5), out=own.feed)
-                own.feed += np.float32(0.5)
+                np.multiply(buffers.tanh, np.float32(0.5), out=buffers.feed)
+                buffers.feed += np.float32(0.5)
             elif not step.layer.hard:
-                np.copyto(own.feed, (own.tanh + 1) / 2, where=step.soft.reshape(*own.feed.shape[:-1], 1))
-        hidden = own.feed.reshape(-1, own.n_rows)
+                np.copyto(buffers.feed, (buffers.tanh + 1) / 2, where=step.soft.reshape(*buffers.feed.shape[:-1], 1))
+        hidden = buffers.feed.reshape(-1, buffers.n_rows)
         if step.missing_outputs.size:
             hidden[step.missing_outputs] = np.isnan(x[step.missing_features])
         for k, (weight, bias) in enumerate(zip(step.weights, step.biases, strict=True)):
-            np.matmul(weight.swapaxes(-2, -1), _by_member(hidden, weight), out=_by_member(own.units[k], weight))
-            hidden = own.units[k]
+            np.matmul(weight.swapaxes(-2, -1), _by_member(hidden, weight), out=_by_member(buffers.units[k], weight))
+            hidden = buffers.units[k]
             if bias is not None:
                 hidden += bias[:, None]
             if k < len(step.dropouts):
                 np.maximum(hidden, 0, out=hidden)
                 if n_dropped := _n_dropped(step.dropouts[k]):
-                    np.greater_equal(self._random_bytes(hidden.shape), n_dropped, out=own.is_on[k])
-                    hidden *= own.is_on[k]
+                    np.greater_equal(self._random_bytes(hidden.shape), n_dropped, out=buffers.is_on[k])
+                    hidden *= buffers.is_on[k]
                     hidden *= np.float32(rescaling(n_dropped))
 
-    def _backward(self, own, grad):
+    def _backward(self, buffers, grad):
         step = self.step
         for k in reversed(range(len(step.weights))):
-            weight, hidden = step.weights[k], own.units[k - 1] if k else own.feed.reshape(-1, own.n_rows)
+            weight, hidden = step.weights[k], buffers.units[k - 1] if k else buffers.feed.reshape(-1, buffers.n_rows)
             by_member = _by_member(grad, weight)
             np.matmul(_by_member(hidden, weight), by_member.swapaxes(-2, -1), out=self.grad_weights[k])
-            np.matmul(grad, own.ones, out=self.grad_biases[k])
+            np.matmul(grad, buffers.ones, out=self.grad_biases[k])
             if k == 0:
                 break
-            grad = own.grads[k - 1]
+            grad = buffers.grads[k - 1]
             np.matmul(weight, by_member, out=_by_member(grad, weight))
             # A unit that is off or dropped is zero.
-            grad *= np.greater(hidden, 0, out=own.is_on[k - 1])
+            grad *= np.greater(hidden, 0, out=buffers.is_on[k - 1])
             if n_dropped := _n_dropped(step.dropouts[k - 1]):
                 grad *= np.float32(rescaling(n_dropped))
         if step.trains_thresholds:
-            product = np.matmul(step.weights[0], grad, out=own.product)
+            product = np.matmul(step.weights[0], grad, out=buffers.product)
             # The slope of the sigmoid is (1 - tanh^2) / 4.
-            slopes = np.subtract(1, np.square(own.tanh, out=own.tanh), out=own.tanh)
+            slopes = np.subtract(1, np.square(buffers.tanh, out=buffers.tanh), out=buffers.tanh)
             product *= slopes.reshape(product.shape)
-            np.matmul(product, own.ones, out=self.threshold_grad)
+            np.matmul(product, buffers.ones, out=self.threshold_grad)
             self.threshold_grad[step.missing_outputs] = 0
 
     def _spread(self, by_feature):

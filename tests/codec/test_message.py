@@ -124,7 +124,7 @@ def test_a_wrong_header_allocates_no_memory(flags, tail):
     try:
         for start in (header + bytes(8) + words, header + dumps(BOOK, CODES * 40, entropy=True)[18:26] + words):
             for read in (loads, lambda data, book: list(read_messages(Dripping(data), book))):
-                with pytest.raises(ValueError, match=r"cut off|claims|counts"):
+                with pytest.raises(ValueError, match=r"cut off|states|counts"):
                     read(start + bytes(tail), BOOK)
         assert tracemalloc.get_traced_memory()[1] < 2**19
     finally:
@@ -138,7 +138,7 @@ def test_rows_of_no_bits_are_bounded():
     with pytest.raises(ValueError, match=r"at most 2.24 codes of rows that take 0 bits .* got 16385 x 1024"):
         dumps(book, many)
     lying = resealed(dumps(book, many[:5]), HEADER - 4, struct.pack("<I", 2**32 - 1))
-    with pytest.raises(ValueError, match="claims 4294967295 rows, more than a message may hold"):
+    with pytest.raises(ValueError, match="states 4294967295 rows, more than a message may hold"):
         loads(lying, book)
 
 

@@ -270,7 +270,7 @@ def test_a_failed_call_changes_nothing(quantizer, X):
 def test_fit_drops_the_summary(quantizer, X):
     found = on_chunks(quantizer, X + 5).fit(X)
     assert vars(found).keys() == vars(clone(quantizer).fit(X)).keys()
-    with pytest.warns(UserWarning, match="partial_fit begins anew") as caught:
+    with pytest.warns(UserWarning, match="partial_fit starts again") as caught:
         found.partial_fit(X[:50])
     assert caught[0].filename == __file__
     assert_like_fit(found, clone(quantizer).fit(X[:50]))

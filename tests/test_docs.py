@@ -1,10 +1,14 @@
 """The pages are contracts: each runs as a script, prints what it shows, and the reference lists every public name."""
 
+import multiprocessing
 import os
 import re
-import subprocess
+import runpy
 import sys
+import tempfile
 import tomllib
+import warnings
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -51,41 +55,59 @@ def assert_shown(printed, script):
         assert numbers[0] == pytest.approx(numbers[1], abs=TOLERANCE), f"shown: {expected}, printed: {line}"
 
 
-def run_page(text, path):
+def _run_script(path):
+    """Run a script as the only thing this process does."""
+    os.chdir(path.parent)
+    os.environ["TMPDIR"], tempfile.tempdir = str(path.parent), None
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT), number)
+    sys.argv, sys.path[:0] = [path.name], [str(path.parent)]
+    warnings.simplefilter("error")
+    runpy.run_path(str(path), run_name="__main__")
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """New processes that have imported what most pages import, which takes longer than most pages."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["skbsq.predictors", "skorch", "sklearn.ensemble", "sklearn.model_selection", "pandas"]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("MPLBACKEND", "Agg")
+        forkserver.ensure_running()  # it keeps this environment
+    return context
+
+
+def run_page(text, path, processes):
     """Save the blocks of a page as a script and run it in a process of its own, with warnings as errors."""
     script = script_of(text)
     # The first line of a page is its title.
     path.write_text(ignored_warnings() + script, encoding="utf-8")
-    environment = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "TMPDIR": str(path.parent)}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", path.name],
-        cwd=path.parent,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert_shown(done.stdout, script)
+    process = processes.Process(target=_run_script, args=(path,))
+    process.start()
+    process.join(300)
+    assert process.exitcode == 0, (path.parent / "stderr").read_text()
+    assert_shown((path.parent / "stdout").read_text(), script)
 
 
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if BLOCK.search(page.read_text("utf-8"))], ids=lambda page: page.name
 )
-def test_page_runs_as_a_script(page, tmp_path):
-    run_page(page.read_text(encoding="utf-8"), tmp_path / f"{page.stem}_page.py")
+def test_page_runs_as_a_script(page, tmp_path, processes):
+    run_page(page.read_text(encoding="utf-8"), tmp_path / f"{page.stem}_page.py", processes)
 
 
-def test_traceback_shows_the_line_of_the_page(tmp_path):
+def test_traceback_shows_the_line_of_the_page(tmp_path, processes):
     with pytest.raises(AssertionError, match=r'page\.py", line 5\b(?s:.*)ZeroDivisionError'):
-        run_page("# Title\n\n```python\na = 0\n1 / a\n```\n", tmp_path / "page.py")
+        run_page("# Title\n\n```python\na = 0\n1 / a\n```\n", tmp_path / "page.py", processes)
 
 
-def test_a_warning_is_an_error(tmp_path):
+def test_a_warning_is_an_error(tmp_path, processes):
     text = "# Title\n```python\nimport warnings\nwarnings.warn('careful')\n```\n"
     with pytest.raises(AssertionError, match="UserWarning: careful"):
-        run_page(text, tmp_path / "page.py")
+        run_page(text, tmp_path / "page.py", processes)
 
 
 @pytest.mark.parametrize(

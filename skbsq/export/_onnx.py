@@ -142,6 +142,7 @@ def _predictions(graph, output, predictor):
             ("label", label, classes.dtype, ("n",)),
             ("probabilities", _probabilities(graph, output, predictor.net_), np.float32, shape),
         ]
+    _refuse_nonlinearity(predictor.net_)
     # `predict` computes this in float64 too.
     output = graph.add("Mul", graph.cast(output, np.float64), predictor.target_scale_)
     output = graph.cast(graph.add("Add", output, predictor.target_mean_), np.float32)
@@ -163,15 +164,19 @@ def _labels(classes):
     raise ValueError(f"to_onnx writes labels that are strings or whole numbers in int64, got {classes!r}.")
 
 
+def _refuse_nonlinearity(net):
+    if callable(net.predict_nonlinearity):
+        raise ValueError(
+            f"The net's predict_nonlinearity is {net.predict_nonlinearity!r}, which to_onnx cannot write: give "
+            'skorch\'s net "auto", or None and make it the last layer of the head.'
+        )
+
+
 def _probabilities(graph, output, net):
     from skbsq.nn.losses import output_kind
 
+    _refuse_nonlinearity(net)
     kind = output_kind(net)
-    if callable(kind):
-        raise ValueError(
-            f"The net's predict_nonlinearity is {kind!r}, which to_onnx cannot write: give skorch's net "
-            '"auto", or None and make it the last layer of the head.'
-        )
     if kind == "logit":
         return graph.add("Softmax", output, axis=-1)
     return graph.add("Exp", output) if kind == "log-probability" else output

@@ -165,6 +165,22 @@ def output_kind(net):
     return "logit"
 
 
+def predictions(net, output):
+    """Apply the net's ``predict_nonlinearity``, if it is a callable, to the output of a regression head.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+    output : Tensor of shape (n, k)
+        In the units of the target.
+
+    Returns
+    -------
+    Tensor of shape (n, k)
+    """
+    return net.predict_nonlinearity(output) if callable(net.predict_nonlinearity) else output
+
+
 def probabilities(net, output):
     """Convert the head's output to class probabilities.
 

@@ -3,9 +3,12 @@
 import warnings
 
 import numpy as np
+import torch
 from sklearn.base import RegressorMixin
 
 from skbsq.exceptions import PrecisionWarning
+from skbsq.nn.losses import predictions
+from skbsq.nn.threads import serial_after_fork
 from skbsq.predictors.base import BasePredictor
 
 __all__ = ["BitwiseRegressor"]
@@ -235,8 +238,9 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         _warn_if_coarse(mean, np.sqrt(variance))
 
     def _from_output(self, output):
-        with np.errstate(under="ignore"):
-            y = (output.numpy().astype(np.float64) * self.target_scale_ + self.target_mean_).astype(np.float32)
+        with np.errstate(under="ignore"), serial_after_fork():
+            y = torch.from_numpy(output.numpy().astype(np.float64) * self.target_scale_ + self.target_mean_)
+            y = predictions(self.net_, y).numpy().astype(np.float32)
         return y.ravel() if self.target_ndim_ == 1 else y
 
 

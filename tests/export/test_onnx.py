@@ -384,6 +384,10 @@ def test_other_nonlinearities_are_refused(data):
     classifier = BitwiseClassifier(3, head=net, missing="code", random_state=0).fit(X, y > 50)
     with pytest.raises(ValueError, match="predict_nonlinearity is <built-in method sigmoid"):
         to_onnx(classifier)
+    counts = NeuralNet(Ending, criterion=nn.PoissonNLLLoss, predict_nonlinearity=torch.exp, max_epochs=1, verbose=0)
+    regressor = BitwiseRegressor(3, head=counts, missing="code", random_state=0).fit(X, np.abs(y))
+    with pytest.raises(ValueError, match="predict_nonlinearity is <built-in method exp"):
+        to_onnx(regressor)
 
 
 # -- refusals ----------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from skbsq.codec import RowCodec, dumps
 from skbsq.exceptions import PrecisionWarning
 from skbsq.export import to_codebook
 from skbsq.model_selection import bits_path
+from skbsq.persistence import load, save
 
 QUICK = dict(max_epochs=3, hidden_sizes=(8,), batch_size=32, random_state=0)
 LEARN = dict(max_epochs=40, hidden_sizes=(32,), batch_size=32, lr=0.01, random_state=0)
@@ -204,13 +205,21 @@ def test_classifier_with_skorch_probabilities(data):
     assert classifier.score(X, y) > 0.7
 
 
-def test_regressor_with_another_skorch_loss(data):
+@pytest.mark.parametrize("nonlinearity", ["auto", torch.exp], ids=["logarithm", "counts"])
+def test_regressor_with_another_skorch_loss(nonlinearity, data, tmp_path):
     X, _ = data
     counts = np.random.default_rng(0).poisson(np.exp(X[:, 0]))
-    net = NeuralNet(nn.Linear, nn.PoissonNLLLoss, max_epochs=30, lr=0.01)
+    net = NeuralNet(nn.Linear, nn.PoissonNLLLoss, max_epochs=30, lr=0.01, predict_nonlinearity=nonlinearity)
     regressor = BitwiseRegressor(3, head=net, random_state=0).fit(X, counts)
     # The criterion needs the logarithm of the rate, so the head predicts the logarithm.
-    assert np.corrcoef(regressor.predict(X), X[:, 0])[0, 1] > 0.8
+    predicted = regressor.predict(X)
+    logarithm = predicted if nonlinearity == "auto" else np.log(predicted)
+    assert np.corrcoef(logarithm, X[:, 0])[0, 1] > 0.8
+    if nonlinearity != "auto":
+        assert predicted.mean() == pytest.approx(counts.mean(), rel=0.2)
+    save(regressor, tmp_path / "model.safetensors")
+    loaded = load(tmp_path / "model.safetensors", head=net)
+    np.testing.assert_array_equal(loaded.predict(X), predicted)
 
 
 @pytest.mark.parametrize("quantizer", ["nothing", 3])

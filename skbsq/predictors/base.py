@@ -21,6 +21,7 @@ from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_budget_of_chunks
 from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
 from skbsq.quantizers.learned import LearnedQuantizer
+from skbsq.training.importances import feature_importances
 from skbsq.training.recipe import Recipe
 
 # A learned quantizer takes these parameters from the predictor, even if it has other values for them.
@@ -39,7 +40,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     _required_attributes = LearnedEstimator._required_attributes | {"quantizer_"}
     # If a learned quantizer has the net, that quantizer's file contains it.
-    _optional_attributes = LearnedEstimator._optional_attributes | {"net_"}
+    _optional_attributes = LearnedEstimator._optional_attributes | {"net_", "feature_importances_"}
     _parameter_constraints: dict = {
         **LearnedEstimator._parameter_constraints,
         **{name: BitwiseQuantizer._parameter_constraints[name] for name in _QUANTIZER_PARAMETERS},
@@ -220,6 +221,13 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         else:
             learned = self._learn_behind_fixed(rows, checkpoint)
         self._keep(learned, rows)
+
+    def _keep(self, learned, rows):
+        super()._keep(learned, rows)
+        vars(self).pop("feature_importances_", None)
+        importances = feature_importances(learned, rows)
+        if importances is not None:
+            self.feature_importances_ = importances
 
     def _learn_bits(self, rows, recipe, start):
         """Learn from checked rows with the recipe and the initial thresholds of another model.

@@ -116,6 +116,10 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         Origin and values of the initial thresholds, if thresholds are learned; those of ``quantizer_``.
     allocation_ : DataFrame
         With `bit_budget`, one row per feature; that of ``quantizer_``, see `BitwiseQuantizer`.
+    feature_importances_ : ndarray of float64 of shape (d,)
+        Share of each feature in the training loss that dropping single features adds; the sum is 1. Absent after
+        `fit_chunks`, with ``quantizer="passthrough"``, and with a `head` that does not begin with a linear layer or has
+        a criterion that is not a difference: use `sklearn.inspection.permutation_importance` there.
     net_ : skorch.NeuralNet
         The trained net, on the CPU; ``net_.module_`` computes outputs from raw floats.
     head_ : nn.Module

@@ -201,6 +201,16 @@ class WideModel:
         with torch.inference_mode():
             return [self._costs_of(j) for j in range(len(self.tables))]
 
+    def costs_of_dropping(self):
+        """Compute by how much the loss increases if a single feature has no bits.
+
+        Returns
+        -------
+        ndarray of float64 of shape (d,)
+        """
+        with torch.inference_mode():
+            return np.array([self._cost(j, [0]) for j in range(len(self.tables))])
+
     def narrowed(self, n_bits):
         """Merge neighbouring levels until each feature has `n_bits`; the head then reads the mean of merged levels.
 
@@ -238,13 +248,14 @@ class WideModel:
         return b > 0 and bool(self.book.has_missing[j])
 
     def _costs_of(self, j):
-        costs, table = np.zeros(int(self.n_bits[j]) + 1), self.tables[j]
-        for b in range(int(self.n_bits[j])):
-            starts = self._partition(j, b)
-            group = torch.from_numpy(np.searchsorted(starts, np.arange(len(table)), side="right") - 1)
-            change = self._merged(j, starts)[group] - table
-            costs[b] = self._loss(self.hidden + change[self.codes[:, j]]).item() - self.loss
-        return costs
+        return np.array([*(self._cost(j, self._partition(j, b)) for b in range(int(self.n_bits[j]))), 0.0])
+
+    def _cost(self, j, starts):
+        """Compute the increase of the loss if the codes of feature j are merged into the groups that begin there."""
+        table = self.tables[j]
+        group = torch.from_numpy(np.searchsorted(starts, np.arange(len(table)), side="right") - 1)
+        change = self._merged(j, starts)[group] - table
+        return self._loss(self.hidden + change[self.codes[:, j]]).item() - self.loss
 
     def _merged(self, j, starts):
         """Compute the weighted mean row of the table of feature j for each group of codes."""

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from benchmarks.arguments import add_number, add_output_dir, add_parts, make_parser
-from benchmarks.command import plain_errors, write_table
+from benchmarks.command import plain_errors, print_table
 from benchmarks.plots import save_picture, tidy
 from benchmarks.speed.contests import PARTS, run
 
@@ -55,6 +55,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    arguments.output_dir.mkdir(parents=True, exist_ok=True)
     rows = []
     with plain_errors():
         of_training = {"data_dir": arguments.data_dir, "epochs": arguments.epochs}
@@ -62,8 +63,10 @@ def main(argv=None):
             contests = PARTS[name](**of_training if name in ("train", "recipe") else {})
             for contest in tqdm(contests, desc=name, unit="contest"):
                 rows.append(run(name, contest))
-    table = pd.DataFrame(rows)
-    write_table(table, arguments.output_dir / "speed.csv")
+            # After each part, so that an error in a later one loses nothing.
+            table = pd.DataFrame(rows)
+            table.to_csv(arguments.output_dir / "speed.csv", index=False)
+    print_table(table)
     print("seconds: the best turn of each side; ratio: rival over ours; threads: of torch and of encode")
     save_picture(draw(table), arguments.output_dir / "speed.png")
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from benchmarks.datasets import load
 from benchmarks.processes import printed_number, timed
-from benchmarks.speed.bare import Task, fit_bare, fit_skbsq
-from skbsq import BitwiseRegressor, Codebook, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
+from benchmarks.speed.bare import RECIPE, Task, fit_bare, fit_skbsq
+from skbsq import Codebook, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
 from skbsq.codec import RowCodec
 from skbsq.nn import JointNet, Thermometer
 
@@ -289,7 +289,7 @@ def _training_error(fit, task):
     return np.mean((fit(task, SEED)(task.x) - task.y.ravel()) ** 2)
 
 
-def start(n=1_000_000, d=50):
+def start(n=1_000_000, d=50, n_of_fit=10_000, epochs=30):
     """Limit the time of initial thresholds on many rows, and compare a fit with a bare loop of the same steps."""
     X, y = _rows(n, d), _rows(n, 1).ravel()
     for quantizer in (QuantileQuantizer(), KMeansQuantizer(), TreeQuantizer()):
@@ -299,15 +299,13 @@ def start(n=1_000_000, d=50):
             limit=10,
             repeats=1,
         )
-    X = _rows(10_000, 20)
+    X = _rows(n_of_fit, 20)
     y = (X[:, :5].sum(axis=1) + np.sin(3 * X[:, 5]))[:, None]
     y = ((y - y.mean()) / y.std()).astype(np.float32)
-    # As in the bare loop: hard bits in a standardized space, and a head that reads only bits.
-    ours = BitwiseRegressor(forward="hard", space="standard", level_inputs=False, random_state=SEED)
-    task = Task(X, y, 4, [*ours.hidden_sizes], ours.batch_size, ours.max_epochs)
+    task = Task(X, y, 4, [256, 256, 256], 256, epochs)
     yield Contest(
-        "BitwiseRegressor.fit on 10000 x 20, hard bits",
-        partial(_training_error, lambda task, seed: ours.fit(task.x, task.y.ravel()).predict, task),
+        f"BitwiseRegressor.fit on {n_of_fit} x 20, hard bits",
+        partial(_training_error, partial(fit_skbsq, recipe={**RECIPE, "init": "auto"}), task),
         partial(_training_error, fit_bare, task),
         "a bare loop of the same steps",
         target=1 / 1.2,

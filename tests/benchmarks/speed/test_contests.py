@@ -47,6 +47,14 @@ def test_targets_and_limits():
     assert run("decode", Contest("free", work, work, "itself"))["met"] is None
 
 
+def test_both_sides_of_start_take_the_same_steps():
+    *rules, fit = contests.start(n=500, d=2, n_of_fit=600, epochs=3)
+    for contest in rules:
+        assert run("start", contest)["met"]
+    row = run("start", replace(fit, repeats=1))
+    assert row["checksum"] == pytest.approx(row["rival_checksum"], rel=0.5)
+
+
 @pytest.mark.parametrize("part", ["encode", "decode", "pack", "predict"])
 def test_both_sides_compute_the_same(part):
     sizes = {"n": 50, "units": 4} if part == "predict" else {"n": 2000, "d": 3}

@@ -14,7 +14,7 @@ from skbsq.nn.heads import shrink_output, start_at
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.randomness import own_randomness
 from skbsq.thresholds.filling import Widths
-from skbsq.training.batches import TensorBatches, n_batches
+from skbsq.training.batches import TensorBatches, TensorRows, n_batches
 from skbsq.training.feeds import codebook_feed, float_feed
 from skbsq.training.held_out import hold_outs
 from skbsq.training.length import find_epochs, held_out_losses, outputs_of, usual_epochs
@@ -40,8 +40,6 @@ class Learned:
         The target is ``output * target_scale + target_mean``.
     search : DataFrame or None
         Lengths that were tried on held-out rows.
-    n_parts : int
-        Number of parts of the rows that were held out in turn.
     codebook : Codebook or None
         None if the head reads floats.
     lr_ratio : float
@@ -69,7 +67,6 @@ class Learned:
     target_mean: np.ndarray
     target_scale: np.ndarray
     search: pd.DataFrame | None
-    n_parts: int
     codebook: Codebook | None = None
     lr_ratio: float = 0.0
     rule: str | None = None
@@ -192,37 +189,49 @@ class Learner:
         ratio, can_stay = self.recipe.threshold_lr_ratio, hasattr(kind, "still_feed")
         if can_stay and ratio == 0:
             return self._learn_head(kind.still_feed(self, widths, starts))
-        moving = replace(self._learn_head(kind.feed(self, widths, starts)), lr_ratio=self.recipe.lr_ratio)
-        if not can_stay or ratio != "auto" or moving.n_parts < 2:
-            return moving
-        # With few rows, moving thresholds may fit noise.
-        with own_randomness(self.seed, self.recipe.trained_on):
-            still = self._learn_head(kind.still_feed(self, widths, starts))
-        return moving if still.search["loss"].min() >= moving.search["loss"].min() else still
+        moving = self._search(kind.feed(self, widths, starts))
+        if can_stay and ratio == "auto" and len(moving.parts) > 1:
+            # With few rows, moving thresholds may fit noise.
+            with own_randomness(self.seed, self.recipe.trained_on):
+                still = self._search(kind.still_feed(self, widths, starts))
+                if still.lowest_loss < moving.lowest_loss:
+                    return self._finish(still)
+        return replace(self._finish(moving), lr_ratio=self.recipe.lr_ratio)
 
     def _learn_head(self, feed):
         """Find the length of training, and train a head, with the parameters of its layer if there are any."""
+        return self._finish(self._search(feed))
+
+    def _search(self, feed):
+        """Build a net, and find the length of its training."""
         rows, recipe = self.rows, self.recipe
         constant = self._constant_output() if recipe.head is None else None
         module = self._joint_net(feed, constant)
-        mean, scale = self._target_scaling(module)
-        data = rows.tensors(mean, scale)
-        parts = self._parts(data, rows.validation_tensors(mean, scale))
-        epochs = search = None
-        training, validation = parts[0] if parts else (data, None)
+        scaling = self._target_scaling(module)
+        data = rows.tensors(*scaling)
+        parts = self._parts(data, rows.validation_tensors(*scaling))
+        epochs = tried = None
         # With a skorch net, or a constant rate and patience, the user's schedule holds.
         if not recipe.own_net and not (recipe.early_stopping is True and recipe.lr_schedule == "constant"):
-            epochs, search = self._find_epochs(module, data, parts, constant)
+            epochs, tried = self._find_epochs(module, data, parts, constant)
+        return _Search(feed, module, constant, scaling, data, parts, epochs, tried)
+
+    def _finish(self, found):
+        """Train with the length that was found."""
+        rows, recipe, data, parts, epochs = self.rows, self.recipe, found.data, found.parts, found.epochs
+        module, (training, validation) = found.module, parts[0] if parts else (data, None)
+        if epochs is not None:
             if not (parts and (recipe.early_stopping is True or training is data)):
                 training, validation = data, None
             if recipe.auto_sizes:
                 n_steps = epochs * n_batches(len(training), recipe.batch_size_for(rows.n_rows))
-                module = self._joint_net(feed, constant, auto_members(rows.n_rows, n_steps))
+                module = self._joint_net(found.feed, found.constant, auto_members(rows.n_rows, n_steps))
         net, best_epoch = self._train_net(module, training, validation, epochs)
-        if constant is not None:
-            share = None if search is None else search.loc[search["epochs"] == net.max_epochs, "share"].item()
-            _fold_head(net.module_, share, constant)
-        return Learned(net, best_epoch, mean, scale, search, len(parts))
+        tried = found.tried
+        if found.constant is not None:
+            share = None if tried is None else tried.loc[tried["epochs"] == net.max_epochs, "share"].item()
+            _fold_head(net.module_, share, found.constant)
+        return Learned(net, best_epoch, *found.scaling, tried)
 
     def _constant_output(self):
         """Output of the untrained default head: the mean target, or the log of the class shares."""
@@ -314,6 +323,24 @@ class Learner:
                 checkpoint=self.checkpoint,
             )
         return net, best_epoch
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A net before its final training, and the lengths that were tried."""
+
+    feed: object
+    module: sq.JointNet
+    constant: torch.Tensor | None
+    scaling: tuple
+    data: TensorRows
+    parts: list
+    epochs: int | None
+    tried: pd.DataFrame | None
+
+    @property
+    def lowest_loss(self):
+        return self.tried["loss"].min()
 
 
 def _fold_head(module, share, constant):

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
+matplotlib.rcParams["svg.hashsalt"] = "rooms"  # the same picture has the same text
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch
 

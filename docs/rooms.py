@@ -6,7 +6,6 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
-matplotlib.rcParams["svg.hashsalt"] = "rooms"  # the same picture has the same text
 import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch
 
@@ -62,18 +61,19 @@ def seen_through(imports):
 
 def draw():
     """Write the picture."""
+    matplotlib.rcParams["svg.hashsalt"] = "rooms"  # the same rooms give the same text
     imports = room_imports()
     height = floors(imports)
     place = {}
     for floor in set(height.values()):
-        own = sorted(room for room in imports if height[room] == floor)
-        place |= {room: ((k + 0.5) / len(own), floor) for k, room in enumerate(own)}
+        on_floor = sorted(room for room in imports if height[room] == floor)
+        place |= {room: ((k + 0.5) / len(on_floor), floor) for k, room in enumerate(on_floor)}
     figure, ax = plt.subplots(figsize=(9, 1.0 * (max(height.values()) + 1)))
     box = {"boxstyle": "round,pad=0.4", "facecolor": "#eef3fb", "edgecolor": "#4269a8"}
     for room, (x, y) in place.items():
         ax.text(x, y, room, ha="center", va="center", family="monospace", fontsize=10, bbox=box, zorder=3)
     for room, others in seen_through(imports).items():
-        for other in others:
+        for other in sorted(others):
             (x, y), (to_x, to_y) = place[room], place[other]
             arrow = FancyArrowPatch((x, y - 0.22), (to_x, to_y + 0.22), arrowstyle="-|>", mutation_scale=9)
             arrow.set(color="#7a7a7a", linewidth=0.8)

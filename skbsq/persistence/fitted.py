@@ -184,13 +184,13 @@ _RULES = {
         test=lambda value, known: type(value) is list and len(value) == known["n_features_in_"],
         read=lambda value, known: [checked(array, "f4", (None,), "initial_thresholds_") for array in value],
     ),
-    "feature_importances_": _Rule(
-        array=lambda known: ("f8", (known["n_features_in_"],)), test=lambda value, known: (value >= 0).all()
-    ),
     "threshold_lr_ratio_": _Rule(test=lambda value, known: type(value) is float and 0 <= value < np.inf),
     "_sklearn_output_config": _Rule(test=_is_output_config),
     "net_": _Rule(test=_is_dict),
     "allocation_": _Rule(test=_is_dict),
     "length_search_": _Rule(test=_is_dict),
     "quantizer_": _Rule(read=_quantizer),
+    "feature_importances_": _Rule(
+        array=lambda known: ("f8", (known["n_features_in_"],)), test=lambda value, known: (value >= 0).all()
+    ),
 }

@@ -115,7 +115,7 @@ def test_codes_refused(codes, text):
         ([[-1]], "from 0 to 255"),
         ([[0.5]], "from 0 to 255"),
         ([[float("nan")]], "from 0 to 255"),
-        (b"\0", "loads reads messages"),
+        (b"\0", "use skbsq.codec.loads"),
     ],
 )
 def test_bytes_refused(data, text):

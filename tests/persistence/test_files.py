@@ -800,6 +800,7 @@ def test_sizes_are_not_claimed(saved, path):
     book["features"] = [wide] + [narrow] * 14_000
     inner["codebook_"]["codebook"] = json.dumps(book)
     fitted["n_features_in_"] = inner["n_features_in_"] = 14_001
+    arrays[fitted["feature_importances_"]["array"]] = np.zeros(14_001)
     refuse(path, put_together(document, arrays), "exceed what a net can hold")
 
 

@@ -57,7 +57,10 @@ class JointNet(nn.Module):
         linear = None if self.training or torch.is_grad_enabled() else self._tabulated(x.device)
         if linear is None:
             return self.head(self.quantization(x))
-        return self._behind_first()(table_linear(x, self.quantization, linear, self.layout))
+        output = table_linear(x, self.quantization, linear, self.layout)
+        for layer in self._behind_first():
+            output = layer(output)
+        return output
 
     def from_codes(self, codes):
         """Return the output for codes instead of floats, once the net is frozen.
@@ -116,7 +119,7 @@ class JointNet(nn.Module):
         if linear is None:
             return None
         with torch.no_grad(), serial_after_fork():
-            return self._table_decoder(linear).table, [*self._behind_first()]
+            return self._table_decoder(linear).table, self._behind_first()
 
     def row_floats(self, device="cpu"):
         """Return the number of floats that the widest step needs per row, to choose how many rows to run at once.
@@ -160,15 +163,15 @@ class JointNet(nn.Module):
     def _table_decoder(self, linear):
         """Return the cached decoder, or a new one if a parameter of the first layer or a layer behind it changed."""
         now, behind = [parameter.detach() for parameter in linear.parameters()], self._behind_first()
-        if self._cached is None or not all(map(_equal, now, self._cached[0])) or [*self._cached[1].behind] != [*behind]:
+        if self._cached is None or not all(map(_equal, now, self._cached[0])) or self._cached[1] != behind:
             table = code_table(self.quantization, linear, self.layout)
-            decoder = _TableDecoder(table, self.quantization.offsets, behind)
-            self._cached = [parameter.clone() for parameter in now], decoder
-        return self._cached[1]
+            decoder = _TableDecoder(table, self.quantization.offsets, nn.Sequential(*behind))
+            self._cached = [parameter.clone() for parameter in now], behind, decoder
+        return self._cached[2]
 
     def _behind_first(self):
         """Return the layers of the head behind its first one."""
-        return nn.Sequential(*list(self.head)[1:]) if isinstance(self.head, nn.Sequential) else nn.Sequential()
+        return list(self.head)[1:] if isinstance(self.head, nn.Sequential) else []
 
 
 class _Decoder(nn.Module):

@@ -11,7 +11,7 @@ from matplotlib.patches import FancyArrowPatch
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "skbsq"
-# What lies beside the rooms and is small; the door, from which everything is seen, is not drawn either.
+# Small modules beside the rooms, and the top-level package, which imports everything.
 LEFT_OUT = {"__init__", "exceptions", "_files", "_forks"}
 
 
@@ -48,7 +48,7 @@ def floors(imports):
 
 
 def seen_through(imports):
-    """Arrows that are not implied by others: a room that is reached by way of another needs none of its own."""
+    """Keep the arrows that no other arrows imply: a room reached through another room needs no direct arrow."""
     height = floors(imports)
     reached: dict[str, set[str]] = {}
     for room in sorted(imports, key=height.__getitem__):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def safetensors_for(what):
-    """Import safetensors, or raise ImportError. `what` says what needs it, for example "save needs"."""
+    """Import safetensors, or raise an ImportError that begins with `what`, for example "save needs"."""
     try:
         import safetensors.numpy
     except ImportError as error:

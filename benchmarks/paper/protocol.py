@@ -160,7 +160,7 @@ def search(data, bits, methods, seeds, n_configs, output, *, training, paper_tra
     bits : list of int
     methods : list of str
     seeds : list of int
-        Of the splits whose test rows are left out.
+        Seeds of the splits whose test rows are left out.
     n_configs : int
         Configurations to try for each.
     output : Path

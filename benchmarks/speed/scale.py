@@ -199,7 +199,7 @@ def search_on_cluster(rows, epochs):
 
 
 def measure_dask(workers, values, d, rows, epochs, folder):
-    """Measure the same work on clusters of several sizes.
+    """Measure the same jobs on clusters of several sizes.
 
     Parameters
     ----------

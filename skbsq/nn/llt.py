@@ -49,7 +49,7 @@ class LLTQuantization(ValueQuantization):
     logits : Parameter of shape (d, R, granularity)
         R is that of the feature with the most levels.
     temperature : float
-        Of the softmax. Its initial value is 1.
+        Temperature of the softmax, initially 1.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def dataset(path):
     Raises
     ------
     ValueError
-        If the files have another format. The message says what to give instead.
+        If the files have another format. The message names the alternative.
     """
     pa = pyarrow_for("A path without the suffix .npy")
     from pyarrow.dataset import dataset as open_dataset
@@ -110,7 +110,7 @@ def _selected(schema, columns, check):
 
 
 def _readable(batches):
-    """Yield batches; if a column changes its type, the error says what to do."""
+    """Yield batches, with an error that names the way out if a column changes its type."""
     import pyarrow as pa
 
     try:

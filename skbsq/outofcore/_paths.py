@@ -83,7 +83,7 @@ def check_source(path):
     FileNotFoundError
         If there is no such file or folder on this machine.
     ValueError
-        If the suffix stands for another format. The message says what to give instead of the path.
+        If the suffix stands for another format. The message names the alternative to the path.
     """
     if "://" in path:  # such as s3://bucket/rows.parquet
         return

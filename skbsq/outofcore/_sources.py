@@ -47,7 +47,7 @@ def read(source, rows, columns, check):
     Raises
     ------
     ValueError
-        If the object, or its content, cannot be a source. The message says what to give instead.
+        If the object, or its content, cannot be a source. The message names the alternative.
     """
     if isinstance(source, str | os.PathLike):
         return _read_path(os.fspath(source), rows, columns, check)

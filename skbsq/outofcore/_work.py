@@ -109,7 +109,7 @@ class Encode(_OnFeatures):
 
     @property
     def packed(self):
-        """Whether the result is packed rows."""
+        """Whether the result consists of packed rows."""
         return self.encode == "packed"
 
     @property

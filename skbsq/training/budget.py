@@ -8,6 +8,7 @@ their mean.
 
 import copy
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -183,7 +184,6 @@ class WideModel:
             self.hidden += table[self.codes[:, j]]
         with torch.inference_mode():
             self.loss = self._loss(self.hidden).item()
-        self.importance = self._importance()
 
     @classmethod
     def of(cls, learned, rows):
@@ -272,13 +272,15 @@ class WideModel:
         if b == 0:
             return [0]
         n_regular, has_missing = self.thresholds[j].size + 1, self._has_missing(j, b)
-        rows = self.tables[j][:n_regular].double() * self.importance
+        rows = self.tables[j][:n_regular].double() * self._importance
         starts = best_partition(rows.numpy(), self.code_shares[j][:n_regular] + 1e-12, 2**b - has_missing)
         return [*starts, n_regular] if has_missing else starts
 
+    @cached_property
+    @torch.inference_mode(False)  # the first use is in a method without gradients
     @torch.enable_grad()
     def _importance(self):
-        """Compute the root mean square gradient of the loss for each unit of the first layer."""
+        """The root mean square gradient of the loss for each unit of the first layer."""
         hidden = self.hidden.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(self._loss(hidden) * len(hidden), hidden)
         return gradient.double().square().mean(0).sqrt()

@@ -1,5 +1,6 @@
 """Check the input of fit and predict: X, row weights, groups, bits per feature."""
 
+import sys
 import warnings
 from contextlib import contextmanager
 from numbers import Integral
@@ -7,7 +8,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
-from skbsq.codebook.checks import MAX_BITS, check_finite
+from skbsq.codebook.checks import MAX_BITS, check_finite, check_missing
 from skbsq.codebook.kernels import as_float32
 from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
 from skbsq.codebook.matrix import as_numbers, as_table, floats_of_objects, is_categorical, refuse_mask, to_array
@@ -35,7 +36,7 @@ def all_or_nothing(estimator):
         raise
 
 
-def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
+def check_X(estimator, X, *, reset, missing=None, min_rows=1):
     """Validate `X` and cast it to float32.
 
     Parameters
@@ -45,11 +46,9 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     X : array-like of shape (n, d)
     reset : bool
         True in fit.
-    missing : {"error", "code"}
-        Whether NaN is rejected.
+    missing : str, array-like, dict or Series, default=None
+        Rules for NaN in fit, see `check_missing`. None: NaN is not checked here.
     min_rows : int, default=1
-    stacklevel : int, default=4
-        Number of calls between the user and the warning.
 
     Returns
     -------
@@ -58,7 +57,7 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     Raises
     ------
     ValueError
-        For a feature with an infinity, a value beyond float32, or NaN if it is rejected; and for a column without
+        For a feature with an infinity, a value beyond float32, or NaN if its rule is "error"; and for a column without
         numbers. The message names the feature or column.
     """
     X = as_table(X, "X")
@@ -74,15 +73,48 @@ def check_X(estimator, X, *, reset, missing, min_rows=1, stacklevel=4):
     cast = as_float32(X)
     names = getattr(estimator, "feature_names_in_", None)
     check_finite(X, cast, names)
-    if missing == "error" and (nan := nan_features(cast)).any():
-        j = int(np.argmax(nan))
-        raise ValueError(
-            f'Input X contains NaN in {label(names, j)}, and {type(estimator).__name__} has missing="error": '
-            'impute first, or set missing="code" to give NaN a separate code.'
-        )
+    if missing is not None:
+        refused = check_missing(missing, names, cast.shape[1]) == "error"
+        kind = type(estimator).__name__
+        way_out = 'impute first, or set missing="seen" to give NaN a separate code.'
+        refuse_nan(cast, refused, names, f'{kind} has missing="error" there: {way_out}')
     if reset:
-        _warn_if_cast_merges(X, cast, names, stacklevel)
+        _warn_if_cast_merges(X, cast, names)
     return cast
+
+
+def refuse_nan(X, refused, names, why, *, what="Input X"):
+    """Reject NaN in some of the features.
+
+    Parameters
+    ----------
+    X : ndarray of float32 of shape (n, d)
+    refused : ndarray of bool of shape (d,)
+        The features in which NaN is rejected.
+    names : sequence of str, or None
+    why : str
+        The rest of the message: reason and way out.
+    what : str, default="Input X"
+        What the message calls X.
+
+    Raises
+    ------
+    ValueError
+        If there is such a NaN. The message names its feature and row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq._validation import refuse_nan
+    >>> refuse_nan(np.float32([[1, 2], [3, np.nan]]), np.array([False, True]), ["a", "b"], "no row may: drop it.")
+    Traceback (most recent call last):
+    ...
+    ValueError: Input X contains NaN in feature 'b' (row 1), and no row may: drop it.
+    """
+    if refused.any() and (found := refused & nan_features(X)).any():
+        j = int(np.argmax(found))
+        row = int(np.argmax(np.isnan(X[:, j])))
+        raise ValueError(f"{what} contains NaN in {label(names, j)} (row {row}), and {why}")
 
 
 def _check_labels(estimator, columns, reset):
@@ -94,7 +126,7 @@ def _check_labels(estimator, columns, reset):
     if not reset and not hasattr(estimator, "feature_names_in_"):
         check_columns(columns, numbered_names(d), "X", strict=False)
     numbered = all(isinstance(name, Integral) for name in columns) and columns != list(range(d))
-    for parameter in ("n_bits", "thresholds") if reset and numbered else ():
+    for parameter in ("n_bits", "thresholds", "missing") if reset and numbered else ():
         labels = labels_of(getattr(estimator, parameter, None)) or ()
         if any(isinstance(name, Integral) for name in labels):
             raise ValueError(
@@ -103,7 +135,15 @@ def _check_labels(estimator, columns, reset):
             )
 
 
-def _warn_if_cast_merges(X, cast, names, stacklevel):
+def stacklevel_of_user():
+    """Return the `stacklevel` of a warning for the first caller outside of the package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _warn_if_cast_merges(X, cast, names):
     if X.dtype == cast.dtype:
         return
     merged = []
@@ -119,7 +159,7 @@ def _warn_if_cast_merges(X, cast, names, stacklevel):
             f"The cast to float32 merges many distinct values of the features {', '.join(merged)}: these values then "
             "have equal codes. Subtract an offset from these features, or split them, before the quantizer.",
             PrecisionWarning,
-            stacklevel=stacklevel,
+            stacklevel=stacklevel_of_user(),
         )
 
 

@@ -1,6 +1,6 @@
 """Errors and warnings of the package, so that you can catch and filter them by category."""
 
-__all__ = ["NotATableError", "NotNumbersError", "PrecisionWarning"]
+__all__ = ["MissingCodeWarning", "NotATableError", "NotNumbersError", "PrecisionWarning"]
 
 
 class NotATableError(ValueError, TypeError):
@@ -59,4 +59,23 @@ class PrecisionWarning(UserWarning):
     ...     _ = UniformQuantizer().fit(seconds[:, None])
     >>> [w.category.__name__ for w in caught]
     ['PrecisionWarning']
+    """
+
+
+class MissingCodeWarning(UserWarning):
+    """Issued if ``missing="code"`` leaves a feature of 1 bit no threshold, although fit saw no NaN there.
+
+    The single bit then tells NaN from numbers, and nothing about the numbers. Set ``missing="seen"``, or give the
+    feature 2 bits.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> from skbsq import UniformQuantizer
+    >>> from skbsq.exceptions import MissingCodeWarning
+    >>> with warnings.catch_warnings(record=True, category=MissingCodeWarning, action="always") as caught:
+    ...     _ = UniformQuantizer(n_bits=1, missing="code").fit([[1.0], [2.0]])
+    >>> [w.category.__name__ for w in caught]
+    ['MissingCodeWarning']
     """

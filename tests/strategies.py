@@ -9,9 +9,10 @@ finite32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
 @st.composite
-def codebooks(draw, missing=st.sampled_from(["error", "code"])):
-    thresholds = draw(st.lists(st.lists(finite32, max_size=6), min_size=1, max_size=4))
-    return Codebook.from_thresholds(thresholds, missing=draw(missing))
+def codebooks(draw, missing=st.sampled_from(["error", "seen", "code"])):
+    thresholds, missing = draw(st.lists(st.lists(finite32, max_size=6), min_size=1, max_size=4)), draw(missing)
+    has_missing = [draw(st.booleans()) for _ in thresholds] if missing == "seen" else None
+    return Codebook.from_thresholds(thresholds, missing=missing, has_missing=has_missing)
 
 
 def neighbours(thresholds):

@@ -30,13 +30,20 @@ def named(path):
     return f"{path.parent.parent.name}-{path.stem}"
 
 
+def accepted(codebook, x):
+    """Rows that every version encodes: the first gave code 0 to NaN that is refused today."""
+    return ~(np.isnan(x) & codebook.refuses_nan).any(axis=1)
+
+
 each_codebook = pytest.mark.parametrize("path", CODEBOOKS, ids=named)
 
 
 @each_codebook
 def test_a_codebook_gives_the_same_bits(path):
     codebook, then = Codebook.from_json(path.read_text(encoding="utf-8")), np.load(path.with_suffix(".npz"))
-    found = make.encoded(codebook, then["x"])
+    codes = then["codes"].copy()
+    codes[accepted(codebook, then["x"])] = codebook.encode(then["x"][accepted(codebook, then["x"])])
+    found = make.encoded(codebook, codes)
     for name, value in found.items():
         assert value.dtype == then[name].dtype
         np.testing.assert_array_equal(value, then[name], err_msg=name)
@@ -61,7 +68,10 @@ def test_the_c_of_then_and_of_today_write_the_same_rows(path, tmp_path):
         program = driver.build(folder, {"golden": text}, {"golden": "float"}, command)
         encoded, put = driver.rows(program, "golden", then["x"], RowCodec(codebook).row_bytes)
         for out in (encoded, put):
-            np.testing.assert_array_equal(out["row"], then["rows"])
+            rows = accepted(codebook, then["x"])
+            np.testing.assert_array_equal(out["row"][rows], then["rows"][rows])
+            if name == "today":
+                np.testing.assert_array_equal(out["refused"] == 0, rows)
 
 
 @pytest.mark.parametrize("path", ESTIMATORS, ids=named)
@@ -97,6 +107,7 @@ def test_a_graph_of_then_and_of_today_give_the_same(path):
         assert compared
 
 
+@pytest.mark.filterwarnings("ignore::skbsq.exceptions.MissingCodeWarning")
 @pytest.mark.parametrize("name", [*fits.FITS, "chunks"])
 def test_a_small_fit_is_that_of_before(name):
     found, then = fits.chunks() if name == "chunks" else fits.fit(name), np.load(fits.PATH)

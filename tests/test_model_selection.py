@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import BitwiseClassifier, BitwiseRegressor, QuantileQuantizer
+from skbsq.exceptions import MissingCodeWarning
 from skbsq.model_selection import bits_path, dask_backend, fewest_bits, rate_distortion, row_bits
 
 QUICK = {"max_epochs": 2, "hidden_sizes": (8,), "random_state": 0}
@@ -213,7 +214,8 @@ def test_path_of_classes_with_missing_values(data):
     X[::5, 0] = np.nan
     frame = pd.DataFrame(X, columns=[f"x{j}" for j in range(10)])
     classifier = BitwiseClassifier(missing="code", class_weight="balanced", **QUICK)
-    path = bits_path(classifier, frame, pd.Series(y), [2, 1], cv=3, scoring="neg_log_loss")
+    with pytest.warns(MissingCodeWarning, match="x9"):
+        path = bits_path(classifier, frame, pd.Series(y), [2, 1], cv=3, scoring="neg_log_loss")
     assert path["n_bits"].tolist() == [1, 2]
     assert (path["score"] < 0).all()
 

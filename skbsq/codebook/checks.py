@@ -7,7 +7,7 @@ from skbsq.codebook.labels import in_feature_order, in_number_order, label
 from skbsq.codebook.matrix import refuse_mask
 
 MAX_BITS = 16
-MISSING_RULES = ("error", "code")
+MISSING_RULES = ("error", "seen", "code")
 
 
 def check_thresholds(thresholds, label, *, strict=False):
@@ -122,21 +122,59 @@ def check_finite(X, cast, names):
         raise ValueError(f"Input X {why} in {label(names, j)} (row {row}): clip or drop such values first.")
 
 
-def check_missing_rule(missing):
-    if missing not in MISSING_RULES:
-        raise ValueError(f"missing must be one of {list(MISSING_RULES)}, got {missing!r}.")
+def check_missing(missing, names, n_features):
+    """Validate `missing`, and return the rule of each feature.
+
+    Parameters
+    ----------
+    missing : str, array-like of str of shape (d,), dict or pandas Series
+    names : sequence of str, or None for x0, x1, ...
+    n_features : int
+
+    Returns
+    -------
+    ndarray of str of shape (d,)
+        Each is one of `MISSING_RULES`.
+
+    Raises
+    ------
+    ValueError
+        For another rule, a wrong length, an unknown name or an absent name.
+
+    Examples
+    --------
+    >>> from skbsq.codebook.checks import check_missing
+    >>> check_missing({"b": "seen", "a": "error"}, ["a", "b"], 2)
+    array(['error', 'seen'], dtype='<U5')
+    """
+    if isinstance(missing, str):
+        if missing not in MISSING_RULES:
+            raise ValueError(f"missing must be one of {list(MISSING_RULES)}, got {missing!r}.")
+        return np.full(n_features, missing, dtype="U5")
+    given = in_feature_order(refuse_mask(missing, "missing"), names, n_features, "missing")
+    rules = np.asarray(given, dtype=object)
+    if rules.shape != (n_features,):
+        raise ValueError(f"missing must be one rule or {n_features}, one per feature, got {missing!r}.")
+    for j, rule in enumerate(rules.tolist()):
+        if not isinstance(rule, str) or rule not in MISSING_RULES:
+            raise ValueError(f"missing must be one of {list(MISSING_RULES)}, got {rule!r} for {label(names, j)}.")
+    return rules.astype("U5")
 
 
 def check_has_missing(has_missing, missing, thresholds, names):
     """Return which features have a missing code, as a bool array of shape (d,)."""
     d = len(thresholds)
+    rules = check_missing(missing, names, d)
     if has_missing is None:
-        return np.array([missing == "code" and t.size > 0 for t in thresholds])
+        if (rules == "seen").any():
+            raise ValueError('missing="seen" needs has_missing: thresholds do not show in which features NaN was seen.')
+        return (rules == "code") & [t.size > 0 for t in thresholds]
     has_missing = np.array(in_feature_order(refuse_mask(has_missing, "has_missing"), names, d, "has_missing"))
     if has_missing.shape != (d,) or has_missing.dtype != bool:
         raise ValueError(f"has_missing must be {d} bools, one per feature, got {has_missing!r}.")
-    if missing == "error" and has_missing.any():
-        raise ValueError('has_missing must be all False under missing="error".')
+    if (wrong := has_missing & (rules == "error")).any():
+        j = int(np.argmax(wrong))
+        raise ValueError(f'has_missing must be False under missing="error", got True for {label(names, j)}.')
     return has_missing
 
 
@@ -192,7 +230,7 @@ def check_folded_from(folded_from):
         raise ValueError(f"folded_from must be a fingerprint, 8 bytes, got {folded_from!r}.")
 
 
-def check_fields(thresholds, offsets, levels, counts, has_missing, missing, names, folded_from=None):
+def check_fields(thresholds, offsets, levels, counts, has_missing, names, folded_from=None):
     """Check the fields of a codebook as it stores them: flat arrays over all features.
 
     Raises
@@ -205,7 +243,7 @@ def check_fields(thresholds, offsets, levels, counts, has_missing, missing, name
     >>> import numpy as np
     >>> from skbsq.codebook.checks import check_fields
     >>> t = np.float32([2, 1])
-    >>> check_fields(t, np.array([0, 2]), np.float32([0, 1, 2]), None, np.array([False]), "error", None)
+    >>> check_fields(t, np.array([0, 2]), np.float32([0, 1, 2]), None, np.array([False]), None)
     Traceback (most recent call last):
     ...
     ValueError: Not a valid codebook: its thresholds are not finite and strictly increasing.
@@ -218,7 +256,6 @@ def check_fields(thresholds, offsets, levels, counts, has_missing, missing, name
     def is_flat(array, dtype):
         return isinstance(array, np.ndarray) and array.ndim == 1 and array.dtype == dtype
 
-    check_missing_rule(missing)
     check_names(names)
     check_folded_from(folded_from)
     demand(is_flat(thresholds, np.float32) and is_flat(levels, np.float32), "thresholds or levels are not float32")
@@ -232,7 +269,6 @@ def check_fields(thresholds, offsets, levels, counts, has_missing, missing, name
     increasing = (thresholds[1:] > thresholds[:-1]) | is_first[1:-1]
     demand(np.isfinite(thresholds).all() and increasing.all(), "thresholds are not finite and strictly increasing")
     demand(not np.signbit(thresholds[thresholds == 0]).any(), "thresholds contain -0.0")
-    demand(missing == "code" or not has_missing.any(), 'missing rule is "error", and yet has_missing is not all False')
     n_levels = sizes + 1 + has_missing
     demand((n_levels <= 2**MAX_BITS).all() and levels.size == n_levels.sum(), "levels are not one per code")
     is_missing = np.zeros(levels.size, dtype=bool)

@@ -12,7 +12,6 @@ from skbsq.codebook.checks import (
     check_fields,
     check_has_missing,
     check_levels,
-    check_missing_rule,
     check_n_levels,
     check_names,
     check_thresholds,
@@ -71,7 +70,6 @@ class Codebook:
         "_levels",  # float32, flat, n_levels per feature, NaN for the missing code
         "_counts",  # int64, flat like _levels, or None
         "_has_missing",  # bool, (d,)
-        "_missing",  # "error" | "code"
         "_names",  # tuple of str, or None
         "_folded_from",  # bytes, or None
     )
@@ -105,12 +103,12 @@ class Codebook:
             None: midpoints of the bins; the outer levels lie half the neighbouring gap outside.
         counts : list of 1-d integer array-likes, default=None
             Training rows per code, one entry per level, the missing code included.
-        missing : {"error", "code"}, default="error"
-            "error" rejects NaN in `encode`. "code" encodes NaN as the top code of its feature, or as 0 if the
-            feature has no missing code.
+        missing : {"error", "seen", "code"}, array-like, dict or pandas Series, default="error"
+            Rule for NaN, for all features or one per feature. "code" gives a feature with thresholds a missing code,
+            "error" gives it none. "seen" leaves it to `has_missing`.
         has_missing : array-like of bool of shape (d,), default=None
-            Which features have a missing code under ``missing="code"``. None: those with at least
-            one threshold.
+            Which features have a missing code; none can have one under "error". None: those with at least one
+            threshold under "code".
         feature_names : sequence of str, default=None
             Unique names.
         folded_from : bytes of length 8, default=None
@@ -133,7 +131,6 @@ class Codebook:
         ([array([1., 2.], dtype=float32)], [array([0.5, 1.5, 2.5, nan], dtype=float32)])
         """
         names, thresholds, levels, counts = _by_feature(thresholds, levels, counts, feature_names)
-        check_missing_rule(missing)
         labels = [label(names, j) for j in range(len(thresholds))]
         strict = levels is not None
         thresholds = [check_thresholds(t, name, strict=strict) for t, name in zip(thresholds, labels, strict=True)]
@@ -151,7 +148,6 @@ class Codebook:
                 "_levels": np.concatenate(levels),
                 "_counts": counts,
                 "_has_missing": has_missing,
-                "_missing": missing,
                 "_names": names,
                 "_folded_from": folded_from,
             }
@@ -168,7 +164,7 @@ class Codebook:
 
     def __setstate__(self, state):
         # Every instance is filled here: the state may come from an untrusted file, and arrays from a pickle are
-        # writeable. Pickles from before 0.1 have no _folded_from.
+        # writeable. Pickles from before 0.1 have no _folded_from, and old ones a _missing that _has_missing repeats.
         state = {"_folded_from": None, **state}
         check_fields(*(state[field] for field in self._FIELDS))
         for field in self._FIELDS:
@@ -200,7 +196,7 @@ class Codebook:
         return hash(self.fingerprint)
 
     def __repr__(self):
-        return f"Codebook(n_features={self.n_features}, row_bits={self.row_bits}, missing={self._missing!r})"
+        return f"Codebook(n_features={self.n_features}, row_bits={self.row_bits}, missing={self.missing!r})"
 
     # -- sizes ---------------------------------------------------------------------------------------
 
@@ -238,13 +234,18 @@ class Codebook:
 
     @property
     def missing(self):
-        """The rule for NaN, "error" or "code"."""
-        return self._missing
+        """Whether any feature has a missing code: "code" if so, else "error". See `refuses_nan`."""
+        return "code" if self._has_missing.any() else "error"
 
     @property
     def has_missing(self):
         """Which features have a missing code: read-only bool array of shape (d,)."""
         return self._has_missing
+
+    @cached_property
+    def refuses_nan(self):
+        """Features in which NaN is refused, those with bits and no missing code: read-only bool array of shape (d,)."""
+        return _frozen((self.n_bits > 0) & ~self._has_missing)
 
     @property
     def feature_names(self):
@@ -305,8 +306,9 @@ class Codebook:
 
     @cached_property
     def _encoder(self):
-        nan_codes = None if self._missing == "error" else np.where(self._has_missing, self.n_levels - 1, 0)
-        return Encoder(self._thresholds, self._offsets, nan_codes, self.dtype)
+        # A feature of 0 bits need not be measured, so that NaN is as good as any number there.
+        nan_codes = np.where(self._has_missing, self.n_levels - 1, 0)
+        return Encoder(self._thresholds, self._offsets, nan_codes, self.refuses_nan, self.dtype)
 
     @cached_property
     def columns(self):
@@ -359,7 +361,7 @@ class Codebook:
         ----------
         X : array-like of shape (n, d)
             Real numbers of any type, cast to float32. Infinities are allowed: +inf has the top regular
-            code, -inf code 0.
+            code, -inf code 0. NaN has the missing code of its feature, or code 0 in a feature of 0 bits.
 
         Returns
         -------
@@ -369,8 +371,8 @@ class Codebook:
         Raises
         ------
         ValueError
-            If X contains NaN under ``missing="error"``, has a wrong number of features, holds values that are not
-            numbers, or is a data frame whose columns are not `feature_names` in their order.
+            If X contains NaN in a feature that `refuses_nan`, has a wrong number of features, holds values that are
+            not numbers, or is a data frame whose columns are not `feature_names` in their order.
 
         See Also
         --------
@@ -388,8 +390,8 @@ class Codebook:
         if refused is not None:
             row, j = refused
             raise ValueError(
-                f"X contains NaN in {label(self._names, j)} (row {row}), and this codebook has no code for it: impute "
-                'NaN first, or fit with missing="code".'
+                f"X contains NaN in {label(self._names, j)} (row {row}), which has no missing code: impute NaN first, "
+                'or fit with missing="seen" on rows with NaN in this feature, or with missing="code".'
             )
         return codes
 
@@ -556,7 +558,7 @@ class Codebook:
         if np.isnan(codes[row, j]):
             raise ValueError(
                 f"codes are missing or masked {where}, and every row needs a code per feature: a missing value has the "
-                'highest code of its feature under missing="code".'
+                "highest code of its feature, if the feature has a missing code."
             )
         raise ValueError(f"codes must be whole numbers, got {codes[row, j]} {where}.")
 

@@ -9,6 +9,7 @@ from skbsq.codebook.kernels import as_float32
 
 JSON_FORMAT = "skbsq-codebook"
 JSON_VERSION = 1
+_RULES = ("error", "code")
 
 
 def dump(book):
@@ -52,6 +53,8 @@ def parse(text):
         )
     keys = {"format", "version", "missing", "folded_from", "features"}
     check_keys(document, keys, "the codebook", optional={"folded_from"})
+    if document["missing"] not in _RULES:
+        raise ValueError(f"missing must be one of {list(_RULES)}, got {document['missing']!r}.")
     features = document["features"]
     if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
         raise ValueError('"features" must be a list of objects.')

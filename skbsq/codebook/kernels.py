@@ -68,8 +68,10 @@ class Encoder:
         Strictly increasing within a feature.
     offsets : ndarray of int64 of shape (d + 1,)
         Feature j has the thresholds ``thresholds[offsets[j]:offsets[j + 1]]``.
-    nan_codes : ndarray of int of shape (d,), or None
-        Code of NaN per feature; None rejects NaN.
+    nan_codes : ndarray of int of shape (d,)
+        Code of NaN per feature.
+    refuses_nan : ndarray of bool of shape (d,)
+        Features in which NaN is rejected.
     dtype : dtype
         Type of the codes.
 
@@ -86,18 +88,19 @@ class Encoder:
     --------
     >>> import numpy as np
     >>> from skbsq.codebook.kernels import Encoder
-    >>> encoder = Encoder(np.float32([0, 1, 5]), np.array([0, 2, 3]), None, np.uint8)
+    >>> encoder = Encoder(np.float32([0, 1, 5]), np.array([0, 2, 3]), np.zeros(2), np.ones(2, dtype=bool), np.uint8)
     >>> encoder.encode(np.array([[0.5, 5.0], [2.0, 6.0]]))
     (array([[1, 0],
            [2, 1]], dtype=uint8), None)
     """
 
-    def __init__(self, thresholds, offsets, nan_codes, dtype):
+    def __init__(self, thresholds, offsets, nan_codes, refuses_nan, dtype):
         self.thresholds = thresholds
         self.offsets = offsets
         self.sizes = np.diff(offsets)
-        self.nan_codes = nan_codes
         self.dtype = np.dtype(dtype)
+        self.nan_codes = nan_codes.astype(self.dtype)
+        self.refuses_nan = refuses_nan
         self._feature_encoders = {}
 
     def encode(self, X, kernel=None):
@@ -114,14 +117,14 @@ class Encoder:
         codes : ndarray of shape (n, d)
             Fortran-contiguous if X is and features are encoded one after the other, else C-contiguous.
         refused : tuple of int or None
-            Row and feature of the first NaN if NaN is rejected, else None.
+            Row and feature of the first NaN that is rejected, or None.
         """
         n, d = X.shape
         if kernel is None and X.size <= _MAX_VALUES_SEARCHED:
             kernel = "search"
         if kernel == "search":
             codes, clean = self._search(as_float32(X))
-            return codes, None if clean else _first_nan(X)
+            return codes, None if clean else _first_nan(X, self.refuses_nan)
 
         by_row = kernel == "rows"
         if kernel is None:
@@ -138,7 +141,7 @@ class Encoder:
             return lambda rows: encode_block(X[rows], codes[rows], kernel, scratch)
 
         clean = for_blocks(worker, n, block // features_at_once, total=X.size)
-        return codes, None if clean else _first_nan(X)
+        return codes, None if clean else _first_nan(X, self.refuses_nan)
 
     # -- few rows ------------------------------------------------------------------------------------
 
@@ -154,7 +157,7 @@ class Encoder:
         codes = np.searchsorted(self._keys, keys, side="left") - self.offsets[:-1]
         nan = np.isnan(X)
         if nan.any():
-            if self.nan_codes is None:
+            if (nan & self.refuses_nan).any():
                 return codes, False
             np.copyto(codes, self.nan_codes, where=nan)
         return codes.astype(self.dtype), True
@@ -173,7 +176,7 @@ class Encoder:
     def _encode_rows(self, X, codes, kernel, scratch):
         X = np.ascontiguousarray(as_float32(X))
         nan = _nan_in(X)
-        if nan is not None and self.nan_codes is None:
+        if nan is not None and (nan & self.refuses_nan).any():
             return False
         width = self._tiles.shape[1]
         whole = X.size - X.size % width
@@ -181,7 +184,7 @@ class Encoder:
         _count(x[:whole].reshape(-1, width), self._tiles[:, None], out[:whole].reshape(-1, width), scratch)
         _count(x[whole:], self._tiles[:, : X.size - whole], out[whole:], scratch)
         if nan is not None:
-            np.copyto(codes, self.nan_codes.astype(self.dtype), where=nan)
+            np.copyto(codes, self.nan_codes, where=nan)
         return True
 
     # -- many thresholds, or columns in memory -------------------------------------------------------
@@ -191,13 +194,13 @@ class Encoder:
             part = slice(first, first + _FEATURES_PER_BLOCK)
             columns, out = _contiguous_rows(as_float32(X[:, part]).T), codes[:, part].T
             nan = _nan_in(columns)
-            if nan is not None and self.nan_codes is None:
+            if nan is not None and (nan & self.refuses_nan[part, None]).any():
                 return False
             found = _contiguous_rows(out)
             for j, (x, code) in enumerate(zip(columns, found, strict=True), start=first):
                 self._feature_encoder(j, kernel)(x, code, scratch)
             if nan is not None:
-                np.copyto(found, self.nan_codes[part, None].astype(self.dtype), where=nan)
+                np.copyto(found, self.nan_codes[part, None], where=nan)
             if found is not out:
                 out[...] = found
         return True
@@ -343,12 +346,13 @@ def _nan_in(block):
     return np.isnan(block) if block.size and np.isnan(block.min()) else None
 
 
-def _first_nan(X):
-    """Return row and feature of the first NaN in X."""
+def _first_nan(X, refused):
+    """Return row and feature of the first NaN in the refused features of X."""
     rows = max(1, BLOCK // X.shape[1])
     starts = range(0, len(X), rows)
-    start = next(start for start in starts if np.isnan(X[start : start + rows]).any())
-    row, j = np.argwhere(np.isnan(X[start : start + rows]))[0].tolist()
+    found = ((start, np.argwhere(np.isnan(X[start : start + rows]) & refused)) for start in starts)
+    start, places = next((start, places) for start, places in found if len(places))
+    row, j = places[0].tolist()
     return start + row, j
 
 

@@ -82,9 +82,9 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     -----
     With the name ``sensor`` the header holds:
 
-    - ``int sensor_encode(const float *x, uint8_t *row)``: encodes d values into a packed row. Returns 0. Under
-      ``missing="error"`` it returns the number (from 1) of the first feature that is NaN, and fills the row with zeros.
-      Do not send that row: zeros are code 0 in every feature.
+    - ``int sensor_encode(const float *x, uint8_t *row)``: encodes d values into a packed row. Returns 0. If a feature
+      with bits and no missing code is NaN, it returns the number (from 1) of the first of them, and fills the row with
+      zeros. Do not send that row: zeros are code 0 in every feature.
     - ``int sensor_put(uint8_t *row, uint32_t feature, float value)``: encodes one feature at a time, in any order, into
       a row that starts as zeros. Returns 0, or feature + 1 if the value is refused, or -1 if there is no such feature.
       A feature that was never put has code 0.
@@ -95,8 +95,7 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     - ``SENSOR_FEATURES``, ``SENSOR_ROW_BITS``, ``SENSOR_ROW_BYTES``, ``SENSOR_HEADER_BYTES``,
       ``SENSOR_MESSAGE_BYTES(n)``, ``sensor_fingerprint``; ``SENSOR_FEATURE_<feature>`` if features have names.
 
-    A feature of 0 bits is not sent and need not be measured, because the C never reads its value. NaN there is no
-    error, unlike in `Codebook.encode`.
+    A feature of 0 bits is not sent and need not be measured, because the C never reads its value.
 
     Thresholds are stored as integers: the bits of the float32, changed so that the integers sort as the floats do. A
     comment gives the exact value. C++11 has no hexadecimal floats. Comparing integers needs no FPU, and does not depend
@@ -251,29 +250,31 @@ def _tables(codebook, source, name):
 
 
 def _functions(codebook, source):
-    refuses = source.is_missing is not None and codebook.missing == "error"
-    unsent = not codebook.n_bits.all()
+    refuses = source.is_missing is not None and bool(codebook.refuses_nan.any())
+    some, unsent = bool(codebook.has_missing.any()), not codebook.n_bits.all()
     table, missing = "", ""
     if source.is_missing is not None:
-        table, code = ("", c.REFUSED) if refuses else _missing_codes(codebook, source)
+        table, code = _missing_codes(codebook, source)
         missing = c.MISSING.format(is_missing=source.is_missing, code=code)
+    if_missing = f" if it is {source.missing_value}" + " and the feature has no missing code" * some
+    first_missing = f"the first feature that is {source.missing_value}" + " and has no missing code" * some
     search = c.LINEAR if max(map(len, source.keys)) <= _MAX_LINEAR else c.BISECT
     code = c.CODE.format(
         type=source.type,
-        refusal=f"; {c.REFUSED} if it is {source.missing_value}" * refuses,
+        refusal=f"; {c.REFUSED}{if_missing}" * refuses,
         key=c.FLOAT_KEY if source.kind == "float" else "",
         missing=missing,
         search=search.format(below=source.below),
     )
     put = c.PUT.format(
         type=source.type,
-        refusal=f",\n   feature + 1 if it is {source.missing_value}" * refuses,
+        refusal=f",\n   feature + 1{if_missing}" * refuses,
         unsent=c.PUT_UNSENT * (unsent and refuses),
         refuse=c.PUT_REFUSE * refuses,
     )
     encode = c.ENCODE.format(
         type=source.type,
-        refusal=f", or the number, from 1,\n   of the first feature that is {source.missing_value}. Then do not send "
+        refusal=f", or the number, from 1,\n   of {first_missing}. Then do not send "
         "the row:\n   it is all zeros, which is a valid row of other values" * refuses,
         unsent=c.ENCODE_UNSENT * unsent,
         refuse=c.ENCODE_REFUSE * refuses,
@@ -282,7 +283,12 @@ def _functions(codebook, source):
 
 
 def _missing_codes(codebook, source):
-    """Return the C of a table, if one is needed, and the C expression for the code of a missing value."""
+    """Return the C of a table, if one is needed, and the C expression for the code of a missing value.
+
+    The table has 0 for a feature without a missing code. Of these, only features with bits are looked up.
+    """
+    if not codebook.has_missing.any() and codebook.refuses_nan.any():
+        return "", c.REFUSED
     codes = [
         t.size + 1 if has_missing else 0
         for t, has_missing in zip(codebook.thresholds, codebook.has_missing.tolist(), strict=True)
@@ -290,7 +296,10 @@ def _missing_codes(codebook, source):
     sent = codebook.n_bits.tolist()
     if all(code == len(keys) + 1 or not bits for code, keys, bits in zip(codes, source.keys, sent, strict=True)):
         return "", "end - begin + 1"
-    return _array("name_missing_codes", codes), "name_missing_codes[feature]"
+    code = "name_missing_codes[feature]"
+    if codebook.refuses_nan.any():
+        code = f"{code} != 0 ? {code} : {c.REFUSED}"
+    return _array("name_missing_codes", codes), code
 
 
 def _check_name(name):

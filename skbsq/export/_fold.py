@@ -53,7 +53,7 @@ def to_codebook(fitted, *, dtype="float32"):
     Notes
     -----
     The codebook accepts infinities, which the scalers refuse: inf gets the highest code of a number, -inf gets code 0.
-    Under ``missing="error"`` it refuses NaN in every column, including columns that were not selected.
+    It refuses NaN in a column with bits and no missing code, as the quantizer does.
 
     Examples
     --------
@@ -220,7 +220,7 @@ def _trace(name, step, n):
         raise ValueError(
             f"Step {name!r} ({type(step).__name__}) cannot be folded into thresholds: only scalers (StandardScaler, "
             "MinMaxScaler, MaxAbsScaler, RobustScaler) and a selection of columns can. Do this step on the device, "
-            'and export the pipeline without it. Instead of an imputer use missing="code", which gives NaN a code.'
+            'and export the pipeline without it. Instead of an imputer use missing="seen", which gives NaN a code.'
         )
 
     def undo(values):
@@ -324,7 +324,7 @@ def _raw_codebook(inner, folded, levels, columns, n_raw, names):
     given = {
         "levels": [column[: t.size + 1] for column, t in zip(levels.T, thresholds, strict=True)],
         "counts": counts,
-        "missing": inner.missing,
+        "missing": "seen",
         "has_missing": has_missing,
         "feature_names": names,
     }

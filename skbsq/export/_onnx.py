@@ -63,8 +63,8 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
     - ``prediction``, of a regressor: float32 of shape (n,) or (n, k), in the units of y, for k targets;
     - ``label``, of a classifier: int64 (also for bool) or string, of shape (n,), and ``probabilities``: float32 of
       shape (n, k), in the order of ``classes_``, for k classes;
-    - ``refused``, if the input is X and the codebook has ``missing="error"``: bool of shape (n,), true for rows with
-      NaN, for which Python raises an error. Ignore the other outputs for these rows (NaN is read as code 0).
+    - ``refused``, if the input is X and any feature refuses NaN, see `Codebook.refuses_nan`: bool of shape (n,), true
+      for rows with NaN in such a feature, for which Python raises an error. Ignore the other outputs for these rows.
 
     The model reads infinities as `Codebook.encode` does.
 
@@ -106,8 +106,8 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
         from skbsq.export._onnx_head import read_codes
 
         outputs += _predictions(graph, read_codes(graph, codes, columns, predictor.net_.module_), predictor)
-    if part != "head" and book.missing == "error":
-        outputs.append(("refused", rows_with_nan(graph, "X"), np.bool_, ("n",)))
+    if part != "head":
+        outputs += _refused(graph, np.flatnonzero(book.refuses_nan), book.n_features)
     metadata = {"fingerprint": book.fingerprint.hex(), "feature_names": json.dumps(book.feature_names)}
     return _model(graph, source, outputs, metadata)
 
@@ -125,11 +125,19 @@ def _full_precision(before, predictor, part):
         )
     graph, net = Graph(), predictor.net_.module_
     outputs = _predictions(graph, read_floats(graph, "X", net), predictor)
-    if not net.quantization.indicators:
-        outputs.append(("refused", rows_with_nan(graph, "X"), np.bool_, ("n",)))
+    d = predictor.n_features_in_
+    outputs += _refused(graph, np.setdiff1d(np.arange(d), net.quantization.missing.numpy()), d)
     names = getattr(predictor, "feature_names_in_", None)
     metadata = {"feature_names": json.dumps(None if names is None else names.tolist())}
-    return _model(graph, ("X", np.float32, predictor.n_features_in_), outputs, metadata)
+    return _model(graph, ("X", np.float32, d), outputs, metadata)
+
+
+def _refused(graph, features, n_features):
+    """Return the output for rows with NaN in some of the features, if there are such features."""
+    if not features.size:
+        return []
+    x = "X" if features.size == n_features else graph.add("Gather", "X", features, axis=1)
+    return [("refused", rows_with_nan(graph, x), np.bool_, ("n",))]
 
 
 def _predictions(graph, output, predictor):

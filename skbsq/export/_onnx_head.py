@@ -62,10 +62,12 @@ def read_floats(graph, x, net):
     mean, scale = layer.space.mean.numpy(), layer.space.scale.numpy()
     z = graph.add("Div", graph.add("Sub", graph.cast(x, np.float64), mean), scale)
     z = graph.cast(z, np.float32)
-    if layer.indicators:
+    missing = layer.missing.numpy()
+    if missing.size:
+        # A row with NaN in any other feature is refused, so it does not matter what stands for that NaN.
         nan = graph.add("IsNaN", x)
         z = graph.add("Where", nan, np.float32(0), graph.add("Clip", z, -FLOAT32_MAX, FLOAT32_MAX))
-        z = graph.add("Concat", z, graph.cast(nan, np.float32), axis=1)
+        z = graph.add("Concat", z, graph.cast(_pick(graph, nan, missing), np.float32), axis=1)
     return run_layers(graph, z, [net.head])
 
 

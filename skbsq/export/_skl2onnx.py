@@ -29,7 +29,7 @@ def register_skl2onnx():
     skl2onnx may round a scaler before the quantizer differently from scikit-learn, so a value next to a threshold may
     get the neighbouring code. Leave the scaler out: thresholds do not need it.
 
-    An ONNX model cannot raise an error: under ``missing="error"`` NaN is read as code 0.
+    An ONNX model cannot raise an error: NaN in a feature without a missing code is read as code 0.
 
     Examples
     --------

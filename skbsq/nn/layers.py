@@ -437,12 +437,13 @@ class Standardization(nn.Module):
     Parameters
     ----------
     mean, scale : ndarray of float64 of shape (d,)
-    indicators : bool, default=False
-        Replace NaN by 0, and append a column per feature that is 1 for NaN.
+    indicators : bool or ndarray of bool of shape (d,), default=False
+        Features in which NaN is replaced by 0 and shown by a further column, which is 1 for NaN.
 
     Notes
     -----
-    Shape: (n, d) float32 to (n, d) float32, or (n, 2 d) with indicators, for n rows and d features.
+    Shape: (n, d) float32 to (n, d + M) float32, for n rows, d features and M indicators: the values, and then the
+    indicators.
 
     Examples
     --------
@@ -454,11 +455,14 @@ class Standardization(nn.Module):
 
     def __init__(self, *, mean, scale, indicators=False):
         super().__init__()
-        self.indicators = indicators
+        missing = np.flatnonzero(np.broadcast_to(indicators, len(mean)))
+        self.register_buffer("missing", torch.from_numpy(missing))
         self.space = StandardSpace(mean=mean, scale=scale)
+        self.n_columns = len(mean) + missing.size
 
     def forward(self, x):
         z = self.space(x)
-        if self.indicators:
-            z = torch.cat([z.nan_to_num(nan=0.0), x.isnan().to(x.dtype)], dim=1)
+        if self.missing.numel():
+            z = z.index_copy(1, self.missing, z.index_select(1, self.missing).nan_to_num(nan=0.0))
+            z = torch.cat([z, x.index_select(1, self.missing).isnan().to(x.dtype)], dim=1)
         return z

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 import skbsq
 from skbsq._files import atomic_write, read_arrays, safetensors_for
 from skbsq._validation import check_n_bits
+from skbsq.codebook.checks import check_missing
 from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
 from skbsq.codebook.labels import without_pandas
@@ -280,8 +281,10 @@ def _estimator_from(document, arrays, classes, given, *, fitted):
         check_attributes(estimator, attributes)
         estimator.__setstate__({**vars(estimator), **attributes})
         # Only now is the number of features confirmed by arrays.
-        if "n_bits" in document["parameters"]:
-            check_n_bits(estimator.n_bits, attributes.get("feature_names_in_"), attributes["n_features_in_"])
+        for parameter, check in (("n_bits", check_n_bits), ("missing", check_missing)):
+            if parameter in document["parameters"]:
+                features = attributes.get("feature_names_in_"), attributes["n_features_in_"]
+                check(getattr(estimator, parameter), *features)
     return estimator
 
 

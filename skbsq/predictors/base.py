@@ -1,22 +1,20 @@
 """The common part of the two predictors."""
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import torch
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skbsq._validation import check_n_bits, check_X
-from skbsq.codebook.checks import MISSING_RULES
+from skbsq._validation import check_n_bits, check_X, refuse_nan
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.matrix import refuse_mask
 from skbsq.codec import RowCodec, read_messages
 from skbsq.nn.device import prediction_device
 from skbsq.nn.randomness import own_randomness
 from skbsq.nn.threads import serial_after_fork
-from skbsq.quantizers.base import FixedQuantizer, HasCodebook
+from skbsq.quantizers.base import FixedQuantizer, HasCodebook, takes_nan
 from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_budget_of_chunks
 from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
@@ -30,7 +28,7 @@ _HEAD_PARAMETERS = (
     *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "checkpoint"),
     "verbose",
 )
-_QUANTIZER_PARAMETERS = ("init", "bit_budget", "level_inputs", "forward", "space", "threshold_lr_ratio")
+_QUANTIZER_PARAMETERS = ("missing", "init", "bit_budget", "level_inputs", "forward", "space", "threshold_lr_ratio")
 # Floats in the widest step of a batch at prediction: bounds the memory for any number of rows.
 _BATCH_FLOATS = {"cpu": 2**20, "cuda": 2**26}
 
@@ -44,7 +42,6 @@ class BasePredictor(HasCodebook, LearnedEstimator):
     _parameter_constraints: dict = {
         **LearnedEstimator._parameter_constraints,
         **{name: BitwiseQuantizer._parameter_constraints[name] for name in _QUANTIZER_PARAMETERS},
-        "missing": [StrOptions(set(MISSING_RULES))],
         "quantizer": [None, StrOptions({"passthrough"}), HasMethods(["fit", "transform"])],
     }
 
@@ -202,7 +199,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._missing == "code"
+        tags.input_tags.allow_nan = takes_nan(self._missing)
         return tags
 
     def _learn(self, rows, checkpoint):
@@ -213,8 +210,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             )
         if isinstance(self.quantizer, str):
             self.quantizer_ = None
-            recipe = replace(Recipe.of(self), missing=self._missing)
-            learned = self._learner(rows, checkpoint, recipe).learn_floats()
+            learned = self._learner(rows, checkpoint).learn_floats()
         elif self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
             self.quantizer_ = self._quantizer_to_learn(rows.task)
             learned = self.quantizer_._learn(rows, checkpoint)
@@ -280,16 +276,25 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     @property
     def _missing(self):
-        return "code" if "code" in (self.missing, getattr(self.quantizer, "missing", None)) else "error"
+        """Rules for NaN: those of the predictor, unless they are the default; then those of `quantizer`."""
+        is_default = isinstance(self.missing, str) and self.missing == "error"
+        return getattr(self.quantizer, "missing", self.missing) if is_default else self.missing
 
     def _output(self, X):
         """Return the head's output for floats."""
         check_is_fitted(self)
         if self.quantizer_ is None:
-            missing = "code" if self.net_.module_.quantization.indicators else "error"
-            return self._run(check_X(self, X, reset=False, missing=missing), from_codes=False)
-        X = check_X(self, X, reset=False, missing=self.codebook_.missing)
-        return self._run(self.codebook_.encode(X))
+            X = check_X(self, X, reset=False)
+            self._refuse_new_nan(X)
+            return self._run(X, from_codes=False)
+        return self._run(self.codebook_.encode(check_X(self, X, reset=False)))
+
+    def _refuse_new_nan(self, X):
+        """Reject NaN in features for which a head that reads floats has no indicator."""
+        refused = np.ones(self.n_features_in_, dtype=bool)
+        refused[self.net_.module_.quantization.missing.numpy()] = False
+        why = 'there was none in fit: impute NaN first, or fit with missing="seen" on rows with NaN in this feature.'
+        refuse_nan(X, refused, getattr(self, "feature_names_in_", None), why)
 
     def _run(self, rows, *, from_codes=True):
         """Return the head's output for rows of codes, or of floats."""

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 
+from skbsq._validation import stacklevel_of_user
 from skbsq.exceptions import PrecisionWarning
 from skbsq.nn.losses import predictions
 from skbsq.nn.threads import serial_after_fork
@@ -46,9 +47,11 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         Initial thresholds. "auto" compares all four on some of the rows: it is "quantile", unless the codes of another
         method predict held-out rows clearly better, see ``quantizer_.init_``.
         A quantizer is copied and fitted on the rows, with the same n_bits if it has that parameter.
-    missing : {"error", "code"}, default="error"
-        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers. A
-        `quantizer` with ``missing="code"`` has the same effect.
+    missing : {"error", "seen", "code"}, array-like, dict or pandas Series, default="error"
+        Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
+        the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
+        leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+        The default leaves the rule to a `quantizer` that has one.
     max_epochs : int or "auto", default="auto"
         Passes over the rows. "auto" finds the number on held-out rows, see `early_stopping`.
     batch_size : int or "auto", default="auto"
@@ -258,5 +261,5 @@ def _warn_if_coarse(mean, spread):
             f"Predictions are float32, in steps of {step[k]:g} at these values of y, whose standard deviation is "
             f"{spread[k]:.3g}: subtract an offset from y before fit, and add it to the predictions in float64.",
             PrecisionWarning,
-            stacklevel=5,
+            stacklevel=stacklevel_of_user(),
         )

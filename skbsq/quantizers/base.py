@@ -11,7 +11,13 @@ from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
 from skbsq.thresholds.features import features_of
-from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds
+from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds, may_be_missing
+
+
+def takes_nan(missing):
+    """Return whether fit accepts NaN in any feature, for any value of the parameter `missing`."""
+    rules = list(missing.values()) if isinstance(missing, dict) else missing
+    return bool((np.asarray(rules, dtype=object) != "error").any())
 
 
 class HasCodebook:
@@ -57,7 +63,7 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
     _is_supervised = False
     _parameter_constraints: dict = {
         "encode": [StrOptions(set(ENCODINGS))],
-        "missing": [StrOptions(set(MISSING_RULES))],
+        "missing": [StrOptions(set(MISSING_RULES)), "array-like", dict],
     }
 
     def transform(self, X):
@@ -77,12 +83,12 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            For an infinity, a value beyond float32, or NaN with ``missing="error"``, naming the feature; and for other
-            features than those of fit.
+            For an infinity, a value beyond float32, or NaN in a feature with bits and no missing code, naming the
+            feature; and for other features than those of fit.
         """
         book = self.codebook_
         check_encode(self.encode)  # it may have been set after fit
-        X = check_X(self, X, reset=False, missing=book.missing)
+        X = check_X(self, X, reset=False)
         return encoded(book, book.encode(X), self.encode)
 
     def inverse_transform(self, X):
@@ -131,7 +137,7 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.missing == "code"
+        tags.input_tags.allow_nan = takes_nan(self.missing)
         tags.target_tags.required = self._is_supervised
         tags.transformer_tags.preserves_dtype = []
         return tags
@@ -188,6 +194,8 @@ class FixedQuantizer(BaseQuantizer):
         -----
         PrecisionWarning
             If the cast to float32 merges many distinct values of a feature.
+        MissingCodeWarning
+            If ``missing="code"`` leaves a feature of 1 bit no threshold, although fit saw no NaN there.
         """
         with all_or_nothing(self):
             self._validate_params()
@@ -204,17 +212,14 @@ class FixedQuantizer(BaseQuantizer):
             features = features_of(X, weights, y)
             has_missing, thresholds = self._all_thresholds(features, names, constant_features(X), nan_features(X))
             self.codebook_ = build_codebook(
-                X, weights, thresholds, missing=self.missing, has_missing=has_missing, levels=self.levels, names=names
+                X, weights, thresholds, has_missing=has_missing, levels=self.levels, names=names
             )
         return self
 
     def _codebook_of(self, summary, names):
         """Build the codebook from a `Summary` of the rows."""
-        has_missing, thresholds = self._all_thresholds(
-            summary.features(), names, summary.constant, summary.n_missing > 0
-        )
-        options = {"missing": self.missing, "has_missing": has_missing, "names": names}
-        return summary.codebook(thresholds, levels=self.levels, **options)
+        has_missing, thresholds = self._all_thresholds(summary.features(), names, summary.constant, summary.nan_seen)
+        return summary.codebook(thresholds, levels=self.levels, has_missing=has_missing, names=names)
 
     def _check_can_summarize(self):
         """Reject a fit on a `Summary` if the quantizer needs all rows at once."""
@@ -230,7 +235,9 @@ class FixedQuantizer(BaseQuantizer):
 
     def _all_thresholds(self, features, names, constant, nan_seen):
         """Return which features have a missing code, and the thresholds of each feature."""
-        widths = Widths.of(check_n_bits(self.n_bits, names, nan_seen.size), self.missing, constant, nan_seen)
+        n_bits = check_n_bits(self.n_bits, names, nan_seen.size)
+        widths = Widths.of(n_bits, may_be_missing(self.missing, names, nan_seen), constant, nan_seen)
+        widths.warn_of_indicators(nan_seen, names)
         return widths.has_missing, find_thresholds(self._thresholds_of, features, widths.n_levels)
 
     def _thresholds_of(self, feature, n_levels):

@@ -4,7 +4,6 @@ from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from skbsq._validation import check_n_bits
 from skbsq.nn.layers import FORWARDS
 from skbsq.quantizers.learned import StartsFromThresholds
 from skbsq.training.budget import learn_within
@@ -45,8 +44,10 @@ class BitwiseQuantizer(StartsFromThresholds):
         A quantizer is copied and fitted on the rows, with the same n_bits if it has that parameter.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, levels, or packed bytes.
-    missing : {"error", "code"}, default="error"
-        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
+    missing : {"error", "seen", "code"}, array-like, dict or pandas Series, default="error"
+        Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
+        the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
+        leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
     task : {"auto", "regression", "classification"}, default="auto"
         "auto": floating y means regression, even if all values are integers; bool, string and category mean
         classification; integer y means classification up to 20 classes, and regression beyond.
@@ -248,7 +249,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         if self.bit_budget is None:
             return super()._learn(rows, checkpoint, **given)
         n_bits = _MAX_BITS_WITH_BUDGET if self.n_bits is None else self.n_bits
-        caps = check_n_bits(n_bits, rows.names, rows.n_features)
+        caps = self._checked_n_bits(n_bits, rows)
         learned = learn_within(self._learner(rows, checkpoint), self._kind(), caps, self.bit_budget, self._start())
         self._keep(learned, rows)
         return learned

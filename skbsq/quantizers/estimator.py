@@ -117,6 +117,8 @@ class LearnedEstimator(BaseEstimator):
         -----
         PrecisionWarning
             If the cast to float32 merges many distinct values of a feature.
+        MissingCodeWarning
+            If ``missing="code"`` leaves a feature of 1 bit no threshold, although fit saw no NaN there.
         """
         with all_or_nothing(self), serial_after_fork():
             self._validate_params()
@@ -193,7 +195,7 @@ class LearnedEstimator(BaseEstimator):
 
     @property
     def _missing(self):
-        """Whether NaN is rejected: "error" or "code"."""
+        """Rules for NaN, see `skbsq.codebook.checks.check_missing`."""
         return self.missing
 
     def _check_can_learn_in_chunks(self):

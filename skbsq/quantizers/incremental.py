@@ -9,12 +9,16 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq._validation import all_or_nothing, check_chunk_weights, check_n_bits, check_X
+from skbsq.codebook.checks import check_missing
+from skbsq.codebook.labels import label
 from skbsq.quantizers.base import FixedQuantizer
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
 from skbsq.thresholds.summary import DEFAULT_SIZE, Summary
 
 # Attributes that a call of `partial_fit` or `merge` replaces.
 _RESULTS = ("codebook_", "summary_", "_pending")
+# Parameters with a value per feature, and the function that reads them.
+_PER_FEATURE = {"n_bits": check_n_bits, "missing": check_missing}
 
 
 class IncrementalQuantizer(FixedQuantizer):
@@ -152,9 +156,12 @@ class IncrementalQuantizer(FixedQuantizer):
         return summary
 
     def _keep_summary(self, summary):
-        if self.missing == "error" and summary.n_missing.any():
-            raise ValueError('missing="error" was set after rows with NaN had been seen: set it back to "code".')
-        check_n_bits(self.n_bits, getattr(self, "feature_names_in_", None), summary.d)
+        names = getattr(self, "feature_names_in_", None)
+        refused = summary.nan_seen & (check_missing(self.missing, names, summary.d) == "error")
+        if refused.any():
+            where = label(names, int(np.argmax(refused)))
+            raise ValueError(f'missing="error" was set after NaN had been seen in {where}: set it back to what it was.')
+        check_n_bits(self.n_bits, names, summary.d)
         self.summary_ = summary.state()
         self._pending = _PendingCodebook(self)
         vars(self).pop("codebook_", None)
@@ -168,8 +175,8 @@ class IncrementalQuantizer(FixedQuantizer):
         names = getattr(self, "feature_names_in_", None)
         for name in ours.keys() - {"encode"}:
             pair = ours[name], theirs[name]
-            if name == "n_bits":  # a number, an array, a dict or a Series
-                pair = tuple(check_n_bits(n_bits, names, self.n_features_in_).tolist() for n_bits in pair)
+            if name in _PER_FEATURE:  # one value, an array, a dict or a Series
+                pair = tuple(_PER_FEATURE[name](value, names, self.n_features_in_).tolist() for value in pair)
             if not np.array_equal(*pair):  # for numbers, strings and arrays alike
                 raise ValueError(f"{name} is {theirs[name]!r} in a quantizer to merge, and {ours[name]!r} in this one.")
         mine, its = (getattr(q, "feature_names_in_", np.arange(q.n_features_in_)) for q in (self, other))

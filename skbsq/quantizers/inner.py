@@ -105,5 +105,4 @@ def fit_on(quantizer, rows):
     """
     book = fit_thresholds_on(quantizer, rows).codebook_
     if not isinstance(rows, Rows):
-        options = {"missing": book.missing, "has_missing": book.has_missing, "levels": quantizer.levels}
-        quantizer.codebook_ = rows.codebook(book.thresholds, **options)
+        quantizer.codebook_ = rows.codebook(book.thresholds, has_missing=book.has_missing, levels=quantizer.levels)

@@ -1,11 +1,14 @@
 """Share what quantizers have in common whose thresholds are learned with a head."""
 
+import warnings
 from dataclasses import dataclass
 
+import numpy as np
 from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from skbsq._targets import TASKS
 from skbsq._validation import check_n_bits
+from skbsq.exceptions import MissingCodeWarning
 from skbsq.quantizers.base import BaseQuantizer, FixedQuantizer
 from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_thresholds_on
@@ -48,11 +51,17 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         -------
         Learned
         """
-        n_bits = check_n_bits(self.n_bits, rows.names, rows.n_features)
+        n_bits = self._checked_n_bits(self.n_bits, rows)
         start = self._start() if start is None else start
         learned = self._learner(rows, checkpoint, recipe).learn(self._kind(), n_bits, start)
         self._keep(learned, rows)
         return learned
+
+    def _checked_n_bits(self, n_bits, rows):
+        """Return the bits per feature, and warn if they leave features without thresholds."""
+        n_bits = check_n_bits(n_bits, rows.names, rows.n_features)
+        rows.widths(n_bits).warn_of_indicators(rows.nan_seen, rows.names)
+        return n_bits
 
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
@@ -115,7 +124,12 @@ class QuantizerStart:
     # Given thresholds do not fit into a budget: a narrow model starts from those of a wide one.
     is_narrowed = is_given
 
-    def thresholds(self, rows, widths, missing, seed):
+    def thresholds(self, rows, widths, seed):
         """See `skbsq.training.starts.RuleStart.thresholds`."""
+        # The same missing codes, and NaN in any other feature has 0 bits.
+        missing = np.where(widths.has_missing, "code", "seen")
         given = {"n_bits": widths.n_bits, "missing": missing, "task": rows.task}
-        return None, fit_thresholds_on(clone_with(self.quantizer, "init", seed=seed, **given), rows).thresholds_
+        quantizer = clone_with(self.quantizer, "init", seed=seed, **given)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MissingCodeWarning)  # the fit that starts from the thresholds warns
+            return None, fit_thresholds_on(quantizer, rows).thresholds_

@@ -30,8 +30,10 @@ class SoftQuantizer(StartsFromThresholds):
         A quantizer is copied and fitted on the rows, with the same n_bits if it has that parameter.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, levels, or packed bytes.
-    missing : {"error", "code"}, default="error"
-        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
+    missing : {"error", "seen", "code"}, array-like, dict or pandas Series, default="error"
+        Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
+        the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
+        leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
     task : {"auto", "regression", "classification"}, default="auto"
         "auto": floating y means regression, even if all values are integers; bool, string and category mean
         classification; integer y means classification up to 20 classes, and regression beyond.

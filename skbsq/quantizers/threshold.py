@@ -6,6 +6,7 @@ from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.labels import in_feature_order, labels_of, numbered_names
 from skbsq.codebook.matrix import refuse_mask
 from skbsq.quantizers.base import FixedQuantizer
+from skbsq.thresholds.filling import may_be_missing
 
 __all__ = ["ThresholdQuantizer"]
 
@@ -21,9 +22,10 @@ class ThresholdQuantizer(FixedQuantizer):
         merged.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, levels, or packed bytes.
-    missing : {"error", "code"}, default="error"
-        "error" rejects NaN. "code" gives NaN a code above those of the numbers. A feature without thresholds
-        has such a code only if fit saw it missing.
+    missing : {"error", "seen", "code"}, array-like, dict or pandas Series, default="error"
+        Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
+        the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
+        leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
 
@@ -68,7 +70,7 @@ class ThresholdQuantizer(FixedQuantizer):
         given = _one_array_per_feature(self.thresholds, names, nan_seen.size)
         thresholds = Codebook.from_thresholds(given, feature_names=names).thresholds
         sent = np.array([t.size > 0 for t in thresholds])
-        return (self.missing == "code") & (sent | nan_seen), thresholds
+        return may_be_missing(self.missing, names, nan_seen) & (sent | nan_seen), thresholds
 
 
 def _one_array_per_feature(thresholds, names, n_features):

@@ -18,8 +18,10 @@ class UniformQuantizer(IncrementalQuantizer):
         Bits per feature, 0 to 16; None means 4. A feature of 0 bits is not sent.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, levels, or packed bytes.
-    missing : {"error", "code"}, default="error"
-        "error" rejects NaN. "code" gives NaN the top code of a feature, which leaves one level fewer for numbers.
+    missing : {"error", "seen", "code"}, array-like, dict or pandas Series, default="error"
+        Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
+        the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
+        leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
     sketch_size : int, default=2048

@@ -1,11 +1,41 @@
 """Make a codebook of thresholds: missing codes, levels and counts."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
-from skbsq.codebook.checks import midpoint_levels
+from skbsq._validation import stacklevel_of_user
+from skbsq.codebook.checks import check_missing, midpoint_levels
 from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.labels import numbered_names, shortened
+from skbsq.exceptions import MissingCodeWarning
+
+
+def may_be_missing(missing, names, nan_seen):
+    """Find the features in which the parameter `missing` gives NaN a code.
+
+    Parameters
+    ----------
+    missing : str, array-like, dict or Series
+        See `skbsq.codebook.checks.check_missing`.
+    names : sequence of str or None
+    nan_seen : ndarray of bool of shape (d,)
+        Features with a NaN in a row of positive weight.
+
+    Returns
+    -------
+    ndarray of bool of shape (d,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.thresholds.filling import may_be_missing
+    >>> may_be_missing(["code", "seen", "seen"], None, np.array([False, False, True]))
+    array([ True, False,  True])
+    """
+    rules = check_missing(missing, names, nan_seen.size)
+    return (rules == "code") | ((rules == "seen") & nan_seen)
 
 
 @dataclass(frozen=True)
@@ -23,15 +53,16 @@ class Widths:
     has_missing: np.ndarray
 
     @classmethod
-    def of(cls, n_bits, missing, constant, nan_seen):
-        """Apply the rule of ``missing="code"``.
+    def of(cls, n_bits, may_be_missing, constant, nan_seen):
+        """Find the features with a missing code.
 
-        Every feature with at least one bit has a missing code, unless it is constant and never missing.
+        Every feature that may be missing has one if it has at least one bit, unless it is constant and never missing.
 
         Parameters
         ----------
         n_bits : ndarray of int64 of shape (d,)
-        missing : {"error", "code"}
+        may_be_missing : ndarray of bool of shape (d,)
+            See the function of this name.
         constant, nan_seen : ndarrays of bool of shape (d,)
             Features of at most one value, and features with a NaN.
 
@@ -43,15 +74,40 @@ class Widths:
         --------
         >>> import numpy as np
         >>> from skbsq.thresholds.filling import Widths
-        >>> Widths.of(np.array([2, 2]), "code", np.array([False, True]), np.array([False, False])).n_levels
+        >>> yes = np.array([True, True])
+        >>> Widths.of(np.array([2, 2]), yes, np.array([False, True]), np.array([False, False])).n_levels
         array([3, 4])
         """
-        return cls(n_bits, (missing == "code") & (n_bits >= 1) & (nan_seen | ~constant))
+        return cls(n_bits, may_be_missing & (n_bits >= 1) & (nan_seen | ~constant))
 
     @property
     def n_levels(self):
         """Levels for numbers, one less if there is a missing code: ndarray of int64 of shape (d,)."""
         return 2**self.n_bits - self.has_missing
+
+    def warn_of_indicators(self, nan_seen, names):
+        """Warn about features whose single bit is spent on a missing code, although no NaN was seen.
+
+        Parameters
+        ----------
+        nan_seen : ndarray of bool of shape (d,)
+        names : sequence of str or None
+
+        Warns
+        -----
+        MissingCodeWarning
+            If there are such features.
+        """
+        indicators = np.flatnonzero(self.has_missing & (self.n_levels == 1) & ~nan_seen)
+        if indicators.size:
+            names = numbered_names(nan_seen.size) if names is None else names
+            warnings.warn(
+                f'missing="code" leaves no threshold to the features {shortened(str(names[j]) for j in indicators)}: '
+                "their single bit tells only NaN from numbers, and fit saw no NaN there. Give them 2 bits, or set "
+                'missing="seen", which gives a missing code only to features in which fit sees NaN.',
+                MissingCodeWarning,
+                stacklevel=stacklevel_of_user(),
+            )
 
 
 def find_thresholds(rule, features, n_levels):
@@ -87,7 +143,7 @@ def build_codebook(X, weights, thresholds, *, levels, **options):
     levels : {"mean", "midpoint"}
         See `CodebookBuilder.codebook`.
     **options
-        missing, has_missing and names: see `CodebookBuilder`.
+        has_missing and names: see `CodebookBuilder`.
 
     Returns
     -------
@@ -104,14 +160,13 @@ class CodebookBuilder:
     Parameters
     ----------
     thresholds : list of d 1-d arrays
-    missing : {"error", "code"}
     has_missing : ndarray of bool of shape (d,)
         Which features have a missing code.
     names : sequence of str or None
     """
 
-    def __init__(self, thresholds, *, missing, has_missing, names):
-        self.options = {"missing": missing, "has_missing": has_missing, "feature_names": names}
+    def __init__(self, thresholds, *, has_missing, names):
+        self.options = {"missing": "seen", "has_missing": has_missing, "feature_names": names}
         self.book = Codebook.from_thresholds(thresholds, **self.options)
         self.counts = [np.zeros(n, dtype=np.int64) for n in self.book.n_levels.tolist()]
         # Per feature and regular code: the weight of its rows, and the weighted sum of their values.

@@ -127,6 +127,11 @@ class Summary:
                     values = np.concatenate([self.low[j : j + 1], values[1:-1], self.high[j : j + 1]])
             yield SummarizedFeature(values, weights, true_sums=sums)
 
+    @property
+    def nan_seen(self):
+        """Which features have a NaN: bool array of shape (d,)."""
+        return self.n_missing > 0
+
     def codebook(self, thresholds, *, levels, **options):
         """Build the codebook of given thresholds, with levels and counts as far as they are known.
 
@@ -136,7 +141,7 @@ class Summary:
         levels : {"mean", "midpoint"}
             See `skbsq.thresholds.filling.CodebookBuilder.codebook`.
         **options
-            missing, has_missing and names: see `skbsq.thresholds.filling.CodebookBuilder`.
+            has_missing and names: see `skbsq.thresholds.filling.CodebookBuilder`.
 
         Returns
         -------

@@ -11,11 +11,11 @@ from skbsq._validation import check_chunk_weights, check_X
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_table
 from skbsq.thresholds.features import Feature, joined_sums
-from skbsq.thresholds.filling import CodebookBuilder
+from skbsq.thresholds.filling import CodebookBuilder, may_be_missing
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
 from skbsq.thresholds.summary import Summary
 from skbsq.training.batches import TensorStream
-from skbsq.training.rows import BaseRows, check_enough, target_sums
+from skbsq.training.rows import BaseRows, check_enough, refuse_new_nan, target_sums
 
 
 class ChunkedRows(BaseRows):
@@ -32,11 +32,12 @@ class ChunkedRows(BaseRows):
     held_out : (X, y, weights) or None
     task : {"regression", "classification"}
     names : ndarray of str or None
+    may_be_missing : ndarray of bool of shape (d,)
     """
 
     can_hold_out = False
 
-    def __init__(self, read, summary, target, held_out, task, names):
+    def __init__(self, read, summary, target, held_out, task, names, may_be_missing):
         self.read, self.summary, self.target = read, summary, target
         self.held_out, self.task, self.names, self.classes = held_out, task, names, target.classes
         self.n_features, self.n_rows = summary.d, summary.n_rows
@@ -44,7 +45,7 @@ class ChunkedRows(BaseRows):
         self.target_ndim = target.ndim
         self.weighted = target.min_weight < target.max_weight
         self.mean_weight = target.weight / summary.n_rows
-        self.constant, self.nan_seen = summary.constant, summary.n_missing > 0
+        self.constant, self.nan_seen, self.may_be_missing = summary.constant, summary.nan_seen, may_be_missing
 
     def class_shares(self):
         return self.target.class_weights / self.target.class_weights.sum()
@@ -146,7 +147,8 @@ def read_chunks(estimator, chunks, validation, *, task, missing, class_weight, s
         As `fit_chunks` takes them.
     validation : tuple or None
     task : {"auto", "regression", "classification"}
-    missing : {"error", "code"}
+    missing : str, array-like, dict or Series
+        See `skbsq.codebook.checks.check_missing`.
     class_weight : dict, "balanced" or None
     sketch_size : int
 
@@ -175,13 +177,14 @@ def read_chunks(estimator, chunks, validation, *, task, missing, class_weight, s
         target.add(y, weights)
     check_enough(summary.n_rows if summary else 0, target.classes)
     reader.n_rows, reader.classes = summary.n_rows, target.classes
+    names = getattr(estimator, "feature_names_in_", None)
+    reader.may_be_missing = may_be_missing(missing, names, summary.nan_seen)
     held_out = None
     if validation is not None:
         held_out = reader.checked(validation, "validation")
         if held_out is None:
             raise ValueError("validation has no row of positive weight.")
-    names = getattr(estimator, "feature_names_in_", None)
-    return ChunkedRows(reader.read, summary, target, held_out, task, names)
+    return ChunkedRows(reader.read, summary, target, held_out, task, names, reader.may_be_missing)
 
 
 class _Reader:
@@ -202,9 +205,11 @@ class _Reader:
         self.is_first = True
         self.task = None
         self.class_weights = None  # (labels, their weights)
+        self.target_names = None
+        # Known after the first pass.
         self.classes = None
         self.n_rows = None
-        self.target_names = None
+        self.may_be_missing = None
 
     def raw_chunks(self, generator=None):
         """Yield the chunks unchecked, without empty ones. A generator draws the order of a sequence of chunks."""
@@ -238,7 +243,7 @@ class _Reader:
     def checked(self, chunk, where="a chunk"):
         """Check a chunk, and return (X, y, weights) of its rows of positive weight; None if there are none."""
         X, y, *weights = chunk
-        X = check_X(self.estimator, X, reset=self.is_first, missing=self.missing, stacklevel=7)
+        X = check_X(self.estimator, X, reset=self.is_first, missing=self.missing)
         self.is_first = False
         weights = check_chunk_weights(weights[0] if weights else None, X)
         columns = columns_of(y)
@@ -254,6 +259,9 @@ class _Reader:
             X, y, weights = X[kept], y[kept], weights[kept]
         if self.classes is not None:
             _class_numbers(y, self.classes, where)
+        if self.may_be_missing is not None and len(X):
+            names = getattr(self.estimator, "feature_names_in_", None)
+            refuse_new_nan(X, self.may_be_missing, names, f"X of {where}", "the first pass over the chunks")
         return (X, y, weights) if len(X) else None
 
 

@@ -107,7 +107,7 @@ class Bits:
         ValueError
             If the head would have more than 2^20 inputs.
         """
-        codebook = Codebook.from_thresholds(starts, missing=learner.recipe.missing, has_missing=widths.has_missing)
+        codebook = Codebook.from_thresholds(starts, missing="seen", has_missing=widths.has_missing)
         return codebook_feed(learner.rows, codebook, widths.n_bits, self.level_inputs)
 
 
@@ -204,22 +204,21 @@ def codebook_feed(rows, codebook, n_bits, level_inputs):
     return _bit_feed(rows, sq.Thermometer(codebook), codebook.thresholds, n_bits, level_inputs)
 
 
-def float_feed(rows, indicators):
+def float_feed(rows):
     """Build the feed of a head that reads standardised floats.
 
     Parameters
     ----------
     rows : Rows or ChunkedRows
-    indicators : bool
-        Add a column per feature that shows where the feature is missing.
+        Features that may be missing have one more column, which shows where they are.
 
     Returns
     -------
     Feed
     """
     mean, scale = rows.moments()
-    layer = sq.Standardization(mean=mean, scale=scale, indicators=indicators)
-    return Feed(layer, rows.n_features * (1 + indicators))
+    layer = sq.Standardization(mean=mean, scale=scale, indicators=rows.may_be_missing)
+    return Feed(layer, layer.n_columns)
 
 
 def _bit_feed(rows, layer, thresholds, n_bits, level_inputs):

@@ -13,7 +13,6 @@ from skbsq.codebook.codebook import Codebook
 from skbsq.nn.heads import shrink_output, start_at
 from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
 from skbsq.nn.randomness import own_randomness
-from skbsq.thresholds.filling import Widths
 from skbsq.training.batches import TensorBatches, TensorRows, n_batches
 from skbsq.training.feeds import codebook_feed, float_feed
 from skbsq.training.held_out import hold_outs
@@ -132,17 +131,17 @@ class Learner:
             If the bits ask for too many thresholds, the head does not fit, the rows cannot be split, or training
             diverges.
         """
-        rows, missing = self.rows, self.recipe.missing
-        widths = Widths.of(n_bits, missing, rows.constant, rows.nan_seen)
+        rows = self.rows
+        widths = rows.widths(n_bits)
         rule = starts = None
         with own_randomness(self.seed, self.recipe.trained_on):
             if start is not None:
-                rule, found = start.thresholds(rows, widths, missing, self.seed)
+                rule, found = start.thresholds(rows, widths, self.seed)
                 starts = check_starts(found, rows, widths)
             learned = self._learn_with_best_ratio(kind, widths, starts)
         module = learned.net.module_
         thresholds, folded = module.quantization.fold()
-        codebook = rows.codebook(thresholds, missing=missing, has_missing=widths.has_missing, levels="mean")
+        codebook = rows.codebook(thresholds, has_missing=widths.has_missing, levels="mean")
         module.freeze(codebook, folded)
         return replace(learned, codebook=codebook, rule=rule, starts=starts)
 
@@ -182,7 +181,7 @@ class Learner:
             As `learn` does.
         """
         with own_randomness(self.seed, self.recipe.trained_on):
-            return self._learn_head(float_feed(self.rows, self.recipe.missing == "code"))
+            return self._learn_head(float_feed(self.rows))
 
     def _learn_with_best_ratio(self, kind, widths, starts):
         """Train with thresholds that move or stay; with ratio "auto" and few rows, try both on held-out rows."""

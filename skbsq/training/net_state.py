@@ -156,7 +156,10 @@ def _quantization_state(layer, column_map):
     if isinstance(layer, CodeValues):
         return {"kind": "values", "values": layer.values.numpy()}
     mean, scale = layer.space.mean.numpy(), layer.space.scale.numpy()
-    return {"kind": "floats", "mean": mean, "scale": scale, "indicators": bool(layer.indicators)}
+    indicators = np.isin(np.arange(mean.size), layer.missing.numpy())
+    # The form of the first files, unless features differ.
+    indicators = bool(indicators[0]) if (indicators == indicators[0]).all() else indicators
+    return {"kind": "floats", "mean": mean, "scale": scale, "indicators": indicators}
 
 
 def _quantization_from(state, estimator):
@@ -164,9 +167,12 @@ def _quantization_from(state, estimator):
     if kind == "floats" and getattr(estimator, "quantizer_", estimator) is None:
         check_keys(state, {"kind", "mean", "scale", "indicators"}, "the quantization")
         mean, scale = (checked(state[name], "f8", (d,), f"{name} of the features") for name in ("mean", "scale"))
-        if not (scale > 0).all() or type(state["indicators"]) is not bool:
-            raise ValueError("The scale of the features must be positive, and indicators true or false.")
-        return Standardization(mean=mean, scale=scale, indicators=state["indicators"]), None
+        indicators = state["indicators"]
+        if type(indicators) is not bool:
+            indicators = checked(indicators, "?", (d,), "indicators of the features")
+        if not (scale > 0).all():
+            raise ValueError("The scale of the features must be positive.")
+        return Standardization(mean=mean, scale=scale, indicators=indicators), None
     if kind not in ("bits", "values") or getattr(estimator, "quantizer_", estimator) is None:
         raise ValueError(f"A net that reads {kind!r} does not fit this {type(estimator).__name__}.")
     book = estimator.codebook_
@@ -188,7 +194,7 @@ def _n_inputs(layer, column_map):
         return len(column_map)
     if isinstance(layer, CodeValues):
         return len(layer.values) + len(layer.missing)
-    return len(layer.space.mean) * (1 + layer.indicators)
+    return layer.n_columns
 
 
 def _head_state(head, n_inputs):

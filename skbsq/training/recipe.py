@@ -24,7 +24,7 @@ class Recipe:
 
     Parameters
     ----------
-    head, missing, max_epochs, batch_size, lr, lr_schedule : see `skbsq.BitwiseQuantizer`
+    head, max_epochs, batch_size, lr, lr_schedule : see `skbsq.BitwiseQuantizer`
     threshold_lr_ratio, weight_decay, dropout, hidden_sizes : see `skbsq.BitwiseQuantizer`
     temperature_schedule, temperature_start, temperature_end : see `skbsq.BitwiseQuantizer`
     validation_fraction, early_stopping, patience, class_weight, device, verbose : see `skbsq.BitwiseQuantizer`
@@ -41,7 +41,6 @@ class Recipe:
     """
 
     head: Any = None
-    missing: str = "error"
     max_epochs: int | str = "auto"
     batch_size: int | str = "auto"
     lr: float = 2e-3

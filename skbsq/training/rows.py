@@ -9,10 +9,10 @@ from sklearn.utils import compute_sample_weight
 
 from skbsq import nn as sq
 from skbsq._targets import check_class_weight, check_target
-from skbsq._validation import check_groups, check_weights, check_X, constant_features, nan_features
+from skbsq._validation import check_groups, check_weights, check_X, constant_features, nan_features, refuse_nan
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.thresholds.features import features_of
-from skbsq.thresholds.filling import build_codebook
+from skbsq.thresholds.filling import Widths, build_codebook, may_be_missing
 from skbsq.training.batches import TensorRows
 from skbsq.training.held_out import MIN_ROWS
 from skbsq.training.ranks import rank_knots
@@ -20,6 +20,19 @@ from skbsq.training.ranks import rank_knots
 
 class BaseRows:
     """Compute what follows from the features and targets of `Rows` or `ChunkedRows`."""
+
+    def widths(self, n_bits):
+        """Find the features with a missing code, and the levels that are left for numbers.
+
+        Parameters
+        ----------
+        n_bits : ndarray of int64 of shape (d,)
+
+        Returns
+        -------
+        Widths
+        """
+        return Widths.of(n_bits, self.may_be_missing, self.constant, self.nan_seen)
 
     def moments(self):
         """Compute the weighted mean and standard deviation of each feature, without NaN.
@@ -112,6 +125,8 @@ class Rows(BaseRows):
         Rows of a group are held out together.
     held_out : (X, y, weights), default=None
         Validation rows that the caller gave.
+    may_be_missing : ndarray of bool of shape (d,) or bool, default=False
+        Features in which NaN has a missing code. No other feature may hold NaN.
 
     See Also
     --------
@@ -133,6 +148,7 @@ class Rows(BaseRows):
     classes: np.ndarray | None = None
     groups: np.ndarray | None = None
     held_out: tuple | None = None
+    may_be_missing: np.ndarray | bool = False
 
     @property
     def n_features(self):
@@ -223,6 +239,7 @@ class Rows(BaseRows):
         Rows
         """
         X = self.X[index] if features is None else self.X[np.ix_(index, features)]
+        may_be_missing = np.broadcast_to(self.may_be_missing, self.n_features)
         return replace(
             self,
             X=X,
@@ -231,6 +248,8 @@ class Rows(BaseRows):
             names=self.names if features is None or self.names is None else self.names[features],
             groups=None if self.groups is None else self.groups[index],
             held_out=None,
+            # What all rows have shown, although these rows may hold no NaN.
+            may_be_missing=may_be_missing if features is None else may_be_missing[features],
         )
 
     def distinct(self):
@@ -311,7 +330,8 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     X, y, sample_weight, groups, X_val, y_val : array-likes or None
         As `fit` takes them.
     task : {"auto", "regression", "classification"}
-    missing : {"error", "code"}
+    missing : str, array-like, dict or Series
+        See `skbsq.codebook.checks.check_missing`.
     class_weight : dict, "balanced" or None
 
     Returns
@@ -323,7 +343,7 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     ValueError
         For an invalid argument. The message names the argument, and the feature or row.
     """
-    X = check_X(estimator, X, reset=True, missing=missing, min_rows=2, stacklevel=5)
+    X = check_X(estimator, X, reset=True, missing=missing, min_rows=2)
     weights = check_weights(sample_weight, X)
     targets = columns_of(y)
     y, task = check_target(y, X, task, estimator, weights)
@@ -342,9 +362,10 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     check_enough(len(X), classes)
     names = getattr(estimator, "feature_names_in_", None)
     rows = Rows(np.ascontiguousarray(X), y, weights, task, names, classes, groups)
+    rows = replace(rows, may_be_missing=may_be_missing(missing, names, rows.nan_seen))
     if X_val is None and y_val is None:
         return rows
-    return replace(rows, held_out=_read_validation_rows(estimator, rows, X_val, y_val, targets, missing))
+    return replace(rows, held_out=_read_validation_rows(estimator, rows, X_val, y_val, targets))
 
 
 def check_enough(n_rows, classes):
@@ -366,11 +387,12 @@ def check_enough(n_rows, classes):
         raise ValueError(f"y holds one class only, {classes.tolist()[0]!r}: a classifier needs at least two.")
 
 
-def _read_validation_rows(estimator, rows, X, y, target_names, missing):
+def _read_validation_rows(estimator, rows, X, y, target_names):
     """Check X_val and y_val of a fit, and return (X, y, weights)."""
     if X is None or y is None:
         raise ValueError(f"{'X_val' if X is None else 'y_val'} is missing: X_val and y_val go together.")
-    X = check_X(estimator, X, reset=False, missing=missing)
+    X = check_X(estimator, X, reset=False)
+    refuse_new_nan(X, rows.may_be_missing, rows.names, "X_val", "X")
     if target_names is not None:
         check_columns(columns_of(y), target_names, "y_val")
     y, _ = check_target(y, X, rows.task, estimator)
@@ -379,6 +401,26 @@ def _read_validation_rows(estimator, rows, X, y, target_names, missing):
     if rows.classes is not None and (unknown := ~np.isin(y, rows.classes)).any():
         raise ValueError(f"The label {y[unknown].tolist()[0]!r} in y_val is not in y.")
     return np.ascontiguousarray(X), y, np.ones(len(X))
+
+
+def refuse_new_nan(X, may_be_missing, names, what, fitted_on):
+    """Reject NaN in features for which the rows of fit have no missing code.
+
+    Parameters
+    ----------
+    X : ndarray of float32 of shape (n, d)
+    may_be_missing : ndarray of bool of shape (d,)
+    names : ndarray of str or None
+    what, fitted_on : str
+        What the message calls X, and the rows of fit.
+
+    Raises
+    ------
+    ValueError
+        If there is such a NaN. The message names its feature and row.
+    """
+    why = f'{fitted_on} has none there, so there is no code for it: impute NaN first, or set missing="code".'
+    refuse_nan(X, ~may_be_missing, names, why, what=what)
 
 
 class _Writable:

@@ -8,7 +8,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from skbsq.codebook.codebook import Codebook
 from skbsq.thresholds.features import between, gap_of
-from skbsq.thresholds.filling import Widths, find_thresholds
+from skbsq.thresholds.filling import find_thresholds
 from skbsq.thresholds.kmeans import kmeans
 from skbsq.thresholds.quantile import quantile
 from skbsq.thresholds.tree import tree
@@ -53,14 +53,13 @@ class RuleStart:
         """Whether a narrow model starts from the remaining thresholds of a wide model."""
         return self.rule == "auto"
 
-    def thresholds(self, rows, widths, missing, seed):
+    def thresholds(self, rows, widths, seed):
         """Find the initial thresholds. They may still lie on the values of rows.
 
         Parameters
         ----------
         rows : Rows or ChunkedRows
         widths : Widths
-        missing : {"error", "code"}
         seed : int
 
         Returns
@@ -74,7 +73,7 @@ class RuleStart:
         ValueError
             If the rule needs targets, and the rows come in chunks.
         """
-        rule = choose_rule(rows, widths.n_bits, missing, seed) if self.rule == "auto" else self.rule
+        rule = choose_rule(rows, widths.n_bits, seed) if self.rule == "auto" else self.rule
         return rule, Codebook.from_thresholds(_thresholds_by(rule, rows, widths.n_levels)).thresholds
 
 
@@ -93,19 +92,19 @@ class GivenStart:
     Examples
     --------
     >>> from skbsq.training import GivenStart
-    >>> GivenStart([[2.0, 1.0]]).thresholds(None, None, "error", 0)
+    >>> GivenStart([[2.0, 1.0]]).thresholds(None, None, 0)
     (None, [array([1., 2.], dtype=float32)])
     """
 
     given: list
     is_given = is_narrowed = True
 
-    def thresholds(self, rows, widths, missing, seed):
+    def thresholds(self, rows, widths, seed):
         """Return the thresholds, sorted and merged.
 
         Parameters
         ----------
-        rows, widths, missing, seed
+        rows, widths, seed
             Not used; see `RuleStart.thresholds`.
 
         Returns
@@ -123,7 +122,7 @@ def _thresholds_by(rule, rows, n_levels):
     return find_thresholds(RULES[rule], rows.features(), n_levels)
 
 
-def choose_rule(rows, n_bits, missing, seed):
+def choose_rule(rows, n_bits, seed):
     """Choose the rule whose codes predict the target best, on training rows held out for this purpose.
 
     Each rule is fitted on three quarters of at most 2048 training rows and at most 64 features, drawn at random. A
@@ -134,7 +133,6 @@ def choose_rule(rows, n_bits, missing, seed):
     ----------
     rows : Rows
     n_bits : ndarray of int64 of shape (d,)
-    missing : {"error", "code"}
     seed : int
 
     Returns
@@ -159,11 +157,11 @@ def choose_rule(rows, n_bits, missing, seed):
         target = part.y.reshape(pilot.size, -1)
         spread = target[fit].std(axis=0)
         target = target / np.where(spread > 0, spread, 1.0)
-    widths = Widths.of(n_bits[features], missing, fitted.constant, fitted.nan_seen)
+    widths = fitted.widths(n_bits[features])
     errors = {}
     for rule in RULES:
         thresholds = _thresholds_by(rule, fitted, widths.n_levels)
-        codes = Codebook.from_thresholds(thresholds, missing=missing, has_missing=widths.has_missing).encode(part.X)
+        codes = Codebook.from_thresholds(thresholds, missing="seen", has_missing=widths.has_missing).encode(part.X)
         forest = ExtraTreesRegressor(_N_TREES, min_samples_leaf=3, random_state=seed)
         forest.fit(codes[fit], target[fit].squeeze(), sample_weight=fitted.weights)
         predicted = forest.predict(codes[score]).reshape(target[score].shape)

@@ -29,7 +29,6 @@ MAX = float(np.finfo(np.float32).max)
         ([], True, 2, 1, 1, [1]),  # one regular level: an indicator
         ([], None, 1, 0, 0, []),  # not sent, or constant and never missing
         ([], False, 1, 0, 0, []),
-        ([0.0], False, 2, 1, 0, [0]),
     ],
 )
 def test_missing_code(thresholds, has_missing, n_levels, n_bits, nan_code, nan_bits):
@@ -44,11 +43,32 @@ def test_missing_code(thresholds, has_missing, n_levels, n_bits, nan_code, nan_b
     assert np.isnan(book.decode(codes)[0, 0]) == bool(book.has_missing[0])
 
 
-def test_missing_error_names_the_feature():
-    book = Codebook.from_thresholds([[0.0], []], feature_names=["a", "b"])
-    for X, name in [([[NAN, 0]], "a"), ([[0, NAN]], "b")]:
-        with pytest.raises(ValueError, match=f"NaN in feature '{name}'"):
-            book.encode(X)
+def test_nan_is_refused_by_name_in_features_with_bits_and_no_missing_code():
+    names, has_missing = ["a", "b", "c", "d"], [True, False, False, True]
+    book = Codebook.from_thresholds(
+        [[0.0], [0.0, 1.0], [], []], missing="seen", has_missing=has_missing, feature_names=names
+    )
+    assert book.refuses_nan.tolist() == [False, True, False, False]
+    assert book.encode([[NAN, 2, NAN, NAN]]).tolist() == [[2, 2, 0, 1]]
+    with pytest.raises(ValueError, match=r"NaN in feature 'b' \(row 1\).*missing=\"seen\""):
+        book.encode([[NAN, 2, NAN, NAN], [NAN, NAN, 0, 0]])
+    assert Codebook.from_thresholds([[0.0], []]).refuses_nan.tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("missing", "has_missing"),
+    [
+        ({"b": "code", "a": "error"}, [False, True]),
+        (["code", "code"], [True, True]),
+        (pd.Series(["code", "error"], index=["b", "a"]), [False, True]),
+        ({0: "code", 1: "error"}, [True, False]),
+    ],
+)
+def test_missing_per_feature(missing, has_missing):
+    book = Codebook.from_thresholds([[0.0], [0.0]], missing=missing, feature_names=["a", "b"])
+    assert book.has_missing.tolist() == has_missing
+    assert Codebook.from_json(book.to_json()) == book
+    assert '"missing": "code"' in book.to_json()  # as all versions read it
 
 
 # -- encode ---------------------------------------------------------------------------------------
@@ -224,7 +244,11 @@ def test_thresholds_are_sorted_merged_and_float32():
         (dict(thresholds=[[0]], counts=[[1.0, 1.0]]), "non-negative integers"),
         (dict(thresholds=[[0]], counts=[[1, 1], [2]]), "counts has 2 entries"),
         (dict(thresholds=[[0]], missing="bin"), "missing must be one of"),
-        (dict(thresholds=[[0]], has_missing=[True]), "all False"),
+        (dict(thresholds=[[0]], has_missing=[True]), 'has_missing must be False under missing="error"'),
+        (dict(thresholds=[[0]], missing="seen"), 'missing="seen" needs has_missing'),
+        (dict(thresholds=[[0], [1]], missing=["code"]), "one rule or 2"),
+        (dict(thresholds=[[0], [1]], missing=["code", "bin"]), "got 'bin' for feature 1"),
+        (dict(thresholds=[[0], [1]], missing={"x0": "code"}), "missing leaves out 'x1'"),
         (dict(thresholds=[[0]], missing="code", has_missing=[1]), "1 bools"),
     ],
 )
@@ -357,6 +381,7 @@ def edited(path, value):
         (edited(["extra"], 1), "Unknown field 'extra'"),
         (edited(["missing"], KeyError), "Field 'missing' is missing"),
         (edited(["missing"], "bin"), "missing must be one of"),
+        (edited(["missing"], "seen"), "missing must be one of"),
         (edited(["features"], {}), "list of objects"),
         (edited(["features", 0, "extra"], 1), "Unknown field 'extra' in feature 0"),
         (edited(["features", 0, "has_missing"], 1), "true or false"),
@@ -401,8 +426,6 @@ def test_from_json_refuses(text, message):
         ("_levels", np.float32([0, 1]), "one per code"),
         ("_counts", np.array([1, 1, 1, 1, 1, -1]), "counts are not one per code"),
         ("_counts", np.array([1.0]), "counts are not one per code"),
-        ("_missing", "error", "has_missing is not all False"),
-        ("_missing", "ignore", "missing must be one of"),
         ("_names", ("a",), "names are not one per feature"),
         ("_names", ("a", "a"), "unique"),
     ],

@@ -25,8 +25,8 @@ QUICK = dict(max_epochs=2, hidden_sizes=(4,), random_state=0)
 BOOK = Codebook.from_thresholds([[0], [0]], missing="code")
 
 
-QUANTIZER = QuantileQuantizer(1, missing="code").fit([[0.0, 0.0], [1.0, 1.0]])
-MODEL = BitwiseRegressor(1, missing="code", **QUICK).fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0])
+QUANTIZER = QuantileQuantizer(2, missing="code").fit([[0.0, 0.0], [1.0, 1.0]])
+MODEL = BitwiseRegressor(2, missing="code", **QUICK).fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0])
 # Every function that takes rows of floats.
 ENTRIES = {
     "encode": BOOK.encode,
@@ -193,8 +193,9 @@ MASKED = np.ma.array([[1.0, -999.0], [3.0, 4.0]], mask=[[False, True], [False, F
 def test_masked_and_missing_values_are_nan(X):
     np.testing.assert_array_equal(as_matrix(X, "X"), [[1, NAN], [3, 4]])
     assert BOOK.encode(X).tolist() == [[1, 2], [1, 1]]
-    fitted = QuantileQuantizer(1, missing="code").fit(X)
-    assert [counts.tolist() for counts in fitted.codebook_.counts] == [[2, 0], [1, 1]]
+    fitted = QuantileQuantizer(1, missing="seen").fit(X)
+    assert [counts.tolist() for counts in fitted.codebook_.counts] == [[1, 1], [1, 1]]
+    assert fitted.codebook_.has_missing.tolist() == [False, True]
     for fit in (QuantileQuantizer().fit, UniformQuantizer(levels="midpoint").partial_fit):
         with pytest.raises(ValueError, match="contains NaN in feature 1"):
             fit(X)

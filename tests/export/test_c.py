@@ -53,6 +53,9 @@ def codebooks():
         "indicator": Codebook.from_thresholds([[], [1.0]], missing="code", has_missing=[True, False]),
         "subnormals": Codebook.from_thresholds([subnormals, subnormals[:1]], missing="code"),
         "ends": Codebook.from_thresholds([[-largest, largest], [np.nextafter(largest, np.float32(0))]]),
+        "mixed": Codebook.from_thresholds(
+            [[0.0], [1.0, 2.0], [], [3.0], []], missing="seen", has_missing=[True, False, False, True, True]
+        ),
         "unsent": Codebook.from_thresholds([[], [1.0, 2.0], [], [3.0]]),
         "wide": Codebook.from_thresholds([rng.standard_normal(2**16 - 1), [0.5], rng.standard_normal(500)]),
         "many": Codebook.from_thresholds(list(rng.standard_normal((81, 15))), missing="code"),
@@ -84,12 +87,10 @@ def pack(book, codes):
 
 
 def expected(book, X):
-    """Return the refusals and rows that the C must give: it refuses NaN only in features that are sent."""
-    refused = np.zeros(len(X), dtype=np.int32)
-    if book.missing == "error":
-        nan = np.isnan(X) & (book.n_bits > 0)
-        refused[:] = np.where(nan.any(axis=1), nan.argmax(axis=1) + 1, 0)
-    X = np.where(np.isnan(X), np.float32(0.0 if book.missing == "error" else np.nan), X)  # also replaces signalling NaN
+    """Return the refusals and rows that the C must give: it refuses NaN where the codebook does."""
+    nan = np.isnan(X) & book.refuses_nan
+    refused = np.where(nan.any(axis=1), nan.argmax(axis=1) + 1, 0).astype(np.int32)
+    X = np.where(np.isnan(X), np.where(book.refuses_nan, np.float32(0.0), np.float32(np.nan)), X)  # no signalling NaN
     rows = pack(book, book.encode(X))
     rows[refused > 0] = 0
     return refused, rows
@@ -439,7 +440,7 @@ def test_guards_tell_headers_apart():
         to_c(book, "x"),
         to_c(book, "x", scale=0.1),
         to_c(book, "x", scale=0.2),
-        to_c(Codebook.from_thresholds([[18.5]], missing="code", has_missing=[False]), "x"),
+        to_c(Codebook.from_thresholds([[18.5]], missing="code"), "x"),
     ]
     guards = [re.search("#ifndef (.*)", text)[1] for text in texts]
     assert len(set(guards)) == len(guards)

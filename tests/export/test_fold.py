@@ -295,7 +295,7 @@ class Negated(StandardScaler):
 @pytest.mark.parametrize(
     ("step", "problem"),
     [
-        (SimpleImputer(), r"'simpleimputer' \(SimpleImputer\) cannot be folded.*missing=\"code\""),
+        (SimpleImputer(), r"'simpleimputer' \(SimpleImputer\) cannot be folded.*missing=\"seen\""),
         (PowerTransformer(), r"'powertransformer' \(PowerTransformer\) cannot"),
         (FunctionTransformer(np.abs), r"'functiontransformer' \(FunctionTransformer\) cannot"),
         (Negated(), r"'negated' \(Negated\) cannot"),

@@ -48,12 +48,11 @@ CODEBOOKS = {
 def values_for(codebook):
     """Each threshold, the floats beside it and hard cases, mixed over the features: float32 of shape (n, d)."""
     ends = np.float32([0.0, -0.0, 1e-45, -1e-45, 3.4e38, -3.4e38, INF, -INF])
-    if codebook.missing == "code":
-        ends = np.append(ends, np.float32(NAN))
     columns = []
     for j, own in enumerate(codebook.thresholds):
         beside = [np.nextafter(own, np.float32(end)) for end in (-INF, INF)]
-        columns.append(np.roll(np.concatenate([own, *beside, ends]), j))
+        own_nan = np.float32([] if codebook.refuses_nan[j] else [NAN])
+        columns.append(np.roll(np.concatenate([own, *beside, ends, own_nan]), j))
     n = max(map(len, columns))
     return np.stack([np.resize(column, n) for column in columns], axis=1).astype(np.float32)
 
@@ -110,9 +109,8 @@ def results(estimator, X):
     return found
 
 
-def encoded(codebook, x):
-    """What a codebook makes of values, as arrays by name."""
-    codes = codebook.encode(x)
+def encoded(codebook, codes):
+    """What a codebook makes of the codes of values, as arrays by name."""
     return {
         "codes": codes,
         "levels": codebook.decode(codes),
@@ -130,7 +128,7 @@ def write_codebooks(folder):
         x = values_for(codebook)
         (folder / f"{name}.json").write_text(codebook.to_json(), encoding="utf-8")
         (folder / f"{name}.h").write_text(to_c(codebook, "golden"), encoding="ascii")
-        np.savez_compressed(folder / f"{name}.npz", x=x, **encoded(codebook, x))
+        np.savez_compressed(folder / f"{name}.npz", x=x, **encoded(codebook, codebook.encode(x)))
 
 
 def write_estimators(folder, fitted):

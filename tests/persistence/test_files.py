@@ -172,7 +172,7 @@ def test_labels(labels, data, path):
 
 def test_output_of_a_transformer(data, path):
     X, _ = data
-    fitted = UniformQuantizer(n_bits=np.array([1, 2, 3]), missing="code").set_output(transform="pandas").fit(X)
+    fitted = UniformQuantizer(n_bits=np.array([1, 2, 3]), missing="seen").set_output(transform="pandas").fit(X)
     loaded = there_and_back(fitted, path)
     pd.testing.assert_frame_equal(loaded.transform(X), fitted.transform(X))
     np.testing.assert_array_equal(loaded.n_bits, [1, 2, 3])
@@ -344,11 +344,42 @@ def test_objects_are_left_out_and_may_be_given(name, value, data, path):
 def test_a_series_is_saved_as_an_array_or_a_dict(data, path):
     """Its labels are kept where they mean something."""
     X, y = data
-    given = {"missing": "code", **TRAINING}
+    given = {"missing": "seen", **TRAINING}
     save(BitwiseRegressor(**given | {"n_bits": pd.Series([2, 1, 1])}).fit(X, y), path)
     assert load(path).n_bits.tolist() == [2, 1, 1]
     save(BitwiseRegressor(**given | {"n_bits": pd.Series([2, 1, 1], index=[2, 0, 1])}).fit(X, y), path)
     assert load(path).n_bits == {2: 2, 0: 1, 1: 1}
+
+
+@pytest.mark.parametrize("quantizer", [None, UniformQuantizer(2), "passthrough"], ids=str)
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "seen",
+        {"a": "error", "b": "seen", "c": "code"},
+        {2: "code", 1: "seen", 0: "error"},
+        np.array(["error", "seen", "code"]),
+        pd.Series(["error", "seen", "code"]),
+    ],
+    ids=["one", "names", "numbers", "array", "series"],
+)
+def test_rules_for_nan(missing, quantizer, data, path):
+    X, y = pd.DataFrame(data[0], columns=["a", "b", "c"]), data[1]
+    fitted = BitwiseRegressor(missing=missing, quantizer=quantizer, **TRAINING).fit(X, y)
+    loaded = there_and_back(fitted, path)
+    assert_same(loaded, fitted, X)
+    assert_same(clone(loaded).fit(X, y), fitted, X)
+    for estimator in (fitted, loaded, pickle.loads(pickle.dumps(fitted))):
+        with pytest.raises(ValueError, match=r"NaN in feature 'a' \(row 0\)"):
+            estimator.predict(X.assign(a=np.nan))
+
+
+def test_rules_for_nan_in_a_file_are_checked(data, path):
+    fitted = UniformQuantizer(2, missing=["error", "seen", "code"]).fit(data[0])
+    fitted.missing = ["error", "seen"]
+    save(fitted, path)
+    with pytest.raises(ValueError, match="missing must be one rule or 3"):
+        load(path)
 
 
 def test_parameter_that_makes_no_sense(data, path):
@@ -701,7 +732,7 @@ def entry(items, key):
     [
         ("fixed", ["quantization", "kind"], "floats", "reads 'floats' does not fit"),
         ("floats", ["quantization", "kind"], "bits", "reads 'bits' does not fit"),
-        ("floats", ["quantization", "indicators"], 1, "indicators true or false"),
+        ("floats", ["quantization", "indicators"], 1, "indicators of the features must be an array"),
         ("fixed", ["quantization"], 5, "does not fit"),
         ("fixed", ["head", "dropout"], 1.0, "dropout"),
         ("fixed", ["head", "dropout"], None, "give head"),

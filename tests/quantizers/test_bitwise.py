@@ -413,7 +413,7 @@ Y = np.array([0.0, 1, 0, 1])
 @pytest.mark.parametrize(
     ("params", "X", "y", "message"),
     [
-        ({}, FRAME.assign(b=[1, NAN, 2, 3]), Y, "NaN in feature 'b'.*missing=\"code\""),
+        ({}, FRAME.assign(b=[1, NAN, 2, 3]), Y, r"NaN in feature 'b' \(row 1\).*missing=\"seen\""),
         ({}, FRAME.assign(b=[1, np.inf, 2, 3]), Y, "contains infinity in feature 'b'"),
         ({}, FRAME.assign(b=[1, 1e300, 2, 3]), Y, "1e.300.*overflows float32, in feature 'b'"),
         (dict(n_bits=17), FRAME, Y, "from 0 to 16, got 17 for feature 'a'"),
@@ -429,6 +429,11 @@ Y = np.array([0.0, 1, 0, 1])
         (dict(encode="onehot"), FRAME, Y, "'encode' parameter.*'thermometer'.*Got 'onehot'"),
         (dict(temperature_schedule="sawtooth"), FRAME, Y, "'temperature_schedule' parameter.*'cosine'"),
         (dict(missing="bin"), FRAME, Y, "'missing' parameter.*'code'"),
+        (dict(missing=["seen"]), FRAME, Y, "missing must be one rule or"),
+        (dict(missing=["bin"] * FRAME.shape[1]), FRAME, Y, "got 'bin' for feature 'a'"),
+        (dict(missing={"a": "seen"}), FRAME, Y, "missing leaves out 'b': a dict or Series must name every feature"),
+        (dict(missing={"a": "seen", "z": "code"}), FRAME, Y, "missing names 'z', which is not a feature"),
+        (dict(missing=dict.fromkeys(FRAME, "error")), FRAME.assign(b=[1, NAN, 2, 3]), Y, "NaN in feature 'b'"),
         (dict(hidden_sizes=(0,)), FRAME, Y, "hidden_sizes must be positive integers, got 0"),
         (dict(device="tpu9"), FRAME, Y, "device 'tpu9'"),
         pytest.param(

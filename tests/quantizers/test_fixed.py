@@ -8,9 +8,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skbsq import KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer, UniformQuantizer
+from skbsq.exceptions import MissingCodeWarning
 from skbsq.thresholds import kmeans as kmeans_module
 from skbsq.thresholds import tree as tree_module
 from skbsq.thresholds.features import between, group_starts
@@ -278,6 +280,7 @@ MISSING = pd.DataFrame(
 )
 
 
+@pytest.mark.filterwarnings("ignore::skbsq.exceptions.MissingCodeWarning")
 @pytest.mark.parametrize("Quantizer", [*UNSUPERVISED, TreeQuantizer])
 @pytest.mark.parametrize(
     ("n_bits", "n_levels"),
@@ -299,6 +302,79 @@ def test_missing_code(Quantizer, n_bits, n_levels):
     assert regular[2].tolist() == [0.0]
     assert regular[3].tolist() == [7.0]
     assert regular[4].tolist() == [7.0]
+
+
+@pytest.mark.parametrize("Quantizer", [*UNSUPERVISED, TreeQuantizer])
+@pytest.mark.parametrize("n_bits", [0, 1, 2])
+def test_missing_as_seen(Quantizer, n_bits):
+    quantizer = Quantizer(n_bits, missing="seen").fit(MISSING, [0.0, 5.0, 1.0, 3.0])
+    book = quantizer.codebook_
+    assert book.has_missing.tolist() == [False, *([n_bits > 0] * 2), False, n_bits > 0]
+    assert book.refuses_nan.tolist() == [n_bits > 0, False, False, False, False]
+    without = Quantizer(n_bits).fit(MISSING[["seen"]], [0.0, 5.0, 1.0, 3.0])
+    np.testing.assert_array_equal(book.thresholds[0], without.thresholds_[0])  # no level is given up
+    by_code = Quantizer([2, n_bits, n_bits, 2, n_bits], missing="code").fit(MISSING, [0.0, 5.0, 1.0, 3.0])
+    np.testing.assert_array_equal(book.thresholds[1], by_code.thresholds_[1])
+    gap = MISSING.assign(seen=[0.0, NAN, 2.0, 3.0], constant=NAN)
+    if n_bits:
+        with pytest.raises(ValueError, match=r"NaN in feature 'seen' \(row 1\)"):
+            quantizer.transform(gap)
+    else:
+        assert not quantizer.transform(gap).any()
+
+
+def test_rows_of_weight_zero_are_not_seen():
+    X = np.array([[1.0, NAN], [2.0, 5.0], [NAN, 6.0], [4.0, 7.0]])
+    quantizer = QuantileQuantizer(2, missing="seen").fit(X, sample_weight=[0, 1, 1, 1])
+    assert quantizer.codebook_.has_missing.tolist() == [True, False]
+    with pytest.raises(ValueError, match=r"NaN in feature 1 \(row 0\)"):
+        quantizer.transform(X)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"a": "error", "b": "seen", "c": "code"},
+        {0: "error", 1: "seen", 2: "code"},
+        ["error", "seen", "code"],
+        np.array(["error", "seen", "code"]),
+        pd.Series(["code", "seen", "error"], index=["c", "b", "a"]),
+    ],
+)
+@pytest.mark.parametrize("quantizer", [QuantileQuantizer(2), ThresholdQuantizer([0.0, 1.0])], ids=str)
+def test_missing_per_feature(quantizer, missing):
+    X = pd.DataFrame({"a": [0.0, 1, 2, 3], "b": [0.0, NAN, 2, 3], "c": [0.0, 1, 2, 3]})
+    quantizer = clone(quantizer).set_params(missing=missing).fit(X)
+    assert quantizer.codebook_.has_missing.tolist() == [False, True, True]
+    assert quantizer.get_params()["missing"] is missing
+    with pytest.raises(ValueError, match=r"NaN in feature 'a' \(row 2\), and \w+ has missing=\"error\" there"):
+        quantizer.fit(X.assign(a=[0.0, 1, NAN, 3]))
+
+
+def test_numbers_as_labels_of_rules_are_ambiguous():
+    X = pd.DataFrame({1: [0.0, 1.0], 0: [2.0, NAN]})
+    with pytest.raises(ValueError, match="missing has numbers as labels"):
+        QuantileQuantizer(missing={0: "seen", 1: "error"}).fit(X)
+
+
+def test_thresholds_as_seen():
+    X = np.array([[0.0, NAN, 1.0, NAN], [2.0, 3.0, 1.0, 1.0]])
+    given = [[1.0], [1.0], [], []]
+    fitted = {rule: ThresholdQuantizer(given, missing=rule).fit(X) for rule in ("seen", "code")}
+    assert fitted["seen"].codebook_.has_missing.tolist() == [False, True, False, True]
+    assert fitted["code"].codebook_.has_missing.tolist() == [True, True, False, True]
+
+
+def test_warning_about_indicators():
+    """Only of features of 1 bit in which no NaN was seen."""
+    frame = MISSING.rename(columns={"constant": "same"})
+    for n_bits, names in [(1, r"\['seen'\]"), ([1, 1, 1, 1, 2], r"\['seen'\]")]:
+        with pytest.warns(MissingCodeWarning, match=f'features {names}: .* 2 bits, or set missing="seen"') as caught:
+            UniformQuantizer(n_bits, missing="code").fit(frame)
+        assert len(caught) == 1
+        assert caught[0].filename == __file__
+    UniformQuantizer([2, 1, 1, 1, 1], missing="code").fit(frame)
+    UniformQuantizer(1, missing="seen").fit(frame)
 
 
 def test_missing_code_at_one_bit_is_an_indicator():

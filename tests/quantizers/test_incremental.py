@@ -29,7 +29,7 @@ QUANTIZERS = [
     QuantileQuantizer(n_bits=2, levels="midpoint", ties="merge"),
 ]
 each = pytest.mark.parametrize("quantizer", QUANTIZERS, ids=str)
-each_rule = pytest.mark.parametrize("missing", ["error", "code"])
+each_rule = pytest.mark.parametrize("missing", ["error", "seen", "code"])
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def assert_like_fit(quantizer, fitted, *, counts=True):
 @each_rule
 @pytest.mark.parametrize("n_chunks", [1, 5, 100])
 def test_few_values_are_exact(quantizer, X, missing, n_chunks):
-    if missing == "code":
+    if missing != "error":
         X[::7, 1] = NAN
     quantizer = clone(quantizer).set_params(missing=missing)
     assert_like_fit(on_chunks(quantizer, X, n_chunks), clone(quantizer).fit(X))
@@ -115,7 +115,7 @@ def test_many_values_are_near(rng):
 @each
 @each_rule
 def test_weights(quantizer, X, rng, missing):
-    if missing == "code":
+    if missing != "error":
         X[::7, 0] = NAN
     quantizer = clone(quantizer).set_params(missing=missing)
     weights = rng.integers(0, 4, size=300) / 4
@@ -188,12 +188,13 @@ def test_partial_fit_after_merge(X):
     assert_like_fit(merged.partial_fit(X[200:]), clone(QUANTIZERS[2]).fit(X))
 
 
-@each_rule
-def test_merge_with_a_gateway_that_has_missing_values(missing):
-    quantizer = QuantileQuantizer(n_bits=2, missing="code")
+@pytest.mark.parametrize("missing", ["seen", "code"])
+@pytest.mark.parametrize("gaps_first", [False, True])
+def test_merge_with_a_gateway_that_has_missing_values(missing, gaps_first):
+    quantizer = QuantileQuantizer(n_bits=2, missing=missing)
     one, other = clone(quantizer).partial_fit([[1.0], [2.0]]), clone(quantizer).partial_fit([[NAN], [NAN]])
     fitted = clone(quantizer).fit([[1.0], [2.0], [NAN], [NAN]])
-    first, second = (one, other) if missing == "code" else (other, one)
+    first, second = (other, one) if gaps_first else (one, other)
     assert_like_fit(first.merge(second), fitted)
 
 
@@ -289,10 +290,26 @@ def test_parameters_that_may_not(X):
         found.set_params(levels="mean").partial_fit(X)
     X[0, 0] = NAN
     found = QuantileQuantizer(missing="code").partial_fit(X)
-    with pytest.raises(ValueError, match='missing="error" was set after'):
+    with pytest.raises(ValueError, match='missing="error" was set after NaN had been seen in feature 0'):
         found.set_params(missing="error").partial_fit(X[1:])
     with pytest.raises(ValueError, match="a sketch of size 2048, and the parameters now ask for a sketch of size 77"):
         found.set_params(missing="code", sketch_size=77).partial_fit(X)
+
+
+def test_missing_as_seen_so_far(X):
+    """A missing code appears with the first NaN of a feature."""
+    found = QuantileQuantizer(2, missing="seen").partial_fit(X[:100])
+    gaps = X[100:].copy()
+    gaps[3, 1] = NAN
+    with pytest.raises(ValueError, match=r"NaN in feature 1 \(row 3\)"):
+        found.transform(gaps)
+    found.partial_fit(gaps)
+    assert found.codebook_.has_missing.tolist() == [j == 1 for j in range(X.shape[1])]
+    assert_like_fit(found, QuantileQuantizer(2, missing="seen").fit(np.concatenate([X[:100], gaps])))
+    other = QuantileQuantizer(2, missing=dict.fromkeys(range(X.shape[1]), "seen")).partial_fit(X[:100])
+    assert other.merge(found).codebook_.has_missing.tolist() == found.codebook_.has_missing.tolist()
+    with pytest.raises(ValueError, match="missing is 'code' in a quantizer to merge"):
+        other.merge(QuantileQuantizer(2, missing="code").partial_fit(X))
 
 
 def test_linear_quantiles_need_all_rows(X):

@@ -87,7 +87,10 @@ def clone_with(estimator, **parameters):
     return clone(estimator).set_params(**{name: value for name, value in parameters.items() if name in known})
 
 
-@parametrize_with_checks([clone_with(e, missing=missing) for e in ESTIMATORS for missing in ("error", "code")])
+@parametrize_with_checks(
+    [clone_with(e, missing=missing) for e in ESTIMATORS for missing in ("error", "code")]
+    + [clone_with(e, missing="seen") for e in FIXED]
+)
 def test_sklearn_checks(estimator, check):
     name = check.func.__name__
     if reason := SKIPPED_CHECKS.get((type(estimator), name)):
@@ -417,6 +420,27 @@ def test_all_missing_column(estimator, data, missing):
 
 
 @each
+@pytest.mark.parametrize(
+    "missing", [{"a": "error", "b": "seen", "c": "code"}, {0: "error", 1: "seen", 2: "code"}, ["error", "seen", "code"]]
+)
+def test_missing_as_seen_and_per_feature(estimator, data, missing):
+    X, y = data
+    X, holes = framed(X), framed(with_holes(X))
+    fitted = fit(clone_with(estimator, missing=missing), holes, y)
+    output(fitted, holes)
+    assert fitted.__sklearn_tags__().input_tags.allow_nan
+    if getattr(fitted, "quantizer_", fitted) is not None:
+        assert fitted.codebook_.has_missing.tolist() == [False, True, True]
+    holes.loc[7, "a"] = NAN
+    with pytest.raises(ValueError, match=r"NaN in feature 'a' \(row 7\)"):
+        output(fitted, holes)
+    with pytest.raises(ValueError, match=r"NaN in feature 'a' \(row 7\), and .* has missing=\"error\" there"):
+        fit(clone_with(estimator, missing=missing), holes, y)
+    # Without NaN, "seen" is "error".
+    assert_equal(fit(clone_with(estimator, missing="seen"), X, y), fit(estimator, X, y), X)
+
+
+@each
 def test_masked_values_are_missing(estimator, data, fit_once):
     """NumPy drops a mask wherever it converts to an array."""
     X, y = data
@@ -440,6 +464,8 @@ def test_narrowest_and_widest(estimator, data, n_bits):
     if n_bits == 0:
         assert fitted.n_levels_.tolist() == [1, 1, 1]
         assert fitted.codebook_.row_bits == 0
+        # Nothing is measured, so that NaN is as good as a number.
+        np.testing.assert_array_equal(output(fitted, np.full_like(X, NAN)), output(fitted, X))
     elif isinstance(estimator, LSQQuantizer | LLTQuantizer):
         assert (fitted.n_levels_ > 2**14).all()
     elif not isinstance(estimator, UniformQuantizer | TreeQuantizer):

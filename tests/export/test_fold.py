@@ -207,6 +207,22 @@ def test_missing_code(rng):
     assert book.counts[0].tolist()[-1] == 40
 
 
+def test_missing_codes_as_seen(rng):
+    """NaN is refused as by the quantizer, but accepted in a column that is not selected."""
+    X = rng.normal(3, 2, size=(200, 3)).astype(np.float32)
+    X[::5, 0] = NAN
+    X[:, 1] = 7
+    pipeline = make_pipeline(StandardScaler(), VarianceThreshold(), QuantileQuantizer(2, missing="seen")).fit(X)
+    book, columns = fold(pipeline)
+    assert book.has_missing.tolist() == [True, False, False]
+    assert book.refuses_nan.tolist() == [False, False, True]
+    np.testing.assert_array_equal(book.encode(X)[:, columns], pipeline.transform(X))
+    assert book.encode([[NAN, NAN, -100.0]]).tolist() == [[3, 0, 0]]
+    for refuse in (book.encode, pipeline.transform):
+        with pytest.raises(ValueError, match=r"NaN in feature \d \(row 0\), which has no missing code"):
+            refuse(np.float32([[0, 0, NAN]]))
+
+
 @pytest.mark.parametrize("output", ["default", "pandas", "polars"])
 @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
 def test_frames_and_names(output, frame, rng):

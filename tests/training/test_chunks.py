@@ -247,6 +247,27 @@ def test_chunks_that_are_refused(chunks, message):
     assert not hasattr(estimator, "n_features_in_")
 
 
+@pytest.mark.parametrize("quantizer", [None, QuantileQuantizer(2), "passthrough"], ids=str)
+def test_missing_as_seen_in_any_chunk(data, quantizer):
+    X, y = data
+    X = X.copy()
+    X[-1, 1] = NAN
+    model = BitwiseRegressor(2, quantizer=quantizer, missing="seen", **TRAINING)
+    model.fit_chunks(in_chunks(3, X, y), validation=(X[-9:], y[-9:]))
+    if quantizer != "passthrough":
+        assert model.codebook_.has_missing.tolist() == [False, True, False]
+    model.predict(X)
+    gaps = X.copy()
+    gaps[4, 2] = NAN
+    with pytest.raises(ValueError, match=r"NaN in feature 2 \(row 4\)"):
+        model.predict(gaps)
+    with pytest.raises(ValueError, match=r"X of validation contains NaN in feature 2 \(row 4\), and the first pass"):
+        model.fit_chunks(in_chunks(3, X, y), validation=(gaps, y))
+    passes = iter([X, gaps, gaps])
+    with pytest.raises(ValueError, match=r"X of a chunk contains NaN in feature 2 \(row 4\), and the first pass"):
+        model.fit_chunks(lambda: [(next(passes), y)])
+
+
 @pytest.mark.parametrize("change", [-1, 1])
 def test_passes_that_differ(data, change):
     X, y = data

@@ -126,7 +126,7 @@ class QuantizerStart:
 
     def thresholds(self, rows, widths, seed):
         """See `skbsq.training.starts.RuleStart.thresholds`."""
-        # The same missing codes, and NaN in any other feature has 0 bits.
+        # These rules leave each feature the levels that `widths` leaves it: NaN without a missing code has 0 bits.
         missing = np.where(widths.has_missing, "code", "seen")
         given = {"n_bits": widths.n_bits, "missing": missing, "task": rows.task}
         quantizer = clone_with(self.quantizer, "init", seed=seed, **given)

@@ -170,6 +170,7 @@ def count_cases():
         ("int16", 2e-3, "error", 0),
         ("int32", 3e-8, "code", None),
         ("uint8", 0.5, "error", [0, None, 77, 255, None]),
+        ("uint8", 0.5, "seen", [0, 1, 77, 255, None]),
         ("int16", 2e-3, "code", [None, -(2**15), 0, 7, None]),
         ("int32", 3e-8, "error", {0: -(2**31), 1: 2**31 - 1, 2: None, 3: 77, 4: -1}),
     ]:
@@ -179,7 +180,8 @@ def count_cases():
             "count_type": count_type,
             "missing_count": missing_count,
         }
-        book = Codebook.from_thresholds(thresholds, missing=missing)
+        has_missing = [True, False, True, False, False] if missing == "seen" else None
+        book = Codebook.from_thresholds(thresholds, missing=missing, has_missing=has_missing)
         cases[f"{count_type}_{missing}"] = book, options
     return cases
 

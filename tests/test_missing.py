@@ -68,6 +68,16 @@ def test_features_without_nan_stay_alive_at_one_bit():
     assert seen.codebook_.has_missing.tolist() == [True] + [False] * 9
 
 
+@pytest.mark.parametrize("parameter", ["init", "quantizer"])
+def test_one_warning_for_a_quantizer_within(rng, parameter):
+    X, y = mixed(rng)
+    model = BitwiseRegressor(1, missing="code", **QUICK, **{parameter: QuantileQuantizer(1)})
+    with pytest.warns(MissingCodeWarning, match=r"\['never', 'unsent'\]") as caught:
+        model.fit(X, y)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
 # -- the same rows are refused everywhere --------------------------------------------------------------------------
 
 

@@ -1,6 +1,5 @@
 """Check the input of fit and predict: X, row weights, groups, bits per feature."""
 
-import sys
 import warnings
 from contextlib import contextmanager
 from numbers import Integral
@@ -36,7 +35,7 @@ def all_or_nothing(estimator):
         raise
 
 
-def check_X(estimator, X, *, reset, missing=None, min_rows=1):
+def check_X(estimator, X, *, reset, missing=None, min_rows=1, stacklevel=4):
     """Validate `X` and cast it to float32.
 
     Parameters
@@ -49,6 +48,8 @@ def check_X(estimator, X, *, reset, missing=None, min_rows=1):
     missing : str, array-like, dict or Series, default=None
         Rules for NaN in fit, see `check_missing`. None: NaN is not checked here.
     min_rows : int, default=1
+    stacklevel : int, default=4
+        Number of calls between the user and the warning.
 
     Returns
     -------
@@ -79,7 +80,7 @@ def check_X(estimator, X, *, reset, missing=None, min_rows=1):
         way_out = 'impute first, or set missing="seen" to give NaN a separate code.'
         refuse_nan(cast, refused, names, f'{kind} has missing="error" there: {way_out}')
     if reset:
-        _warn_if_cast_merges(X, cast, names)
+        _warn_if_cast_merges(X, cast, names, stacklevel)
     return cast
 
 
@@ -135,15 +136,7 @@ def _check_labels(estimator, columns, reset):
             )
 
 
-def stacklevel_of_user():
-    """Return the `stacklevel` of a warning for the first caller outside of the package."""
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __package__:
-        level, frame = level + 1, frame.f_back
-    return level
-
-
-def _warn_if_cast_merges(X, cast, names):
+def _warn_if_cast_merges(X, cast, names, stacklevel):
     if X.dtype == cast.dtype:
         return
     merged = []
@@ -159,7 +152,7 @@ def _warn_if_cast_merges(X, cast, names):
             f"The cast to float32 merges many distinct values of the features {', '.join(merged)}: these values then "
             "have equal codes. Subtract an offset from these features, or split them, before the quantizer.",
             PrecisionWarning,
-            stacklevel=stacklevel_of_user(),
+            stacklevel=stacklevel,
         )
 
 

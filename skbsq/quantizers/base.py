@@ -237,7 +237,7 @@ class FixedQuantizer(BaseQuantizer):
         """Return which features have a missing code, and the thresholds of each feature."""
         n_bits = check_n_bits(self.n_bits, names, nan_seen.size)
         widths = Widths.of(n_bits, may_be_missing(self.missing, names, nan_seen), constant, nan_seen)
-        widths.warn_of_indicators(nan_seen, names)
+        widths.warn_of_indicators(nan_seen, names, stacklevel=4)
         return widths.has_missing, find_thresholds(self._thresholds_of, features, widths.n_levels)
 
     def _thresholds_of(self, feature, n_levels):

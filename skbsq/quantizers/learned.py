@@ -60,7 +60,7 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
     def _checked_n_bits(self, n_bits, rows):
         """Return the bits per feature, and warn if they leave features without thresholds."""
         n_bits = check_n_bits(n_bits, rows.names, rows.n_features)
-        rows.widths(n_bits).warn_of_indicators(rows.nan_seen, rows.names)
+        rows.widths(n_bits).warn_of_indicators(rows.nan_seen, rows.names, stacklevel=6)
         return n_bits
 
     def _keep(self, learned, rows):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbsq._validation import stacklevel_of_user
 from skbsq.codebook.checks import check_missing, midpoint_levels
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.labels import numbered_names, shortened
@@ -85,13 +84,15 @@ class Widths:
         """Levels for numbers, one less if there is a missing code: ndarray of int64 of shape (d,)."""
         return 2**self.n_bits - self.has_missing
 
-    def warn_of_indicators(self, nan_seen, names):
+    def warn_of_indicators(self, nan_seen, names, stacklevel):
         """Warn about features whose single bit is spent on a missing code, although no NaN was seen.
 
         Parameters
         ----------
         nan_seen : ndarray of bool of shape (d,)
         names : sequence of str or None
+        stacklevel : int
+            Number of calls between the user and the warning.
 
         Warns
         -----
@@ -106,7 +107,7 @@ class Widths:
                 "their single bit tells only NaN from numbers, and fit saw no NaN there. Give them 2 bits, or set "
                 'missing="seen", which gives a missing code only to features in which fit sees NaN.',
                 MissingCodeWarning,
-                stacklevel=stacklevel_of_user(),
+                stacklevel=stacklevel,
             )
 
 

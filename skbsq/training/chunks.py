@@ -243,7 +243,7 @@ class _Reader:
     def checked(self, chunk, where="a chunk"):
         """Check a chunk, and return (X, y, weights) of its rows of positive weight; None if there are none."""
         X, y, *weights = chunk
-        X = check_X(self.estimator, X, reset=self.is_first, missing=self.missing)
+        X = check_X(self.estimator, X, reset=self.is_first, missing=self.missing, stacklevel=7)
         self.is_first = False
         weights = check_chunk_weights(weights[0] if weights else None, X)
         columns = columns_of(y)

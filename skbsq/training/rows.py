@@ -343,7 +343,7 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     ValueError
         For an invalid argument. The message names the argument, and the feature or row.
     """
-    X = check_X(estimator, X, reset=True, missing=missing, min_rows=2)
+    X = check_X(estimator, X, reset=True, missing=missing, min_rows=2, stacklevel=5)
     weights = check_weights(sample_weight, X)
     targets = columns_of(y)
     y, task = check_target(y, X, task, estimator, weights)

@@ -150,9 +150,14 @@ def _predictions(graph, output, predictor):
             ("label", label, classes.dtype, ("n",)),
             ("probabilities", _probabilities(graph, output, predictor.net_), np.float32, shape),
         ]
+    from skbsq.nn.losses import predicts_logarithm
+
     _refuse_nonlinearity(predictor.net_)
     # `predict` computes this in float64 too.
-    output = graph.add("Mul", graph.cast(output, np.float64), predictor.target_scale_)
+    output = graph.cast(output, np.float64)
+    if predicts_logarithm(predictor.net_):
+        output = graph.add("Exp", output)
+    output = graph.add("Mul", output, predictor.target_scale_)
     output = graph.cast(graph.add("Add", output, predictor.target_mean_), np.float32)
     if predictor.target_ndim_ == 1:
         return [("prediction", graph.add("Reshape", output, np.array([-1])), np.float32, ("n",))]

@@ -1,13 +1,113 @@
-"""Criteria: row weights, and the scale of targets and outputs that a criterion implies."""
+"""Criteria: losses by name, row weights, and the scale of targets and outputs that a criterion implies."""
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from skorch import NeuralNetClassifier
 from torch import nn
+from torch.nn import functional as F
 
 _SCALE_FREE = (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss)
 _ONE_LOGIT = (nn.BCELoss, nn.BCEWithLogitsLoss)
+
+
+class PinballLoss(nn.Module):
+    """Penalize predictions below the target by `quantile`, and predictions above it by ``1 - quantile``.
+
+    The prediction that minimizes it is the conditional quantile.
+
+    Parameters
+    ----------
+    quantile : float
+        In (0, 1).
+    reduction : {"mean", "none"}, default="mean"
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn.losses import PinballLoss
+    >>> PinballLoss(0.75, reduction="none")(torch.tensor([1.0, 9.0]), torch.tensor([5.0, 5.0]))
+    tensor([3., 1.])
+    """
+
+    def __init__(self, quantile, reduction="mean"):
+        super().__init__()
+        self.quantile = quantile
+        self.reduction = reduction
+
+    def forward(self, prediction, y):
+        missed = y - prediction
+        return _reduced(torch.where(missed > 0, self.quantile, self.quantile - 1) * missed, self.reduction)
+
+
+class PoissonLoss(nn.Module):
+    """Half the Poisson deviance, of predictions that are logarithms of rates.
+
+    Its gradient is that of the negative log-likelihood. It is 0 if the rate equals the target.
+
+    Parameters
+    ----------
+    reduction : {"mean", "none"}, default="mean"
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn.losses import PoissonLoss
+    >>> PoissonLoss(reduction="none")(torch.log(torch.tensor([2.0, 2.0])), torch.tensor([2.0, 0.0]))
+    tensor([0., 2.])
+    """
+
+    def __init__(self, reduction="mean"):
+        super().__init__()
+        self.reduction = reduction
+
+    def forward(self, prediction, y):
+        return _reduced(prediction.exp() - y * prediction + (torch.xlogy(y, y) - y), self.reduction)
+
+
+def _reduced(losses, reduction):
+    return losses.mean() if reduction == "mean" else losses
+
+
+LOSSES = {
+    "squared_error": nn.MSELoss,
+    "absolute_error": nn.L1Loss,
+    "huber": nn.HuberLoss,
+    "poisson": PoissonLoss,
+    "quantile": PinballLoss,
+}
+
+
+@dataclass(frozen=True)
+class RegressionLoss:
+    """A loss of regression by its name.
+
+    Parameters
+    ----------
+    name : str, default="squared_error"
+        A key of `LOSSES`.
+    quantile : float, default=0.5
+        For "quantile".
+
+    Examples
+    --------
+    >>> from skbsq.nn.losses import RegressionLoss
+    >>> RegressionLoss("quantile", 0.9).criterion(reduction="none").quantile
+    0.9
+    """
+
+    name: str = "squared_error"
+    quantile: float = 0.5
+
+    @property
+    def parameters(self):
+        """Parameters of the criterion: a dict."""
+        return {"quantile": self.quantile} if self.name == "quantile" else {}
+
+    def criterion(self, reduction="mean"):
+        """Build the criterion, an nn.Module."""
+        return LOSSES[self.name](**self.parameters, reduction=reduction)
 
 
 class WeightedLoss(nn.Module):
@@ -133,6 +233,57 @@ def standardizes_target(net):
     return _is_one_of(net, _SCALE_FREE)
 
 
+def has_known_loss(net):
+    """Return whether the criterion of a regression is a loss of differences, or one of `LOSSES`."""
+    return _is_one_of(net, (*_SCALE_FREE, *LOSSES.values()))
+
+
+def row_criterion(net):
+    """Return the criterion of an initialized net for a regression, without the mean over the rows.
+
+    Parameters
+    ----------
+    net : skorch.NeuralNet
+
+    Returns
+    -------
+    nn.Module
+        Squared differences, if the criterion is of another class than those of `has_known_loss`.
+    """
+    criterion = net.criterion_
+    criterion = criterion.criterion if isinstance(criterion, WeightedLoss) else criterion
+    known = type(criterion) in (*_SCALE_FREE, *LOSSES.values())
+    criterion = copy.deepcopy(criterion) if known else nn.MSELoss()
+    criterion.reduction = "none"
+    return criterion
+
+
+def row_losses(criterion, output, target):
+    """Compute the loss of each row.
+
+    Parameters
+    ----------
+    criterion : nn.Module
+        Of a regression, see `row_criterion`. Classes have the cross-entropy.
+    output : Tensor of shape (n, k)
+    target : Tensor of shape (n, k), or of int64 of shape (n,)
+
+    Returns
+    -------
+    Tensor of shape (n,)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skbsq.nn.losses import row_losses
+    >>> row_losses(torch.nn.L1Loss(reduction="none"), torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2))
+    tensor([1.5000])
+    """
+    if target.dtype == torch.int64:
+        return F.cross_entropy(output, target, reduction="none")
+    return criterion(output, target).mean(1)
+
+
 def check_class_criterion(net):
     """Reject criteria that need one logit per row: heads have one output per class, two for a binary target."""
     if _is_one_of(net, _ONE_LOGIT):
@@ -165,19 +316,28 @@ def output_kind(net):
     return "logit"
 
 
-def predictions(net, output):
-    """Apply the net's ``predict_nonlinearity``, if it is a callable, to the output of a regression head.
+def predicts_logarithm(net):
+    """Return whether the outputs of a net are logarithms of rates."""
+    return _is_one_of(net, PoissonLoss)
+
+
+def predictions(net, output, mean, scale):
+    """Convert the output of a regression head to the units of the target.
 
     Parameters
     ----------
     net : skorch.NeuralNet
-    output : Tensor of shape (n, k)
-        In the units of the target.
+        Its ``predict_nonlinearity`` is applied last, if it is a callable.
+    output : Tensor of float64 of shape (n, k)
+    mean, scale : ndarray of float64 of shape (k,)
+        The target is ``output * scale + mean``, for a Poisson loss ``exp(output) * scale + mean``.
 
     Returns
     -------
-    Tensor of shape (n, k)
+    Tensor of float64 of shape (n, k)
     """
+    output = output.exp() if predicts_logarithm(net) else output
+    output = output * torch.tensor(scale) + torch.tensor(mean)  # copies, because the arrays may be read-only
     return net.predict_nonlinearity(output) if callable(net.predict_nonlinearity) else output
 
 

@@ -24,7 +24,8 @@ from skbsq.training.recipe import Recipe
 
 # A learned quantizer takes these parameters from the predictor, even if it has other values for them.
 _HEAD_PARAMETERS = (
-    *("head", "max_epochs", "batch_size", "lr", "lr_schedule", "weight_decay", "dropout", "hidden_sizes"),
+    *("head", "loss", "quantile", "max_epochs", "batch_size", "lr", "lr_schedule"),
+    *("weight_decay", "dropout", "hidden_sizes"),
     *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "checkpoint"),
     "verbose",
 )

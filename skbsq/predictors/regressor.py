@@ -3,7 +3,6 @@
 import warnings
 
 import numpy as np
-import torch
 from sklearn.base import RegressorMixin
 
 from skbsq.exceptions import PrecisionWarning
@@ -42,6 +41,13 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         of the predictor, and `lr_schedule` and `weight_decay` are not used. Parameters of the net are reachable as
         ``head__lr``. n_inputs is the sum of 2^n_bits - 1 over the features. n_outputs is the number of targets, or of
         classes (2 for a binary target), whose outputs are logits.
+    loss : {"squared_error", "absolute_error", "huber", "poisson", "quantile"}, default="squared_error"
+        What training minimizes. Predictions are then conditional means, medians, means that outliers change
+        little, rates of counts, or the `quantile`. "huber": errors of more than one spread of y count linearly, not
+        squared; the spread is the interquartile range of y, divided by 1.349. "poisson": the deviance, for y >= 0; the
+        head predicts logarithms. Not used if `head` is a skorch net, which has its own criterion.
+    quantile : float, default=0.5
+        Between 0 and 1, for ``loss="quantile"``.
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
         Initial thresholds. "auto" compares all four on some of the rows: it is "quantile", unless the codes of another
         method predict held-out rows clearly better, see ``quantizer_.init_``.
@@ -120,8 +126,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         With `bit_budget`, one row per feature; that of ``quantizer_``, see `BitwiseQuantizer`.
     feature_importances_ : ndarray of float64 of shape (d,)
         Share of each feature in the training loss that dropping single features adds; the sum is 1. Absent after
-        `fit_chunks`, with ``quantizer="passthrough"``, and with a `head` that does not begin with a linear layer or has
-        a criterion that is not a difference: use `sklearn.inspection.permutation_importance` there.
+        `fit_chunks`, with ``quantizer="passthrough"``, and with a `head` that does not begin with a linear layer or is
+        a skorch net whose criterion is not a difference: use `sklearn.inspection.permutation_importance` there.
     net_ : skorch.NeuralNet
         The trained net, on the CPU; ``net_.module_`` computes outputs from raw floats.
     head_ : nn.Module
@@ -136,7 +142,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         The lengths that were tried, if rows were held out for that: epochs, steps, the loss on these rows, and the
         fraction of its output that the head keeps (the rest is a constant) so that this loss is lowest.
     target_mean_, target_scale_ : ndarray of float64 of shape (k,)
-        The target is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is one of differences.
+        The target is ``output * target_scale_ + target_mean_``, with ``loss="poisson"`` ``exp(output) *
+        target_scale_``. They depend on the loss, and are 0 and 1 for a skorch net whose criterion is not a difference.
     target_ndim_ : int
         1 or 2: the dimensions of y, and so of predictions.
     n_features_in_ : int
@@ -185,6 +192,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         bit_budget=None,
         quantizer=None,
         head=None,
+        loss="squared_error",
+        quantile=0.5,
         init="auto",
         missing="error",
         max_epochs="auto",
@@ -213,6 +222,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         self.bit_budget = bit_budget
         self.quantizer = quantizer
         self.head = head
+        self.loss = loss
+        self.quantile = quantile
         self.init = init
         self.missing = missing
         self.max_epochs = max_epochs
@@ -245,8 +256,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
 
     def _from_output(self, output):
         with np.errstate(under="ignore"), serial_after_fork():
-            y = torch.from_numpy(output.numpy().astype(np.float64) * self.target_scale_ + self.target_mean_)
-            y = predictions(self.net_, y).numpy().astype(np.float32)
+            y = predictions(self.net_, output.double(), self.target_mean_, self.target_scale_)
+            y = y.numpy().astype(np.float32)
         return y.ravel() if self.target_ndim_ == 1 else y
 
 

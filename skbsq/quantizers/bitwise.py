@@ -38,6 +38,11 @@ class BitwiseQuantizer(StartsFromThresholds):
         of the quantizer, and `lr_schedule` and `weight_decay` are not used. Parameters of the net are reachable as
         ``head__lr``. n_inputs is the sum of 2^n_bits - 1 over the features. n_outputs is the number of targets, or of
         classes (2 for a binary target), whose outputs are logits.
+    loss : {"squared_error", "absolute_error", "huber", "poisson", "quantile"}, default="squared_error"
+        What training minimizes in a regression, see `BitwiseRegressor`. Not used if `head` is a skorch net, which has
+        its own criterion.
+    quantile : float, default=0.5
+        Between 0 and 1, for ``loss="quantile"``.
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
         Rule for the initial thresholds. "auto" selects the rule whose codes predict
         held-out training rows best in a quick pilot, see ``init_``.
@@ -136,8 +141,9 @@ class BitwiseQuantizer(StartsFromThresholds):
         The lengths tried, if rows were held out for that: epochs, steps, the loss on these rows, and the share of
         the head's output (the rest is a constant) for which this loss is lowest.
     target_mean_, target_scale_ : ndarray of float64 of shape (k,)
-        A prediction of the k targets is ``output * target_scale_ + target_mean_``; 0 and 1 unless the loss is a
-        function of differences.
+        A prediction of the k targets is ``output * target_scale_ + target_mean_``, with ``loss="poisson"``
+        ``exp(output) * target_scale_``. They depend on the loss, and are 0 and 1 for classes and for a skorch net whose
+        criterion is not a difference.
     task_ : {"regression", "classification"}
         The task that was solved.
     n_features_in_ : int
@@ -188,6 +194,8 @@ class BitwiseQuantizer(StartsFromThresholds):
         *,
         bit_budget=None,
         head=None,
+        loss="squared_error",
+        quantile=0.5,
         init="auto",
         encode="ordinal",
         missing="error",
@@ -218,6 +226,8 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.n_bits = n_bits
         self.bit_budget = bit_budget
         self.head = head
+        self.loss = loss
+        self.quantile = quantile
         self.init = init
         self.encode = encode
         self.missing = missing

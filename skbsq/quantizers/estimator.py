@@ -12,6 +12,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from skbsq._validation import all_or_nothing
+from skbsq.nn.losses import LOSSES
 from skbsq.nn.randomness import draw_seed
 from skbsq.nn.threads import serial_after_fork
 from skbsq.thresholds.summary import DEFAULT_SIZE
@@ -23,6 +24,7 @@ from skbsq.training.net_state import plain_state, restore
 from skbsq.training.recipe import Recipe
 from skbsq.training.rows import read_rows
 from skbsq.training.schedules import SCHEDULES
+from skbsq.training.targets import check_loss
 
 
 class LearnedEstimator(BaseEstimator):
@@ -35,6 +37,8 @@ class LearnedEstimator(BaseEstimator):
     _optional_attributes: frozenset = frozenset({"feature_names_in_", "length_search_"})
     _parameter_constraints: dict = {
         "head": [None, nn.Module, NeuralNet, callable],
+        "loss": [StrOptions(set(LOSSES))],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -214,7 +218,9 @@ class LearnedEstimator(BaseEstimator):
     def _learner(self, rows, checkpoint, recipe=None):
         seed = draw_seed(self.random_state)
         seed = seed if checkpoint is None else checkpoint.seed(seed)
-        return Learner(rows, Recipe.of(self) if recipe is None else recipe, seed, checkpoint)
+        recipe = Recipe.of(self) if recipe is None else recipe
+        check_loss(recipe.regression_loss, rows)
+        return Learner(rows, recipe, seed, checkpoint)
 
     def _keep(self, learned, rows):
         """Set the attributes of a fit.

@@ -14,6 +14,7 @@ from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_thresholds_on
 from skbsq.quantizers.threshold import ThresholdQuantizer
 from skbsq.quantizers.tree import TreeQuantizer
+from skbsq.training.recipe import Recipe
 from skbsq.training.starts import RULES, RuleStart
 
 
@@ -102,7 +103,9 @@ class StartsFromThresholds(LearnedQuantizer):
             init._check_can_summarize()
 
     def _start(self):
-        return RuleStart(self.init) if isinstance(self.init, str) else QuantizerStart(self.init)
+        if not isinstance(self.init, str):
+            return QuantizerStart(self.init)
+        return RuleStart(self.init, Recipe.of(self).regression_loss)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class LLTQuantizer(LearnedQuantizer):
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
         The network that reads the values, as in `BitwiseQuantizer`. n_inputs is the number of features, plus one for
         each feature with a missing code.
+    loss, quantile : see `BitwiseQuantizer`
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "seen", "code"}, array-like, dict or pandas Series, default="error"
@@ -93,6 +94,8 @@ class LLTQuantizer(LearnedQuantizer):
         *,
         granularity=9,
         head=None,
+        loss="squared_error",
+        quantile=0.5,
         encode="ordinal",
         missing="error",
         task="auto",
@@ -119,6 +122,8 @@ class LLTQuantizer(LearnedQuantizer):
         self.n_bits = n_bits
         self.granularity = granularity
         self.head = head
+        self.loss = loss
+        self.quantile = quantile
         self.encode = encode
         self.missing = missing
         self.task = task

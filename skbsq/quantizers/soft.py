@@ -24,6 +24,7 @@ class SoftQuantizer(StartsFromThresholds):
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
         The network that reads the values, as in `BitwiseQuantizer`. n_inputs is the number of features, plus one for
         each feature with a missing code.
+    loss, quantile : see `BitwiseQuantizer`
     init : {"auto", "quantile", "uniform", "kmeans", "tree"} or quantizer, default="auto"
         Rule for the initial thresholds. "auto" selects the rule whose codes predict
         held-out training rows best in a quick pilot, see ``init_``.
@@ -97,6 +98,8 @@ class SoftQuantizer(StartsFromThresholds):
         *,
         learn_values=False,
         head=None,
+        loss="squared_error",
+        quantile=0.5,
         init="auto",
         encode="ordinal",
         missing="error",
@@ -124,6 +127,8 @@ class SoftQuantizer(StartsFromThresholds):
         self.n_bits = n_bits
         self.learn_values = learn_values
         self.head = head
+        self.loss = loss
+        self.quantile = quantile
         self.init = init
         self.encode = encode
         self.missing = missing

@@ -18,6 +18,7 @@ from torch import nn
 from skbsq.budget import allocate_bits
 from skbsq.codebook.labels import numbered_names
 from skbsq.nn.joint import first_linear
+from skbsq.nn.losses import row_criterion, row_losses
 from skbsq.nn.randomness import draw_seed, own_randomness
 from skbsq.thresholds.features import group_starts
 from skbsq.training.learner import Learner
@@ -160,16 +161,17 @@ class WideModel:
     Parameters
     ----------
     book : Codebook
-    module : JointNet
-        Frozen; its head begins with a linear layer.
+    net : skorch.NeuralNet
+        Trained and frozen; its head begins with a linear layer.
     target_mean, target_scale : ndarray of float64 of shape (k,)
         The target is ``output * target_scale + target_mean``.
     rows : Rows
         Held-out rows.
     """
 
-    def __init__(self, book, module, target_mean, target_scale, rows):
-        self.book = book
+    def __init__(self, book, net, target_mean, target_scale, rows):
+        module = net.module_
+        self.book, self.criterion = book, row_criterion(net)
         self.n_bits = np.asarray(book.n_bits, dtype=np.int64)
         self.thresholds = [np.asarray(t) for t in book.thresholds]
         self.head = module.head
@@ -188,7 +190,7 @@ class WideModel:
     @classmethod
     def of(cls, learned, rows):
         """Build a wide model from `Learned` and held-out rows."""
-        return cls(learned.codebook, learned.net.module_, learned.target_mean, learned.target_scale, rows)
+        return cls(learned.codebook, learned.net, learned.target_mean, learned.target_scale, rows)
 
     def costs(self):
         """Compute by how much the loss increases if a single feature has fewer bits.
@@ -289,11 +291,7 @@ class WideModel:
         output = hidden
         for layer in self.layers_behind:
             output = layer(output)
-        if self.target.dtype == torch.int64:
-            loss = nn.functional.cross_entropy(output, self.target, reduction="none")
-        else:
-            loss = (output - self.target).square().mean(1)
-        return (loss * self.weights).mean()
+        return (row_losses(self.criterion, output, self.target) * self.weights).mean()
 
 
 def best_partition(points, weights, max_groups):

@@ -13,7 +13,7 @@ from skbsq.codebook.matrix import as_table
 from skbsq.thresholds.features import Feature, joined_sums
 from skbsq.thresholds.filling import CodebookBuilder, may_be_missing
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
-from skbsq.thresholds.summary import Summary
+from skbsq.thresholds.summary import DEFAULT_SIZE, Summary
 from skbsq.training.batches import TensorStream
 from skbsq.training.rows import BaseRows, check_enough, refuse_new_nan, target_sums
 
@@ -75,6 +75,12 @@ class ChunkedRows(BaseRows):
     def target_sums(self):
         return self.target.sums
 
+    def lowest_targets(self):
+        return self.target.summary.low
+
+    def targets(self):
+        return self.target.summary.features()
+
     def codebook(self, thresholds, *, levels, **given):
         builder = CodebookBuilder(thresholds, names=self.names, **given)
         for X, _, weights in self.read(None):
@@ -95,10 +101,13 @@ class Targets:
     Parameters
     ----------
     task : {"regression", "classification"}
+    sketch_size : int
+        Of the sketch of each target of a regression.
     """
 
-    def __init__(self, task):
-        self.task = task
+    def __init__(self, task, sketch_size=DEFAULT_SIZE):
+        self.task, self.sketch_size = task, sketch_size
+        self.summary = None
         self.ndim = None
         self.weight = 0.0
         self.min_weight, self.max_weight = np.inf, -np.inf
@@ -134,6 +143,8 @@ class Targets:
         else:
             sums = target_sums(y, weights)
             self.sums = joined_sums(self.sums, sums) if self.sums[0] else sums
+            self.summary = self.summary or Summary(sums[1].size, self.sketch_size)
+            self.summary.add(y.reshape(len(y), -1).astype(np.float32), weights)
 
 
 def read_chunks(estimator, chunks, validation, *, task, missing, class_weight, sketch_size):
@@ -170,7 +181,7 @@ def read_chunks(estimator, chunks, validation, *, task, missing, class_weight, s
     if class_weight is not None:
         check_class_weight(class_weight, task)
         reader.class_weights = _class_weights(reader, class_weight)
-    summary, target = None, Targets(task)
+    summary, target = None, Targets(task, sketch_size)
     for X, y, weights in reader.read():
         summary = summary or Summary(X.shape[1], sketch_size)
         summary.add(X, weights)

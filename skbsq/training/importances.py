@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from skbsq.nn.losses import standardizes_target
+from skbsq.nn.losses import has_known_loss
 from skbsq.training.budget import WideModel
 from skbsq.training.rows import Rows
 
@@ -25,7 +25,7 @@ def feature_importances(learned, rows):
     -------
     ndarray of float64 of shape (d,) or None
         At least 0; the sum is 1, or 0 if no feature lowers the loss. None if the rows are not in memory, if the head
-        does not begin with a linear layer of bits, or if the criterion is not a difference to the target.
+        does not begin with a linear layer of bits, or if the criterion of a skorch net is not a difference.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def feature_importances(learned, rows):
     >>> bool(model.feature_importances_[1] > 0.9)
     True
     """
-    measures = rows.task == "classification" or standardizes_target(learned.net)
+    measures = rows.task == "classification" or has_known_loss(learned.net)
     if not isinstance(rows, Rows) or learned.codebook is None or not measures:
         return None
     if learned.net.module_.first_table() is None:

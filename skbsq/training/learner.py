@@ -11,7 +11,7 @@ from skorch import NeuralNet, NeuralNetClassifier
 from skbsq import nn as sq
 from skbsq.codebook.codebook import Codebook
 from skbsq.nn.heads import shrink_output, start_at
-from skbsq.nn.losses import check_class_criterion, standardizes_target, weigh_rows
+from skbsq.nn.losses import check_class_criterion, row_criterion, standardizes_target, weigh_rows
 from skbsq.nn.randomness import own_randomness
 from skbsq.training.batches import TensorBatches, TensorRows, n_batches
 from skbsq.training.feeds import codebook_feed, float_feed
@@ -21,6 +21,7 @@ from skbsq.training.loop import train
 from skbsq.training.nets import add_schedules, head_of, net_of
 from skbsq.training.recipe import auto_members
 from skbsq.training.starts import check_starts
+from skbsq.training.targets import target_scaling
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Learned:
     best_epoch : int or None
         Epoch whose weights were restored, from 1.
     target_mean, target_scale : ndarray of float64 of shape (k,)
-        The target is ``output * target_scale + target_mean``.
+        The target is ``output * target_scale + target_mean``, for a Poisson loss ``exp(output) * target_scale``.
     search : DataFrame or None
         Lengths that were tried on held-out rows.
     codebook : Codebook or None
@@ -229,11 +230,12 @@ class Learner:
         tried = found.tried
         if found.constant is not None:
             share = None if tried is None else tried.loc[tried["epochs"] == net.max_epochs, "share"].item()
+            share = 0.0 if rows.is_constant_target() else share
             _fold_head(net.module_, share, found.constant)
         return Learned(net, best_epoch, *found.scaling, tried)
 
     def _constant_output(self):
-        """Output of the untrained default head: the mean target, or the log of the class shares."""
+        """Output of the untrained default head: the best constant for the loss, or the log of the class shares."""
         if self.rows.task == "classification":
             return torch.from_numpy(np.log(self.rows.class_shares())).float()
         return torch.zeros(self.rows.n_outputs)
@@ -248,10 +250,12 @@ class Learner:
         return sq.JointNet(feed.layer, head, column_map=feed.column_map)
 
     def _target_scaling(self, module):
-        """Compute the mean and scale by which targets are standardised: 0 and 1 unless the loss is a difference."""
+        """Compute the mean and scale of the targets: 0 and 1 for criteria of a skorch net that are no difference."""
         rows, net = self.rows, net_of(self.recipe, module, self.rows.task, self.rows.n_outputs)
         if rows.task == "classification":
             check_class_criterion(net)
+        elif not self.recipe.own_net:
+            return target_scaling(self.recipe.regression_loss, rows)
         elif standardizes_target(net):
             return rows.target_moments()
         return np.zeros(rows.n_outputs), np.ones(rows.n_outputs)
@@ -291,7 +295,7 @@ class Learner:
                 net, _ = self._train_net(modules[k], training, None, cycle, shift=epochs, description=description)
                 modules[k] = net.module_
                 outputs.append(outputs_of(net, validation))
-            losses, share = held_out_losses(torch.cat(outputs), held_out, constant)
+            losses, share = held_out_losses(torch.cat(outputs), held_out, constant, row_criterion(net))
             shares.append(share)
             return losses
 

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
-from torch.nn import functional as F
+from torch import nn
+
+from skbsq.nn.losses import row_losses
 
 _FIRST_CYCLE_STEPS = 64
 # Cycles continue at least up to these steps per part, if one part or several parts of the rows are held out.
@@ -27,6 +29,7 @@ _MIN_RELATIVE_GAIN = 0.02
 _USUAL_EPOCHS = 30
 _USUAL_STEPS = (64, 2048)
 _ROWS_AT_ONCE = 4096
+_SQUARED_ERROR = nn.MSELoss(reduction="none")
 
 
 def usual_epochs(steps_per_epoch):
@@ -119,12 +122,12 @@ def outputs_of(net, rows):
         return torch.cat([net.module_(x) for x in rows.x.split(_ROWS_AT_ONCE)])
 
 
-def held_out_losses(output, rows, constant=None):
+def held_out_losses(output, rows, constant=None, criterion=_SQUARED_ERROR):
     """Compute the losses on held-out rows, and the share of the output that a head should keep.
 
     Part of what a net learns from few rows is noise. Shrinking the output towards a constant removes some of the noise.
-    The constant is the mean target, or the class shares as logits. The share with the lowest loss is taken, but only if
-    it lowers the loss by more than two standard errors over the rows.
+    The constant is the best one for the loss, such as the mean target, or the class shares as logits. The share with
+    the lowest loss is taken, but only if it lowers the loss by more than two standard errors over the rows.
 
     Parameters
     ----------
@@ -132,6 +135,8 @@ def held_out_losses(output, rows, constant=None):
     rows : TensorRows
     constant : Tensor of shape (k,), default=None
         None: the output is not shrunk.
+    criterion : nn.Module, default=MSELoss(reduction="none")
+        Loss of a regression, without the mean over the rows.
 
     Returns
     -------
@@ -149,15 +154,13 @@ def held_out_losses(output, rows, constant=None):
     >>> held_out_losses(2 * rows.y, rows, torch.zeros(1))
     (array([0., 0., 0., 0.]), 0.5)
     """
-    output, y = output.double(), rows.y
+    output, y = output.double(), rows.y if rows.y.dtype == torch.int64 else rows.y.double()
     weights = torch.ones(len(y), dtype=torch.float64) if rows.weights is None else rows.weights.double()
     weights = weights / weights.mean()
 
     def losses(share):
         shrunk = output if share == 1 else torch.lerp(constant.to(output), output, share)
-        if y.dtype == torch.int64:
-            return weights * F.cross_entropy(shrunk, y, reduction="none")
-        return weights * (shrunk - y.double()).square().mean(1)
+        return weights * row_losses(criterion, shrunk, y)
 
     def mean_loss(share):
         return losses(share).mean().item()
@@ -165,10 +168,12 @@ def held_out_losses(output, rows, constant=None):
     unchanged = losses(1.0).numpy()
     if constant is None:
         return unchanged, 1.0
-    if y.dtype == torch.int64:
+    if y.dtype == torch.int64 or type(criterion) is not nn.MSELoss:
         share = float(minimize_scalar(mean_loss, bounds=(0.0, 1.0), method="bounded", options={"xatol": 1e-3}).x)
+        if y.dtype != torch.int64 and mean_loss(0.0) <= mean_loss(share):
+            share = 0.0  # which the search only approaches
     else:
-        learned, wanted = output - constant, y.double() - constant
+        learned, wanted = output - constant, y - constant
         size = (weights @ learned.square().sum(1)).item()
         share = min(max((weights @ (learned * wanted).sum(1)).item() / size, 0.0), 1.0) if size else 0.0
     shrunk = losses(share).numpy()

@@ -5,6 +5,8 @@ torch or skorch, and of the training it keeps only the history. The way back che
 untrusted file.
 """
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import torch
@@ -16,7 +18,7 @@ from skbsq.codebook.json import check_keys
 from skbsq.nn.heads import MLP
 from skbsq.nn.joint import JointNet
 from skbsq.nn.layers import Standardization, Thermometer
-from skbsq.nn.losses import criterion_type
+from skbsq.nn.losses import LOSSES, RegressionLoss, criterion_type, row_criterion
 from skbsq.nn.randomness import own_randomness
 from skbsq.nn.values import CodeValues
 from skbsq.training.loop import restore_fitted_net
@@ -24,7 +26,8 @@ from skbsq.training.nets import default_net, head_of, net_of
 from skbsq.training.recipe import Recipe
 
 _CPU = torch.device("cpu")
-_TASKS = {nn.MSELoss: "regression", nn.CrossEntropyLoss: "classification"}
+_TASKS = {**dict.fromkeys(LOSSES.values(), "regression"), nn.CrossEntropyLoss: "classification"}
+_NAMES = {kind: name for name, kind in LOSSES.items()}
 # Fitted attributes that are frames: the types of their columns, and whether they have one row per feature.
 _FRAMES: dict[str, tuple[dict[str, str], bool]] = {
     "allocation_": ({"n_bits": "i8", "cap": "i8", "loss_if_dropped": "f8", "loss_of_one_bit_less": "f8"}, True),
@@ -290,8 +293,14 @@ def _training_state(net):
     task = _TASKS.get(criterion_type(net))
     if not ours or task is None:
         return None
+    criterion = row_criterion(net)
+    loss = RegressionLoss(_NAMES[type(criterion)], float(getattr(criterion, "quantile", 0.5)))
+    if getattr(criterion, "delta", 1.0) != 1.0:
+        return None
     return {
         "task": task,
+        # A squared error is left out, as in the files of before there were others.
+        **({} if loss == RegressionLoss() else asdict(loss)),
         "lr": float(net.lr),
         "max_epochs": int(net.max_epochs),
         "batch_size": int(net.batch_size),
@@ -300,13 +309,17 @@ def _training_state(net):
 
 
 def _checked_training(state):
-    kinds = {"task": str, "lr": float, "max_epochs": int, "batch_size": int, "weight_decay": float}
-    check_keys(state, kinds.keys(), "the training of the net")
+    kinds = {"task": str, "name": str, "quantile": float}
+    kinds |= {"lr": float, "max_epochs": int, "batch_size": int, "weight_decay": float}
+    check_keys(state, kinds.keys(), "the training of the net", optional={"name", "quantile"})
+    state = {**asdict(RegressionLoss()), **state}
+    words = {"task": _TASKS.values(), "name": LOSSES}
     for name, kind in kinds.items():
         value = state[name]
-        if type(value) is not kind or (value not in _TASKS.values() if kind is str else not 0 <= value < np.inf):
+        if type(value) is not kind or (value not in words[name] if kind is str else not 0 <= value < np.inf):
             raise ValueError(f"The {name} of the net is invalid: {value!r}.")
-    return state
+    loss = RegressionLoss(state.pop("name"), state.pop("quantile"))
+    return {**state, "loss": loss}
 
 
 def _columns(history):

@@ -8,10 +8,12 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from skbsq import nn as sq
+from skbsq.nn.losses import LOSSES, RegressionLoss
 from skbsq.training.schedules import TemperatureSchedule
 
 # Limit of max_epochs="auto" with patience and a constant learning rate.
 _MAX_AUTO_EPOCHS = 1000
+_SQUARED_ERROR = RegressionLoss()
 
 
 def head_of(recipe, n_inputs, n_outputs, *, n_rows=1, n_members=1):
@@ -77,6 +79,7 @@ def net_of(recipe, module, task, n_outputs, *, max_epochs=None, n_rows=1, device
         net = default_net(
             module,
             task,
+            loss=recipe.regression_loss,
             lr=recipe.lr,
             max_epochs=epochs,
             batch_size=recipe.batch_size_for(n_rows),
@@ -104,7 +107,7 @@ def _copy_of(given, module, n_outputs, device):
     return net, groups, optimizer.get("lr", net.lr)
 
 
-def default_net(module, task, *, lr, max_epochs, batch_size, weight_decay, device="cpu"):
+def default_net(module, task, *, lr, max_epochs, batch_size, weight_decay, device="cpu", loss=_SQUARED_ERROR):
     """Build the skorch net around a module, if the user gives none.
 
     Parameters
@@ -115,6 +118,7 @@ def default_net(module, task, *, lr, max_epochs, batch_size, weight_decay, devic
     max_epochs, batch_size : int
     weight_decay : float
     device : str, default="cpu"
+    loss : RegressionLoss, default=RegressionLoss()
 
     Returns
     -------
@@ -123,7 +127,8 @@ def default_net(module, task, *, lr, max_epochs, batch_size, weight_decay, devic
     """
     return NeuralNet(
         module,
-        criterion=nn.CrossEntropyLoss if task == "classification" else nn.MSELoss,
+        criterion=nn.CrossEntropyLoss if task == "classification" else LOSSES[loss.name],
+        **{f"criterion__{name}": value for name, value in loss.parameters.items()},
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=weight_decay,
         optimizer__fused=True,

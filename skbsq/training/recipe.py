@@ -8,6 +8,7 @@ import torch
 from skorch import NeuralNet
 
 from skbsq.nn.device import training_device
+from skbsq.nn.losses import RegressionLoss
 from skbsq.training.batches import auto_batch_size
 
 AUTO_SIZES, _N_MEMBERS = (128, 128), 4
@@ -24,7 +25,7 @@ class Recipe:
 
     Parameters
     ----------
-    head, max_epochs, batch_size, lr, lr_schedule : see `skbsq.BitwiseQuantizer`
+    head, loss, quantile, max_epochs, batch_size, lr, lr_schedule : see `skbsq.BitwiseQuantizer`
     threshold_lr_ratio, weight_decay, dropout, hidden_sizes : see `skbsq.BitwiseQuantizer`
     temperature_schedule, temperature_start, temperature_end : see `skbsq.BitwiseQuantizer`
     validation_fraction, early_stopping, patience, class_weight, device, verbose : see `skbsq.BitwiseQuantizer`
@@ -41,6 +42,8 @@ class Recipe:
     """
 
     head: Any = None
+    loss: str = "squared_error"
+    quantile: float = 0.5
     max_epochs: int | str = "auto"
     batch_size: int | str = "auto"
     lr: float = 2e-3
@@ -86,6 +89,11 @@ class Recipe:
     def own_net(self):
         """Whether `head` is a skorch net. Its training parameters then replace those of the recipe."""
         return isinstance(self.head, NeuralNet)
+
+    @property
+    def regression_loss(self):
+        """Loss of a regression: a `RegressionLoss`. With a skorch net its criterion holds, and this is the default."""
+        return RegressionLoss() if self.own_net else RegressionLoss(self.loss, self.quantile)
 
     @property
     def auto_sizes(self):

@@ -78,6 +78,10 @@ class BaseRows:
         _, mean, variance = self.target_sums()
         return mean, np.where(variance > 0, np.sqrt(variance), 1.0)
 
+    def is_constant_target(self):
+        """Return whether a regression has a single value per target."""
+        return self.task == "regression" and all(target.is_constant for target in self.targets())
+
     def validation_tensors(self, mean, scale):
         """Convert the validation rows that the caller gave to tensors.
 
@@ -289,6 +293,24 @@ class Rows(BaseRows):
         mean, variance : ndarray of float64 of shape (k,)
         """
         return target_sums(self.y, self.weights)
+
+    def lowest_targets(self):
+        """Compute the lowest value of each target.
+
+        Returns
+        -------
+        ndarray of shape (k,)
+        """
+        return self.y.reshape(len(self.y), -1).min(axis=0)
+
+    def targets(self):
+        """Yield the values of the targets one by one.
+
+        Yields
+        ------
+        Feature
+        """
+        return features_of(self.y.reshape(len(self.y), -1).astype(np.float32), self.weights)
 
     def codebook(self, thresholds, **given):
         """Build the codebook of thresholds, with levels and counts from the rows.

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 from sklearn.ensemble import ExtraTreesRegressor
 
 from skbsq.codebook.codebook import Codebook
+from skbsq.nn.losses import RegressionLoss, row_losses
 from skbsq.thresholds.features import between, gap_of
 from skbsq.thresholds.filling import find_thresholds
 from skbsq.thresholds.kmeans import kmeans
@@ -14,6 +16,7 @@ from skbsq.thresholds.quantile import quantile
 from skbsq.thresholds.tree import tree
 from skbsq.thresholds.uniform import uniform
 from skbsq.training.rows import Rows
+from skbsq.training.targets import target_scaling
 
 RULES = {"quantile": quantile, "kmeans": kmeans, "tree": tree, "uniform": uniform}
 MAX_THRESHOLDS = 2**17
@@ -23,6 +26,11 @@ _MIN_PILOT_ROWS, _MAX_PILOT_ROWS, _MAX_PILOT_FEATURES = 1000, 2048, 64
 _N_TREES = 10
 # Quantiles suit most data sets. Another rule must lower the error by a tenth, and by two standard errors.
 _MIN_RELATIVE_GAIN = 0.1
+# Share of the mean rate in each predicted rate, so that none is 0.
+_MIN_RATE = 0.01
+# Targets further from their centre count as this far, in spreads.
+_MAX_SPREADS = 3.0
+_SQUARED_ERROR = RegressionLoss()
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,8 @@ class RuleStart:
     ----------
     rule : str
         A key of `RULES`, or "auto" for the rule whose codes predict the target best.
+    loss : RegressionLoss, default=RegressionLoss()
+        Measures how well codes predict the target of a regression.
 
     See Also
     --------
@@ -46,6 +56,7 @@ class RuleStart:
     """
 
     rule: str
+    loss: RegressionLoss = _SQUARED_ERROR
     is_given = False
 
     @property
@@ -73,7 +84,9 @@ class RuleStart:
         ValueError
             If the rule needs targets, and the rows come in chunks.
         """
-        rule = choose_rule(rows, widths.n_bits, seed) if self.rule == "auto" else self.rule
+        rule = self.rule
+        if rule == "auto":
+            rule = choose_rule(rows, widths.n_bits, seed, self.loss)
         return rule, Codebook.from_thresholds(_thresholds_by(rule, rows, widths.n_levels)).thresholds
 
 
@@ -122,7 +135,7 @@ def _thresholds_by(rule, rows, n_levels):
     return find_thresholds(RULES[rule], rows.features(), n_levels)
 
 
-def choose_rule(rows, n_bits, seed):
+def choose_rule(rows, n_bits, seed, loss=_SQUARED_ERROR):
     """Choose the rule whose codes predict the target best, on training rows held out for this purpose.
 
     Each rule is fitted on three quarters of at most 2048 training rows and at most 64 features, drawn at random. A
@@ -134,6 +147,9 @@ def choose_rule(rows, n_bits, seed):
     rows : Rows
     n_bits : ndarray of int64 of shape (d,)
     seed : int
+    loss : RegressionLoss, default=RegressionLoss()
+        Scores a regression. A forest of squared errors is grown for every loss; its leaves then predict what the loss
+        asks for, such as a quantile of the rows in them.
 
     Returns
     -------
@@ -149,24 +165,58 @@ def choose_rule(rows, n_bits, seed):
     part = rows.some(pilot, features)
     fit, score = slice(3 * pilot.size // 4), slice(3 * pilot.size // 4, None)
     fitted = rows.some(pilot[fit], features)
-    if rows.task == "classification":
-        target = (part.y[:, None] == rows.classes).astype(np.float64)
-        if np.unique(fitted.y).size < 2:
-            return "quantile"
-    else:
-        target = part.y.reshape(pilot.size, -1)
-        spread = target[fit].std(axis=0)
-        target = target / np.where(spread > 0, spread, 1.0)
+    if rows.task == "classification" and np.unique(fitted.y).size < 2:
+        return "quantile"
+    target = _pilot_target(part, fitted, loss)
     widths = fitted.widths(n_bits[features])
     errors = {}
     for rule in RULES:
         thresholds = _thresholds_by(rule, fitted, widths.n_levels)
         codes = Codebook.from_thresholds(thresholds, missing="seen", has_missing=widths.has_missing).encode(part.X)
         forest = ExtraTreesRegressor(_N_TREES, min_samples_leaf=3, random_state=seed)
-        forest.fit(codes[fit], target[fit].squeeze(), sample_weight=fitted.weights)
-        predicted = forest.predict(codes[score]).reshape(target[score].shape)
-        errors[rule] = ((predicted - target[score]) ** 2).mean(axis=1)
+        outputs = _outputs_of_forest(forest, codes[fit], target[fit], fitted.weights, codes[score], loss)
+        outputs, wanted = torch.from_numpy(outputs), torch.from_numpy(target[score])
+        errors[rule] = row_losses(loss.criterion("none"), outputs, wanted).numpy()
     return _clearly_best(errors, part.weights[score])
+
+
+def _pilot_target(part, fitted, loss):
+    """Scale the target of all rows of a pilot by its fitted rows, or return a column per class."""
+    if part.task == "classification":
+        return (part.y[:, None] == part.classes).astype(np.float64)
+    y = part.y.reshape(part.n_rows, -1)
+    if loss.name == "squared_error":
+        spread = y[: fitted.n_rows].std(axis=0)
+        return y / np.where(spread > 0, spread, 1.0)
+    mean, scale = target_scaling(loss, fitted)
+    return (y - mean) / scale
+
+
+def _predicted_means(forest, codes, target, weights, codes_to_score):
+    """Fit a forest, and predict the mean of each target."""
+    forest.fit(codes, target.squeeze(), sample_weight=weights)
+    return forest.predict(codes_to_score).reshape(len(codes_to_score), -1)
+
+
+def _outputs_of_forest(forest, codes, target, weights, codes_to_score, loss):
+    """Fit a forest, and predict for other codes what the head of a net with this loss would."""
+    if loss.name in ("squared_error", "poisson"):
+        means = _predicted_means(forest, codes, target, weights, codes_to_score)
+        return np.log(means + _MIN_RATE * (1 - means)) if loss.name == "poisson" else means
+    # Outliers would decide the splits.
+    forest.fit(codes, np.clip(target, -_MAX_SPREADS, _MAX_SPREADS).squeeze(), sample_weight=weights)
+    # The weight of each row in the leaves of the row to score: a quantile regression forest.
+    shares = np.zeros((len(codes_to_score), len(codes)))
+    for leaves, own in zip(forest.apply(codes).T, forest.apply(codes_to_score).T, strict=True):
+        together = (own[:, None] == leaves) * weights
+        shares += together / together.sum(axis=1, keepdims=True)
+    wanted = (loss.quantile if loss.name == "quantile" else 0.5) * len(forest.estimators_)
+    outputs = []
+    for column in target.T:
+        order = np.argsort(column)
+        first = (shares[:, order].cumsum(axis=1) >= wanted).argmax(axis=1)
+        outputs.append(column[order[first]])
+    return np.column_stack(outputs)
 
 
 def _clearly_best(errors, weights):

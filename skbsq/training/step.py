@@ -15,6 +15,7 @@ from functools import cache
 import numpy as np
 import torch
 from scipy.sparse import csr_array
+from scipy.special import xlogy
 from threadpoolctl import ThreadpoolController
 from torch import nn
 
@@ -23,12 +24,49 @@ from skbsq.nn.heads import N_BYTES, ByteDropout, MemberLinear, MemberMean, resca
 from skbsq.nn.joint import JointNet, has_hooks
 from skbsq.nn.layers import BitwiseQuantization, Thermometer
 from skbsq.nn.levels import LevelLinear
-from skbsq.nn.losses import WeightedLoss, criterion_type
+from skbsq.nn.losses import PinballLoss, PoissonLoss, WeightedLoss, criterion_type, row_criterion
 
 _ROWS_PER_PART = 256
 # Training that diverges is detected from its weights, not from warnings.
 _quiet = np.errstate(over="ignore", invalid="ignore")
 _FAR = np.finfo(np.float32).max
+
+
+def _squared(criterion, output, y):
+    difference = output - y
+    return np.square(difference), 2 * difference
+
+
+def _absolute(criterion, output, y):
+    difference = output - y
+    return np.abs(difference), np.sign(difference)
+
+
+def _huber(criterion, output, y):
+    difference, delta = output - y, np.float32(criterion.delta)
+    slope = np.clip(difference, -delta, delta)
+    return slope * (difference - slope / 2), slope
+
+
+def _pinball(criterion, output, y):
+    difference, quantile = output - y, np.float32(criterion.quantile)
+    slope = np.where(difference < 0, -quantile, 1 - quantile)
+    return slope * difference, slope
+
+
+def _poisson(criterion, output, y):
+    rate = np.exp(output)
+    return rate - y * output + (xlogy(y, y) - y), rate - y
+
+
+# The loss and its derivative for each output, by the criterion of a regression.
+_DIFFERENTIATED = {
+    nn.MSELoss: _squared,
+    nn.L1Loss: _absolute,
+    nn.HuberLoss: _huber,
+    PinballLoss: _pinball,
+    PoissonLoss: _poisson,
+}
 
 
 class BitsStep:
@@ -45,7 +83,8 @@ class BitsStep:
     """
 
     def __init__(self, net):
-        self.optimizer, self.criterion, self.criterion_type = net.optimizer_, net.criterion_, criterion_type(net)
+        self.optimizer, self.criterion = net.optimizer_, net.criterion_
+        self.criterion_by_row = row_criterion(net)
         self.layer, self.outputs = net.module_.quantization, net.module_.quantization.outputs
         first = net.module_.head[0]
         self.levels = first if isinstance(first, LevelLinear) else None
@@ -80,7 +119,7 @@ class BitsStep:
             and not any(map(has_hooks, module.modules()))
             and all(p.requires_grad and p.dtype == torch.float32 and p.is_cpu for p in module.parameters())
             and _layers(module.head) is not None
-            and criterion_type(net) in (nn.MSELoss, nn.CrossEntropyLoss)
+            and criterion_type(net) in (*_DIFFERENTIATED, nn.CrossEntropyLoss)
         )
 
     def __enter__(self):
@@ -170,9 +209,11 @@ class BitsStep:
         """Compute the part of some rows in the loss, and its gradient for their outputs of shape (k, n)."""
         y, share = self.y[rows], np.float32(1 / len(self.y))
         shape, output = output.shape, output.reshape(self.n_members, -1, output.shape[1])
-        if self.criterion_type is nn.MSELoss:
-            difference = output - y.reshape(len(y), -1).T
-            losses, grad = np.square(difference).mean((0, 1)), difference * np.float32(2 / shape[0])
+        if y.dtype != np.int64:
+            differentiated = _DIFFERENTIATED[type(self.criterion_by_row)]
+            losses, grad = differentiated(self.criterion_by_row, output, y.reshape(len(y), -1).T)
+            losses = losses.mean((0, 1))
+            grad *= np.float32(1 / shape[0])
         else:
             chosen = slice(None), y, np.arange(len(y))
             shifted = output - output.max(1, keepdims=True)

@@ -91,7 +91,7 @@ def wide_model(X, y, *, task="regression", missing="error", n_bits=3):
     classes = np.unique(y) if task == "classification" else None
     rows = Rows(np.asarray(X, dtype=np.float32), np.asarray(y), np.linspace(0.5, 2, len(X)), task, None, classes)
     of_target = quantizer.target_mean_, quantizer.target_scale_
-    return WideModel(quantizer.codebook_, quantizer.net_.module_, *of_target, rows), quantizer, rows
+    return WideModel(quantizer.codebook_, quantizer.net_, *of_target, rows), quantizer, rows
 
 
 def loss_of(net, quantizer, rows):

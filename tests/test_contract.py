@@ -288,6 +288,8 @@ ALTERNATIVES = {
     "min_share": 0.9,
     "thresholds": [0.5],
     "head": linear_head,
+    "loss": "huber",
+    "quantile": 0.9,
     "init": "kmeans",
     "quantizer": UniformQuantizer(1),
     "max_epochs": 2,

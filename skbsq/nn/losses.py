@@ -38,7 +38,8 @@ class PinballLoss(nn.Module):
 
     def forward(self, prediction, y):
         missed = y - prediction
-        return _reduced(torch.where(missed > 0, self.quantile, self.quantile - 1) * missed, self.reduction)
+        losses = torch.where(missed > 0, self.quantile * missed, (self.quantile - 1) * missed)
+        return _reduced(losses, self.reduction)
 
 
 class PoissonLoss(nn.Module):

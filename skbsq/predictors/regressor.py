@@ -248,6 +248,11 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         self.random_state = random_state
         self.verbose = verbose
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.positive_only = self.loss == "poisson"
+        return tags
+
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
         self.target_ndim_ = rows.target_ndim

@@ -8,7 +8,13 @@ from benchmarks.__main__ import commands, main
 
 # Commands that load data sets, with the arguments they need.
 LOADING = {
-    **{"paper": [], "paper.budget": [], "paper.small": ["--dataset", "german"], "device.traffic": []},
+    **{
+        "paper": [],
+        "paper.budget": [],
+        "paper.small": ["--dataset", "german"],
+        "paper.losses": [],
+        "device.traffic": [],
+    },
     **{"experiments": ["start"], "speed": ["--parts", "train"]},
 }
 

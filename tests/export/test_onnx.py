@@ -379,6 +379,16 @@ def test_nonlinearity_of_a_skorch_net(net, data):
     np.testing.assert_allclose(outputs["probabilities"], classifier.predict_proba(X), atol=1e-5)
 
 
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", "poisson", "quantile"])
+@pytest.mark.parametrize("quantizer", [None, SoftQuantizer(2), "passthrough"], ids=str)
+def test_losses_of_regression(loss, quantizer, data):
+    X, y = data
+    targets = np.column_stack([np.abs(y), y**2])
+    regressor = BitwiseRegressor(3, quantizer=quantizer, loss=loss, missing="code", **QUICK).fit(X, targets)
+    outputs = run(to_onnx(regressor), X)
+    np.testing.assert_allclose(outputs["prediction"], regressor.predict(X), rtol=1e-5)
+
+
 def test_other_nonlinearities_are_refused(data):
     X, y = data
     net = NeuralNet(Ending, criterion=nn.CrossEntropyLoss, predict_nonlinearity=torch.sigmoid, max_epochs=1, verbose=0)

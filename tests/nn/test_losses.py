@@ -5,7 +5,20 @@ from skorch import NeuralNet, NeuralNetClassifier, NeuralNetRegressor
 from torch import nn
 
 from skbsq.nn import WeightedLoss
-from skbsq.nn.losses import check_class_criterion, criterion_type, probabilities, standardizes_target, weigh_rows
+from skbsq.nn.losses import (
+    LOSSES,
+    PinballLoss,
+    PoissonLoss,
+    RegressionLoss,
+    check_class_criterion,
+    criterion_type,
+    predictions,
+    probabilities,
+    row_criterion,
+    row_losses,
+    standardizes_target,
+    weigh_rows,
+)
 
 
 class NoReduction(nn.Module):
@@ -21,6 +34,53 @@ def weighted_loss(net, prediction, y, w):
     weigh_rows(net)
     net.initialize()
     return net.criterion_(prediction, (y, w)).item()
+
+
+# Losses of the predictions 1, 3 and 7 for the target 3; of a Poisson loss these are the rates.
+BY_HAND = {
+    "squared_error": [4, 0, 16],
+    "absolute_error": [2, 0, 4],
+    "huber": [1.5, 0, 3.5],
+    "poisson": [1 - 3 + 3 * np.log(3), 0, 7 - 3 + 3 * np.log(3 / 7)],
+    "quantile": [0.9 * 2, 0, 0.1 * 4],
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_by_hand(name):
+    loss, output = RegressionLoss(name, 0.9), torch.tensor([[1.0], [3.0], [7.0]], dtype=torch.float64)
+    output, y = output.log() if name == "poisson" else output, torch.full((3, 1), 3.0, dtype=torch.float64)
+    found = row_losses(loss.criterion(reduction="none"), output, y).numpy()
+    np.testing.assert_allclose(found, BY_HAND[name], rtol=1e-12, atol=1e-12)
+    assert loss.criterion()(output, y).item() == pytest.approx(np.mean(BY_HAND[name]))
+
+
+def test_poisson_loss_is_the_likelihood_up_to_a_constant():
+    y = torch.tensor([0.0, 2.0, 0.5])
+    gradients = []
+    for criterion in (PoissonLoss(), nn.PoissonNLLLoss(log_input=True)):
+        output = torch.tensor([0.3, -1.0, 2.0], requires_grad=True)
+        gradients += torch.autograd.grad(criterion(output, y), output)
+    torch.testing.assert_close(*gradients)
+
+
+def test_criterion_by_row():
+    """It is the criterion of the net with its parameters, with and without weights; for criteria of users, squares."""
+    for weighted in (False, True):
+        net = make(PinballLoss, criterion__quantile=0.75)
+        if weighted:
+            weigh_rows(net)
+        criterion = row_criterion(net.initialize())
+        assert (type(criterion), criterion.quantile, criterion.reduction) == (PinballLoss, 0.75, "none")
+    assert net.criterion_.criterion is not criterion
+    assert type(row_criterion(make(NoReduction).initialize())) is nn.MSELoss
+
+
+def test_predictions_in_units_of_the_target():
+    output, mean, scale = torch.tensor([[0.0], [2.0]], dtype=torch.float64), np.array([1.0]), np.array([3.0])
+    assert predictions(make(nn.L1Loss), output, mean, scale).flatten().tolist() == [1, 7]
+    rates = predictions(make(PoissonLoss), output, np.zeros(1), scale).flatten().tolist()
+    assert rates == pytest.approx([3, 3 * np.exp(2)])
 
 
 def test_weights_of_one_change_nothing(rng):

@@ -252,6 +252,14 @@ def fit_with_net(data, net, **kwargs):
     return BitwiseQuantizer(2, head=net, **{**OURS, **kwargs}).fit(*data)
 
 
+def test_loss_is_not_used_with_a_skorch_net(data):
+    net = NeuralNetRegressor(Head, max_epochs=1)
+    found = [fit_with_net(data, net, loss=loss, quantile=0.9) for loss in ("squared_error", "quantile")]
+    assert found[0].codebook_ == found[1].codebook_
+    assert torch.equal(found[0].head_.out.weight, found[1].head_.out.weight)
+    assert isinstance(found[1].net_.criterion_, nn.MSELoss)
+
+
 def test_skorch_training_parameters_hold(data):
     net = NeuralNetRegressor(Head, module__width=3, max_epochs=4, batch_size=50, lr=1e-3, optimizer=torch.optim.RMSprop)
     quantizer = fit_with_net(data, net)

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skbsq import BitwiseClassifier, BitwiseQuantizer, BitwiseRegressor, LLTQuantizer, LSQQuantizer
 from skbsq.nn import MLP
+from skbsq.nn.losses import LOSSES, RegressionLoss
 from skbsq.training import learner, length, recipe
 from skbsq.training.batches import TensorRows
 from skbsq.training.length import find_epochs, held_out_losses, usual_epochs
@@ -131,6 +132,26 @@ def test_held_out_loss_of_classes(rng, sharpness):
     assert losses.mean() == pytest.approx(-expected[np.arange(400), y].mean(), rel=1e-5)
     assert losses.mean() <= held_out_losses(output, rows)[0].mean()
     assert share < 0.5 if sharpness > 1 else share > 0.9
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_held_out_loss_of_other_losses(name, rng):
+    """The losses of the best share of a grid, for outputs that are twice too far from the constant."""
+    y, weights = torch.from_numpy(rng.exponential(size=(200, 1))), torch.from_numpy(rng.uniform(0.5, 2, 200))
+    wanted = y.log() if name == "poisson" else y
+    constant, criterion = torch.tensor([0.3]), RegressionLoss(name, 0.7).criterion("none")
+    rows = TensorRows(torch.zeros(200, 1), y, weights)
+    output = constant + 2 * (wanted - constant) + 0.1 * torch.from_numpy(rng.normal(size=(200, 1)))
+    losses, share = held_out_losses(output, rows, constant, criterion)
+    at = {
+        s: criterion(constant + s * (output - constant), y)[:, 0] @ weights / weights.sum() for s in (0.48, share, 0.52)
+    }
+    assert share == pytest.approx(0.5, abs=0.01)
+    assert losses.mean() == pytest.approx(at[share].item()) == pytest.approx(min(at.values()).item())
+    losses, share = held_out_losses(-output, rows, constant, criterion)
+    assert share == 0
+    at_constant = criterion(constant.double().expand(200, 1), y)[:, 0]
+    np.testing.assert_allclose(losses, at_constant * weights / weights.mean())
 
 
 def test_outputs_that_are_noise_are_shrunk_to_the_constant(rng):

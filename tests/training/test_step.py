@@ -20,7 +20,7 @@ from skbsq.nn import (
     WeightedLoss,
 )
 from skbsq.nn.heads import ByteDropout
-from skbsq.nn.losses import rows_of_members
+from skbsq.nn.losses import LOSSES, RegressionLoss, rows_of_members
 from skbsq.training.step import BitsStep
 
 
@@ -112,6 +112,19 @@ def test_losses(rng, weighted, classes, n_members):
         y = torch.from_numpy(rng.integers(0, 2, 40))
     criterion = (nn.CrossEntropyLoss if classes else nn.MSELoss)(reduction="none" if weighted else "mean")
     net = make_net(JointNet(layer, make_head(9, (6,), n_members)), criterion)
+    if weighted:
+        net.criterion_, net.criterion, net.criterion__criterion = WeightedLoss(criterion), WeightedLoss, criterion
+        y = y, torch.from_numpy(rng.uniform(0.5, 2, 40).astype(np.float32))
+    assert_same(net, x, y)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_of_regression(rng, name, weighted):
+    x, y = make_rows(rng, 40)
+    y = y.abs() if name == "poisson" else y
+    criterion = RegressionLoss(name, 0.9).criterion("none" if weighted else "mean")
+    net = make_net(JointNet(make_layer(rng, [3, 3, 3], "hard"), make_head(9, (6,), 3)), criterion)
     if weighted:
         net.criterion_, net.criterion, net.criterion__criterion = WeightedLoss(criterion), WeightedLoss, criterion
         y = y, torch.from_numpy(rng.uniform(0.5, 2, 40).astype(np.float32))

@@ -5,8 +5,6 @@ torch or skorch, and of the training it keeps only the history. The way back che
 untrusted file.
 """
 
-from dataclasses import asdict
-
 import numpy as np
 import pandas as pd
 import torch
@@ -299,8 +297,8 @@ def _training_state(net):
         return None
     return {
         "task": task,
-        # A squared error is left out, as in the files of before there were others.
-        **({} if loss == RegressionLoss() else asdict(loss)),
+        # A squared error is left out, as in files from before there were other losses.
+        **({} if loss == RegressionLoss() else {"loss": loss.name, "quantile": loss.quantile}),
         "lr": float(net.lr),
         "max_epochs": int(net.max_epochs),
         "batch_size": int(net.batch_size),
@@ -309,16 +307,16 @@ def _training_state(net):
 
 
 def _checked_training(state):
-    kinds = {"task": str, "name": str, "quantile": float}
+    kinds = {"task": str, "loss": str, "quantile": float}
     kinds |= {"lr": float, "max_epochs": int, "batch_size": int, "weight_decay": float}
-    check_keys(state, kinds.keys(), "the training of the net", optional={"name", "quantile"})
-    state = {**asdict(RegressionLoss()), **state}
-    words = {"task": _TASKS.values(), "name": LOSSES}
+    check_keys(state, kinds.keys(), "the training of the net", optional={"loss", "quantile"})
+    state = {"loss": "squared_error", "quantile": 0.5, **state}
+    words = {"task": _TASKS.values(), "loss": LOSSES}
     for name, kind in kinds.items():
         value = state[name]
         if type(value) is not kind or (value not in words[name] if kind is str else not 0 <= value < np.inf):
             raise ValueError(f"The {name} of the net is invalid: {value!r}.")
-    loss = RegressionLoss(state.pop("name"), state.pop("quantile"))
+    loss = RegressionLoss(state.pop("loss"), state.pop("quantile"))
     return {**state, "loss": loss}
 
 

@@ -658,7 +658,7 @@ WITHOUT_THRESHOLDS = {"unfitted": {**LINEAR["unfitted"], "class": "ThresholdQuan
         ("bits", ["class"], "os.system", "'os.system' is not one of"),
         ("bits", ["class"], "Codebook", "is not one of"),
         ("bits", ["class"], ["BitwiseRegressor"], "is not one of"),
-        ("bits", ["class"], "BitwiseClassifier", "lacks 'classes_'"),
+        ("bits", ["class"], "BitwiseClassifier", "Unknown field 'loss'"),
         ("bits", ["parameters", "__class__"], 1, "Unknown field '__class__'"),
         ("bits", ["parameters", "task"], "regression", "Unknown field 'task'"),
         ("bits", ["parameters", "lr"], "fast", "'lr' parameter"),
@@ -739,6 +739,8 @@ def entry(items, key):
         ("fixed", ["head", "weights"], [], "must have names"),
         ("fixed", ["head"], None, "fields in the head"),
         ("fixed", ["training", "task"], "os.system", "task of the net is invalid"),
+        ("fixed", ["training", "loss"], "os.system", "loss of the net is invalid"),
+        ("fixed", ["training", "quantile"], "high", "quantile of the net is invalid"),
         ("fixed", ["training", "lr"], -1.0, "lr of the net is invalid"),
         ("fixed", ["training", "max_epochs"], True, "max_epochs of the net is invalid"),
         ("fixed", ["training"], None, "head was a skorch net"),
@@ -751,7 +753,7 @@ def test_nets(name, keys, value, message, saved, path):
     items = document["estimator"]["fitted"]["net_"]["dict"]
     for key in keys[:-1]:
         items = entry(items, key)[1]["dict"]
-    if keys[-1] == "more":
+    if keys[-1] in ("more", "loss", "quantile"):
         items.append([keys[-1], value])
     else:
         entry(items, keys[-1])[1] = value

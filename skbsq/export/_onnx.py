@@ -60,7 +60,8 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
     Outputs, in this order:
 
     - ``codes``, of an encoder: of the types above;
-    - ``prediction``, of a regressor: float32 of shape (n,) or (n, k), in the units of y, for k targets;
+    - ``prediction``, of a regressor: float32 of shape (n,) or (n, k), in the units of y, for k targets; rates with
+      ``loss="poisson"``;
     - ``label``, of a classifier: int64 (also for bool) or string, of shape (n,), and ``probabilities``: float32 of
       shape (n, k), in the order of ``classes_``, for k classes;
     - ``refused``, if the input is X and any feature refuses NaN, see `Codebook.refuses_nan`: bool of shape (n,), true

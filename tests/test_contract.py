@@ -291,7 +291,7 @@ ALTERNATIVES = {
     "loss": "huber",
     "quantile": 0.9,
     "init": "kmeans",
-    "quantizer": UniformQuantizer(1),
+    "quantizer": UniformQuantizer(2),
     "max_epochs": 2,
     "batch_size": 10,
     "lr": 0.1,

@@ -167,8 +167,8 @@ def test_pilots_use_the_loss(rng):
     far = rng.uniform(size=2000) < 0.1
     x, y = rng.uniform(size=2000) + 9 * far, rng.normal(size=2000) * np.where(far, 30, 1)
     rows = Rows(x[:, None].astype(np.float32), y, np.ones(2000), "regression")
-    assert choose_rule(rows, np.array([1]), "error", 0) == "quantile"
-    assert choose_rule(rows, np.array([1]), "error", 0, RegressionLoss("quantile", 0.9)) in ("kmeans", "uniform")
+    assert choose_rule(rows, np.array([1]), 0) == "quantile"
+    assert choose_rule(rows, np.array([1]), 0, RegressionLoss("quantile", 0.9)) in ("kmeans", "uniform")
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -177,7 +177,7 @@ def test_pilots_of_every_loss_find_a_better_rule(name, rng):
     x = np.exp(3 * rng.normal(size=2000))
     y = np.abs(np.log(x)) ** 3 * (x > 20) + rng.exponential(0.1, size=2000)
     rows = Rows(x[:, None].astype(np.float32), y, np.ones(2000), "regression")
-    assert choose_rule(rows, np.array([2]), "error", 0, RegressionLoss(name, 0.9)) == "tree"
+    assert choose_rule(rows, np.array([2]), 0, RegressionLoss(name, 0.9)) == "tree"
 
 
 @each_other_loss

@@ -7,13 +7,12 @@ from numbers import Integral
 import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_array, validate_data
 
-from skbsq.codebook.checks import MAX_BITS, check_finite, check_missing
+from skbsq.codebook.checks import check_finite, check_missing
 from skbsq.codebook.kernels import as_float32
-from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
+from skbsq.codebook.labels import check_columns, columns_of, label, labels_of, numbered_names
 from skbsq.codebook.matrix import as_numbers, as_table, floats_of_objects, is_categorical, refuse_mask, to_array
 from skbsq.exceptions import PrecisionWarning
 
-DEFAULT_BITS = 4
 # A warning names a feature if the cast to float32 leaves less than this share of its distinct values.
 _KEPT_SHARE = 0.9
 _MAX_CHUNK_WEIGHT = 1e30
@@ -314,41 +313,3 @@ def _checked_weights(sample_weight, X):
     if (weights < 0).any():
         raise ValueError(f"sample_weight must not be negative, got {weights.min()} in row {int(np.argmin(weights))}.")
     return weights
-
-
-def check_n_bits(n_bits, names, n_features):
-    """Validate `n_bits`, and return the bits of each feature.
-
-    Parameters
-    ----------
-    n_bits : None, int, array-like of shape (d,), dict or pandas Series
-    names : array of str of shape (d,), or None for x0, x1, ...
-    n_features : int
-
-    Returns
-    -------
-    ndarray of int64 of shape (d,)
-
-    Raises
-    ------
-    ValueError
-        For a value outside 0 to 16, a wrong length, an unknown name or an absent name.
-
-    Examples
-    --------
-    >>> from skbsq._validation import check_n_bits
-    >>> check_n_bits({"a": 2, "b": 0}, ["a", "b"], 2)
-    array([2, 0])
-    """
-    names = numbered_names(n_features) if names is None else list(names)
-    n_bits = DEFAULT_BITS if n_bits is None else refuse_mask(n_bits, "n_bits")
-    if isinstance(n_bits, Integral):
-        n_bits = [n_bits] * n_features
-    n_bits = in_feature_order(n_bits, names, n_features, "n_bits", hint=" (0 means not sent)")
-    bits = np.asarray(n_bits)
-    if bits.shape != (n_features,):
-        raise ValueError(f"n_bits must be one integer or {n_features}, one per feature, got {n_bits!r}.")
-    for name, value in zip(names, bits.tolist(), strict=True):
-        if type(value) is not int or not 0 <= value <= MAX_BITS:
-            raise ValueError(f"n_bits must be an integer from 0 to {MAX_BITS}, got {value!r} for feature {name!r}.")
-    return bits.astype(np.int64)

@@ -1,12 +1,14 @@
 """Checks of the parts of a codebook: thresholds, levels, counts and feature names. Needs NumPy alone."""
 
+from numbers import Integral
+
 import numpy as np
 
 from skbsq.codebook.kernels import as_float32
-from skbsq.codebook.labels import in_feature_order, in_number_order, label
+from skbsq.codebook.labels import in_feature_order, in_number_order, label, numbered_names
 from skbsq.codebook.matrix import refuse_mask
 
-MAX_BITS = 16
+MAX_BITS, DEFAULT_BITS = 16, 4
 MISSING_RULES = ("error", "seen", "code")
 
 
@@ -200,6 +202,44 @@ def check_n_levels(thresholds, has_missing, names):
             raise ValueError(
                 f"{label(names, j)} has {n_levels} levels; at most 2^{MAX_BITS} = {2**MAX_BITS} fit a code."
             )
+
+
+def check_n_bits(n_bits, names, n_features):
+    """Validate `n_bits`, and return the bits of each feature.
+
+    Parameters
+    ----------
+    n_bits : None, int, array-like of shape (d,), dict or pandas Series
+    names : array of str of shape (d,), or None for x0, x1, ...
+    n_features : int
+
+    Returns
+    -------
+    ndarray of int64 of shape (d,)
+
+    Raises
+    ------
+    ValueError
+        For a value outside 0 to 16, a wrong length, an unknown name or an absent name.
+
+    Examples
+    --------
+    >>> from skbsq.codebook.checks import check_n_bits
+    >>> check_n_bits({"a": 2, "b": 0}, ["a", "b"], 2)
+    array([2, 0])
+    """
+    names = numbered_names(n_features) if names is None else list(names)
+    n_bits = DEFAULT_BITS if n_bits is None else refuse_mask(n_bits, "n_bits")
+    if isinstance(n_bits, Integral):
+        n_bits = [n_bits] * n_features
+    n_bits = in_feature_order(n_bits, names, n_features, "n_bits", hint=" (0 means not sent)")
+    bits = np.asarray(n_bits)
+    if bits.shape != (n_features,):
+        raise ValueError(f"n_bits must be one integer or {n_features}, one per feature, got {n_bits!r}.")
+    for name, value in zip(names, bits.tolist(), strict=True):
+        if type(value) is not int or not 0 <= value <= MAX_BITS:
+            raise ValueError(f"n_bits must be an integer from 0 to {MAX_BITS}, got {value!r} for feature {name!r}.")
+    return bits.astype(np.int64)
 
 
 def check_levels(levels, n, label):

@@ -12,6 +12,7 @@ from skbsq.codebook.checks import (
     check_fields,
     check_has_missing,
     check_levels,
+    check_n_bits,
     check_n_levels,
     check_names,
     check_thresholds,
@@ -20,6 +21,7 @@ from skbsq.codebook.checks import (
 from skbsq.codebook.kernels import Encoder, decode, in_range, thermometer
 from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
 from skbsq.codebook.matrix import as_matrix
+from skbsq.codebook.nesting import coarsened, obstacle, recoding
 
 
 class Codebook:
@@ -567,6 +569,109 @@ class Codebook:
         if X.shape[1] != self.n_features:
             raise ValueError(f"{what} has {X.shape[1]} features, but this codebook has {self.n_features}.")
         return X
+
+    # -- coarser codebooks ---------------------------------------------------------------------------
+
+    def coarsened(self, n_bits):
+        """Return a codebook with fewer bits, whose thresholds are some of those of this one.
+
+        Each bit less drops every second threshold of a feature, and the levels between are merged: to their mean,
+        weighted by the counts, or to midpoints if there are no counts. So its codes can be computed from the codes of
+        this codebook, see `recode`.
+
+        Parameters
+        ----------
+        n_bits : int, array-like of shape (d,), dict or pandas Series name -> int
+            Most bits per feature. A feature with no more bits than that is not changed.
+
+        Returns
+        -------
+        Codebook
+            A feature with a missing code keeps it at 1 bit or more; at 1 bit nothing else is left. At 0 bits NaN and
+            all numbers share code 0.
+
+        Raises
+        ------
+        ValueError
+            If a number of bits is not an integer from 0 to 16, or a feature is absent or unknown.
+
+        See Also
+        --------
+        recode : Codes of this codebook as codes of a coarse one.
+
+        Examples
+        --------
+        >>> from skbsq import Codebook
+        >>> book = Codebook.from_thresholds([[1, 2, 3, 4, 5, 6, 7], [10]])
+        >>> coarse = book.coarsened(2)
+        >>> coarse.thresholds, coarse.row_bits
+        ([array([2., 4., 6.], dtype=float32), array([10.], dtype=float32)], 3)
+        """
+        if n_bits is None:
+            raise ValueError("n_bits must be given: the number of bits per feature that remain.")
+        return Codebook.from_thresholds(**coarsened(self, check_n_bits(n_bits, self._names, self.n_features)))
+
+    def is_refinement_of(self, other):
+        """Return whether the codes of this codebook determine the codes of another one.
+
+        They do if each feature has the thresholds of the other codebook, and NaN has a code of its own in both or in
+        neither. Where the other codebook has no bits, anything may be here.
+
+        Parameters
+        ----------
+        other : Codebook
+
+        Returns
+        -------
+        bool
+            False if the names of the features differ.
+
+        Examples
+        --------
+        >>> from skbsq import Codebook
+        >>> fine, coarse = Codebook.from_thresholds([[1, 2, 3]]), Codebook.from_thresholds([[2]])
+        >>> fine.is_refinement_of(coarse), coarse.is_refinement_of(fine)
+        (True, False)
+        """
+        return obstacle(self, other) is None
+
+    def recode(self, codes, coarse):
+        """Turn codes of this codebook into codes of a coarse one, without the floats.
+
+        A gateway can so lower the rate of rows that a device sent.
+
+        Parameters
+        ----------
+        codes : array-like of int of shape (n, d)
+        coarse : Codebook
+            This codebook must be a refinement of it.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            What ``coarse.encode`` gives for the same floats: uint8, or uint16 if any of its features has more than 8
+            bits.
+
+        Raises
+        ------
+        ValueError
+            If a code is out of range, or this codebook is no refinement of `coarse`.
+
+        See Also
+        --------
+        coarsened : A coarse codebook.
+
+        Examples
+        --------
+        >>> from skbsq import Codebook
+        >>> fine = Codebook.from_thresholds([[1, 2, 3]])
+        >>> fine.recode([[0], [1], [2], [3]], fine.coarsened(1)).ravel()
+        array([0, 0, 1, 1], dtype=uint8)
+        """
+        if (why := obstacle(self, coarse)) is not None:
+            raise ValueError(f"codes cannot become codes of coarse: {why}. Make it with coarsened.")
+        table = np.concatenate(recoding(self, coarse)).astype(coarse.dtype)
+        return decode(self.check_codes(codes), table, self._level_offsets[:-1])
 
     # -- text ----------------------------------------------------------------------------------------
 

@@ -383,17 +383,17 @@ def in_range(codes, n_levels):
 
 
 def decode(codes, levels, offsets):
-    """Look up the levels of codes: float32 of shape (n, d).
+    """Look up the levels of codes: shape (n, d), of the type of the levels.
 
     Parameters
     ----------
     codes : ndarray of int of shape (n, d)
         In range.
-    levels : ndarray of float32, flat
+    levels : ndarray, flat
     offsets : ndarray of int64 of shape (d,)
         The levels of feature j start at ``offsets[j]``.
     """
-    out = np.empty(codes.shape, dtype=np.float32)
+    out = np.empty(codes.shape, dtype=levels.dtype)
 
     def look_up(rows):
         np.take(levels, codes[rows].astype(np.intp) + offsets, out=out[rows], mode="clip")

@@ -10,8 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import skbsq
 from skbsq._files import atomic_write, read_arrays, safetensors_for
-from skbsq._validation import check_n_bits
-from skbsq.codebook.checks import check_missing
+from skbsq.codebook.checks import check_missing, check_n_bits
 from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
 from skbsq.codebook.labels import without_pandas

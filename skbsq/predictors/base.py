@@ -7,7 +7,8 @@ import torch
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from skbsq._validation import check_n_bits, check_X, refuse_nan
+from skbsq._validation import check_X, refuse_nan
+from skbsq.codebook.checks import check_n_bits
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.matrix import refuse_mask
 from skbsq.codec import RowCodec, read_messages

@@ -5,8 +5,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
 
-from skbsq._validation import all_or_nothing, check_n_bits, check_weights, check_X, constant_features, nan_features
-from skbsq.codebook.checks import MISSING_RULES
+from skbsq._validation import all_or_nothing, check_weights, check_X, constant_features, nan_features
+from skbsq.codebook.checks import MISSING_RULES, check_n_bits
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names

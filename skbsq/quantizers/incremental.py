@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
-from skbsq._validation import all_or_nothing, check_chunk_weights, check_n_bits, check_X
-from skbsq.codebook.checks import check_missing
+from skbsq._validation import all_or_nothing, check_chunk_weights, check_X
+from skbsq.codebook.checks import check_missing, check_n_bits
 from skbsq.codebook.labels import label
 from skbsq.quantizers.base import FixedQuantizer
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from skbsq._targets import TASKS
-from skbsq._validation import check_n_bits
+from skbsq.codebook.checks import check_n_bits
 from skbsq.exceptions import MissingCodeWarning
 from skbsq.quantizers.base import BaseQuantizer, FixedQuantizer
 from skbsq.quantizers.estimator import LearnedEstimator

@@ -5,6 +5,7 @@ inside the learner instead, and keep everything else of the recipe.
 """
 
 from contextlib import nullcontext
+from dataclasses import replace
 from unittest.mock import patch
 
 import pandas as pd
@@ -164,6 +165,8 @@ class ChangedLearner(Learner):
         Networks that the final head averages. None: as in the recipe.
     adapters : str, default=None
         Kind of `AdapterEnsemble`. None: the members share no weights.
+    sizes : list of int, default=None
+        Hidden layers of the final head. None: as in the recipe.
     search_members : bool, default=False
         Search the length of training with the final head, in place of a single network.
     search_steps : int, default=None
@@ -175,19 +178,29 @@ class ChangedLearner(Learner):
     """
 
     def __init__(
-        self, *args, n_members=None, adapters=None, search_members=False, search_steps=None, longer=1, numpy_step=True
+        self,
+        *args,
+        n_members=None,
+        adapters=None,
+        sizes=None,
+        search_members=False,
+        search_steps=None,
+        longer=1,
+        numpy_step=True,
     ):
         super().__init__(*args)
-        self.n_members, self.adapters, self.search_members = n_members, adapters, search_members
-        self.search_steps, self.longer, self.numpy_step = search_steps, longer, numpy_step
+        self.n_members, self.adapters, self.sizes = n_members, adapters, sizes
+        self.search_members, self.search_steps = search_members, search_steps
+        self.longer, self.numpy_step = longer, numpy_step
 
     def _joint_net(self, feed, constant, n_members=None):
         if n_members is None and not self.search_members:
             return super()._joint_net(feed, constant)
-        n_members = self.n_members or n_members
-        net = super()._joint_net(feed, constant, n_members)
+        sizes, n_members = self.sizes or self.recipe.hidden_sizes, self.n_members or n_members
+        builder = Learner(self.rows, replace(self.recipe, hidden_sizes=sizes), self.seed)
+        net = builder._joint_net(feed, constant, n_members)
         if self.adapters is not None:
-            net.head = AdapterEnsemble(super()._joint_net(feed, constant).head, net.head, self.adapters)
+            net.head = AdapterEnsemble(builder._joint_net(feed, constant).head, net.head, self.adapters)
         return net
 
     def _find_epochs(self, *args):

@@ -131,6 +131,7 @@ PLANS = {
             "eight members": _changed(n_members=8),
             "adapters": _changed(n_members=8, adapters="mini"),
             "adapters, twice as long": _changed(n_members=8, adapters="mini", longer=2),
+            "adapters, 2 x 256": _changed(n_members=8, adapters="mini", sizes=[256, 256]),
             "adapters, own search": _changed(n_members=8, adapters="mini", search_members=True),
             "adapters, 16 members": _changed(n_members=16, adapters="mini"),
             "adapters in every layer": _changed(n_members=8, adapters="full"),

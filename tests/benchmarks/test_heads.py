@@ -84,9 +84,10 @@ def test_without_a_change_the_fit_is_the_default():
 
 @pytest.mark.parametrize("kind", [None, *KINDS])
 def test_members_in_place_of_the_default_head(kind):
-    model, X = _fit(change={"n_members": 3, "adapters": kind})
+    model, X = _fit(change={"n_members": 3, "adapters": kind, "sizes": [16, 8]})
     assert type(model.net_.module_.head) is MLP
-    assert model.net_.module_.head[0].out_features == 3 * 128
+    sizes = [layer.out_features for layer in model.net_.module_.head if isinstance(layer, torch.nn.Linear)]
+    assert sizes == [3 * 16, 3 * 8, 1]
     codes = model.quantizer_.transform(X)
     np.testing.assert_allclose(model.predict_codes(codes), model.predict(X), rtol=1e-5)
 

@@ -13,14 +13,9 @@ class Plan:
     ----------
     question : str
     variants : dict
-        Parameters of `BitwiseRegressor` by the name of a variant, see `benchmarks.experiments.heads.with_objects`. The
-        others are compared with the first one.
+        Parameters of `BitwiseRegressor` by the name of a variant. The others are compared with the first one.
     datasets : tuple of str
     bits, seeds : tuple of int
-    max_rows : int, default=None
-        Draw this many rows from a data set that has more.
-    more : tuple of str
-        Further scores of `benchmarks.methods.evaluate` to store.
     """
 
     question: str
@@ -28,13 +23,6 @@ class Plan:
     datasets: tuple = ("california", "fried", "cpu_act", "sulfur", "wine_quality", "kin8nm")
     bits: tuple = (2, 4)
     seeds: tuple = (42, 43)
-    max_rows: int | None = None
-    more: tuple = ()
-
-
-def _changed(**change):
-    """Make a variant with a `ChangedLearner`."""
-    return {"change": change}
 
 
 def _learning_rates(prefix, forward, ratios):
@@ -120,29 +108,5 @@ PLANS = {
             "3 x 256": {"hidden_sizes": [256, 256, 256]},
             "held-out rows not trained on": {"early_stopping": True},
         },
-    ),
-    "ensemble": Plan(
-        "Does a stronger head pay?",
-        {
-            "default": {},
-            "twice as long": _changed(longer=2),
-            "search of 4096 steps": _changed(search_steps=4096),
-            "five members": _changed(n_members=5),
-            "eight members": _changed(n_members=8),
-            "eight members, twice as long": _changed(n_members=8, longer=2),
-            "five members, 2 x 256": _changed(n_members=5, sizes=[256, 256]),
-            "adapters": _changed(n_members=8, adapters="mini"),
-            "adapters, twice as long": _changed(n_members=8, adapters="mini", longer=2),
-            "adapters, 2 x 256": _changed(n_members=8, adapters="mini", sizes=[256, 256]),
-            "adapters in every layer": _changed(n_members=8, adapters="full"),
-            "own first layers": _changed(n_members=8, adapters="own first layers"),
-            "default, step of torch": _changed(numpy_step=False),
-            "four members as a callable": {"head": "four members"},
-        },
-        datasets=("california", "fried", "cpu_act", "wine_quality", "kin8nm"),
-        bits=(4,),
-        seeds=(42,),
-        max_rows=6000,
-        more=("cpu_seconds", "clipped_error"),
     ),
 }

@@ -8,11 +8,9 @@ import pytest
 
 from benchmarks.datasets import load
 from benchmarks.experiments import __main__ as command
-from benchmarks.experiments.heads import with_objects
 from benchmarks.experiments.plans import PLANS, Plan
 from benchmarks.methods import build, split
 
-MORE = ("cpu_seconds", "clipped_error")
 TINY = {"hidden_sizes": [4], "max_epochs": 1}
 
 
@@ -75,39 +73,4 @@ def test_fits_that_fail_are_printed(run, capsys):
 @pytest.mark.parametrize("name", PLANS)
 def test_variants_are_parameters(name):
     for training in PLANS[name].variants.values():
-        build("bitwise", 2, "regression", **with_objects(training, 2))
-
-
-def test_selected_variants(run, capsys):
-    variants = {name: {**TINY, "lr": lr} for name, lr in (("a", 0.1), ("b", 0.2), ("c", 0.3))}
-    path = run(variants, "--bits", "1", "--variants", "c")
-    assert sorted(pd.read_csv(path)["variant"]) == ["a", "c"]
-    with pytest.raises(SystemExit):
-        run(variants, "--variants", "d")
-    assert "There is no variant 'd'" in capsys.readouterr().err
-
-
-def test_rows_are_drawn_from_larger_sets():
-    data = load("fried", n_samples=100)
-    few = command.at_most(data, 30)
-    assert len(few.X) == len(few.y) == 30
-    assert (data.X.loc[few.X.index] == few.X).all(axis=None)
-    assert command.at_most(data, None) is command.at_most(data, 100) is data
-
-
-def test_clipped_predictions(monkeypatch, tmp_path, capsys):
-    plan = Plan("Which?", {"a": {**TINY, "lr": 1.0}}, ("fried",), (1,), (42,), max_rows=60, more=MORE)
-    monkeypatch.setitem(PLANS, "small", plan)
-    command.main(["small", "--output-dir", str(tmp_path)])
-    (row,) = pd.read_csv(tmp_path / "small.csv").to_dict("records")
-    assert 0 < row["clipped_error"] <= row["error"]  # no test target is beyond the range
-    assert row["cpu_seconds"] > 0
-    printed = capsys.readouterr().out
-    assert "CPU seconds" in printed
-    assert "clipped" in printed
-    rows = pd.DataFrame(
-        [("x", 2.0, 1.0), ("x", 1.0, 2.0), ("y", 1.0, 3.0), ("z", 1.0, np.nan)],
-        columns=["dataset", "error", "clipped_error"],
-    )
-    expected = [["x", 1.0, 0.5, 2.0, 2], ["y", 3.0, 3.0, 3.0, 1]]
-    assert command.clipping(rows).round(9).to_numpy().tolist() == expected
+        build("bitwise", 2, "regression", **training)

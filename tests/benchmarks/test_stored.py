@@ -6,8 +6,6 @@ import pytest
 
 import benchmarks
 from benchmarks.command import read_rows
-from benchmarks.experiments import __main__ as experiments
-from benchmarks.experiments.plans import PLANS
 from benchmarks.paper import budget, floats, losses, protocol, small
 from benchmarks.speed import default, gpu
 
@@ -15,7 +13,7 @@ RESULTS = Path(benchmarks.__file__).parent / "results"
 COLUMNS = {
     **{"paper": protocol.COLUMNS, "paper-same": protocol.COLUMNS, "others": protocol.COLUMNS, "budget": budget.COLUMNS},
     **{"floats": floats.COLUMNS, "default": default.COLUMNS, "small": small.COLUMNS, "gpu": gpu.COLUMNS},
-    **{"losses": losses.COLUMNS, "experiments/ensemble": [*experiments.COLUMNS, *PLANS["ensemble"].more]},
+    **{"losses": losses.COLUMNS},
 }
 
 

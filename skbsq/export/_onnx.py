@@ -160,6 +160,9 @@ def _predictions(graph, output, predictor):
         output = graph.add("Exp", output)
     output = graph.add("Mul", output, predictor.target_scale_)
     output = graph.cast(graph.add("Add", output, predictor.target_mean_), np.float32)
+    if hasattr(predictor, "target_range_"):
+        low, high = predictor.target_range_
+        output = graph.add("Min", graph.add("Max", output, low), high)
     if predictor.target_ndim_ == 1:
         return [("prediction", graph.add("Reshape", output, np.array([-1])), np.float32, ("n",))]
     return [("prediction", output, np.float32, ("n", predictor.target_mean_.size))]

@@ -176,6 +176,10 @@ _RULES = {
     "target_ndim_": _Rule(
         test=lambda value, known: type(value) is int and (value == 2 or (value == 1 == known["target_mean_"].size))
     ),
+    "target_range_": _Rule(
+        array=lambda known: ("f4", (2, known["target_mean_"].size)),
+        test=lambda value, known: (value[0] <= value[1]).all(),
+    ),
     "classes_": _Rule(test=_are_classes),
     "task_": _Rule(test=_is_one_of(_TASKS)),
     "best_epoch_": _Rule(test=lambda value, known: value is None or _is_count(value)),

@@ -9,6 +9,7 @@ from skbsq.exceptions import PrecisionWarning
 from skbsq.nn.losses import predictions
 from skbsq.nn.threads import serial_after_fork
 from skbsq.predictors.base import BasePredictor
+from skbsq.training.recipe import Recipe
 
 __all__ = ["BitwiseRegressor"]
 
@@ -144,6 +145,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     target_mean_, target_scale_ : ndarray of float64 of shape (k,)
         The target is ``output * target_scale_ + target_mean_``, with ``loss="poisson"`` ``exp(output) *
         target_scale_``. They depend on the loss, and are 0 and 1 for a skorch net whose criterion is not a difference.
+    target_range_ : ndarray of float32 of shape (2, k)
+        Lowest and highest training targets, between which predictions stay. Not with a skorch net as `head`.
     target_ndim_ : int
         1 or 2: the dimensions of y, and so of predictions.
     n_features_in_ : int
@@ -184,6 +187,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     # predictions, and those of this package are float32, as on the wire.
     _task = "regression"
     _required_attributes = BasePredictor._required_attributes | {"target_ndim_"}
+    _optional_attributes = BasePredictor._optional_attributes | {"target_range_"}
 
     def __init__(
         self,
@@ -256,6 +260,9 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
         self.target_ndim_ = rows.target_ndim
+        vars(self).pop("target_range_", None)
+        if not Recipe.of(self).own_net:  # what the outputs of a user's net mean is not known
+            self.target_range_ = np.array(rows.target_range(), dtype=np.float32)
         _, mean, variance = rows.target_sums()
         _warn_if_coarse(mean, np.sqrt(variance))
 
@@ -263,6 +270,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         with np.errstate(under="ignore"), serial_after_fork():
             y = predictions(self.net_, output.double(), self.target_mean_, self.target_scale_)
             y = y.numpy().astype(np.float32)
+        if hasattr(self, "target_range_"):
+            y = y.clip(*self.target_range_)
         return y.ravel() if self.target_ndim_ == 1 else y
 
 

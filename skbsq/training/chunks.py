@@ -75,8 +75,8 @@ class ChunkedRows(BaseRows):
     def target_sums(self):
         return self.target.sums
 
-    def lowest_targets(self):
-        return self.target.summary.low
+    def target_range(self):
+        return self.target.summary.low, self.target.summary.high
 
     def targets(self):
         return self.target.summary.features()

@@ -294,14 +294,15 @@ class Rows(BaseRows):
         """
         return target_sums(self.y, self.weights)
 
-    def lowest_targets(self):
-        """Compute the lowest value of each target.
+    def target_range(self):
+        """Compute the lowest and the highest value of each target.
 
         Returns
         -------
-        ndarray of shape (k,)
+        low, high : ndarrays of shape (k,)
         """
-        return self.y.reshape(len(self.y), -1).min(axis=0)
+        y = self.y.reshape(len(self.y), -1)
+        return y.min(axis=0), y.max(axis=0)
 
     def targets(self):
         """Yield the values of the targets one by one.

@@ -35,7 +35,7 @@ def check_loss(loss, rows):
 
 
 def _check_counts(rows):
-    low = rows.lowest_targets()
+    low, _ = rows.target_range()
     if rows.held_out is not None:
         low = np.append(low, rows.held_out[1].min())
     if (low < 0).any():

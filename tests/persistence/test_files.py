@@ -786,6 +786,7 @@ def changed(change):
         ("bits", "BitwiseRegressor.target_mean_", lambda a: np.append(a, 0), "target_scale_ must be"),
         ("bits", "BitwiseRegressor.target_mean_", lambda a: a[:0], "target_mean_ is invalid"),
         ("bits", "BitwiseRegressor.target_scale_", lambda a: a * 0, "target_scale_ is invalid"),
+        ("bits", "BitwiseRegressor.target_range_", lambda a: a[::-1], "target_range_ is invalid"),
         ("bits", "quantizer_.initial_thresholds_.0", lambda a: a.astype("f8"), "initial_thresholds_ must be float32"),
         ("budget", "allocation_.cap", lambda a: a[:1], "cap of allocation_"),
         ("values", "quantization.values", lambda a: a[:1], "values of the codes must be"),

@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import sklearn
@@ -32,7 +33,7 @@ from skbsq import (
 )
 from skbsq.codec import RowCodec, dumps
 from skbsq.exceptions import PrecisionWarning
-from skbsq.export import to_codebook
+from skbsq.export import to_codebook, to_onnx
 from skbsq.model_selection import bits_path
 from skbsq.persistence import load, save
 
@@ -546,3 +547,22 @@ def test_attributes_of_the_quantizer(data):
     for name in ("allocation_", "init_", "initial_thresholds_"):
         with pytest.raises(AttributeError, match=f"This BitwiseRegressor has no {name}: .*bit_budget"):
             getattr(fixed, name)
+
+
+def test_predictions_stay_in_the_range_of_the_training_targets(rng, tmp_path):
+    """A linear head adds up the features, so that at the corners its outputs lie beyond all training rows."""
+    X = rng.uniform(size=(300, 6))
+    Y = np.column_stack([X.sum(1), -X.sum(1)])
+    model = BitwiseRegressor(2, head=nn.Linear, threshold_lr_ratio=0.0, max_epochs=25, lr=0.2, random_state=0).fit(X, Y)
+    corners = np.array([[0.0] * 6, [1.0] * 6])
+    np.testing.assert_array_equal(model.target_range_, np.float32([Y.min(0), Y.max(0)]))
+    (low, high), (lowest, highest) = model.predict(corners), model.target_range_
+    np.testing.assert_array_equal(low, [lowest[0], highest[1]])
+    np.testing.assert_array_equal(high, [highest[0], lowest[1]])
+    graph = onnxruntime.InferenceSession(to_onnx(model).SerializeToString(), providers=["CPUExecutionProvider"])
+    np.testing.assert_array_equal(graph.run(["prediction"], {"X": np.float32(corners)})[0], [low, high])
+    save(model, tmp_path / "model")
+    np.testing.assert_array_equal(load(tmp_path / "model", head=nn.Linear).predict(corners), [low, high])
+    # Refitted with a skorch net, whose outputs are not limited.
+    net = NeuralNet(nn.Linear, criterion=nn.MSELoss, max_epochs=1)
+    assert not hasattr(model.set_params(head=net).fit(X, Y), "target_range_")

@@ -184,6 +184,35 @@ class Learner:
         with own_randomness(self.seed, self.recipe.trained_on):
             return self._learn_head(float_feed(self.rows))
 
+    def tune(self, module, scaling, epochs, *, description=None):
+        """Train a net further, from its present weights.
+
+        Parameters
+        ----------
+        module : JointNet
+            Not changed. Weights that do not require gradients stay.
+        scaling : (mean, scale), ndarrays of float64 of shape (k,)
+            See `Learned`.
+        epochs : int
+        description : str, default=None
+            Shown before the progress bar.
+
+        Returns
+        -------
+        skorch.NeuralNet
+            Trained, on the CPU.
+
+        Raises
+        ------
+        ValueError
+            If the rows cannot be split, or training diverges.
+        """
+        training = self.rows.tensors(*scaling)
+        if self.recipe.early_stopping is True:
+            # These rows are never trained on.
+            training = self._parts(training, self.rows.validation_tensors(*scaling))[0][0]
+        return self._train_net(module, training, None, epochs, description=description)[0]
+
     def _learn_with_best_ratio(self, kind, widths, starts):
         """Train with thresholds that move or stay; with ratio "auto" and few rows, try both on held-out rows."""
         ratio, can_stay = self.recipe.threshold_lr_ratio, hasattr(kind, "still_feed")

@@ -140,7 +140,8 @@ def loads(data, codebook):
     ValueError: 1 bytes follow the message: read_messages reads several.
     """
     file = io.BytesIO(data)
-    codes = _read(file, codebook)
+    RowCodec(codebook)  # refuses anything else
+    _, codes = _read(file, [codebook])
     if rest := len(file.read()):
         raise ValueError(f"{rest} bytes follow the message: read_messages reads several.")
     return codes
@@ -247,15 +248,54 @@ def read_messages(file, codebook):
     >>> [codes.tolist() for codes in read_messages(file, book)]
     [[[1], [2]], [[3]]]
     """
+    return (codes for _, codes in read_messages_of(file, [codebook]))
+
+
+def read_messages_of(file, codebooks):
+    """Read messages of several codebooks, such as the rates of one model, in a file or a stream.
+
+    Parameters
+    ----------
+    file : binary file object or bytes
+        As for `read_messages`.
+    codebooks : sequence of Codebook
+        A message belongs to the one with its fingerprint.
+
+    Yields
+    ------
+    codebook : Codebook
+    codes : ndarray of shape (n, d)
+        Codes of one message.
+
+    Raises
+    ------
+    ValueError, TypeError, ImportError, OSError
+        As for `read_messages`.
+
+    See Also
+    --------
+    read_messages : Read messages of one codebook.
+
+    Examples
+    --------
+    >>> from skbsq import Codebook
+    >>> from skbsq.codec import dumps, read_messages_of
+    >>> fine = Codebook.from_thresholds([[0, 1, 2]])
+    >>> coarse = fine.coarsened(1)
+    >>> stream = dumps(fine, [[3]]) + dumps(coarse, [[1]])
+    >>> [(book.row_bits, codes.tolist()) for book, codes in read_messages_of(stream, [fine, coarse])]
+    [(2, [[3]]), (1, [[1]])]
+    """
     if not hasattr(file, "read"):
         file = io.BytesIO(file)
+    for codebook in codebooks:
+        RowCodec(codebook)  # refuses anything else
     while first := _read_some(file, 1):
-        yield _read(file, codebook, first)
+        yield _read(file, codebooks, first)
 
 
-def _read(file, codebook, first=b""):
-    """Read the codes of the next message in a file, whose `first` bytes are already read."""
-    codec = RowCodec(codebook)
+def _read(file, codebooks, first=b""):
+    """Read the next message in a file, whose `first` bytes are already read. Return its codebook and its codes."""
     header = first + _take(file, _HEADER.size - len(first), "header")
     magic, version, flags, fingerprint, n = _HEADER.unpack(header)
     if magic != MAGIC:
@@ -264,11 +304,14 @@ def _read(file, codebook, first=b""):
         raise ValueError(f"This message has format version {version}; this skbsq reads version {VERSION}.")
     if flags & ~(TIGHT | ENTROPY):
         raise ValueError(f"This message has the unknown flags {flags:#04x}: a newer skbsq wrote it, or it is corrupt.")
-    if fingerprint != codebook.fingerprint:
+    codebook = next((book for book in codebooks if book.fingerprint == fingerprint), None)
+    if codebook is None:
+        known = " or ".join(book.fingerprint.hex() for book in codebooks)
         raise ValueError(
             f"This message was written with another codebook (fingerprint {fingerprint.hex()}, this codebook has "
-            f"{codebook.fingerprint.hex()}), or it is corrupt."
+            f"{known}), or it is corrupt."
         )
+    codec = RowCodec(codebook)
     if (flags & ENTROPY or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
         raise ValueError(f"This message states {n} rows, more than a message may hold: it is corrupt.")
 
@@ -282,10 +325,10 @@ def _read(file, codebook, first=b""):
     (crc,) = _CRC.unpack(_take(file, _CRC.size, "check sum"))
     if zlib.crc32(packed, zlib.crc32(header)) != crc:
         raise ValueError("The check sum of this message is wrong: it is corrupt.")
-    if codes is not None:
-        return codes
-    rows = np.frombuffer(packed, dtype=np.uint8)
-    return codec.unpack_tight(rows, n) if flags & TIGHT else codec.unpack(rows.reshape(n, codec.row_bytes))
+    if codes is None:
+        rows = np.frombuffer(packed, dtype=np.uint8)
+        codes = codec.unpack_tight(rows, n) if flags & TIGHT else codec.unpack(rows.reshape(n, codec.row_bytes))
+    return codebook, codes
 
 
 def _take(file, size, what):

@@ -17,6 +17,7 @@ from skbsq.codebook.labels import without_pandas
 from skbsq.nn.threads import serial_after_fork
 from skbsq.persistence.fitted import check_attributes
 from skbsq.training.net_state import net_state
+from skbsq.training.rate_state import rates_state
 
 FORMAT = "skbsq-estimator"
 VERSION = 1
@@ -229,6 +230,8 @@ def _state_of(estimator):
     if "net_" in state and not isinstance(state["net_"], dict):
         with serial_after_fork():
             state["net_"] = net_state(estimator)
+            if "rates_" in state:
+                state["rates_"] = rates_state(state["rates_"])
     known = estimator._required_attributes | estimator._optional_attributes
     return {key: value for key, value in state.items() if key in known}
 

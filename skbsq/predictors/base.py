@@ -1,6 +1,8 @@
 """The common part of the two predictors."""
 
 import copy
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -11,26 +13,36 @@ from skbsq._validation import check_X, refuse_nan
 from skbsq.codebook.checks import check_n_bits
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.matrix import refuse_mask
-from skbsq.codec import RowCodec, read_messages
+from skbsq.codec import RowCodec, read_messages_of
 from skbsq.nn.device import prediction_device
 from skbsq.nn.randomness import own_randomness
 from skbsq.nn.threads import serial_after_fork
 from skbsq.quantizers.base import FixedQuantizer, HasCodebook, takes_nan
-from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_budget_of_chunks
+from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_of_chunks
 from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
 from skbsq.quantizers.learned import LearnedQuantizer
 from skbsq.training.importances import feature_importances
+from skbsq.training.rates import NO_RATES, Rate, rate_of, with_rates
 from skbsq.training.recipe import Recipe
 
 # A learned quantizer takes these parameters from the predictor, even if it has other values for them.
 _HEAD_PARAMETERS = (
-    *("head", "loss", "quantile", "max_epochs", "batch_size", "lr", "lr_schedule"),
+    *("rates", "head", "loss", "quantile", "max_epochs", "batch_size", "lr", "lr_schedule"),
     *("weight_decay", "dropout", "hidden_sizes"),
     *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "checkpoint"),
     "verbose",
 )
-_QUANTIZER_PARAMETERS = ("missing", "init", "bit_budget", "level_inputs", "forward", "space", "threshold_lr_ratio")
+_QUANTIZER_PARAMETERS = (
+    "missing",
+    "init",
+    "bit_budget",
+    "rates",
+    "level_inputs",
+    "forward",
+    "space",
+    "threshold_lr_ratio",
+)
 # Floats in the widest step of a batch at prediction: bounds the memory for any number of rows.
 _BATCH_FLOATS = {"cpu": 2**20, "cuda": 2**26}
 
@@ -40,7 +52,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     _required_attributes = LearnedEstimator._required_attributes | {"quantizer_"}
     # If a learned quantizer has the net, that quantizer's file contains it.
-    _optional_attributes = LearnedEstimator._optional_attributes | {"net_", "feature_importances_"}
+    _optional_attributes = LearnedEstimator._optional_attributes | {"net_", "rates_", "feature_importances_"}
     _parameter_constraints: dict = {
         **LearnedEstimator._parameter_constraints,
         **{name: BitwiseQuantizer._parameter_constraints[name] for name in _QUANTIZER_PARAMETERS},
@@ -54,6 +66,14 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         if self.quantizer_ is None:
             raise AttributeError('There is no codebook with quantizer="passthrough": the head reads floats.')
         return self.quantizer_.codebook_
+
+    @property
+    def codebooks_(self):
+        """Codebook of each rate, from the finest to the coarsest: dict int -> Codebook."""
+        check_is_fitted(self)
+        if not hasattr(self, "rates_"):
+            raise AttributeError(NO_RATES)
+        return {rate: found.codebook for rate, found in self.rates_.items()}
 
     @property
     def init_(self):
@@ -79,13 +99,15 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             )
         return getattr(self.quantizer_, name)
 
-    def predict_codes(self, codes):
+    def predict_codes(self, codes, *, rate=None):
         """Predict from codes.
 
         Parameters
         ----------
         codes : array-like of int of shape (n, d)
-            As returned by ``codebook_.encode``.
+            As returned by ``codebook_.encode``, or by that of ``codebooks_[rate]``.
+        rate : int, default=None
+            A key of ``codebooks_``. None: the finest.
 
         Returns
         -------
@@ -95,7 +117,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         Raises
         ------
         ValueError
-            If a code is out of range, or the array has another number of features.
+            If a code is out of range, the array has another number of features, or there is no such rate.
         AttributeError
             With ``quantizer="passthrough"``.
         sklearn.exceptions.NotFittedError
@@ -106,9 +128,9 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         predict : Predict from floats.
         predict_packed : Predict from bytes.
         """
-        return self._from_output(self._run(self.codebook_.check_codes(codes)))
+        return self._from_output(self._output_of_codes(codes, rate))
 
-    def predict_packed(self, data, codebook=None):
+    def predict_packed(self, data, codebook=None, *, rate=None):
         """Predict from the bytes that a device sent.
 
         Parameters
@@ -118,6 +140,9 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         codebook : Codebook, default=None
             The codebook of the device, if `skbsq.export.to_codebook` folded the scalers of a pipeline into it. None:
             the codebook of this model.
+        rate : int, default=None
+            A key of ``codebooks_``. None: the finest for packed rows; each message names its own rate by its
+            fingerprint, so that one stream may mix rates.
 
         Returns
         -------
@@ -139,25 +164,26 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         skbsq.codec.RowCodec : Packed rows.
         skbsq.codec.dumps : Messages.
         """
-        return self._from_output(self._run(self._received_codes(data, codebook)))
+        return self._from_output(self._output_of_packed(data, codebook, rate))
 
-    def _received_codes(self, data, codebook):
-        """Return the codes in packed rows or messages, with the features of this model's codebook."""
-        codec = RowCodec(self.codebook_)
+    def _output_of_packed(self, data, codebook, rate):
+        """Return the head's output for packed rows or messages."""
+        codec = RowCodec(self._rate(rate).codebook)
         if codebook is not None:
             self._check_folded(codebook)
         if not isinstance(data, bytes | bytearray | memoryview):
             array = refuse_mask(data, "The array of packed rows")
             if getattr(array, "ndim", 2) != 1 or array.dtype != np.uint8:
-                return codec.unpack(array)
+                return self._output_of_codes(codec.unpack(array), rate)
             data = np.ascontiguousarray(array).data
-        sent = codec.codebook if codebook is None else codebook
-        messages = list(read_messages(data, sent))
-        if not messages:
-            raise ValueError("There are no bytes to predict from: a message has at least 22 bytes.")
-        codes = np.concatenate(messages)
-        # Both codebooks pack a row into the same bytes; they differ only in features of 0 bits.
-        return codes if codebook is None else codec.unpack(RowCodec(sent).pack(codes))
+        if codebook is not None:
+            # Both codebooks pack a row into the same bytes; they differ only in features of 0 bits.
+            ((_, codes),) = _joined(read_messages_of(data, [codebook]))
+            return self._output_of_codes(codec.unpack(RowCodec(codebook).pack(codes)), rate)
+        rates = [self._rate(rate)] if rate is not None or not hasattr(self, "rates_") else self.rates_.values()
+        modules = {found.codebook.fingerprint: found.module for found in rates}
+        messages = _joined(read_messages_of(data, [found.codebook for found in rates]))
+        return torch.cat([self._run(codes, modules[book.fingerprint]) for book, codes in messages])
 
     def _check_folded(self, codebook):
         """Reject a codebook whose rows differ from those of this model."""
@@ -173,17 +199,19 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 "with skbsq.export.to_codebook, and put that codebook on the device."
             )
 
-    def predict(self, X):
+    def predict(self, X, *, rate=None):
         """Predict targets or labels.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
+        rate : int, default=None
+            A key of ``codebooks_``. None: the finest.
 
         Returns
         -------
         ndarray of shape (n,) or (n, k)
-            Exactly ``predict_codes(codebook_.encode(X))``.
+            Exactly ``predict_codes(codebook_.encode(X))``, with the codebook of the rate.
 
         Raises
         ------
@@ -197,7 +225,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         predict_codes : Predict from codes.
         predict_packed : Predict from bytes.
         """
-        return self._from_output(self._output(X))
+        return self._from_output(self._output(X, rate))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -210,6 +238,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 f"bit_budget={self.bit_budget} splits bits that are learned with the head, but "
                 f"quantizer={self.quantizer!r} sets its bits itself: omit one of the two."
             )
+        self._check_rates_are_possible()
         if isinstance(self.quantizer, str):
             self.quantizer_ = None
             learned = self._learner(rows, checkpoint).learn_floats()
@@ -220,12 +249,23 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             learned = self._learn_behind_fixed(rows, checkpoint)
         self._keep(learned, rows)
 
+    def _check_rates_are_possible(self):
+        is_rival = isinstance(self.quantizer, LearnedQuantizer) and not isinstance(self.quantizer, BitwiseQuantizer)
+        if len(self.rates) and (is_rival or isinstance(self.quantizer, str)):
+            raise ValueError(
+                f"rates need a head that reads bits, which it does not with quantizer={self.quantizer!r}: use None, a "
+                "BitwiseQuantizer, or a quantizer that does not learn with the head."
+            )
+
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
-        vars(self).pop("feature_importances_", None)
-        importances = feature_importances(learned, rows)
-        if importances is not None:
-            self.feature_importances_ = importances
+        for name, value in (
+            ("rates_", learned.rates),
+            ("feature_importances_", feature_importances(learned, rows)),
+        ):
+            vars(self).pop(name, None)
+            if value is not None:
+                setattr(self, name, value)
 
     def _learn_bits(self, rows, recipe, start):
         """Learn from checked rows with the recipe and the initial thresholds of another model.
@@ -265,10 +305,11 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         n_bits = book.n_bits
         if hasattr(self.quantizer_, "n_bits"):
             n_bits = check_n_bits(self.quantizer_.n_bits, rows.names, book.n_features)
-        return learner.learn_on(book, n_bits, level_inputs=self.level_inputs)
+        learned = learner.learn_on(book, n_bits, level_inputs=self.level_inputs)
+        return with_rates(learner, learned, self.rates, int(n_bits.max()), as_budgets=False)
 
     def _check_can_learn_in_chunks(self):
-        refuse_budget_of_chunks(self.bit_budget)
+        refuse_of_chunks(self.bit_budget, self.rates)
         if self.quantizer is None:
             BitwiseQuantizer(**parameters_of(self, BitwiseQuantizer))._check_can_learn_in_chunks()
         elif isinstance(self.quantizer, LearnedQuantizer):
@@ -282,14 +323,29 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         is_default = isinstance(self.missing, str) and self.missing == "error"
         return getattr(self.quantizer, "missing", self.missing) if is_default else self.missing
 
-    def _output(self, X):
+    def _rate(self, rate):
+        """Return codebook and net of a rate; None means the finest."""
+        if rate is None:
+            return Rate(self.codebook_, self.net_.module_)
+        if not hasattr(self, "rates_"):
+            raise ValueError(f"There is no rate {rate!r}. {NO_RATES}")
+        return rate_of(self.rates_, rate)
+
+    def _output(self, X, rate):
         """Return the head's output for floats."""
         check_is_fitted(self)
-        if self.quantizer_ is None:
+        if self.quantizer_ is None and rate is None:
             X = check_X(self, X, reset=False)
             self._refuse_new_nan(X)
-            return self._run(X, from_codes=False)
-        return self._run(self.codebook_.encode(check_X(self, X, reset=False)))
+            return self._run(X, self.net_.module_, from_codes=False)
+        found = self._rate(rate)
+        return self._run(found.codebook.encode(check_X(self, X, reset=False)), found.module)
+
+    def _output_of_codes(self, codes, rate):
+        """Return the head's output for codes."""
+        check_is_fitted(self)
+        found = self._rate(rate)
+        return self._run(found.codebook.check_codes(codes), found.module)
 
     def _refuse_new_nan(self, X):
         """Reject NaN in features for which a head that reads floats has no indicator."""
@@ -298,10 +354,10 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         why = 'there was none in fit: impute NaN first, or fit with missing="seen" on rows with NaN in this feature.'
         refuse_nan(X, refused, getattr(self, "feature_names_in_", None), why)
 
-    def _run(self, rows, *, from_codes=True):
-        """Return the head's output for rows of codes, or of floats."""
+    def _run(self, rows, module, *, from_codes=True):
+        """Return the output of a net for rows of codes, or of floats."""
         dtype = np.int32 if from_codes else np.float32
-        module, device = self.net_.module_, prediction_device(Recipe.of(self).device_given)
+        device = prediction_device(Recipe.of(self).device_given)
         if device.type != "cpu":
             module = copy.deepcopy(module).to(device)  # net_ stays on the CPU
         step = max(1, _BATCH_FLOATS[device.type] // max(rows.shape[1], module.row_floats(device)))
@@ -318,3 +374,11 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             for start in range(step, len(rows), step):
                 out[start : start + step] = batch(start)
         return out
+
+
+def _joined(messages):
+    """Join the codes of neighbouring messages with the same codebook: a list of (codebook, codes)."""
+    runs = [(book, [codes for _, codes in run]) for book, run in groupby(messages, key=itemgetter(0))]
+    if not runs:
+        raise ValueError("There are no bytes to predict from: a message has at least 22 bytes.")
+    return [(book, np.concatenate(codes)) for book, codes in runs]

@@ -1,6 +1,7 @@
 """Classification from a few bits per feature."""
 
 from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
 
 from skbsq.nn.losses import log_probabilities, probabilities
 from skbsq.nn.threads import serial_after_fork
@@ -23,6 +24,10 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         means 8. A feature may get no bits, so that it need not even be measured. See ``allocation_``. A fit takes about
         two to three times as long as a fit with as many bits per row and no budget.
         Not together with `quantizer`.
+    rates : sequence of int, default=()
+        Coarser rates that the same fit offers: bits per feature below `n_bits`, or with `bit_budget` bits per row below
+        that. Their codebooks have some of the thresholds of the finest one, see ``codebooks_``, and `predict` takes the
+        rate. Not with "passthrough", and not with quantizers that learn with a head other than `BitwiseQuantizer`.
     quantizer : None, quantizer or "passthrough", default=None
         None learns the thresholds together with the head. A quantizer is copied, fitted on the rows and then fixed: the
         same head reads its thermometer bits, and its `n_bits` is used. A quantizer that learns with a head
@@ -106,6 +111,8 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         The labels, sorted.
     quantizer_ : quantizer or None
         The fitted quantizer; None with "passthrough".
+    codebooks_ : dict int -> Codebook
+        With `rates`: the codebook of each rate as given, ``codebook_`` included, from the finest to the coarsest.
     codebook_ : Codebook
         Everything that a device needs.
     thresholds_ : list of d ndarrays of float32
@@ -176,6 +183,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         n_bits=None,
         *,
         bit_budget=None,
+        rates=(),
         quantizer=None,
         head=None,
         init="auto",
@@ -205,6 +213,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     ):
         self.n_bits = n_bits
         self.bit_budget = bit_budget
+        self.rates = rates
         self.quantizer = quantizer
         self.head = head
         self.init = init
@@ -232,12 +241,14 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         self.random_state = random_state
         self.verbose = verbose
 
-    def predict_proba(self, X):
+    def predict_proba(self, X, *, rate=None):
         """Predict class probabilities.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
+        rate : int, default=None
+            A key of ``codebooks_``. None: the finest.
 
         Returns
         -------
@@ -257,15 +268,17 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         predict_proba_packed : Class probabilities from bytes.
         predict_log_proba : Their logarithms.
         """
-        return self._probabilities(self._output(X))
+        return self._probabilities(self._output(X, rate))
 
-    def predict_proba_codes(self, codes):
+    def predict_proba_codes(self, codes, *, rate=None):
         """Predict class probabilities from codes.
 
         Parameters
         ----------
         codes : array-like of int of shape (n, d)
             As returned by ``codebook_.encode``.
+        rate : int, default=None
+            A key of ``codebooks_``. None: the finest.
 
         Returns
         -------
@@ -285,9 +298,9 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         --------
         predict_proba : Class probabilities from floats.
         """
-        return self._probabilities(self._run(self.codebook_.check_codes(codes)))
+        return self._probabilities(self._output_of_codes(codes, rate))
 
-    def predict_proba_packed(self, data, codebook=None):
+    def predict_proba_packed(self, data, codebook=None, *, rate=None):
         """Predict class probabilities from packed rows or messages.
 
         Parameters
@@ -295,6 +308,8 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         data : array-like of uint8 of shape (n, row_bytes), or bytes-like
             As in `predict_packed`.
         codebook : Codebook, default=None
+            As in `predict_packed`.
+        rate : int, default=None
             As in `predict_packed`.
 
         Returns
@@ -317,14 +332,16 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         predict_packed : Labels from bytes.
         predict_proba : Class probabilities from floats.
         """
-        return self._probabilities(self._run(self._received_codes(data, codebook)))
+        return self._probabilities(self._output_of_packed(data, codebook, rate))
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X, *, rate=None):
         """Predict the logarithms of class probabilities.
 
         Parameters
         ----------
         X : array-like of shape (n, d)
+        rate : int, default=None
+            A key of ``codebooks_``. None: the finest.
 
         Returns
         -------
@@ -342,7 +359,24 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         --------
         predict_proba : The probabilities.
         """
-        return self._probabilities(self._output(X), log_probabilities)
+        return self._probabilities(self._output(X, rate), log_probabilities)
+
+    def score(self, X, y, sample_weight=None, *, rate=None):
+        """Compute the accuracy.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,)
+        sample_weight : array-like of shape (n,), default=None
+        rate : int, default=None
+            A key of ``codebooks_``. None: the finest.
+
+        Returns
+        -------
+        float
+        """
+        return float(accuracy_score(y, self.predict(X, rate=rate), sample_weight=sample_weight))
 
     def _probabilities(self, output, function=probabilities):
         # In float64, so that rows sum to 1 as closely as scikit-learn's metrics require.

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
 
 from skbsq.exceptions import PrecisionWarning
 from skbsq.nn.losses import predictions
@@ -29,6 +30,10 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         means 8. A feature may get no bits, so that it need not even be measured. See ``allocation_``. A fit takes about
         two to three times as long as a fit with as many bits per row and no budget.
         Not together with `quantizer`.
+    rates : sequence of int, default=()
+        Coarser rates that the same fit offers: bits per feature below `n_bits`, or with `bit_budget` bits per row below
+        that. Their codebooks have some of the thresholds of the finest one, see ``codebooks_``, and `predict` takes the
+        rate. Not with "passthrough", and not with quantizers that learn with a head other than `BitwiseQuantizer`.
     quantizer : None, quantizer or "passthrough", default=None
         None learns the thresholds together with the head. A quantizer is copied, fitted on the rows and then fixed: the
         same head reads its thermometer bits, and its `n_bits` is used. A quantizer that learns with a head
@@ -115,6 +120,8 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     ----------
     quantizer_ : quantizer or None
         The fitted quantizer; None with "passthrough".
+    codebooks_ : dict int -> Codebook
+        With `rates`: the codebook of each rate as given, ``codebook_`` included, from the finest to the coarsest.
     codebook_ : Codebook
         Everything that a device needs.
     thresholds_ : list of d ndarrays of float32
@@ -194,6 +201,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         n_bits=None,
         *,
         bit_budget=None,
+        rates=(),
         quantizer=None,
         head=None,
         loss="squared_error",
@@ -224,6 +232,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     ):
         self.n_bits = n_bits
         self.bit_budget = bit_budget
+        self.rates = rates
         self.quantizer = quantizer
         self.head = head
         self.loss = loss
@@ -256,6 +265,23 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         tags = super().__sklearn_tags__()
         tags.target_tags.positive_only = self.loss == "poisson"
         return tags
+
+    def score(self, X, y, sample_weight=None, *, rate=None):
+        """Compute R2, the coefficient of determination.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+        y : array-like of shape (n,) or (n, k)
+        sample_weight : array-like of shape (n,), default=None
+        rate : int, default=None
+            A key of ``codebooks_``. None: the finest.
+
+        Returns
+        -------
+        float
+        """
+        return r2_score(y, self.predict(X, rate=rate), sample_weight=sample_weight)
 
     def _keep(self, learned, rows):
         super()._keep(learned, rows)

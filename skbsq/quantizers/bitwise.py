@@ -3,11 +3,14 @@
 from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from skbsq.nn.layers import FORWARDS
 from skbsq.quantizers.learned import StartsFromThresholds
+from skbsq.quantizers.threshold import with_codebook
 from skbsq.training.budget import learn_within
 from skbsq.training.feeds import Bits
+from skbsq.training.rates import NO_RATES, rate_of, with_rates
 
 __all__ = ["BitwiseQuantizer"]
 
@@ -31,6 +34,9 @@ class BitwiseQuantizer(StartsFromThresholds):
         Maximum number of bits per row, split over the features. `n_bits` then limits the bits of each feature, and None
         means 8. A feature may get no bits, so that it need not even be measured. See ``allocation_``. A fit takes about
         two to three times as long as a fit with as many bits per row and no budget.
+    rates : sequence of int, default=()
+        Coarser rates that the same fit offers: bits per feature below `n_bits`, or with `bit_budget` bits per row below
+        that. Their codebooks have some of the thresholds of the finest one, see ``codebooks_``.
     head : None, nn.Module class or instance, callable, or skorch.NeuralNet, default=None
         The network that reads the bits. None: a ReLU network of `hidden_sizes`. A class or callable is called with
         (n_inputs, n_outputs). An instance must have these sizes, and is copied. The module of a skorch net becomes the
@@ -127,6 +133,8 @@ class BitwiseQuantizer(StartsFromThresholds):
     allocation_ : DataFrame
         With `bit_budget`, one row per feature: n_bits, cap, and the increase of the loss on held-out rows if the
         feature were dropped (loss_if_dropped) or had one bit less (loss_of_one_bit_less), in an intermediate model.
+    codebooks_ : dict int -> Codebook
+        With `rates`: the codebook of each rate as given, ``codebook_`` included, from the finest to the coarsest.
     net_ : skorch.NeuralNet
         The trained net, on the CPU; ``net_.module_`` maps raw floats to outputs.
     head_ : nn.Module
@@ -178,10 +186,11 @@ class BitwiseQuantizer(StartsFromThresholds):
     """
 
     _required_attributes = StartsFromThresholds._required_attributes | {"threshold_lr_ratio_"}
-    _optional_attributes = StartsFromThresholds._optional_attributes | {"allocation_"}
+    _optional_attributes = StartsFromThresholds._optional_attributes | {"allocation_", "rates_"}
     _parameter_constraints: dict = {
         **StartsFromThresholds._parameter_constraints,
         "bit_budget": [None, Interval(Integral, 0, None, closed="left")],
+        "rates": ["array-like"],
         "level_inputs": ["boolean"],
         "forward": [StrOptions(set(FORWARDS))],
         "space": [StrOptions({"rank", "standard"})],
@@ -193,6 +202,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         n_bits=None,
         *,
         bit_budget=None,
+        rates=(),
         head=None,
         loss="squared_error",
         quantile=0.5,
@@ -225,6 +235,7 @@ class BitwiseQuantizer(StartsFromThresholds):
     ):
         self.n_bits = n_bits
         self.bit_budget = bit_budget
+        self.rates = rates
         self.head = head
         self.loss = loss
         self.quantile = quantile
@@ -260,39 +271,87 @@ class BitwiseQuantizer(StartsFromThresholds):
             return super()._learn(rows, checkpoint, **given)
         n_bits = _MAX_BITS_WITH_BUDGET if self.n_bits is None else self.n_bits
         caps = self._checked_n_bits(n_bits, rows)
-        learned = learn_within(self._learner(rows, checkpoint), self._kind(), caps, self.bit_budget, self._start())
+        learner = self._learner(rows, checkpoint)
+        learned = learn_within(learner, self._kind(), caps, self.bit_budget, self._start())
+        learned = self._with_rates(learner, learned, self.bit_budget)
         self._keep(learned, rows)
         return learned
+
+    def _with_rates(self, learner, learned, top):
+        return with_rates(learner, learned, self.rates, top, as_budgets=self.bit_budget is not None)
 
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
         self.threshold_lr_ratio_ = learned.lr_ratio
-        vars(self).pop("allocation_", None)
-        if learned.allocation is not None:
-            self.allocation_ = learned.allocation
+        for name, value in (("allocation_", learned.allocation), ("rates_", learned.rates)):
+            vars(self).pop(name, None)
+            if value is not None:
+                setattr(self, name, value)
+
+    @property
+    def codebooks_(self):
+        """Codebook of each rate, from the finest to the coarsest: dict int -> Codebook."""
+        check_is_fitted(self)
+        if not hasattr(self, "rates_"):
+            raise AttributeError(NO_RATES)
+        return {rate: found.codebook for rate, found in self.rates_.items()}
+
+    def at(self, rate):
+        """Return a fitted transformer with the codebook of a rate.
+
+        Parameters
+        ----------
+        rate : int
+            A key of ``codebooks_``.
+
+        Returns
+        -------
+        ThresholdQuantizer
+            With `encode` of this quantizer.
+
+        Raises
+        ------
+        ValueError
+            If there is no such rate.
+        AttributeError
+            If the quantizer was fitted without `rates`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_friedman1
+        >>> from skbsq import BitwiseQuantizer
+        >>> X, y = make_friedman1(200, random_state=0)
+        >>> quantizer = BitwiseQuantizer(n_bits=3, rates=(1,), max_epochs=3, random_state=0).fit(X, y)
+        >>> quantizer.transform(X).max(), quantizer.at(1).transform(X).max()
+        (7, 1)
+        """
+        return with_codebook(rate_of(self.codebooks_, rate), self)
 
     def _check_can_learn_in_chunks(self):
-        refuse_budget_of_chunks(self.bit_budget)
+        refuse_of_chunks(self.bit_budget, self.rates)
         super()._check_can_learn_in_chunks()
 
     def _kind(self):
         return Bits(self.space, self.forward, self.level_inputs)
 
 
-def refuse_budget_of_chunks(bit_budget):
-    """Reject a budget if rows come in chunks.
+def refuse_of_chunks(bit_budget, rates):
+    """Reject parameters of `BitwiseQuantizer` that need all rows, if rows come in chunks.
 
     Parameters
     ----------
     bit_budget : int or None
+    rates : sequence of int
 
     Raises
     ------
     ValueError
-        If `bit_budget` is not None.
+        If `bit_budget` is not None, or there are rates.
     """
     if bit_budget is not None:
         raise ValueError(
             "bit_budget needs all rows in memory: fit on some of the rows with it, and give the n_bits_ found as "
             "n_bits to fit_chunks."
         )
+    if len(rates):
+        raise ValueError("rates need all rows in memory: fit on some of the rows.")

@@ -21,6 +21,7 @@ from skbsq.training.chunks import read_chunks
 from skbsq.training.identity import fit_identity
 from skbsq.training.learner import Learner
 from skbsq.training.net_state import plain_state, restore
+from skbsq.training.rate_state import plain_rates, restore_rates
 from skbsq.training.recipe import Recipe
 from skbsq.training.rows import read_rows
 from skbsq.training.schedules import SCHEDULES
@@ -85,12 +86,13 @@ class LearnedEstimator(BaseEstimator):
 
     def __getstate__(self):
         with serial_after_fork():
-            return plain_state(self, dict(super().__getstate__()))
+            return plain_rates(plain_state(self, dict(super().__getstate__())))
 
     def __setstate__(self, state):
         super().__setstate__(state)
         with serial_after_fork():
             restore(self)
+            restore_rates(self)
 
     def fit(self, X, y=None, sample_weight=None, *, groups=None, X_val=None, y_val=None):
         """Learn thresholds and head together.

@@ -90,3 +90,25 @@ def _one_array_per_feature(thresholds, names, n_features):
     if len(thresholds) != n_features:
         raise ValueError(f"thresholds has {len(thresholds)} arrays, but X has {n_features} features.")
     return thresholds
+
+
+def with_codebook(codebook, quantizer):
+    """Return a fitted transformer with a codebook.
+
+    Parameters
+    ----------
+    codebook : Codebook
+    quantizer : BaseQuantizer
+        Fitted. It gives `encode`, the output container and the features.
+
+    Returns
+    -------
+    ThresholdQuantizer
+    """
+    missing = np.where(codebook.has_missing, "seen", "error").tolist()
+    made = ThresholdQuantizer(codebook.thresholds, encode=quantizer.encode, missing=missing)
+    for name in ("n_features_in_", "feature_names_in_", "_sklearn_output_config"):
+        if hasattr(quantizer, name):
+            setattr(made, name, getattr(quantizer, name))
+    made.codebook_ = codebook
+    return made

@@ -50,6 +50,8 @@ class Learned:
         Initial thresholds.
     allocation : DataFrame or None
         Bits that each feature received from a budget.
+    rates : dict int -> Rate, or None
+        This model and its coarse codebooks, from the highest to the lowest rate.
 
     See Also
     --------
@@ -72,6 +74,7 @@ class Learned:
     rule: str | None = None
     starts: list | None = None
     allocation: pd.DataFrame | None = None
+    rates: dict | None = None
 
 
 class Learner:

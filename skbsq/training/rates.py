@@ -8,14 +8,17 @@ other.
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Integral
 
 import numpy as np
+import torch
 from torch import nn
 
 from skbsq.budget import allocate_bits
 from skbsq.codebook.codebook import Codebook
-from skbsq.nn.joint import JointNet
+from skbsq.nn.joint import JointNet, first_linear
+from skbsq.nn.layers import Thermometer
 from skbsq.training.budget import WideModel
 from skbsq.training.feeds import codebook_feed
 from skbsq.training.rows import Rows
@@ -24,11 +27,12 @@ from skbsq.training.rows import Rows
 _SHARE_OF_EPOCHS = 0.5
 # Rows on which it is measured which levels differ most.
 _MAX_ROWS = 4096
+NO_RATES = "There is only one rate: fit with rates=... to have coarser ones."
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A coarse codebook, and the net that reads its codes.
+    """A codebook, and the net that reads its codes.
 
     Parameters
     ----------
@@ -43,6 +47,90 @@ class Rate:
 
     codebook: Codebook
     module: JointNet
+
+
+def check_rates(rates, top):
+    """Check the rates below the top.
+
+    Parameters
+    ----------
+    rates : sequence of int
+    top : int
+        Most bits per feature, or the budget.
+
+    Returns
+    -------
+    list of int
+        From the highest to the lowest.
+
+    Raises
+    ------
+    ValueError
+        For a rate that is no integer from 0 to below `top`, or is given twice.
+
+    Examples
+    --------
+    >>> from skbsq.training.rates import check_rates
+    >>> check_rates((1, 3), 4)
+    [3, 1]
+    """
+    for rate in rates:
+        if not isinstance(rate, Integral) or isinstance(rate, bool) or not 0 <= rate < top:
+            raise ValueError(
+                f"rates must be integers from 0 to below the bits of the finest codebook, {top}: got {rate!r}."
+            )
+    found = sorted(map(int, rates), reverse=True)
+    if twice := [rate for rate in set(found) if found.count(rate) > 1]:
+        raise ValueError(f"rates holds {twice[0]} twice.")
+    return found
+
+
+def with_rates(learner, learned, rates, top, *, as_budgets):
+    """Learn the rates of an estimator.
+
+    Parameters
+    ----------
+    learner : Learner
+    learned : Learned
+    rates : sequence of int
+        May be empty.
+    top : int
+        The rate of the model itself.
+    as_budgets : bool
+        See `learn_rates`.
+
+    Returns
+    -------
+    Learned
+        With `rates`, if there are any.
+    """
+    rates = check_rates(rates, top)
+    if not rates:
+        return learned
+    finest = {top: Rate(learned.codebook, learned.net.module_)}
+    return replace(learned, rates=finest | learn_rates(learner, learned, rates, as_budgets=as_budgets))
+
+
+def rate_of(rates, rate):
+    """Look up a rate.
+
+    Parameters
+    ----------
+    rates : dict int -> object
+    rate : int
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    ValueError
+        If there is no such rate.
+    """
+    if isinstance(rate, bool) or rate not in rates:
+        raise ValueError(f"There is no rate {rate!r}: the rates of this model are {list(rates)}.")
+    return rates[rate]
 
 
 def learn_rates(learner, learned, rates, *, as_budgets=False):
@@ -63,8 +151,8 @@ def learn_rates(learner, learned, rates, *, as_budgets=False):
     Returns
     -------
     dict int -> Rate
-        From the highest to the lowest rate. The thresholds of each are among those of the rates before it, and among
-        those of the model.
+        From the highest to the lowest rate, without the model itself. The thresholds of each are among those of the
+        rates before it, and among those of the model.
 
     Raises
     ------
@@ -101,8 +189,12 @@ def learn_rates(learner, learned, rates, *, as_budgets=False):
     epochs = math.ceil(_SHARE_OF_EPOCHS * len(learned.net.history))
     shared = learned.net.module_.head
     model, found = WideModel.of(learned, sample), {}
-    for rate in sorted(rates, reverse=True):
+    for rate in check_rates(rates, math.inf):
         n_bits = allocate_bits(model.costs(), rate) if as_budgets else np.minimum(model.n_bits, rate)
+        if (n_bits == model.n_bits).all():
+            # Equal codebooks give equal predictions.
+            found[rate] = next(reversed(found.values()), Rate(learned.codebook, learned.net.module_))
+            continue
         thresholds, head = model.narrowed(n_bits)
         has_missing = model.book.has_missing & (n_bits > 0)
         book = rows.codebook(thresholds, has_missing=has_missing, levels="mean")
@@ -110,8 +202,7 @@ def learn_rates(learner, learned, rates, *, as_budgets=False):
         module = JointNet(feed.layer, _with_fixed_layers(head), column_map=feed.column_map)
         net = learner.tune(module, scaling, epochs, description=f"rate {rate}")
         model = WideModel(book, net, *scaling, sample)
-        head = _with_first(shared, net.module_.head)
-        found[rate] = Rate(book, JointNet(net.module_.quantization, head, column_map=feed.column_map).eval())
+        found[rate] = rate_with_first(book, *_first_of_columns(net.module_.head, feed.column_map, book), shared)
     return found
 
 
@@ -132,10 +223,39 @@ def _with_fixed_layers(head):
     return head
 
 
-def _with_first(shared, tuned):
-    """Put the first layer of a tuned head in front of the layers of another head, which are not copied."""
-    if not isinstance(shared, nn.Sequential):
-        return tuned
-    head = copy.copy(shared)
-    head._modules = {**shared._modules, "0": tuned[0]}
-    return head
+def _first_of_columns(head, column_map, book):
+    """Return weight and bias of the first layer of a head, with one input per column of the thermometer."""
+    first = first_linear(head)
+    weight = torch.zeros(first.out_features, max(book.n_columns, 1))
+    used = np.flatnonzero(column_map >= 0)
+    weight[:, column_map[used]] = first.weight.detach()[:, used]
+    return weight, None if first.bias is None else first.bias.detach().clone()
+
+
+def rate_with_first(book, weight, bias, shared):
+    """Put a first layer in front of the layers of another head, which are not copied.
+
+    Parameters
+    ----------
+    book : Codebook
+    weight : Tensor of float32 of shape (units, max(1, n_columns))
+        One input per column of the thermometer.
+    bias : Tensor of float32 of shape (units,), or None
+    shared : nn.Module
+        Head of the finest rate.
+
+    Returns
+    -------
+    Rate
+    """
+    first = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight), bias=bias is not None)
+    first.weight.data = weight.contiguous()
+    if bias is not None:
+        first.bias.data = bias
+    head = first
+    if isinstance(shared, nn.Sequential):
+        head = copy.copy(shared)
+        head._modules = {**shared._modules, "0": first}
+    # Torch handles layers without inputs badly, so that a codebook without columns has an input of zeros.
+    column_map = np.arange(book.n_columns) if book.n_columns else np.array([-1])
+    return Rate(book, JointNet(Thermometer(book), head, column_map=column_map).eval())

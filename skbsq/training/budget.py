@@ -213,13 +213,34 @@ class WideModel:
         with torch.inference_mode():
             return np.array([self._cost(j, [0]) for j in range(len(self.tables))])
 
-    def narrowed(self, n_bits):
+    def kept(self, n_bits):
+        """Find the thresholds between the levels that lose least if each feature has `n_bits`.
+
+        Parameters
+        ----------
+        n_bits : ndarray of int64 of shape (d,)
+            At most the present bits.
+
+        Returns
+        -------
+        list of d ndarrays of int64
+            Numbers of the thresholds that remain.
+        """
+        starts = (self._partition(j, b) for j, b in enumerate(n_bits.tolist()))
+        return [
+            np.array([start for start in of_feature[1:] if start <= t.size], dtype=np.int64) - 1
+            for of_feature, t in zip(starts, self.thresholds, strict=True)
+        ]
+
+    def narrowed(self, n_bits, kept=None):
         """Merge neighbouring levels until each feature has `n_bits`; the head then reads the mean of merged levels.
 
         Parameters
         ----------
         n_bits : ndarray of int64 of shape (d,)
             At most the present bits. A feature that keeps its bits is not changed.
+        kept : list of d ndarrays of int, default=None
+            Numbers of the thresholds that remain. None: as `kept` finds them.
 
         Returns
         -------
@@ -228,11 +249,12 @@ class WideModel:
             Its first layer has the inputs of these bits.
         """
         bias, thresholds, weights = self.bias.clone(), [], []
+        kept = self.kept(n_bits) if kept is None else kept
         for j, b in enumerate(n_bits.tolist()):
-            starts, has_missing = self._partition(j, b), self._has_missing(j, b)
+            has_missing, n_regular = self._has_missing(j, b), kept[j].size + 1
+            starts = [0, *(kept[j] + 1).tolist(), *[self.thresholds[j].size + 1] * has_missing]
             merged = self._merged(j, starts)
-            n_regular = len(starts) - has_missing
-            thresholds.append(self.thresholds[j][np.array(starts[1:n_regular], dtype=int) - 1])
+            thresholds.append(self.thresholds[j][kept[j]])
             bias += merged[0]
             missing = [merged[-1] - merged[0]] if has_missing else []
             n_unused = 2**b - len(starts)

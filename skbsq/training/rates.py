@@ -19,14 +19,18 @@ from skbsq.budget import allocate_bits
 from skbsq.codebook.codebook import Codebook
 from skbsq.nn.joint import JointNet, first_linear
 from skbsq.nn.layers import Thermometer
-from skbsq.training.budget import WideModel
-from skbsq.training.feeds import codebook_feed
+from skbsq.training.budget import WideModel, warm
+from skbsq.training.feeds import Bits, codebook_feed
+from skbsq.training.learner import Learner
 from skbsq.training.rows import Rows
+from skbsq.training.starts import GivenStart
 
 # Epochs of a first layer, as a share of those of the fine model.
 _SHARE_OF_EPOCHS = 0.5
 # Rows on which it is measured which levels differ most.
 _MAX_ROWS = 4096
+# Thresholds of features with up to this many bits are trained before they are chosen.
+_FEW_BITS = 2
 NO_RATES = "There is only one rate: fit with rates=... to have coarser ones."
 
 
@@ -165,7 +169,8 @@ def learn_rates(learner, learned, rates, *, as_budgets=False):
 
     Notes
     -----
-    Merged are the levels that matter least to the first layer, see `skbsq.training.budget`.
+    Levels are merged where the first layer differs least between them. With up to 2 bits, thresholds are trained first,
+    and the nearest thresholds of the model are taken.
 
     Examples
     --------
@@ -187,23 +192,86 @@ def learn_rates(learner, learned, rates, *, as_budgets=False):
     _check_can_learn_rates(rows, learned)
     sample = rows.some(np.random.RandomState(0).permutation(rows.n_rows)[:_MAX_ROWS])
     epochs = math.ceil(_SHARE_OF_EPOCHS * len(learned.net.history))
-    shared = learned.net.module_.head
     model, found = WideModel.of(learned, sample), {}
-    for rate in check_rates(rates, math.inf):
-        n_bits = allocate_bits(model.costs(), rate) if as_budgets else np.minimum(model.n_bits, rate)
-        if (n_bits == model.n_bits).all():
-            # Equal codebooks give equal predictions.
-            found[rate] = next(reversed(found.values()), Rate(learned.codebook, learned.net.module_))
-            continue
-        thresholds, head = model.narrowed(n_bits)
-        has_missing = model.book.has_missing & (n_bits > 0)
-        book = rows.codebook(thresholds, has_missing=has_missing, levels="mean")
-        feed = codebook_feed(rows, book, n_bits, level_inputs=False)
-        module = JointNet(feed.layer, _with_fixed_layers(head), column_map=feed.column_map)
-        net = learner.tune(module, scaling, epochs, description=f"rate {rate}")
-        model = WideModel(book, net, *scaling, sample)
-        found[rate] = rate_with_first(book, *_first_of_columns(net.module_.head, feed.column_map, book), shared)
+    n_bits = _bits_of_rates(model, check_rates(rates, math.inf), as_budgets)
+    all_kept = _nested_thresholds(learner, model, n_bits, epochs)
+    finer, last = model.n_bits, Rate(learned.codebook, learned.net.module_)
+    for rate in n_bits:
+        if not (n_bits[rate] == finer).all():  # equal codebooks give equal predictions
+            last = _learn_rate(learner, model, n_bits[rate], all_kept[rate], scaling, epochs, f"rate {rate}")
+        found[rate], finer = last, n_bits[rate]
     return found
+
+
+def _bits_of_rates(model, rates, as_budgets):
+    """Return the bits per feature at each rate, from the highest to the lowest."""
+    costs, found, finer = model.costs(), {}, model.n_bits
+    for rate in rates:
+        capped = [cost[: b + 1] for cost, b in zip(costs, finer.tolist(), strict=True)]
+        found[rate] = finer = allocate_bits(capped, rate) if as_budgets else np.minimum(finer, rate)
+    return found
+
+
+def _nested_thresholds(learner, model, n_bits, epochs):
+    """Choose the thresholds of each rate among those of the model, such that a rate has those of the lower rates.
+
+    Features of few bits are trained for a while, because each of their thresholds matters, and then take the nearest
+    thresholds of the model. Other features keep those between the levels that differ most.
+    """
+    found, coarser = {}, [np.zeros(0, dtype=np.int64)] * len(model.thresholds)
+    for rate in reversed(n_bits):
+        wanted = model.kept(n_bits[rate])
+        if learner.recipe.lr_ratio and (has_few := (n_bits[rate] <= _FEW_BITS) & (n_bits[rate] < model.n_bits)).any():
+            trained = _trained_thresholds(learner, model, n_bits[rate], epochs)
+            for j in np.flatnonzero(has_few):
+                wanted[j] = _nearest(model.thresholds[j], trained[j])
+        found[rate] = coarser = [_including(*pair) for pair in zip(coarser, wanted, strict=True)]
+    return found
+
+
+def _trained_thresholds(learner, model, n_bits, epochs):
+    """Train a narrowed copy of the model, and return its thresholds."""
+    thresholds, head = model.narrowed(n_bits)
+    recipe = replace(learner.recipe, max_epochs=epochs, early_stopping=False, **warm(learner.recipe, head))
+    narrow = Learner(learner.rows, recipe, learner.seed, learner.checkpoint)
+    return narrow.learn(Bits(), n_bits, GivenStart(thresholds)).codebook.thresholds
+
+
+def _nearest(thresholds, wanted):
+    """Return the numbers of the thresholds that are nearest to other values."""
+    middles = (thresholds[1:].astype(np.float64) + thresholds[:-1]) / 2
+    return np.unique(np.searchsorted(middles, wanted))
+
+
+def _including(needed, wanted):
+    """Add to the needed thresholds all wanted ones, except the nearest one for each that is needed.
+
+    Parameters
+    ----------
+    needed, wanted : ndarrays of int64
+        Numbers of thresholds.
+
+    Returns
+    -------
+    ndarray of int64
+        At most as many as the larger of the two.
+    """
+    left = wanted
+    for k in needed[: max(0, wanted.size)]:
+        if left.size:
+            left = np.delete(left, np.argmin(np.abs(left - k)))
+    return np.union1d(needed, left)
+
+
+def _learn_rate(learner, model, n_bits, kept, scaling, epochs, description):
+    """Train the first layer that reads the bits of a coarse codebook."""
+    thresholds, head = model.narrowed(n_bits, kept)
+    has_missing = model.book.has_missing & (n_bits > 0)
+    book = learner.rows.codebook(thresholds, has_missing=has_missing, levels="mean")
+    feed = codebook_feed(learner.rows, book, n_bits, level_inputs=False)
+    module = JointNet(feed.layer, _with_fixed_layers(head), column_map=feed.column_map)
+    net = learner.tune(module, scaling, epochs, description=description)
+    return rate_with_first(book, *_first_of_columns(net.module_.head, feed.column_map, book), model.head)
 
 
 def _check_can_learn_rates(rows, learned):

@@ -19,11 +19,11 @@ from skbsq.budget import allocate_bits
 from skbsq.codebook.codebook import Codebook
 from skbsq.nn.joint import JointNet, first_linear
 from skbsq.nn.layers import Thermometer
-from skbsq.training.budget import WideModel, warm
+from skbsq.training.budget import WideModel
 from skbsq.training.feeds import Bits, codebook_feed
 from skbsq.training.learner import Learner
 from skbsq.training.rows import Rows
-from skbsq.training.starts import GivenStart
+from skbsq.training.starts import RuleStart
 
 # Epochs of a first layer, as a share of those of the fine model.
 _SHARE_OF_EPOCHS = 0.5
@@ -169,8 +169,8 @@ def learn_rates(learner, learned, rates, *, as_budgets=False):
 
     Notes
     -----
-    Levels are merged where the first layer differs least between them. With up to 2 bits, thresholds are trained first,
-    and the nearest thresholds of the model are taken.
+    Levels are merged where the first layer differs least between them. For features of up to 2 bits, a model of these
+    bits is trained first, and the thresholds nearest to its thresholds are taken.
 
     Examples
     --------
@@ -215,26 +215,25 @@ def _bits_of_rates(model, rates, as_budgets):
 def _nested_thresholds(learner, model, n_bits, epochs):
     """Choose the thresholds of each rate among those of the model, such that a rate has those of the lower rates.
 
-    Features of few bits are trained for a while, because each of their thresholds matters, and then take the nearest
-    thresholds of the model. Other features keep those between the levels that differ most.
+    With few bits each threshold matters. So a model of these bits is trained for a while, and the thresholds nearest to
+    its thresholds are taken. Features of more bits keep those between the levels that differ most.
     """
     found, coarser = {}, [np.zeros(0, dtype=np.int64)] * len(model.thresholds)
     for rate in reversed(n_bits):
         wanted = model.kept(n_bits[rate])
         if learner.recipe.lr_ratio and (has_few := (n_bits[rate] <= _FEW_BITS) & (n_bits[rate] < model.n_bits)).any():
-            trained = _trained_thresholds(learner, model, n_bits[rate], epochs)
+            trained = _trained_thresholds(learner, n_bits[rate], epochs)
             for j in np.flatnonzero(has_few):
                 wanted[j] = _nearest(model.thresholds[j], trained[j])
         found[rate] = coarser = [_including(*pair) for pair in zip(coarser, wanted, strict=True)]
     return found
 
 
-def _trained_thresholds(learner, model, n_bits, epochs):
-    """Train a narrowed copy of the model, and return its thresholds."""
-    thresholds, head = model.narrowed(n_bits)
-    recipe = replace(learner.recipe, max_epochs=epochs, early_stopping=False, **warm(learner.recipe, head))
+def _trained_thresholds(learner, n_bits, epochs):
+    """Train a model with as few bits from the start, and return its thresholds."""
+    recipe = replace(learner.recipe, max_epochs=epochs, early_stopping=False)
     narrow = Learner(learner.rows, recipe, learner.seed, learner.checkpoint)
-    return narrow.learn(Bits(), n_bits, GivenStart(thresholds)).codebook.thresholds
+    return narrow.learn(Bits(), n_bits, RuleStart("auto", recipe.regression_loss)).codebook.thresholds
 
 
 def _nearest(thresholds, wanted):
@@ -257,7 +256,7 @@ def _including(needed, wanted):
         At most as many as the larger of the two.
     """
     left = wanted
-    for k in needed[: max(0, wanted.size)]:
+    for k in needed:
         if left.size:
             left = np.delete(left, np.argmin(np.abs(left - k)))
     return np.union1d(needed, left)

@@ -192,13 +192,24 @@ def learn_rates(learner, learned, rates, *, as_budgets=False):
     _check_can_learn_rates(rows, learned)
     sample = rows.some(np.random.RandomState(0).permutation(rows.n_rows)[:_MAX_ROWS])
     epochs = math.ceil(_SHARE_OF_EPOCHS * len(learned.net.history))
+    shared = learned.net.module_.head
     model, found = WideModel.of(learned, sample), {}
     n_bits = _bits_of_rates(model, check_rates(rates, math.inf), as_budgets)
     all_kept = _nested_thresholds(learner, model, n_bits, epochs)
     finer, last = model.n_bits, Rate(learned.codebook, learned.net.module_)
+    kept = [np.arange(t.size) for t in model.thresholds]
     for rate in n_bits:
         if not (n_bits[rate] == finer).all():  # equal codebooks give equal predictions
-            last = _learn_rate(learner, model, n_bits[rate], all_kept[rate], scaling, epochs, f"rate {rate}")
+            # A rate begins with what the rate before it has learned.
+            left = [np.searchsorted(*pair) for pair in zip(kept, all_kept[rate], strict=True)]
+            thresholds, head = model.narrowed(n_bits[rate], left)
+            has_missing = model.book.has_missing & (n_bits[rate] > 0)
+            book = rows.codebook(thresholds, has_missing=has_missing, levels="mean")
+            feed = codebook_feed(rows, book, n_bits[rate], level_inputs=False)
+            module = JointNet(feed.layer, _with_fixed_layers(head), column_map=feed.column_map)
+            net = learner.tune(module, scaling, epochs, description=f"rate {rate}")
+            last = rate_with_first(book, *_first_of_columns(net.module_.head, feed.column_map, book), shared)
+            model, kept = WideModel(book, net, *scaling, sample), all_kept[rate]
         found[rate], finer = last, n_bits[rate]
     return found
 
@@ -260,17 +271,6 @@ def _including(needed, wanted):
         if left.size:
             left = np.delete(left, np.argmin(np.abs(left - k)))
     return np.union1d(needed, left)
-
-
-def _learn_rate(learner, model, n_bits, kept, scaling, epochs, description):
-    """Train the first layer that reads the bits of a coarse codebook."""
-    thresholds, head = model.narrowed(n_bits, kept)
-    has_missing = model.book.has_missing & (n_bits > 0)
-    book = learner.rows.codebook(thresholds, has_missing=has_missing, levels="mean")
-    feed = codebook_feed(learner.rows, book, n_bits, level_inputs=False)
-    module = JointNet(feed.layer, _with_fixed_layers(head), column_map=feed.column_map)
-    net = learner.tune(module, scaling, epochs, description=description)
-    return rate_with_first(book, *_first_of_columns(net.module_.head, feed.column_map, book), model.head)
 
 
 def _check_can_learn_rates(rows, learned):

@@ -440,7 +440,7 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
                 start = time.perf_counter()
                 if model is None:
                     model = clone(estimator)
-                    model.n_bits = b  # set_params fails if a subclass's constructor lacks n_bits
+                    model.n_bits, model.rates = b, ()  # set_params fails if a subclass's constructor lacks them
                     model.fit(X_train, y_train)
                 else:
                     model = go_on_narrower(model, X_train, y_train, b, _WARM_EPOCHS)

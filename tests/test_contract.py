@@ -90,6 +90,7 @@ def clone_with(estimator, **parameters):
 @parametrize_with_checks(
     [clone_with(e, missing=missing) for e in ESTIMATORS for missing in ("error", "code")]
     + [clone_with(e, missing="seen") for e in FIXED]
+    + [clone_with(e, rates=(1, 2)) for e in (LEARNED[0], *PREDICTORS[:2], PREDICTORS[-1])]
 )
 def test_sklearn_checks(estimator, check):
     name = check.func.__name__
@@ -304,6 +305,7 @@ ALTERNATIVES = {
     "space": "standard",
     "level_inputs": False,
     "bit_budget": 5,
+    "rates": (1,),
     "learn_values": True,
     "granularity": 4,
     "temperature_schedule": "cosine",
@@ -331,6 +333,8 @@ def test_refit_equals_a_fresh_fit(estimator, data, fit_once, part):
         changed.pop("class_weight", None)
     if {**before, **changed}.get("quantizer") is not None:
         changed.pop("bit_budget", None)  # predictors reject the two together
+    if {**before, **changed}.get("quantizer") == "passthrough":
+        changed.pop("rates", None)
     used = fit_once(estimator, framed)
     fresh_fits = fit(clone(estimator).set_params(**changed), X, y), fit_once(estimator)
     for parameters, fresh in zip((changed, before), fresh_fits, strict=True):
@@ -670,7 +674,7 @@ def test_learned_attributes(estimator, fit_once):
 @pytest.mark.parametrize("kind", sorted({type(e) for e in ESTIMATORS}, key=str), ids=lambda kind: kind.__name__)
 def test_attributes_that_a_docstring_names_are_there(kind, rng):
     """Also attributes that another class describes, such as allocation_ of a predictor."""
-    given = {"bit_budget": 5, "thresholds": [0.0], **TRAINING, "early_stopping": True}
+    given = {"bit_budget": 5, "rates": (2,), "thresholds": [0.0], **TRAINING, "early_stopping": True}
     estimator = kind(**{name: value for name, value in given.items() if name in kind._get_param_names()})
     X = pd.DataFrame(rng.normal(size=(40, 3)), columns=list("abc"))
     fitted = fit(estimator, X, X["a"] + X["b"])

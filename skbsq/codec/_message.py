@@ -288,6 +288,7 @@ def read_messages_of(file, codebooks):
     """
     if not hasattr(file, "read"):
         file = io.BytesIO(file)
+    codebooks = list(codebooks)
     for codebook in codebooks:
         RowCodec(codebook)  # refuses anything else
     while first := _read_some(file, 1):

@@ -97,6 +97,11 @@ def _are_classes(value, known):
     return are_sorted and value.size >= 2
 
 
+def _are_rates(value, known):
+    # They are stored beside the net that they share, and read the bits of a codebook. Rebuilding them checks the rest.
+    return type(value) is list and "net_" in known and known.get("quantizer_", known) is not None
+
+
 def _is_output_config(value, known):
     return type(value) is dict and value.keys() == {"transform"} and str(value["transform"]) in _OUTPUTS
 
@@ -191,6 +196,7 @@ _RULES = {
     "threshold_lr_ratio_": _Rule(test=lambda value, known: type(value) is float and 0 <= value < np.inf),
     "_sklearn_output_config": _Rule(test=_is_output_config),
     "net_": _Rule(test=_is_dict),
+    "rates_": _Rule(test=_are_rates),
     "allocation_": _Rule(test=_is_dict),
     "length_search_": _Rule(test=_is_dict),
     "quantizer_": _Rule(read=_quantizer),

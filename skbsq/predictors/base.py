@@ -1,6 +1,7 @@
 """The common part of the two predictors."""
 
 import copy
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
@@ -23,12 +24,12 @@ from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
 from skbsq.quantizers.learned import LearnedQuantizer
 from skbsq.training.importances import feature_importances
-from skbsq.training.rates import NO_RATES, Rate, rate_of, with_rates
+from skbsq.training.rates import NO_RATES, Rate, learn_with_rates, rate_of
 from skbsq.training.recipe import Recipe
 
 # A learned quantizer takes these parameters from the predictor, even if it has other values for them.
 _HEAD_PARAMETERS = (
-    *("rates", "head", "loss", "quantile", "max_epochs", "batch_size", "lr", "lr_schedule"),
+    *("head", "loss", "quantile", "max_epochs", "batch_size", "lr", "lr_schedule"),
     *("weight_decay", "dropout", "hidden_sizes"),
     *("level_inputs", "validation_fraction", "early_stopping", "patience", "class_weight", "device", "checkpoint"),
     "verbose",
@@ -168,9 +169,10 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     def _output_of_packed(self, data, codebook, rate):
         """Return the head's output for packed rows or messages."""
-        codec = RowCodec(self._rate(rate).codebook)
+        own = self._rate(rate).codebook
+        codec = RowCodec(own)
         if codebook is not None:
-            self._check_folded(codebook)
+            self._check_folded(codebook, own)
         if not isinstance(data, bytes | bytearray | memoryview):
             array = refuse_mask(data, "The array of packed rows")
             if getattr(array, "ndim", 2) != 1 or array.dtype != np.uint8:
@@ -185,12 +187,12 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         messages = _joined(read_messages_of(data, [found.codebook for found in rates]))
         return torch.cat([self._run(codes, modules[book.fingerprint]) for book, codes in messages])
 
-    def _check_folded(self, codebook):
-        """Reject a codebook whose rows differ from those of this model."""
+    def _check_folded(self, codebook, own):
+        """Reject a codebook whose rows differ from those of a codebook of this model."""
         if not isinstance(codebook, Codebook):
             raise ValueError(f"codebook must be a Codebook, got {type(codebook).__name__}.")
-        expected = self.codebook_.fingerprint
-        sent_levels, levels = ([n for n in book.n_levels.tolist() if n > 1] for book in (codebook, self.codebook_))
+        expected = own.fingerprint
+        sent_levels, levels = ([n for n in book.n_levels.tolist() if n > 1] for book in (codebook, own))
         if expected not in (codebook.fingerprint, codebook.folded_from) or sent_levels != levels:
             origin = codebook.folded_from or codebook.fingerprint
             raise ValueError(
@@ -290,6 +292,8 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             return BitwiseQuantizer(**parameters_of(self, BitwiseQuantizer))
         shared = {name: getattr(self, name) for name in _HEAD_PARAMETERS if hasattr(self, name)}
         shared |= {"missing": self._missing, "task": task}
+        if len(self.rates):
+            shared["rates"] = self.rates
         quantizer = clone_with(self.quantizer, "quantizer", seed=self.random_state, **shared)
         quantizer._validate_params()
         return quantizer
@@ -305,8 +309,8 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         n_bits = book.n_bits
         if hasattr(self.quantizer_, "n_bits"):
             n_bits = check_n_bits(self.quantizer_.n_bits, rows.names, book.n_features)
-        learned = learner.learn_on(book, n_bits, level_inputs=self.level_inputs)
-        return with_rates(learner, learned, self.rates, int(n_bits.max()), as_budgets=False)
+        learn = partial(learner.learn_on, book, n_bits, level_inputs=self.level_inputs)
+        return learn_with_rates(learner, learn, n_bits, self.rates)
 
     def _check_can_learn_in_chunks(self):
         refuse_of_chunks(self.bit_budget, self.rates)
@@ -325,6 +329,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     def _rate(self, rate):
         """Return codebook and net of a rate; None means the finest."""
+        check_is_fitted(self)
         if rate is None:
             return Rate(self.codebook_, self.net_.module_)
         if not hasattr(self, "rates_"):
@@ -343,7 +348,6 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     def _output_of_codes(self, codes, rate):
         """Return the head's output for codes."""
-        check_is_fitted(self)
         found = self._rate(rate)
         return self._run(found.codebook.check_codes(codes), found.module)
 

@@ -27,7 +27,8 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
     rates : sequence of int, default=()
         Coarser rates that the same fit offers: bits per feature below `n_bits`, or with `bit_budget` bits per row below
         that. Their codebooks have some of the thresholds of the finest one, see ``codebooks_``, and `predict` takes the
-        rate. Not with "passthrough", and not with quantizers that learn with a head other than `BitwiseQuantizer`.
+        rate. The default leaves the rates to a `quantizer` that has some. Not with "passthrough", and not with
+        quantizers that learn with a head other than `BitwiseQuantizer`.
     quantizer : None, quantizer or "passthrough", default=None
         None learns the thresholds together with the head. A quantizer is copied, fitted on the rows and then fixed: the
         same head reads its thermometer bits, and its `n_bits` is used. A quantizer that learns with a head

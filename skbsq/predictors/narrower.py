@@ -35,7 +35,6 @@ def go_on_narrower(model, X, y, n_bits, share):
         narrow, recipe = clone(model), Recipe.of(model)
         rows = read_rows(narrow, X, y, None, model._task, model._missing, recipe.class_weight)
         wide = WideModel(model.codebook_, model.net_, model.target_mean_, model.target_scale_, rows)
-        narrow.rates = ()
         narrow.n_bits = np.minimum(wide.n_bits, n_bits)  # set_params fails if a subclass's constructor lacks n_bits
         thresholds, head = wide.narrowed(narrow.n_bits)
         epochs = model.n_iter_ if recipe.max_epochs == "auto" else recipe.max_epochs

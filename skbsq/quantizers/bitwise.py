@@ -1,5 +1,6 @@
 """Learn thresholds together with a model."""
 
+from functools import partial
 from numbers import Integral, Real
 
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -10,7 +11,7 @@ from skbsq.quantizers.learned import StartsFromThresholds
 from skbsq.quantizers.threshold import with_codebook
 from skbsq.training.budget import learn_within
 from skbsq.training.feeds import Bits
-from skbsq.training.rates import NO_RATES, rate_of, with_rates
+from skbsq.training.rates import NO_RATES, learn_with_rates, rate_of
 
 __all__ = ["BitwiseQuantizer"]
 
@@ -272,13 +273,14 @@ class BitwiseQuantizer(StartsFromThresholds):
         n_bits = _MAX_BITS_WITH_BUDGET if self.n_bits is None else self.n_bits
         caps = self._checked_n_bits(n_bits, rows)
         learner = self._learner(rows, checkpoint)
-        learned = learn_within(learner, self._kind(), caps, self.bit_budget, self._start())
-        learned = self._with_rates(learner, learned, self.bit_budget)
+        learn = partial(learn_within, learner, self._kind(), caps, self.bit_budget, self._start())
+        learned = learn_with_rates(learner, learn, caps, self.rates, self.bit_budget)
         self._keep(learned, rows)
         return learned
 
-    def _with_rates(self, learner, learned, top):
-        return with_rates(learner, learned, self.rates, top, as_budgets=self.bit_budget is not None)
+    def _learn_model(self, learner, n_bits, start):
+        learn = partial(super()._learn_model, learner, n_bits, start)
+        return learn_with_rates(learner, learn, n_bits, self.rates)
 
     def _keep(self, learned, rows):
         super()._keep(learned, rows)

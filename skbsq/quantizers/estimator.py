@@ -166,11 +166,11 @@ class LearnedEstimator(BaseEstimator):
         Notes
         -----
         The result differs from that of `fit` by the order of the rows and by the initial thresholds:
-        ``init="auto"`` means "quantile". ``init="tree"`` and `bit_budget` are rejected, and `validation_fraction` is
-        not used. A single chunk whose features have up to `sketch_size` unique values gives the result of `fit` with
-        the same `init`, except for LLTQuantizer, which draws values to start from. A `quantizer` that is fitted on the
-        rows and then fixed takes its thresholds from the sketch, and its levels and counts from all rows, in one more
-        pass.
+        ``init="auto"`` means "quantile". ``init="tree"``, `bit_budget` and `rates` are rejected, and
+        `validation_fraction` is not used. A single chunk whose features have up to `sketch_size` unique values gives
+        the result of `fit` with the same `init`, except for LLTQuantizer, which draws values to start from. A
+        `quantizer` that is fitted on the rows and then fixed takes its thresholds from the sketch, and its levels and
+        counts from all rows, in one more pass.
         """
         with all_or_nothing(self), serial_after_fork():
             self._validate_params()

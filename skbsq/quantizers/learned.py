@@ -55,13 +55,12 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         n_bits = self._checked_n_bits(self.n_bits, rows)
         start = self._start() if start is None else start
         learner = self._learner(rows, checkpoint, recipe)
-        learned = self._with_rates(learner, learner.learn(self._kind(), n_bits, start), int(n_bits.max()))
+        learned = self._learn_model(learner, n_bits, start)
         self._keep(learned, rows)
         return learned
 
-    def _with_rates(self, learner, learned, top):
-        """Add the rates below the top that were asked for. A quantizer without that parameter has none."""
-        return learned
+    def _learn_model(self, learner, n_bits, start):
+        return learner.learn(self._kind(), n_bits, start)
 
     def _checked_n_bits(self, n_bits, rows):
         """Return the bits per feature, and warn if they leave features without thresholds."""

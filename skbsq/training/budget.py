@@ -17,12 +17,11 @@ from torch import nn
 
 from skbsq.budget import allocate_bits
 from skbsq.codebook.labels import numbered_names
-from skbsq.nn.joint import first_linear
 from skbsq.nn.losses import row_criterion, row_losses
-from skbsq.nn.randomness import draw_seed, own_randomness
+from skbsq.nn.randomness import draw_seed
 from skbsq.thresholds.features import group_starts
 from skbsq.training.learner import Learner
-from skbsq.training.nets import head_of
+from skbsq.training.nets import begins_with_linear
 from skbsq.training.recipe import AUTO_SIZES
 from skbsq.training.starts import GivenStart
 
@@ -77,12 +76,8 @@ def _recipe_of_rounds(recipe, n_bits, n_outputs):
     """Return the recipe of the models that measure the value of bits."""
     # A single network is enough.
     sizes = AUTO_SIZES if recipe.auto_sizes else recipe.hidden_sizes
-    head = recipe.head
-    if head is not None:
-        with own_randomness(0, recipe.trained_on):
-            is_narrowable = first_linear(head_of(recipe, int((2**n_bits - 1).sum()), n_outputs)) is not None
-        # Merged levels become one only in front of a linear layer. The default head stands in for other heads.
-        head = head if is_narrowable else None
+    # Merged levels become one only in front of a linear layer. The default head stands in for other heads.
+    head = recipe.head if begins_with_linear(recipe, n_bits, n_outputs) else None
     return replace(recipe, head=head, hidden_sizes=sizes, verbose=0)
 
 

@@ -210,11 +210,11 @@ class Learner:
         ValueError
             If the rows cannot be split, or training diverges.
         """
-        training = self.rows.tensors(*scaling)
+        training, validation = self.rows.tensors(*scaling), None
         if self.recipe.early_stopping is True:
-            # These rows are never trained on.
-            training = self._parts(training, self.rows.validation_tensors(*scaling))[0][0]
-        return self._train_net(module, training, None, epochs, description=description)[0]
+            # The held-out rows are never trained on, but callbacks of a skorch net may read their loss.
+            training, validation = self._parts(training, self.rows.validation_tensors(*scaling))[0]
+        return self._train_net(module, training, validation, epochs, description=description)[0]
 
     def _learn_with_best_ratio(self, kind, widths, starts):
         """Train with thresholds that move or stay; with ratio "auto" and few rows, try both on held-out rows."""

@@ -8,7 +8,9 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from skbsq import nn as sq
+from skbsq.nn.joint import first_linear
 from skbsq.nn.losses import LOSSES, RegressionLoss
+from skbsq.nn.randomness import own_randomness
 from skbsq.training.schedules import TemperatureSchedule
 
 # Limit of max_epochs="auto" with patience and a constant learning rate.
@@ -48,6 +50,25 @@ def head_of(recipe, n_inputs, n_outputs, *, n_rows=1, n_members=1):
     if n_members > 1:
         return sq.Ensemble(n_inputs, n_outputs, n_members=n_members, **given).float()
     return sq.MLP(n_inputs, n_outputs, **given).float()
+
+
+def begins_with_linear(recipe, n_bits, n_outputs):
+    """Return whether the head of a recipe reads its bits with a linear layer.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    n_bits : ndarray of int64 of shape (d,)
+    n_outputs : int
+
+    Returns
+    -------
+    bool
+    """
+    if recipe.head is None:
+        return True
+    with own_randomness(0, recipe.trained_on):
+        return first_linear(head_of(recipe, max(1, int((2**n_bits - 1).sum())), n_outputs)) is not None
 
 
 def net_of(recipe, module, task, n_outputs, *, max_epochs=None, n_rows=1, device=None):

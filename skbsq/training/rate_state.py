@@ -63,13 +63,17 @@ def rates_state(rates):
     Returns
     -------
     list of dict
+        A rate that is equal to the one before it has no codebook and no weights, and neither has the first one.
     """
-    (top, _), *coarse = rates.items()
+    (top, finer), *coarse = rates.items()
     states: list[dict] = [{"rate": top}]
     for rate, found in coarse:
-        first = first_linear(found.module.head)
-        bias = None if first.bias is None else first.bias.detach().numpy()
-        states.append({"rate": rate, "codebook": found.codebook, "weight": first.weight.detach().numpy(), "bias": bias})
+        states.append({"rate": rate})
+        if found.module is not finer.module:
+            first = first_linear(found.module.head)
+            weight, bias = first.weight.detach().numpy(), first.bias.detach().numpy()
+            states[-1] |= {"codebook": found.codebook, "weight": weight, "bias": bias}
+        finer = found
     return states
 
 
@@ -94,23 +98,24 @@ def rates_from(states, codebook, module):
     """
     if type(states) is not list or not states:
         raise ValueError("The rates must be a list that begins with the finest.")
-    first, rates, finer = first_linear(module.head), {}, codebook
-    for k, state in enumerate(states):
-        check_keys(state, {"rate", "codebook", "weight", "bias"} if k else {"rate"}, "a rate")
+    rates: dict[int, Rate] = {}
+    found = Rate(codebook, module)
+    for state in states:
+        own = {"codebook", "weight", "bias"} if rates and isinstance(state, dict) and len(state) > 1 else set()
+        check_keys(state, {"rate"} | own, "a rate")
         rate = state["rate"]
         if type(rate) is not int or not 0 <= rate < min(rates, default=math.inf):
             raise ValueError(f"Rates must be integers that fall, got {rate!r}.")
-        if k == 0:
-            rates[rate] = Rate(codebook, module)
-            continue
-        book, bias = state["codebook"], state["bias"]
-        if first is None or not isinstance(book, Codebook) or not finer.is_refinement_of(book):
-            raise ValueError(f"The codebook of rate {rate} does not belong to this model.")
-        shape = first.out_features, max(book.n_columns, 1)
-        weight = checked(state["weight"], "f4", shape, f"weights of rate {rate}")
-        if (bias is None) != (first.bias is None):
-            raise ValueError(f"The bias of rate {rate} does not belong to this model.")
-        if bias is not None:
-            bias = torch.from_numpy(checked(bias, "f4", shape[:1], f"bias of rate {rate}"))
-        rates[rate], finer = rate_with_first(book, torch.from_numpy(weight), bias, module.head), book
+        rates[rate] = found = _rate_from(state, found.codebook, module.head) if own else found
     return rates
+
+
+def _rate_from(state, finer, shared):
+    """Build a rate with a first layer that is not that of the model."""
+    rate, book, first = state["rate"], state["codebook"], first_linear(shared)
+    if first is None or not isinstance(book, Codebook) or not finer.is_refinement_of(book):
+        raise ValueError(f"The codebook of rate {rate} does not belong to this model.")
+    shape = first.out_features, max(book.n_columns, 1)
+    weight = checked(state["weight"], "f4", shape, f"weights of rate {rate}")
+    bias = checked(state["bias"], "f4", shape[:1], f"bias of rate {rate}")
+    return rate_with_first(book, torch.from_numpy(weight), torch.from_numpy(bias), shared)

@@ -22,6 +22,7 @@ from skbsq.nn.layers import Thermometer
 from skbsq.training.budget import WideModel
 from skbsq.training.feeds import Bits, codebook_feed
 from skbsq.training.learner import Learner
+from skbsq.training.nets import begins_with_linear
 from skbsq.training.rows import Rows
 from skbsq.training.starts import RuleStart
 
@@ -31,6 +32,10 @@ _SHARE_OF_EPOCHS = 0.5
 _MAX_ROWS = 4096
 # Thresholds of features with up to this many bits are trained before they are chosen.
 _FEW_BITS = 2
+_NEEDS_LINEAR = (
+    "rates need a head that begins with a linear layer of bits, because each rate has its own first layer: put an "
+    "nn.Linear first, or use the default head."
+)
 NO_RATES = "There is only one rate: fit with rates=... to have coarser ones."
 
 
@@ -46,7 +51,17 @@ class Rate:
 
     See Also
     --------
-    learn_rates : Learns rates, and has an example.
+    learn_rates : Learns rates.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_friedman1
+    >>> from skbsq import BitwiseRegressor
+    >>> X, y = make_friedman1(200, random_state=0)
+    >>> regressor = BitwiseRegressor(n_bits=3, rates=(1,), max_epochs=3, random_state=0).fit(X, y)
+    >>> coarse = regressor.rates_[1]
+    >>> coarse.codebook.row_bits, coarse.module.head[1:] == regressor.head_[1:]
+    (10, True)
     """
 
     codebook: Codebook
@@ -89,30 +104,40 @@ def check_rates(rates, top):
     return found
 
 
-def with_rates(learner, learned, rates, top, *, as_budgets):
-    """Learn the rates of an estimator.
+def learn_with_rates(learner, learn, n_bits, rates, budget=None):
+    """Learn a model, and its rates behind it.
 
     Parameters
     ----------
     learner : Learner
-    learned : Learned
+    learn : callable
+        Learns the model with the learner, and returns `Learned`.
+    n_bits : ndarray of int64 of shape (d,)
+        Most bits of each feature.
     rates : sequence of int
         May be empty.
-    top : int
-        The rate of the model itself.
-    as_budgets : bool
-        See `learn_rates`.
+    budget : int, default=None
+        Bits per row of the model. Rates are then budgets too, see `learn_rates`.
 
     Returns
     -------
     Learned
         With `rates`, if there are any.
+
+    Raises
+    ------
+    ValueError
+        As `learn` and `learn_rates` do. If rates are invalid or impossible, nothing is trained.
     """
+    top = int(n_bits.max()) if budget is None else budget
     rates = check_rates(rates, top)
     if not rates:
-        return learned
+        return learn()
+    if not begins_with_linear(learner.recipe, n_bits, learner.rows.n_outputs):
+        raise ValueError(_NEEDS_LINEAR)
+    learned = learn()
     finest = {top: Rate(learned.codebook, learned.net.module_)}
-    return replace(learned, rates=finest | learn_rates(learner, learned, rates, as_budgets=as_budgets))
+    return replace(learned, rates=finest | learn_rates(learner, learned, rates, as_budgets=budget is not None))
 
 
 def rate_of(rates, rate):
@@ -132,7 +157,7 @@ def rate_of(rates, rate):
     ValueError
         If there is no such rate.
     """
-    if isinstance(rate, bool) or rate not in rates:
+    if not isinstance(rate, Integral) or isinstance(rate, bool) or rate not in rates:
         raise ValueError(f"There is no rate {rate!r}: the rates of this model are {list(rates)}.")
     return rates[rate]
 
@@ -277,17 +302,21 @@ def _check_can_learn_rates(rows, learned):
     if not isinstance(rows, Rows):
         raise ValueError("rates need all rows in memory: fit on some of the rows.")
     if learned.codebook is None or learned.net.module_.first_table() is None:
-        raise ValueError(
-            "rates need a head that begins with a linear layer of bits, which each rate has of its own: put an "
-            "nn.Linear first, or use the default head."
-        )
+        raise ValueError(_NEEDS_LINEAR)
 
 
 def _with_fixed_layers(head):
-    """Keep the weights behind the first layer as they are."""
+    """Keep the weights and the running statistics behind the first layer as they are."""
     for layer in list(head)[1:] if isinstance(head, nn.Sequential) else ():
         layer.requires_grad_(False)
+        for module in layer.modules():
+            if any(True for _ in module.buffers(recurse=False)):
+                module.register_forward_pre_hook(_evaluate)
     return head
+
+
+def _evaluate(module, inputs):
+    module.training = False
 
 
 def _first_of_columns(head, column_map, book):
@@ -296,7 +325,7 @@ def _first_of_columns(head, column_map, book):
     weight = torch.zeros(first.out_features, max(book.n_columns, 1))
     used = np.flatnonzero(column_map >= 0)
     weight[:, column_map[used]] = first.weight.detach()[:, used]
-    return weight, None if first.bias is None else first.bias.detach().clone()
+    return weight, first.bias.detach().clone()
 
 
 def rate_with_first(book, weight, bias, shared):
@@ -307,7 +336,7 @@ def rate_with_first(book, weight, bias, shared):
     book : Codebook
     weight : Tensor of float32 of shape (units, max(1, n_columns))
         One input per column of the thermometer.
-    bias : Tensor of float32 of shape (units,), or None
+    bias : Tensor of float32 of shape (units,)
     shared : nn.Module
         Head of the finest rate.
 
@@ -315,14 +344,13 @@ def rate_with_first(book, weight, bias, shared):
     -------
     Rate
     """
-    first = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight), bias=bias is not None)
-    first.weight.data = weight.contiguous()
-    if bias is not None:
-        first.bias.data = bias
-    head = first
+    first = nn.utils.skip_init(nn.Linear, weight.shape[1], len(weight))  # draws no random numbers
+    first.weight.data, first.bias.data = weight, bias
+    head: nn.Module = first
     if isinstance(shared, nn.Sequential):
         head = copy.copy(shared)
-        head._modules = {**shared._modules, "0": first}
+        head._modules = dict(shared._modules)
+        head[0] = first
     # Torch handles layers without inputs badly, so that a codebook without columns has an input of zeros.
     column_map = np.arange(book.n_columns) if book.n_columns else np.array([-1])
     return Rate(book, JointNet(Thermometer(book), head, column_map=column_map).eval())

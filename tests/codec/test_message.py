@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skbsq import Codebook, UniformQuantizer
-from skbsq.codec import RowCodec, dumps, loads, read_messages, write_messages
+from skbsq.codec import RowCodec, dumps, loads, read_messages, read_messages_of, write_messages
 from skbsq.codec._message import MAX_UNBOUND
 from tests import reference
 from tests.codec.test_rows import book_of, coded, draw_codes
@@ -274,3 +274,39 @@ def test_nothing_is_written_if_a_code_is_wrong():
 def test_rows_per_message(rows):
     with pytest.raises(ValueError, match=r"rows must be an integer of at least 1, got"):
         write_messages(io.BytesIO(), BOOK, CODES, rows=rows)
+
+
+# -- messages of several codebooks -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entropy", [False, True])
+def test_messages_of_several_codebooks(entropy):
+    if entropy:
+        pytest.importorskip("constriction")
+    books = [BOOK, BOOK.coarsened(1), BOOK.coarsened(0)]
+    parts = [
+        (books[k], BOOK.recode(np.array(CODES)[:n], books[k])) for k, n in [(1, 2), (0, 3), (0, 1), (2, 3), (1, 0)]
+    ]
+    stream = b"".join(dumps(book, codes, entropy=entropy) for book, codes in parts)
+    for file in (stream, io.BytesIO(stream)):
+        for found, (book, codes) in zip(read_messages_of(file, iter(books)), parts, strict=True):
+            assert found[0] is book
+            np.testing.assert_array_equal(found[1], codes)
+            assert found[1].dtype == book.dtype
+
+
+def test_a_message_of_none_of_the_codebooks():
+    books = [BOOK.coarsened(1), BOOK.coarsened(0)]
+    stream = dumps(books[0], [[1, 0, 1]]) + dumps(BOOK, CODES)
+    messages = read_messages_of(stream, books)
+    assert next(messages)[0] is books[0]
+    known = " or ".join(book.fingerprint.hex() for book in books)
+    with pytest.raises(ValueError, match=f"{BOOK.fingerprint.hex()}, this codebook has {known}"):
+        next(messages)
+
+
+def test_codebooks_of_another_type_are_refused():
+    with pytest.raises(TypeError, match="Codebook"):
+        next(read_messages_of(b"", [BOOK, "book"]))
+    with pytest.raises(TypeError, match="Codebook"):
+        next(read_messages(b"", "book"))

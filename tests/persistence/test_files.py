@@ -535,6 +535,7 @@ def saved(tmp_path_factory):
         "bits": BitwiseRegressor(missing="code", **TRAINING).fit(X, y),
         "budget": BitwiseRegressor(bit_budget=3, **TRAINING).fit(pd.DataFrame(X, columns=["a", "b"]), y),
         "fixed": BitwiseClassifier(quantizer=UniformQuantizer(2), **TRAINING).fit(X, y > 0),
+        "rates": BitwiseRegressor(quantizer=UniformQuantizer(2), rates=(0, 1), **TRAINING).fit(X, y),
         "values": BitwiseRegressor(quantizer=SoftQuantizer(2), **TRAINING).fit(X, y),
         "floats": BitwiseRegressor(quantizer="passthrough", **TRAINING).fit(X, y),
         "own": BitwiseRegressor(head=Normed, **TRAINING).fit(X, y),
@@ -648,6 +649,7 @@ def at(document, *keys):
     return part, keys[-1]
 
 
+INNER = ["fitted", "quantizer_", "fitted", "fitted"]
 LINEAR = {"unfitted": {"class": "UniformQuantizer", "parameters": {}, "left_out": [], "fitted": None}}
 WITHOUT_THRESHOLDS = {"unfitted": {**LINEAR["unfitted"], "class": "ThresholdQuantizer"}}
 
@@ -689,6 +691,13 @@ WITHOUT_THRESHOLDS = {"unfitted": {**LINEAR["unfitted"], "class": "ThresholdQuan
         ("fixed", ["fitted", "classes_"], {"strings": ["a"]}, "classes_ is invalid"),
         ("fixed", ["fitted", "classes_"], {"strings": ["b", "a"]}, "classes_ is invalid"),
         ("fixed", ["fitted", "classes_"], [0, 1], "classes_ is invalid"),
+        ("rates", ["fitted", "rates_"], {"dict": []}, "rates_ is invalid"),
+        ("rates", ["fitted", "rates_"], [], "must be a list that begins with the finest"),
+        ("rates", ["fitted", "rates_"], [2, 1], "fields in a rate"),
+        ("rates", ["fitted", "rates_"], [{"dict": [["rate", -1]]}], "must be integers that fall, got -1"),
+        ("bits", ["fitted", "rates_"], [{"dict": [["rate", 2]]}], "rates_ is invalid"),
+        ("floats", ["fitted", "rates_"], [{"dict": [["rate", 2]]}], "rates_ is invalid"),
+        ("values", [*INNER, "rates_"], [], "has no 'rates_'"),
         ("quantizer", ["fitted", "codebook_"], "text", "codebook_ is invalid"),
         ("quantizer", ["fitted", "codebook_"], {"codebook": "{}"}, "codebook"),
         ("quantizer", ["fitted", "net_"], None, "has no 'net_'"),
@@ -720,7 +729,6 @@ def test_a_file_older_than_a_parameter_does_what_was_done_before(saved, path, mo
 
 
 NET = {name: ["fitted", "net_", "dict"] for name in ("fixed", "floats")}
-INNER = ["fitted", "quantizer_", "fitted", "fitted"]
 
 
 def entry(items, key):
@@ -850,6 +858,8 @@ def load_and_use(path, name):
     use = getattr(loaded, "predict", None) or loaded.transform
     with np.errstate(over="ignore", invalid="ignore"):  # weights that are wild are weights
         assert len(use(X)) == 2
+        for rate in getattr(loaded, "rates_", ()):
+            assert len(use(X, rate=rate)) == 2
     save(loaded, path)
 
 
@@ -868,7 +878,7 @@ def test_more_text_than_a_file_holds(path):
     assert not path.exists()
 
 
-KINDS = st.sampled_from(["bits", "budget", "fixed", "values", "floats", "own", "quantizer"])
+KINDS = st.sampled_from(["bits", "budget", "fixed", "rates", "values", "floats", "own", "quantizer"])
 fuzzed = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 FLIPS = st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 7)), min_size=1, max_size=3)
 

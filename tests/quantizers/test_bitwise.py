@@ -1,5 +1,6 @@
 """BitwiseQuantizer: what it does beyond the contract of all estimators."""
 
+import pickle
 import re
 import signal
 import time
@@ -12,7 +13,7 @@ import torch
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.exceptions import DataConversionWarning
+from sklearn.exceptions import DataConversionWarning, NotFittedError
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GridSearchCV, ShuffleSplit, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
@@ -23,6 +24,7 @@ from torch import nn
 
 from skbsq import BitwiseQuantizer, KMeansQuantizer, QuantileQuantizer, ThresholdQuantizer, TreeQuantizer
 from skbsq.nn import BitwiseQuantization
+from skbsq.persistence import load, save
 from skbsq.training import temperature_at
 from skbsq.training.feeds import head_inputs
 from skbsq.training.starts import RULES, start_in_gaps
@@ -722,3 +724,55 @@ def test_a_feature_that_is_mostly_missing(rng):
         8, missing="code", init="quantile", batch_size=64, max_epochs=2, hidden_sizes=(8,), random_state=0
     ).fit(X, X[:, 0])
     assert np.isfinite(thresholds_of(quantizer)).all()
+
+
+# -- rates -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encode", ["ordinal", "thermometer", "value", "packed"])
+@pytest.mark.parametrize("missing", ["error", "code"])
+def test_a_transformer_for_each_rate(data, encode, missing):
+    X, y = pd.DataFrame(data[0], columns=["a", "b", "c"]), data[1]
+    quantizer = BitwiseQuantizer(3, rates=(0, 1, 2), encode=encode, missing=missing, **QUICK)
+    quantizer.set_output(transform="pandas").fit(X, y)
+    finest, *coarser = quantizer.codebooks_
+    assert [finest, *coarser] == [3, 2, 1, 0]
+    pd.testing.assert_frame_equal(quantizer.at(finest).transform(X), quantizer.transform(X))
+    for rate in coarser:
+        made = quantizer.at(rate)
+        assert made.codebook_ == quantizer.codebooks_[rate]
+        assert made.encode == encode
+        out = made.transform(X)
+        assert isinstance(out, pd.DataFrame)
+        assert list(out) == made.get_feature_names_out().tolist()
+        codes = made.codebook_.encode(X)
+        np.testing.assert_array_equal(made.inverse_transform(out), made.codebook_.decode(codes))
+        again = clone(made).fit(X)
+        assert [t.tolist() for t in again.thresholds_] == [t.tolist() for t in made.thresholds_]
+    if missing == "code":
+        made.transform(X.assign(a=NAN))  # nothing is measured at 0 bits
+
+
+def test_a_transformer_of_a_rate_leaves_the_quantizer_alone(data):
+    quantizer = BitwiseQuantizer(2, rates=(1,), **QUICK).fit(*data)
+    made = quantizer.at(1).set_params(encode="value").set_output(transform="pandas")
+    assert isinstance(made.transform(data[0]), pd.DataFrame)
+    assert quantizer.encode == "ordinal"
+    assert isinstance(quantizer.transform(data[0]), np.ndarray)
+
+
+def test_rates_that_are_not_there(data):
+    quantizer = BitwiseQuantizer(2, rates=(1,), **QUICK)
+    with pytest.raises(NotFittedError):
+        quantizer.at(1)
+    with pytest.raises(ValueError, match=r"There is no rate 3: the rates of this model are \[2, 1\]"):
+        quantizer.fit(*data).at(3)
+    with pytest.raises(AttributeError, match="There is only one rate"):
+        quantizer.set_params(rates=()).fit(*data).at(2)
+
+
+def test_a_quantizer_with_rates_in_a_file(data, tmp_path):
+    quantizer = BitwiseQuantizer(bit_budget=6, rates=(2, 4), **QUICK).fit(*data)
+    save(quantizer, tmp_path / "quantizer")
+    for copied in (load(tmp_path / "quantizer"), pickle.loads(pickle.dumps(quantizer))):
+        assert copied.codebooks_ == quantizer.codebooks_

@@ -190,6 +190,10 @@ def everything(estimator):
         "moments": (estimator.target_mean_.tobytes(), estimator.target_scale_.tobytes()),
         "start": [t.tobytes() for t in getattr(estimator, "initial_thresholds_", [])],
         "init": str(getattr(estimator, "init_", None)),
+        "rates": {
+            rate: (found.codebook.to_json(), [to_bytes(value) for value in found.module.state_dict().values()])
+            for rate, found in getattr(estimator, "rates_", {}).items()
+        },
         "allocation": estimator.allocation_.to_csv() if hasattr(estimator, "allocation_") else None,
     }
 
@@ -218,9 +222,10 @@ def test_the_search_for_the_length_goes_on(data, path, interrupt, monkeypatch):
     assert not path.exists()
 
 
-def test_every_round_of_a_budget(data, path, interrupt):
+@pytest.mark.parametrize("given", [{"bit_budget": 4}, {"rates": (1, 2, 4)}], ids=str)
+def test_every_round_of_a_budget_and_every_rate(data, path, interrupt, given):
     X, y = data
-    estimator = BitwiseQuantizer(**TRAINING | {"n_bits": 5, "max_epochs": 2}, bit_budget=4)
+    estimator = BitwiseQuantizer(**TRAINING | {"n_bits": 5, "max_epochs": 3}, **given)
     whole = everything(clone(estimator).fit(X, y))
     passes = 0
     while True:

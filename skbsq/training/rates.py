@@ -267,7 +267,9 @@ def _nested_thresholds(learner, model, n_bits, epochs):
 
 def _trained_thresholds(learner, n_bits, epochs):
     """Train a model with as few bits from the start, and return its thresholds."""
-    recipe = replace(learner.recipe, max_epochs=epochs, early_stopping=False)
+    # A given head may have a fixed number of inputs: the default head stands in for it.
+    given = {"head": None, "max_epochs": epochs, "early_stopping": learner.recipe.early_stopping is True}
+    recipe = replace(learner.recipe, **given)
     narrow = Learner(learner.rows, recipe, learner.seed, learner.checkpoint)
     return narrow.learn(Bits(), n_bits, RuleStart("auto", recipe.regression_loss)).codebook.thresholds
 

@@ -60,6 +60,7 @@ CASES = {
     "inner budget": BitwiseRegressor(rates=(4,), quantizer=BitwiseQuantizer(bit_budget=8), **QUICK),
     "sequential": BitwiseRegressor(3, rates=(1, 2), head=sequential, **QUICK),
     "linear": BitwiseRegressor(3, rates=(1, 2), head=linear, **QUICK),
+    "instance": BitwiseRegressor(3, rates=(1, 2), head=nn.Sequential(nn.Linear(21, 8), nn.Linear(8, 1)), **QUICK),
     "linear behind fixed": BitwiseRegressor(rates=(1,), head=linear, quantizer=QuantileQuantizer(2), **QUICK),
     "skorch": BitwiseRegressor(3, rates=(1, 2), head=SKORCH, early_stopping=True, random_state=0),
     "early stopping": BitwiseRegressor(3, rates=(1, 2), early_stopping=True, **QUICK),

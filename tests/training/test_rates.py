@@ -159,6 +159,18 @@ def test_running_statistics_stay(friedman):
     assert fits[1].score(X, y, rate=1) > fits[1].score(X, y) - 0.3
 
 
+def test_held_out_rows_are_never_trained_on(friedman, monkeypatch):
+    sizes, train_net = [], Learner._train_net
+
+    def counted(learner, module, training, *args, **kwargs):
+        sizes.append(len(training))
+        return train_net(learner, module, training, *args, **kwargs)
+
+    monkeypatch.setattr(Learner, "_train_net", counted)
+    BitwiseRegressor(3, rates=(1, 2), early_stopping=True, validation_fraction=0.2, **QUICK).fit(*friedman)
+    assert set(sizes) == {240}
+
+
 def test_two_fits_are_equal(friedman, nested):
     again = BitwiseRegressor(5, rates=[4, 3, 2, 1], **QUICK).fit(*friedman)
     assert again.codebooks_ == nested.codebooks_

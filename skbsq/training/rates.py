@@ -1,7 +1,7 @@
 """Nested rates: coarse codebooks of one model, which share its thresholds and its head.
 
 A coarse codebook has some of the thresholds of the fine one, so that a device can choose the rate row by row. For each
-rate the head gets a first layer of its own. It begins as the mean of the fine one over the merged levels, and is then
+rate the head gets a first layer of its own. It begins as the mean of the finer one over the merged levels, and is then
 trained while all other weights stay. So the fine model predicts what it did before, and rates do not disturb each
 other.
 """

@@ -186,12 +186,15 @@ def split(data, seed, test_size=0.1):
     return standardized(data.task, *parts)
 
 
-def error_of(model, task, parts):
-    """Return the mean squared error or log loss of a fitted model on the test rows of `split`."""
+def error_of(model, task, parts, **options):
+    """Return the mean squared error or log loss of a fitted model on the test rows of `split`.
+
+    Options such as ``rate=2`` are those of `predict` and `predict_proba`.
+    """
     _, X_test, y_train, y_test = parts
     if task == "regression":
-        return mean_squared_error(y_test, model.predict(X_test))
-    return log_loss(y_test, model.predict_proba(X_test), labels=sorted(y_train.unique()))
+        return mean_squared_error(y_test, model.predict(X_test, **options))
+    return log_loss(y_test, model.predict_proba(X_test, **options), labels=sorted(y_train.unique()))
 
 
 def evaluate(task, parts, method, bits, *, random_state=None, boosted=False, **training):

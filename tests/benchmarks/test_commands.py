@@ -13,6 +13,7 @@ LOADING = {
         "paper.budget": [],
         "paper.small": ["--dataset", "german"],
         "paper.losses": [],
+        "paper.rates": [],
         "device.traffic": [],
     },
     **{"experiments": ["start"], "speed": ["--parts", "train"]},

@@ -324,7 +324,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         >>> from skbsq import BitwiseQuantizer
         >>> X, y = make_friedman1(200, random_state=0)
         >>> quantizer = BitwiseQuantizer(n_bits=3, rates=(1,), max_epochs=3, random_state=0).fit(X, y)
-        >>> quantizer.transform(X).max(), quantizer.at(1).transform(X).max()
+        >>> int(quantizer.transform(X).max()), int(quantizer.at(1).transform(X).max())
         (7, 1)
         """
         return with_codebook(rate_of(self.codebooks_, rate), self)

@@ -60,7 +60,7 @@ class Rate:
     >>> X, y = make_friedman1(200, random_state=0)
     >>> regressor = BitwiseRegressor(n_bits=3, rates=(1,), max_epochs=3, random_state=0).fit(X, y)
     >>> coarse = regressor.rates_[1]
-    >>> coarse.codebook.row_bits, coarse.module.head[1:] == regressor.head_[1:]
+    >>> coarse.codebook.row_bits, coarse.module.head[2] is regressor.head_[2]
     (10, True)
     """
 

@@ -236,7 +236,7 @@ class Codebook:
 
     @property
     def missing(self):
-        """Whether any feature has a missing code: "code" if so, else "error". See `refuses_nan`."""
+        """The rule for NaN: "code" if any feature has a missing code, else "error". See `refuses_nan`."""
         return "code" if self._has_missing.any() else "error"
 
     @property

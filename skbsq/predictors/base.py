@@ -24,7 +24,7 @@ from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
 from skbsq.quantizers.learned import LearnedQuantizer
 from skbsq.training.importances import feature_importances
-from skbsq.training.rates import NO_RATES, Rate, learn_with_rates, rate_of
+from skbsq.training.rates import NO_RATES, Rate, codebooks_of, learn_with_rates, rate_of
 from skbsq.training.recipe import Recipe
 
 # A learned quantizer takes these parameters from the predictor, even if it has other values for them.
@@ -72,9 +72,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
     def codebooks_(self):
         """Codebook of each rate, from the finest to the coarsest: dict int -> Codebook."""
         check_is_fitted(self)
-        if not hasattr(self, "rates_"):
-            raise AttributeError(NO_RATES)
-        return {rate: found.codebook for rate, found in self.rates_.items()}
+        return codebooks_of(vars(self).get("rates_"))
 
     @property
     def init_(self):
@@ -261,13 +259,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
-        for name, value in (
-            ("rates_", learned.rates),
-            ("feature_importances_", feature_importances(learned, rows)),
-        ):
-            vars(self).pop(name, None)
-            if value is not None:
-                setattr(self, name, value)
+        self._set_optional(rates_=learned.rates, feature_importances_=feature_importances(learned, rows))
 
     def _learn_bits(self, rows, recipe, start):
         """Learn from checked rows with the recipe and the initial thresholds of another model.

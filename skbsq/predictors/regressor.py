@@ -287,9 +287,9 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
         self.target_ndim_ = rows.target_ndim
-        vars(self).pop("target_range_", None)
-        if not Recipe.of(self).own_net:  # what the outputs of a user's net mean is not known
-            self.target_range_ = np.array(rows.target_range(), dtype=np.float32)
+        # What the outputs of a user's net mean is not known.
+        limits = None if Recipe.of(self).own_net else np.array(rows.target_range(), dtype=np.float32)
+        self._set_optional(target_range_=limits)
         _, mean, variance = rows.target_sums()
         _warn_if_coarse(mean, np.sqrt(variance))
 

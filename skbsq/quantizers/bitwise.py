@@ -11,7 +11,7 @@ from skbsq.quantizers.learned import StartsFromThresholds
 from skbsq.quantizers.threshold import with_codebook
 from skbsq.training.budget import learn_within
 from skbsq.training.feeds import Bits
-from skbsq.training.rates import NO_RATES, learn_with_rates, rate_of
+from skbsq.training.rates import codebooks_of, learn_with_rates, rate_of
 
 __all__ = ["BitwiseQuantizer"]
 
@@ -285,18 +285,13 @@ class BitwiseQuantizer(StartsFromThresholds):
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
         self.threshold_lr_ratio_ = learned.lr_ratio
-        for name, value in (("allocation_", learned.allocation), ("rates_", learned.rates)):
-            vars(self).pop(name, None)
-            if value is not None:
-                setattr(self, name, value)
+        self._set_optional(allocation_=learned.allocation, rates_=learned.rates)
 
     @property
     def codebooks_(self):
         """Codebook of each rate, from the finest to the coarsest: dict int -> Codebook."""
         check_is_fitted(self)
-        if not hasattr(self, "rates_"):
-            raise AttributeError(NO_RATES)
-        return {rate: found.codebook for rate, found in self.rates_.items()}
+        return codebooks_of(vars(self).get("rates_"))
 
     def at(self, rate):
         """Return a fitted transformer with the codebook of a rate.

@@ -236,6 +236,11 @@ class LearnedEstimator(BaseEstimator):
         self.best_epoch_ = learned.best_epoch
         self.target_mean_ = learned.target_mean
         self.target_scale_ = learned.target_scale
-        vars(self).pop("length_search_", None)
-        if learned.search is not None:
-            self.length_search_ = learned.search
+        self._set_optional(length_search_=learned.search)
+
+    def _set_optional(self, **attributes):
+        """Set the attributes that are not None, and remove the others, which an earlier fit may have left."""
+        for name, value in attributes.items():
+            vars(self).pop(name, None)
+            if value is not None:
+                setattr(self, name, value)

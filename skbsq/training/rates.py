@@ -162,6 +162,27 @@ def rate_of(rates, rate):
     return rates[rate]
 
 
+def codebooks_of(rates):
+    """Return the codebook of each rate.
+
+    Parameters
+    ----------
+    rates : dict int -> Rate, or None
+
+    Returns
+    -------
+    dict int -> Codebook
+
+    Raises
+    ------
+    AttributeError
+        If `rates` is None.
+    """
+    if rates is None:
+        raise AttributeError(NO_RATES)
+    return {rate: found.codebook for rate, found in rates.items()}
+
+
 def learn_rates(learner, learned, rates, *, as_budgets=False):
     """Learn coarse codebooks of a trained model, and what its head reads for their codes.
 

@@ -273,14 +273,15 @@ class BitwiseQuantizer(StartsFromThresholds):
         n_bits = _MAX_BITS_WITH_BUDGET if self.n_bits is None else self.n_bits
         caps = self._checked_n_bits(n_bits, rows)
         learner = self._learner(rows, checkpoint)
+        narrow = {"kind": self._kind(), "start": self._start()}
         learn = partial(learn_within, learner, self._kind(), caps, self.bit_budget, self._start())
-        learned = learn_with_rates(learner, learn, caps, self.rates, self.bit_budget)
+        learned = learn_with_rates(learner, learn, caps, self.rates, self.bit_budget, **narrow)
         self._keep(learned, rows)
         return learned
 
     def _learn_model(self, learner, n_bits, start):
         learn = partial(super()._learn_model, learner, n_bits, start)
-        return learn_with_rates(learner, learn, n_bits, self.rates)
+        return learn_with_rates(learner, learn, n_bits, self.rates, kind=self._kind(), start=start)
 
     def _keep(self, learned, rows):
         super()._keep(learned, rows)

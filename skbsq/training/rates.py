@@ -104,7 +104,7 @@ def check_rates(rates, top):
     return found
 
 
-def learn_with_rates(learner, learn, n_bits, rates, budget=None):
+def learn_with_rates(learner, learn, n_bits, rates, budget=None, **narrow):
     """Learn a model, and its rates behind it.
 
     Parameters
@@ -118,6 +118,8 @@ def learn_with_rates(learner, learn, n_bits, rates, budget=None):
         May be empty.
     budget : int, default=None
         Bits per row of the model. Rates are then budgets too, see `learn_rates`.
+    **narrow
+        `kind` and `start` of `learn_rates`.
 
     Returns
     -------
@@ -137,7 +139,7 @@ def learn_with_rates(learner, learn, n_bits, rates, budget=None):
         raise ValueError(_NEEDS_LINEAR)
     learned = learn()
     finest = {top: Rate(learned.codebook, learned.net.module_)}
-    return replace(learned, rates=finest | learn_rates(learner, learned, rates, as_budgets=budget is not None))
+    return replace(learned, rates=finest | learn_rates(learner, learned, rates, as_budgets=budget is not None, **narrow))
 
 
 def rate_of(rates, rate):
@@ -183,7 +185,7 @@ def codebooks_of(rates):
     return {rate: found.codebook for rate, found in rates.items()}
 
 
-def learn_rates(learner, learned, rates, *, as_budgets=False):
+def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=None):
     """Learn coarse codebooks of a trained model, and what its head reads for their codes.
 
     Parameters
@@ -197,6 +199,10 @@ def learn_rates(learner, learned, rates, *, as_budgets=False):
     as_budgets : bool, default=False
         Rates are budgets instead: bits per row, split over the features where they lower the loss most. A feature then
         has no more bits at a lower rate than at a higher one.
+    kind : Bits, default=None
+        How the thresholds of features of 1 and 2 bits are learned. None: as ``Bits()`` describes.
+    start : RuleStart or the like, default=None
+        Finds their initial thresholds. None: ``RuleStart("auto")`` with the loss of the recipe.
 
     Returns
     -------
@@ -241,7 +247,7 @@ def learn_rates(learner, learned, rates, *, as_budgets=False):
     shared = learned.net.module_.head
     model, found = WideModel.of(learned, sample), {}
     n_bits = _bits_of_rates(model, check_rates(rates, math.inf), as_budgets)
-    all_kept = _nested_thresholds(learner, model, n_bits, epochs)
+    all_kept = _nested_thresholds(learner, model, n_bits, _NarrowModel(learner, epochs, kind, start))
     finer, last = model.n_bits, Rate(learned.codebook, learned.net.module_)
     kept = [np.arange(t.size) for t in model.thresholds]
     for rate in n_bits:
@@ -269,7 +275,7 @@ def _bits_of_rates(model, rates, as_budgets):
     return found
 
 
-def _nested_thresholds(learner, model, n_bits, epochs):
+def _nested_thresholds(learner, model, n_bits, narrow):
     """Choose the thresholds of each rate among those of the model, such that a rate has those of the lower rates.
 
     With few bits each threshold matters. So a model of these bits is trained for a while, and the thresholds nearest to
@@ -279,20 +285,28 @@ def _nested_thresholds(learner, model, n_bits, epochs):
     for rate in reversed(n_bits):
         wanted = model.kept(n_bits[rate])
         if learner.recipe.lr_ratio and (has_few := (n_bits[rate] <= _FEW_BITS) & (n_bits[rate] < model.n_bits)).any():
-            trained = _trained_thresholds(learner, n_bits[rate], epochs)
+            trained = narrow.thresholds(n_bits[rate])
             for j in np.flatnonzero(has_few):
                 wanted[j] = _nearest(model.thresholds[j], trained[j])
         found[rate] = coarser = [_including(*pair) for pair in zip(coarser, wanted, strict=True)]
     return found
 
 
-def _trained_thresholds(learner, n_bits, epochs):
-    """Train a model with as few bits from the start, and return its thresholds."""
-    # A given head may have a fixed number of inputs: the default head stands in for it.
-    given = {"head": None, "max_epochs": epochs, "early_stopping": learner.recipe.early_stopping is True}
-    recipe = replace(learner.recipe, **given)
-    narrow = Learner(learner.rows, recipe, learner.seed, learner.checkpoint)
-    return narrow.learn(Bits(), n_bits, RuleStart("auto", recipe.regression_loss)).codebook.thresholds
+class _NarrowModel:
+    """Train a model with few bits from the start, to learn where its thresholds belong."""
+
+    def __init__(self, learner, epochs, kind, start):
+        # A given head may have a fixed number of inputs: the default head stands in for it.
+        given = {"head": None, "max_epochs": epochs, "early_stopping": learner.recipe.early_stopping is True}
+        recipe = replace(learner.recipe, **given)
+        self.learner = Learner(learner.rows, recipe, learner.seed, learner.checkpoint)
+        self.kind = Bits() if kind is None else kind
+        # Thresholds that are given for the fine model are too many here.
+        is_auto = start is None or start.is_given
+        self.start = RuleStart("auto", recipe.regression_loss) if is_auto else start
+
+    def thresholds(self, n_bits):
+        return self.learner.learn(self.kind, n_bits, self.start).codebook.thresholds
 
 
 def _nearest(thresholds, wanted):

@@ -16,6 +16,7 @@ from skbsq import (
     LSQQuantizer,
     QuantileQuantizer,
     SoftQuantizer,
+    ThresholdQuantizer,
 )
 from skbsq.training import Bits, Learner, Recipe, Rows, RuleStart, learn_rates
 from skbsq.training.rates import Rate, check_rates, rate_of
@@ -82,6 +83,31 @@ def test_levels_of_a_rate_are_means_of_its_rows(friedman, nested):
         means = [X[codes[:, j] == code, j].mean(dtype=float) for code in range(book.n_levels[j])]
         np.testing.assert_allclose(book.levels[j], means, rtol=1e-6)
         assert book.counts[j].tolist() == np.bincount(codes[:, j]).tolist()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"space": "standard"}, {"forward": "hard"}, {"level_inputs": False}, {"init": "uniform"}, {"bit_budget": 25}],
+    ids=str,
+)
+def test_few_bits_are_learned_as_the_estimator_says(friedman, monkeypatch, given):
+    learned, learn = [], Learner.learn
+
+    def recorded(learner, kind, n_bits, start=None):
+        learned.append((kind, n_bits.max(), start))
+        return learn(learner, kind, n_bits, start)
+
+    monkeypatch.setattr(Learner, "learn", recorded)
+    BitwiseQuantizer(3, rates=(1,), **given, **QUICK).fit(*friedman)
+    (kind, _, start), (narrow_kind, narrow_bits, narrow_start) = learned[0], learned[-1]
+    assert (narrow_kind, narrow_bits, narrow_start) == (kind, 1, start)
+
+
+def test_given_thresholds_are_not_those_of_few_bits(friedman):
+    X, y = friedman
+    start = ThresholdQuantizer(QuantileQuantizer(3).fit(X).thresholds_)
+    quantizer = BitwiseQuantizer(3, rates=(1,), init=start, **QUICK).fit(X, y)
+    assert quantizer.codebooks_[1].n_bits.tolist() == [1] * X.shape[1]
 
 
 # -- first layers ------------------------------------------------------------------------------------

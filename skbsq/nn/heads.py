@@ -107,27 +107,26 @@ class MemberLinear(nn.Module):
 
     Parameters
     ----------
-    n_members : int
-    n_inputs, n_outputs : int
-        Sizes of each member.
-
-    Attributes
-    ----------
-    weight : Parameter of shape (n_members, n_inputs, n_outputs)
-    bias : Parameter of shape (n_members * n_outputs,)
+    weight : Tensor of shape (n_members, n_inputs, n_outputs)
+    bias : Tensor of shape (n_members * n_outputs,)
 
     Notes
     -----
     Shape: (n, n_members * n_inputs) to (n, n_members * n_outputs), one member after the other.
     """
 
-    def __init__(self, n_members, n_inputs, n_outputs):
+    def __init__(self, weight, bias):
         super().__init__()
+        n_members, n_inputs, n_outputs = weight.shape
         self.in_features, self.out_features = n_members * n_inputs, n_members * n_outputs
-        # The distribution of nn.Linear.
+        self.weight, self.bias = nn.Parameter(weight), nn.Parameter(bias)
+
+    @classmethod
+    def drawn(cls, n_members, n_inputs, n_outputs):
+        """Return layers with random weights, of the distribution of `nn.Linear`."""
         bound = 1 / math.sqrt(n_inputs)
-        self.weight = nn.Parameter(torch.empty(n_members, n_inputs, n_outputs).uniform_(-bound, bound))
-        self.bias = nn.Parameter(torch.empty(n_members * n_outputs).uniform_(-bound, bound))
+        weight = torch.empty(n_members, n_inputs, n_outputs).uniform_(-bound, bound)
+        return cls(weight, torch.empty(n_members * n_outputs).uniform_(-bound, bound))
 
     def forward(self, x):
         by_member = x.view(len(x), len(self.weight), -1).transpose(0, 1)
@@ -184,7 +183,7 @@ class Ensemble(nn.Sequential):
         first, *others = hidden_sizes
         layers: list[nn.Module] = [nn.Linear(n_inputs, n_members * first)]
         for n_units, size in zip(hidden_sizes, [*others, n_outputs], strict=True):
-            layers += [*_activation(dropout), MemberLinear(n_members, n_units, size)]
+            layers += [*_activation(dropout), MemberLinear.drawn(n_members, n_units, size)]
         super().__init__(*layers, MemberMean(n_members))
 
     def folded(self):
@@ -208,6 +207,39 @@ class Ensemble(nn.Sequential):
             linears[-1].weight.copy_(last.weight.flatten(0, 1).T / n_members)
             linears[-1].bias.copy_(last.bias.view(n_members, -1).mean(0))
         return mlp.train(self.training)
+
+
+def unfolded(linear):
+    """Return the same function as a layer of `Ensemble.folded`, without the weights between members, which are zero.
+
+    Parameters
+    ----------
+    linear : nn.Linear
+        With bias.
+
+    Returns
+    -------
+    MemberLinear or nn.Linear
+        The layer itself if its weights are not those of several members.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from skbsq.nn import Ensemble
+    >>> from skbsq.nn.heads import unfolded
+    >>> mlp = Ensemble(3, 1, n_members=2, hidden_sizes=(4, 4)).folded()
+    >>> unfolded(mlp[2]).weight.shape, unfolded(nn.Linear(4, 4)).weight.shape
+    (torch.Size([2, 4, 4]), torch.Size([4, 4]))
+    """
+    n_outputs, n_inputs = linear.weight.shape
+    unit, source = linear.weight.detach().nonzero(as_tuple=True)
+    for n_members in range(math.gcd(n_outputs, n_inputs), 1, -1):
+        sizes = n_inputs // n_members, n_outputs // n_members
+        if n_outputs % n_members == n_inputs % n_members == 0 and torch.equal(source // sizes[0], unit // sizes[1]):
+            blocks = linear.weight.detach().T.view(n_members, sizes[0], n_members, sizes[1])
+            weight = blocks.diagonal(dim1=0, dim2=2).permute(2, 0, 1).contiguous()
+            return MemberLinear(weight, linear.bias.detach().clone())
+    return linear
 
 
 def start_at(head, constant):

@@ -17,7 +17,8 @@ from torch import nn
 
 from skbsq.budget import allocate_bits
 from skbsq.codebook.codebook import Codebook
-from skbsq.nn.joint import JointNet, first_linear
+from skbsq.nn.heads import unfolded
+from skbsq.nn.joint import JointNet, first_linear, has_hooks
 from skbsq.nn.layers import Thermometer
 from skbsq.training.budget import WideModel
 from skbsq.training.feeds import Bits, codebook_feed
@@ -139,7 +140,9 @@ def learn_with_rates(learner, learn, n_bits, rates, budget=None, **narrow):
         raise ValueError(_NEEDS_LINEAR)
     learned = learn()
     finest = {top: Rate(learned.codebook, learned.net.module_)}
-    return replace(learned, rates=finest | learn_rates(learner, learned, rates, as_budgets=budget is not None, **narrow))
+    return replace(
+        learned, rates=finest | learn_rates(learner, learned, rates, as_budgets=budget is not None, **narrow)
+    )
 
 
 def rate_of(rates, rate):
@@ -344,7 +347,11 @@ def _check_can_learn_rates(rows, learned):
 
 def _with_fixed_layers(head):
     """Keep the weights and the running statistics behind the first layer as they are."""
-    for layer in list(head)[1:] if isinstance(head, nn.Sequential) else ():
+    for k, layer in enumerate(head if isinstance(head, nn.Sequential) else ()):
+        if k == 0:
+            continue
+        if type(layer) is nn.Linear and layer.bias is not None and not has_hooks(layer):
+            head[k] = layer = unfolded(layer)  # the same outputs in less time
         layer.requires_grad_(False)
         for module in layer.modules():
             if any(True for _ in module.buffers(recurse=False)):

@@ -89,6 +89,7 @@ class BitsStep:
         first = net.module_.head[0]
         self.levels = first if isinstance(first, LevelLinear) else None
         self.linears, self.dropouts, self.n_members = _layers(net.module_.head)
+        self.is_trained = [*map(_is_trained, self.linears)]
         self.trains_thresholds = hasattr(self.layer, "theta")
         self.columns = self.outputs.columns.numpy()
         self.feature = self.outputs.feature.numpy()
@@ -117,8 +118,10 @@ class BitsStep:
             isinstance(module, JointNet)
             and type(module.quantization) in (BitwiseQuantization, Thermometer)
             and not any(map(has_hooks, module.modules()))
-            and all(p.requires_grad and p.dtype == torch.float32 and p.is_cpu for p in module.parameters())
+            and all(p.dtype == torch.float32 and p.is_cpu for p in module.parameters())
             and _layers(module.head) is not None
+            and _is_trained(nn.ModuleList([module.quantization, module.head[0]]))
+            and all(_is_trained(layer) is not None for layer in module.head)
             and criterion_type(net) in (*_DIFFERENTIATED, nn.CrossEntropyLoss)
         )
 
@@ -134,8 +137,14 @@ class BitsStep:
         self._pool = self._stack.enter_context(ThreadPoolExecutor(n_threads)) if n_threads > 1 else None
         self.weights = [_by_input(linear.weight) for linear in self.linears]
         self.biases = [None if linear.bias is None else _by_input(linear.bias) for linear in self.linears]
-        self.grad_weights = [_by_input(linear.weight.grad) for linear in self.linears]
-        self.grad_biases = [None if linear.bias is None else linear.bias.grad.numpy() for linear in self.linears]
+        self.grad_weights = [
+            _by_input(linear.weight.grad) if is_trained else None
+            for linear, is_trained in zip(self.linears, self.is_trained, strict=True)
+        ]
+        self.grad_biases = [
+            linear.bias.grad.numpy() if is_trained and linear.bias is not None else None
+            for linear, is_trained in zip(self.linears, self.is_trained, strict=True)
+        ]
         self._first = self.weights[0], self.biases[0]
         if self.levels is not None:
             self.weights[0] = np.empty_like(self.weights[0])
@@ -156,12 +165,11 @@ class BitsStep:
         groups = self.optimizer.param_groups
         self._given = [group["params"] for group in groups]
         for group in groups:
-            sizes = [parameter.numel() for parameter in group["params"]]
+            trained = [parameter for parameter in group["params"] if parameter.requires_grad]
+            sizes = [parameter.numel() for parameter in trained]
             whole = nn.Parameter(torch.zeros(sum(sizes)))
             whole.grad = torch.zeros_like(whole)
-            for parameter, *pieces in zip(
-                group["params"], whole.data.split(sizes), whole.grad.split(sizes), strict=True
-            ):
+            for parameter, *pieces in zip(trained, whole.data.split(sizes), whole.grad.split(sizes), strict=True):
                 value, grad = (_transposed(piece.view(_transposed(parameter).shape)) for piece in pieces)
                 value.copy_(parameter.data)
                 parameter.data, parameter.grad = value, grad
@@ -283,15 +291,19 @@ class _Part:
 
     def __init__(self, step, k, rows):
         self.step, self.k, self.rows = step, k, rows
-        # The first part writes where the optimizer reads.
-        self.grad_weights = step.grad_weights if k == 0 else list(map(np.empty_like, step.weights))
+        # The first part writes where the optimizer reads. A layer that is not trained has no gradients.
+        self.grad_weights = [
+            grad if k == 0 or grad is None else np.empty_like(weight)
+            for grad, weight in zip(step.grad_weights, step.weights, strict=True)
+        ]
         self.grad_biases = [
-            bias if k == 0 and bias is not None else np.empty(linear.out_features, dtype=np.float32)
-            for bias, linear in zip(step.grad_biases, step.linears, strict=True)
+            bias if (k == 0 and bias is not None) or not is_trained else np.empty(linear.out_features, dtype=np.float32)
+            for bias, linear, is_trained in zip(step.grad_biases, step.linears, step.is_trained, strict=True)
         ]
         # By output of the layer, and up to the factor that `BitsStep` applies.
         self.threshold_grad = np.empty(step.linears[0].in_features if step.trains_thresholds else 0, dtype=np.float32)
-        self.gradients = [*self.grad_weights, *self.grad_biases, self.threshold_grad]
+        gradients = *self.grad_weights, *self.grad_biases, self.threshold_grad
+        self.gradients = [grad for grad in gradients if grad is not None]
 
     @_quiet
     def run(self):
@@ -340,8 +352,9 @@ class _Part:
         for k in reversed(range(len(step.weights))):
             weight, hidden = step.weights[k], buffers.units[k - 1] if k else buffers.feed.reshape(-1, buffers.n_rows)
             by_member = _by_member(grad, weight)
-            np.matmul(_by_member(hidden, weight), by_member.swapaxes(-2, -1), out=self.grad_weights[k])
-            np.matmul(grad, buffers.ones, out=self.grad_biases[k])
+            if step.is_trained[k]:
+                np.matmul(_by_member(hidden, weight), by_member.swapaxes(-2, -1), out=self.grad_weights[k])
+                np.matmul(grad, buffers.ones, out=self.grad_biases[k])
             if k == 0:
                 break
             grad = buffers.grads[k - 1]
@@ -422,6 +435,12 @@ def _layers(head):
         has_dropout = layers and type(layers[0]) is ByteDropout and layers[0].dropped < N_BYTES
         dropouts.append(layers.pop(0) if has_dropout else None)
     return None
+
+
+def _is_trained(module):
+    """Whether the parameters of a module are trained; None if only some are."""
+    kinds = {parameter.requires_grad for parameter in module.parameters()} or {True}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _n_dropped(dropout):

@@ -52,14 +52,18 @@ def make_net(module, criterion=None, lr=0.01):
 
 def loss_and_gradients(net, x, y):
     loss = net.criterion_(*rows_of_members(net.module_(x), y))
-    return loss.item(), torch.autograd.grad(loss, list(net.module_.parameters()))
+    return loss.item(), torch.autograd.grad(loss, trained_parameters(net))
+
+
+def trained_parameters(net):
+    return [parameter for parameter in net.module_.parameters() if parameter.requires_grad]
 
 
 def by_step(net, x, y):
     with BitsStep(net) as step:
         step.begin_epoch()
         loss = step(x, y)
-        return loss, [parameter.grad.clone() for parameter in net.module_.parameters()]
+        return loss, [parameter.grad.clone() for parameter in trained_parameters(net)]
 
 
 def assert_same(net, x, y):
@@ -144,6 +148,26 @@ def test_linear_head(rng):
     )
 
 
+@pytest.mark.parametrize("fixed", [[2], [2, 4], [4]], ids=str)
+@pytest.mark.parametrize("n_rows", [40, 700])
+@pytest.mark.parametrize("n_members", [1, 3])
+def test_layers_that_are_not_trained(rng, fixed, n_rows, n_members):
+    layer = make_layer(rng, [3, 3, 3], "fixed")
+    head = make_head(layer.n_columns, (6, 5), n_members)
+    for k in fixed:
+        head[k].requires_grad_(False)
+    net = make_net(JointNet(layer, head))
+    before = [parameter.clone() for parameter in head.parameters()]
+    x, y = make_rows(rng, n_rows)
+    assert_same(net, x, y)
+    with BitsStep(net) as step:
+        step.begin_epoch()
+        step(x, y)
+        net.optimizer_.step()
+    for old, new in zip(before, head.parameters(), strict=True):
+        assert torch.equal(old, new) != new.requires_grad  # weight decay changes no fixed layer either
+
+
 @pytest.fixture
 def set_threads():
     before = torch.get_num_threads()
@@ -207,6 +231,9 @@ def test_nets_that_need_autograd(rng):
     frozen = MLP(9, 1)
     frozen[0].bias.requires_grad_(False)
     assert not takes(frozen)
+    half_fixed = MLP(9, 1)
+    half_fixed[2].bias.requires_grad_(False)
+    assert not takes(half_fixed)
     hooked = MLP(9, 1)
     hooked[1].register_forward_hook(lambda *_: None)
     assert not takes(hooked)

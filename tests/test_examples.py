@@ -1,4 +1,4 @@
-"""The example programs do what the page says: rows pass through C and a socket without any change."""
+"""The example programs do what the pages say: rows pass through C and a socket unchanged, days of life add up."""
 
 import importlib.util
 import re
@@ -17,6 +17,7 @@ from tests.export import tools
 FLAGS = ("-std=c99", "-O2", "-D_POSIX_C_SOURCE=200809L")
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 PAGE = EXAMPLES.parent / "radio.md"
+PAGE_OF_RATES = EXAMPLES.parent / "rates.md"
 
 
 def example(name):
@@ -100,3 +101,79 @@ def test_page_shows_what_the_example_prints(capsys):
     example("air_time").main([])
     printed = capsys.readouterr().out
     assert re.sub(r" +", " ", printed) in PAGE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def battery():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)  # it imports air_time
+        return example("battery")
+
+
+def test_a_battery_of_three_packets_lasts_three_packets(battery):
+    assert battery.live([(0, 1)], 0.75, {1: 0.25}) == ([1, 1, 1], [0.5, 0.25, 0.0])
+
+
+def test_the_rate_falls_with_the_charge(battery):
+    """While at least half of 4 J is left, packets cost 1 J."""
+    sent, charges = battery.live([(0.5, 2), (0, 1)], 4.0, {2: 1.0, 1: 0.5})
+    assert sent == [2, 2, 2, 1, 1]
+    assert charges == [3, 2, 1, 0.5, 0]
+
+
+def test_what_the_battery_cannot_hold_is_lost(battery):
+    assert battery.live([(0, 1)], 1.0, {1: 0.25}, [9, 0, 0.25, 0]) == ([1] * 4, [0.75, 0.5, 0.5, 0.25])
+
+
+def test_gains_prolong_life(battery):
+    """Two packets become three: the first gain is lost, the next two pay for one packet, the fourth is too small."""
+    assert battery.live([(0, 1)], 1.0, {1: 0.5}, [0.25] * 9)[0] == [1, 1, 1]
+
+
+def test_policies_choose_a_lower_rate_at_a_lower_charge(battery):
+    policy = battery.NESTED["halves at 50 and 25 %"]
+    assert [battery.rate_at(policy, charge) for charge in (1, 0.5, 0.49, 0.25, 0.24, 0)] == [4, 4, 2, 2, 1, 1]
+    for policy in battery.NESTED.values():
+        rates = [battery.rate_at(policy, charge) for charge in np.linspace(0, 1, 101)]
+        assert rates == sorted(rates)
+        assert set(rates) == {1, 2, 4}
+
+
+def test_energy_of_a_packet(battery):
+    """13 bytes at SF9 take 164.864 ms; 65.536 ms of listening, 20 readings of 0.5 mJ, 600 s of 5 uA."""
+    sent = 3.3 * 0.029 * 0.164864
+    assert battery.sending(0) == pytest.approx(sent)
+    assert battery.joules(0) == pytest.approx(sent + 3.3 * 0.0099 * 0.065536 + 0.01 + 3.3 * 5e-6 * 600)
+
+
+def test_daylight_is_within_its_bounds(battery):
+    days = battery.daylight(365)
+    assert 2 <= days.min() < 6
+    assert 20 < days.max() <= 30
+    assert days[91:121].mean() < days[273:303].mean() / 3  # December, June
+
+
+def test_mean_error_over_a_life(battery):
+    """Packets 0, 1 and again 0 of the test rows."""
+    errors = {1: np.array([1.0, 4.0]), 2: np.array([9.0, 16.0])}
+    assert battery.mean_error([1, 2, 1], errors) == pytest.approx(6**0.5)
+
+
+def test_the_server_predicts_from_the_bytes(battery):
+    X, y = make_friedman1(80, random_state=0)
+    model, models = battery.train(X, y, max_epochs=1)
+    for rate, codebook in model.codebooks_.items():
+        assert [len(payload) for payload in battery.packed(codebook, X)] == [25 * rate] * 4
+        expected = ((model.predict(X, rate=rate) - y) ** 2).reshape(4, 20).mean(axis=1)
+        np.testing.assert_allclose(battery.squared_errors(model, X, y, rate), expected, rtol=1e-5)
+    np.testing.assert_array_equal(battery.squared_errors(models[4], X, y), battery.squared_errors(model, X, y, 4))
+
+
+def test_page_of_rates_shows_what_the_example_prints(battery, capsys, tmp_path):
+    """But for the errors, which a short training changes."""
+    battery.main(["--rows", "100", "--epochs", "1", "--picture", str(tmp_path / "battery.svg")])
+    printed, page = (
+        re.sub(r"\d\.\d\d", "#", text) for text in (capsys.readouterr().out, PAGE_OF_RATES.read_text(encoding="utf-8"))
+    )
+    assert printed in page
+    assert "<svg" in (tmp_path / "battery.svg").read_text(encoding="utf-8")

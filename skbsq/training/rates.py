@@ -24,11 +24,12 @@ from skbsq.training.budget import WideModel
 from skbsq.training.feeds import Bits, codebook_feed
 from skbsq.training.learner import Learner
 from skbsq.training.nets import begins_with_linear
+from skbsq.training.recipe import AUTO_SIZES
 from skbsq.training.rows import Rows
 from skbsq.training.starts import RuleStart
 
 # Epochs of a first layer, as a share of those of the fine model.
-_SHARE_OF_EPOCHS = 0.5
+_SHARE_OF_EPOCHS = 0.75
 # Rows on which it is measured which levels differ most.
 _MAX_ROWS = 4096
 # Thresholds of features with up to this many bits are trained before they are chosen.
@@ -301,6 +302,8 @@ class _NarrowModel:
     def __init__(self, learner, epochs, kind, start):
         # A given head may have a fixed number of inputs: the default head stands in for it.
         given = {"head": None, "max_epochs": epochs, "early_stopping": learner.recipe.early_stopping is True}
+        if learner.recipe.auto_sizes:
+            given["hidden_sizes"] = AUTO_SIZES  # thresholds need no average of several networks
         recipe = replace(learner.recipe, **given)
         self.learner = Learner(learner.rows, recipe, learner.seed, learner.checkpoint)
         self.kind = Bits() if kind is None else kind

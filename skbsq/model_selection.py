@@ -416,7 +416,6 @@ def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
     """
     # The rest of this module needs no torch.
     from skbsq.predictors.base import BasePredictor
-    from skbsq.predictors.narrower import go_on_narrower
 
     X, bits = as_table(X, "X"), refuse_mask(bits, "bits")
     if type(X).__module__.startswith("pyarrow"):

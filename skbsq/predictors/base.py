@@ -7,8 +7,11 @@ from operator import itemgetter
 
 import numpy as np
 import torch
+from sklearn.base import clone
 from sklearn.utils._param_validation import HasMethods, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
+from torch import nn
 
 from skbsq._validation import check_X, refuse_nan
 from skbsq.codebook.checks import check_n_bits
@@ -23,7 +26,9 @@ from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_of_chunks
 from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
 from skbsq.quantizers.learned import LearnedQuantizer
+from skbsq.quantizers.threshold import with_codebook
 from skbsq.training.importances import feature_importances
+from skbsq.training.net_state import net_around
 from skbsq.training.rates import NO_RATES, Rate, codebooks_of, learn_with_rates, rate_of
 from skbsq.training.recipe import Recipe
 
@@ -97,6 +102,59 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 "learned thresholds have initial ones."
             )
         return getattr(self.quantizer_, name)
+
+    def at(self, rate):
+        """Return a fitted predictor that has a rate as its only one.
+
+        Parameters
+        ----------
+        rate : int
+            A key of ``codebooks_``.
+
+        Returns
+        -------
+        BitwiseRegressor or BitwiseClassifier
+            Of the same class. Its predictions are those of this predictor with the same `rate`, to the last bit. It
+            shares no weights with this predictor. Its parameters are those of a head behind the thresholds of the rate
+            (``quantizer=ThresholdQuantizer(...)``), and its history is that of the finest rate.
+
+        Raises
+        ------
+        ValueError
+            If there is no such rate.
+        AttributeError
+            If the predictor was fitted without `rates`.
+
+        See Also
+        --------
+        BitwiseQuantizer.at : A transformer with the codebook of a rate.
+        skbsq.model_selection.rate_curve : The score of each rate.
+
+        Notes
+        -----
+        If `head` is a module instance, the head of the rate replaces it, because the inputs differ. A first layer
+        without a bias has one at coarser rates, so that `skbsq.persistence.load` needs a head with that bias.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_friedman1
+        >>> from skbsq import BitwiseRegressor
+        >>> X, y = make_friedman1(200, random_state=0)
+        >>> regressor = BitwiseRegressor(n_bits=3, rates=(1,), max_epochs=3, random_state=0).fit(X, y)
+        >>> coarse = regressor.at(1)
+        >>> coarse.codebook_.row_bits, bool((coarse.predict(X) == regressor.predict(X, rate=1)).all())
+        (10, True)
+        """
+        book = rate_of(self.codebooks_, rate)
+        made, module = type(self).__new__(type(self)), copy.deepcopy(self.rates_[rate].module)
+        vars(made).update(vars(self))
+        made.quantizer_ = with_codebook(book, self.quantizer_)
+        # set_params fails if a subclass's constructor lacks them.
+        made.n_bits, made.bit_budget, made.rates, made.quantizer = None, None, (), clone(made.quantizer_)
+        made.head = _with_module(self.head, module.head)
+        made.net_ = net_around(module, self)
+        made._set_optional(rates_=None, feature_importances_=None)
+        return made
 
     def predict_codes(self, codes, *, rate=None):
         """Predict from codes.
@@ -261,23 +319,6 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         super()._keep(learned, rows)
         self._set_optional(rates_=learned.rates, feature_importances_=feature_importances(learned, rows))
 
-    def _learn_bits(self, rows, recipe, start):
-        """Learn from checked rows with the recipe and the initial thresholds of another model.
-
-        Parameters
-        ----------
-        rows : Rows
-        recipe : Recipe
-        start : GivenStart
-
-        Returns
-        -------
-        self
-        """
-        self.quantizer_ = self._quantizer_to_learn(rows.task)
-        self._keep(self.quantizer_._learn(rows, None, recipe=recipe, start=start), rows)
-        return self
-
     def _quantizer_to_learn(self, task):
         """Return the unfitted quantizer that is learned together with the head."""
         if self.quantizer is None:
@@ -370,6 +411,15 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             for start in range(step, len(rows), step):
                 out[start : start + step] = batch(start)
         return out
+
+
+def _with_module(head, trained):
+    """Return the parameter `head` for a model with this trained head: an instance has other inputs."""
+    if isinstance(head, nn.Module):
+        return copy.deepcopy(trained)
+    if isinstance(head, NeuralNet) and isinstance(head.module, nn.Module):
+        return clone(head).set_params(module=copy.deepcopy(trained))
+    return head
 
 
 def _joined(messages):

@@ -267,9 +267,9 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _learn(self, rows, checkpoint, **given):
+    def _learn(self, rows, checkpoint):
         if self.bit_budget is None:
-            return super()._learn(rows, checkpoint, **given)
+            return super()._learn(rows, checkpoint)
         n_bits = _MAX_BITS_WITH_BUDGET if self.n_bits is None else self.n_bits
         caps = self._checked_n_bits(n_bits, rows)
         learner = self._learner(rows, checkpoint)

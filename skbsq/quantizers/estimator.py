@@ -217,10 +217,10 @@ class LearnedEstimator(BaseEstimator):
         """
         raise NotImplementedError
 
-    def _learner(self, rows, checkpoint, recipe=None):
+    def _learner(self, rows, checkpoint):
         seed = draw_seed(self.random_state)
         seed = seed if checkpoint is None else checkpoint.seed(seed)
-        recipe = Recipe.of(self) if recipe is None else recipe
+        recipe = Recipe.of(self)
         check_loss(recipe.regression_loss, rows)
         return Learner(rows, recipe, seed, checkpoint)
 

@@ -36,26 +36,21 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
     def _task(self):
         return self.task
 
-    def _learn(self, rows, checkpoint, *, recipe=None, start=None):
+    def _learn(self, rows, checkpoint):
         """Learn from checked rows, and set the attributes of a fit.
 
         Parameters
         ----------
         rows : Rows or ChunkedRows
         checkpoint : Checkpoint or None
-        recipe : Recipe, default=None
-            None: the parameters of the quantizer.
-        start : RuleStart, GivenStart or the like, default=None
-            Initial thresholds. None: as `init` says.
 
         Returns
         -------
         Learned
         """
         n_bits = self._checked_n_bits(self.n_bits, rows)
-        start = self._start() if start is None else start
-        learner = self._learner(rows, checkpoint, recipe)
-        learned = self._learn_model(learner, n_bits, start)
+        learner = self._learner(rows, checkpoint)
+        learned = self._learn_model(learner, n_bits, self._start())
         self._keep(learned, rows)
         return learned
 

@@ -93,7 +93,7 @@ def _narrow_to(rounds, held_out, kind, caps, budget, start):
 
     def narrower(n_bits):
         thresholds, head = model.narrowed(n_bits)
-        learner = _for_epochs(rounds, epochs, **warm(recipe, head))
+        learner = _for_epochs(rounds, epochs, **_warm(recipe, head))
         return WideModel.of(learner.learn(kind, n_bits, GivenStart(thresholds)), held_out)
 
     while model.n_bits.sum() > budget:
@@ -116,19 +116,10 @@ def _for_epochs(learner, epochs, **changes):
     return Learner(learner.rows, replace(learner.recipe, **changes), learner.seed, learner.checkpoint)
 
 
-def warm(recipe, head):
+def _warm(recipe, head):
     """Return the changes to a recipe when a trained head and its thresholds are trained further.
 
     The thresholds move little from there, so the surrogate starts narrower.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    head : nn.Module
-
-    Returns
-    -------
-    dict
     """
     return {"head": head, "temperature_start": min(_WARM_TEMPERATURE, recipe.temperature_start)}
 

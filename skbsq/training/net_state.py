@@ -134,14 +134,41 @@ def net_from(state, estimator):
     n_outputs = estimator.target_mean_.size
     layer, column_map = _quantization_from(state["quantization"], estimator)
     head = _head_from(state["head"], _n_inputs(layer, column_map), n_outputs, estimator)
-    module, training = JointNet(layer, head, column_map=column_map), state["training"]
+    module = JointNet(layer, head, column_map=column_map)
+    return _fitted_net(module, state["training"], _rows(state["history"]), estimator)
+
+
+def net_around(module, estimator):
+    """Build a net like that of a fitted estimator around another trained module.
+
+    Parameters
+    ----------
+    module : JointNet
+    estimator : LearnedEstimator
+        It stays as it is.
+
+    Returns
+    -------
+    skorch.NeuralNet
+        With the history of the estimator.
+
+    Raises
+    ------
+    ValueError
+        If the net of the estimator was a skorch net that is no longer its `head`.
+    """
+    net = estimator.net_
+    return _fitted_net(module, _training_state(net), net.history, estimator)
+
+
+def _fitted_net(module, training, history, estimator):
     if training is not None:
         net = default_net(module, **_checked_training(training))
     elif isinstance(estimator.head, NeuralNet):
-        net = net_of(Recipe.of(estimator), module, None, n_outputs, device=_CPU)
+        net = net_of(Recipe.of(estimator), module, None, estimator.target_mean_.size, device=_CPU)
     else:
         raise ValueError(f"head was a skorch net, whose criterion and class are needed, got {estimator.head!r}.")
-    restore_fitted_net(net, _rows(state["history"]))
+    restore_fitted_net(net, history)
     return net
 
 

@@ -27,8 +27,8 @@ from skbsq import (
     ThresholdQuantizer,
 )
 from skbsq.codec import RowCodec, dumps
-from skbsq.export import to_c, to_codebook
-from skbsq.model_selection import bits_path
+from skbsq.export import to_c, to_codebook, to_onnx
+from skbsq.model_selection import row_bits
 from skbsq.persistence import load, save
 from tests.export import driver, tools
 from tests.strategies import neighbours
@@ -40,6 +40,12 @@ NAN = float("nan")
 def sequential(n_inputs, n_outputs):
     layers = {"first": nn.Linear(n_inputs, 8, bias=False), "act": nn.ReLU(), "last": nn.Linear(8, n_outputs)}
     return nn.Sequential(OrderedDict(layers))
+
+
+def sequential_with_bias(n_inputs, n_outputs):
+    head = sequential(n_inputs, n_outputs)
+    head[0] = nn.Linear(n_inputs, 8)
+    return head
 
 
 def linear(n_inputs, n_outputs):
@@ -323,11 +329,123 @@ def test_clone_fits_the_same(fit_once):
     assert_same(again, fitted, X)
 
 
-def test_bits_path_of_an_estimator_with_rates():
-    """Its models have one rate each, which may be below those of the estimator."""
+# -- a predictor of one rate ---------------------------------------------------------------------------------
+
+
+def all_outputs(model, X, **rate):
+    names = ["predict", *(["predict_proba", "predict_log_proba"] if hasattr(model, "predict_proba") else [])]
+    return [getattr(model, name)(X, **rate) for name in names]
+
+
+def assert_equal_outputs(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        assert_array_equal(one, other)
+
+
+@each_case
+def test_at_predicts_the_same(case, fit_once):
+    X, fitted = data_of(case)[0], fit_once(case)
+    before = outputs(fitted, X)
+    for rate, book in fitted.codebooks_.items():
+        model = fitted.at(rate)
+        assert type(model) is type(fitted)
+        assert (model.codebook_, row_bits(model), to_codebook(model)) == (book, book.row_bits, book)
+        assert not hasattr(model, "rates_")
+        assert not hasattr(model, "feature_importances_")
+        assert_equal_outputs(all_outputs(model, X), all_outputs(fitted, X, rate=rate))
+        codes = book.encode(X)
+        for found in (
+            model.predict_codes(codes),
+            model.predict_packed(RowCodec(book).pack(codes)),
+            model.predict_packed(dumps(book, codes)),
+        ):
+            assert_array_equal(found, fitted.predict(X, rate=rate))
+        for parameter in model.net_.module_.parameters():  # training goes on without the other model
+            parameter.data.fill_(0)
+    assert_equal_outputs(outputs(fitted, X), before)
+
+
+@each_case
+def test_copies_of_a_predictor_at_a_rate(case, fit_once, tmp_path):
+    (X, y), fitted = data_of(case), fit_once(case)
+    for rate in fitted.codebooks_:
+        model = fitted.at(rate)
+        expected = all_outputs(model, X)
+        assert_equal_outputs(all_outputs(pickle.loads(pickle.dumps(model)), X), expected)
+        again = clone(model).fit(X, y)
+        for one, other in zip(again.thresholds_, model.thresholds_, strict=True):
+            assert_array_equal(one, other)
+        # A first layer without a bias has one at a coarser rate.
+        head = model.head
+        if isinstance(head, NeuralNet) and rate != max(fitted.codebooks_):
+            head = clone(head).set_params(module=sequential_with_bias)
+        elif head is sequential and rate != max(fitted.codebooks_):
+            head = sequential_with_bias
+        save(model, tmp_path / "model")
+        loaded = load(tmp_path / "model", **({} if head is None else {"head": head}))
+        assert_equal_outputs(all_outputs(loaded, X), expected)
+        assert loaded.codebook_ == model.codebook_
+
+
+def test_a_predictor_at_a_rate_with_the_default_head():
+    """With few rows the head is an average of four networks, and the rows held out find the length."""
     X, y = data_of("default")
-    with_rates, without = (
-        bits_path(BitwiseRegressor(rates=rates, **QUICK), X, y, [1, 2, 3], cv=2) for rates in ((3, 1), ())
-    )
-    timed = [name for name in with_rates if "seconds" in name or "params" in name]
-    pd.testing.assert_frame_equal(with_rates.drop(columns=timed), without.drop(columns=timed))
+    fitted = BitwiseRegressor(2, rates=(1,), validation_fraction=0.2, random_state=0).fit(X[:60], y[:60])
+    model = fitted.at(1)
+    assert_array_equal(model.predict(X), fitted.predict(X, rate=1))
+    assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+    pd.testing.assert_frame_equal(model.history_, fitted.history_)
+
+
+@pytest.mark.parametrize("case", ["code", "classifier"])
+def test_exports_of_a_predictor_at_a_rate(case, fit_once):
+    runtime = pytest.importorskip("onnxruntime")
+    X, fitted = data_of(case)[0], fit_once(case)
+
+    def run(model, name, rows):
+        session = runtime.InferenceSession(model.SerializeToString())
+        return dict(zip([out.name for out in session.get_outputs()], session.run(None, {name: rows}), strict=True))
+
+    for rate, book in fitted.codebooks_.items():
+        model, codes = fitted.at(rate), book.encode(X)
+        assert to_c(model, "rate") == to_c(book, "rate")
+        assert_array_equal(run(to_onnx(model, part="encoder"), "X", X)["codes"], codes)
+        for found in (run(to_onnx(model), "X", X), run(to_onnx(model, part="head"), "codes", codes)):
+            if case == "classifier":
+                assert_array_equal(found["label"], model.predict(X))
+                np.testing.assert_allclose(found["probabilities"], model.predict_proba(X), rtol=1e-4, atol=1e-6)
+            else:
+                np.testing.assert_allclose(found["prediction"], model.predict(X), rtol=1e-4, atol=1e-5)
+
+
+def test_a_predictor_at_a_rate_in_a_pipeline(fit_once):
+    (X, y), fitted = data_of("default"), fit_once("default")
+    pipeline = make_pipeline(StandardScaler(with_mean=False, with_std=False).fit(X), fitted.at(1))
+    assert_array_equal(pipeline.predict(X), fitted.predict(X, rate=1))
+    assert pipeline.score(X, y) == pytest.approx(fitted.score(X, y, rate=1))
+    assert to_codebook(pipeline).row_bits == row_bits(pipeline) == fitted.codebooks_[1].row_bits
+
+
+class Fixed(BitwiseRegressor):
+    """A constructor without the parameters that `at` changes."""
+
+    def __init__(self, lr=0.01):
+        super().__init__(2, rates=(1,), lr=lr, **QUICK)
+
+
+def test_a_subclass_at_a_rate():
+    X, y = data_of("default")
+    fitted = Fixed().fit(X, y)
+    assert type(fitted.at(1)) is Fixed
+    assert_array_equal(fitted.at(1).predict(X), fitted.predict(X, rate=1))
+    assert fitted.rates == (1,)
+
+
+def test_at_an_unknown_rate(fit_once):
+    for rate in (2, True, "1", None):
+        with pytest.raises(ValueError, match=r"There is no rate .*: the rates of this model are \[4, 3, 1, 0\]"):
+            fit_once("default").at(rate)
+    with pytest.raises(AttributeError, match="There is only one rate"):
+        fit_once("default").at(1).at(1)
+    with pytest.raises(NotFittedError):
+        CASES["default"].at(1)

@@ -104,9 +104,9 @@ def best_rate(cv_results, tolerance="1se", *, score=None):
     >>> from sklearn.model_selection import GridSearchCV
     >>> from skbsq import BitwiseRegressor
     >>> from skbsq.model_selection import all_rates, best_rate, fewest_bits
-    >>> X, y = make_friedman1(200, random_state=0)
+    >>> X, y = make_friedman1(100, random_state=0)
     >>> search = GridSearchCV(
-    ...     BitwiseRegressor(n_bits=3, rates=(1, 2), max_epochs=5, random_state=0),
+    ...     BitwiseRegressor(n_bits=3, rates=(1, 2), max_epochs=2, random_state=0),
     ...     {"hidden_sizes": [(8,), (64,)]},
     ...     scoring=all_rates("r2"),
     ...     refit=fewest_bits(0.3),

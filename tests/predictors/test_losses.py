@@ -192,7 +192,7 @@ def test_chunks(loss, data):
     np.testing.assert_allclose(model.target_scale_, fitted.target_scale_)
 
 
-def test_narrower_models_keep_the_loss(data):
+def test_models_of_a_path_keep_the_loss(data):
     X, y, _ = data
     model = BitwiseRegressor(loss="poisson", **QUICK)
     path = bits_path(model, X, y, [3, 2], cv=2, scoring="neg_mean_poisson_deviance")

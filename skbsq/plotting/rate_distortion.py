@@ -61,7 +61,8 @@ class RateDistortionDisplay:
         Parameters
         ----------
         cv_results : dict
-            ``cv_results_`` of a search with the scorer `skbsq.model_selection.row_bits`.
+            ``cv_results_`` of a search with the scorer `skbsq.model_selection.row_bits`, or with
+            `skbsq.model_selection.all_rates`, which gives a point per candidate and rate.
         score : str, default=None
             Name of the score. Needed if the search has several scores.
         ax : matplotlib Axes, default=None

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skbsq
 from skbsq import BitwiseQuantizer, BitwiseRegressor, QuantileQuantizer
-from skbsq.model_selection import rate_distortion, row_bits
+from skbsq.model_selection import all_rates, rate_distortion, row_bits
 from skbsq.plotting import AllocationDisplay, HistoryDisplay, RateDistortionDisplay, ThresholdDisplay
 
 QUICK = {"max_epochs": 3, "hidden_sizes": (8,), "random_state": 0}
@@ -71,6 +71,16 @@ def test_rate_distortion(search):
     assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("bits per row", "r2")
     ax = axes()
     assert RateDistortionDisplay.from_cv_results(search.cv_results_, ax=ax, color="red").ax_ is ax
+
+
+def test_rate_distortion_of_rates(data):
+    """A point per candidate and rate."""
+    regressor = BitwiseRegressor(3, rates=(1,), **QUICK)
+    search = GridSearchCV(regressor, {"lr": [0.001, 0.01]}, scoring=all_rates("r2"), refit=False, cv=2).fit(*data)
+    display = RateDistortionDisplay.from_cv_results(search.cv_results_)
+    np.testing.assert_array_equal(display.errorbar_[0].get_xdata(), [10, 10, 30, 30])
+    np.testing.assert_array_equal(display.errorbar_[0].get_ydata(), display.table["score"])
+    np.testing.assert_array_equal(display.line_.get_xdata(), display.table["row_bits"][display.table["frontier"]])
 
 
 def test_rate_distortion_needs_the_bits(data):

@@ -68,9 +68,9 @@ def rate_curve(estimator, X, y, *, scoring=None, sample_weight=None):
 def bits_path(estimator, X, y, bits, *, cv=None, scoring=None, verbose=0):
     """Score a predictor at several numbers of bits, with one fit per split.
 
-    The model with the most bits is trained as usual, and has the others as its `rates`. So the models of fewer bits
-    share its thresholds and its head, and their scores may be a little lower than those of separate fits. After you
-    chose the bits, keep the rates, or fit a model of these bits alone.
+    The model with the most bits is trained as usual, and has the others as its `rates`. So ``max_epochs="auto"`` finds
+    the number of epochs once. The models of fewer bits share the thresholds and the head, and their scores may be a
+    little lower than those of separate fits. Then choose the bits, and either keep the rates or fit these bits alone.
 
     Parameters
     ----------

@@ -33,21 +33,23 @@ def test_curve_of_a_model(fitted, data):
     assert curve.columns.tolist() == ["rate", "row_bits", "score"]
     assert curve["rate"].tolist() == [0, 1, 2, 3]
     assert curve["row_bits"].tolist() == [0, 10, 20, 30]
-    assert curve["score"].tolist() == [r2_score(y, fitted.predict(X, rate=rate)) for rate in range(4)]
+    assert curve["score"].tolist() == pytest.approx([r2_score(y, fitted.predict(X, rate=rate)) for rate in range(4)])
 
 
 def test_curve_of_another_score(fitted, data):
     X, y = data
     expected = [-max_error(y, fitted.predict(X, rate=rate)) for rate in range(4)]
     for scoring in ("neg_max_error", lambda model, X, y: -max_error(y, model.predict(X))):
-        assert rate_curve(fitted, X, y, scoring=scoring)["score"].tolist() == expected
+        assert rate_curve(fitted, X, y, scoring=scoring)["score"].tolist() == pytest.approx(expected)
 
 
 def test_curve_with_weights(fitted, data):
     (X, y), weights = data, np.linspace(0, 1, len(data[1]))
     expected = [fitted.score(X, y, weights, rate=rate) for rate in range(4)]
     for scoring in (None, "r2"):
-        assert rate_curve(fitted, X, y, scoring=scoring, sample_weight=weights)["score"].tolist() == expected
+        assert rate_curve(fitted, X, y, scoring=scoring, sample_weight=weights)["score"].tolist() == pytest.approx(
+            expected
+        )
 
 
 def test_curve_of_pipelines(data):
@@ -68,7 +70,7 @@ def test_curve_of_classes(data):
     X, y = data[0], np.where(data[1] > np.median(data[1]), "high", "low")
     fitted = BitwiseClassifier(2, rates=(1,), **QUICK).fit(X, y)
     found = rate_curve(fitted, X, y, scoring="accuracy")["score"].tolist()
-    assert found == [fitted.score(X, y, rate=rate) for rate in (1, 2)]
+    assert found == pytest.approx([fitted.score(X, y, rate=rate) for rate in (1, 2)])
 
 
 def test_curve_rejects(data):

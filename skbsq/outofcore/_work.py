@@ -314,10 +314,13 @@ class CallOnCodes(Call):
                 f"The source has encoding {encode!r}, but method={self.method!r} reads {self.encode!r}: {way_out}."
             )
         if book is not None and not self._reads(book):
+            way_out = "encode the rows again with transform, or use the model that they were encoded for"
+            for rate, coarse in getattr(self.estimator, "codebooks_", {}).items():
+                if coarse.fingerprint == book.fingerprint:
+                    way_out = f"that is rate {rate} of this model, so use its at({rate})"
             raise ValueError(
                 f"The source holds codes of the codebook {book.fingerprint.hex()}, but this "
-                f"{type(self.estimator).__name__} reads codes of {self.book.fingerprint.hex()}: encode the rows again "
-                "with transform, or use the model that they were encoded for."
+                f"{type(self.estimator).__name__} reads codes of {self.book.fingerprint.hex()}: {way_out}."
             )
 
     def _reads(self, book):

@@ -232,6 +232,17 @@ def test_codes_of_another_model_are_refused(read, encode, method, model, other, 
         list(predict(model, source, method=method))
 
 
+@pytest.mark.parametrize(("encode", "method"), [("packed", "predict_packed"), ("ordinal", "predict_codes")])
+def test_codes_of_a_rate_are_read_by_the_model_of_the_rate(encode, method, rows, tmp_path):
+    nested = BitwiseRegressor(3, rates=(1,), **FAST).fit(rows[["a", "b", "c"]], rows["a"])
+    transform(nested.at(1), rows, tmp_path / "codes.parquet", encode=encode)
+    with pytest.raises(ValueError, match=r"that is rate 1 of this model, so use its at\(1\)"):
+        list(predict(nested, tmp_path / "codes.parquet", method=method))
+    found = np.concatenate([*predict(nested.at(1), tmp_path / "codes.parquet", method=method)])
+    np.testing.assert_array_equal(found, nested.predict(rows[["a", "b", "c"]], rate=1))
+    np.testing.assert_array_equal(found, np.concatenate([*predict(nested.at(1), rows)]))
+
+
 def test_codes_of_an_equal_encoder_are_read(model, rows, codes, tmp_path):
     """The fingerprint depends on the thresholds, not on names and levels."""
     nameless = Codebook.from_thresholds(model.codebook_.thresholds)

@@ -21,19 +21,15 @@ from skbsq.nn.heads import unfolded
 from skbsq.nn.joint import JointNet, first_linear, has_hooks
 from skbsq.nn.layers import Thermometer
 from skbsq.training.budget import WideModel
-from skbsq.training.feeds import Bits, codebook_feed
-from skbsq.training.learner import Learner
+from skbsq.training.feeds import codebook_feed
 from skbsq.training.nets import begins_with_linear
-from skbsq.training.recipe import AUTO_SIZES
+from skbsq.training.rate_thresholds import nested_thresholds
 from skbsq.training.rows import Rows
-from skbsq.training.starts import RuleStart
 
 # Epochs of a first layer, as a share of those of the fine model.
 _SHARE_OF_EPOCHS = 0.75
 # Rows on which it is measured which levels differ most.
 _MAX_ROWS = 4096
-# Thresholds of features with up to this many bits are trained before they are chosen.
-_FEW_BITS = 2
 _NEEDS_LINEAR = (
     "rates need a head that begins with a linear layer of bits, because each rate has its own first layer: put an "
     "nn.Linear first, or use the default head."
@@ -251,7 +247,7 @@ def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=N
     shared = learned.net.module_.head
     model, found = WideModel.of(learned, sample), {}
     n_bits = _bits_of_rates(model, check_rates(rates, math.inf), as_budgets)
-    all_kept = _nested_thresholds(learner, model, n_bits, _NarrowModel(learner, epochs, kind, start))
+    all_kept = nested_thresholds(learner, model, n_bits, epochs, kind, start)
     finer, last = model.n_bits, Rate(learned.codebook, learned.net.module_)
     kept = [np.arange(t.size) for t in model.thresholds]
     for rate in n_bits:
@@ -277,68 +273,6 @@ def _bits_of_rates(model, rates, as_budgets):
         capped = [cost[: b + 1] for cost, b in zip(costs, finer.tolist(), strict=True)]
         found[rate] = finer = allocate_bits(capped, rate) if as_budgets else np.minimum(finer, rate)
     return found
-
-
-def _nested_thresholds(learner, model, n_bits, narrow):
-    """Choose the thresholds of each rate among those of the model, such that a rate has those of the lower rates.
-
-    With few bits each threshold matters. So a model of these bits is trained for a while, and the thresholds nearest to
-    its thresholds are taken. Features of more bits keep those between the levels that differ most.
-    """
-    found, coarser = {}, [np.zeros(0, dtype=np.int64)] * len(model.thresholds)
-    for rate in reversed(n_bits):
-        wanted = model.kept(n_bits[rate])
-        if learner.recipe.lr_ratio and (has_few := (n_bits[rate] <= _FEW_BITS) & (n_bits[rate] < model.n_bits)).any():
-            trained = narrow.thresholds(n_bits[rate])
-            for j in np.flatnonzero(has_few):
-                wanted[j] = _nearest(model.thresholds[j], trained[j])
-        found[rate] = coarser = [_including(*pair) for pair in zip(coarser, wanted, strict=True)]
-    return found
-
-
-class _NarrowModel:
-    """Train a model with few bits from the start, to learn where its thresholds belong."""
-
-    def __init__(self, learner, epochs, kind, start):
-        # A given head may have a fixed number of inputs: the default head stands in for it.
-        given = {"head": None, "max_epochs": epochs, "early_stopping": learner.recipe.early_stopping is True}
-        if learner.recipe.auto_sizes:
-            given["hidden_sizes"] = AUTO_SIZES  # thresholds need no average of several networks
-        recipe = replace(learner.recipe, **given)
-        self.learner = Learner(learner.rows, recipe, learner.seed, learner.checkpoint)
-        self.kind = Bits() if kind is None else kind
-        # Thresholds that are given for the fine model are too many here.
-        is_auto = start is None or start.is_given
-        self.start = RuleStart("auto", recipe.regression_loss) if is_auto else start
-
-    def thresholds(self, n_bits):
-        return self.learner.learn(self.kind, n_bits, self.start).codebook.thresholds
-
-
-def _nearest(thresholds, wanted):
-    """Return the numbers of the thresholds that are nearest to other values."""
-    middles = (thresholds[1:].astype(np.float64) + thresholds[:-1]) / 2
-    return np.unique(np.searchsorted(middles, wanted))
-
-
-def _including(needed, wanted):
-    """Add to the needed thresholds all wanted ones, except the nearest one for each that is needed.
-
-    Parameters
-    ----------
-    needed, wanted : ndarrays of int64
-        Numbers of thresholds.
-
-    Returns
-    -------
-    ndarray of int64
-        At most as many as the larger of the two.
-    """
-    left = wanted
-    for k in needed:
-        if left.size:
-            left = np.delete(left, np.argmin(np.abs(left - k)))
-    return np.union1d(needed, left)
 
 
 def _check_can_learn_rates(rows, learned):

@@ -10,9 +10,9 @@ from itertools import accumulate
 import numpy as np
 
 from skbsq.codec import RowCodec
+from skbsq.export import _c_rates
 from skbsq.export import _c_text as c
 from skbsq.export._adc import check_counts, first_counts_above
-from skbsq.export._fold import to_codebook
 
 # Up to this many thresholds, a linear search takes fewer instructions than bisection on a Cortex-M0+ and M4.
 _MAX_LINEAR = 7
@@ -31,7 +31,7 @@ _KEYWORD = re.compile(
 )
 
 
-def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_count=None, dtype="float32"):
+def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_count=None, dtype="float32", coarser=()):
     """Write an encoder as a C header.
 
     The header is one self-contained file of C99 and C++11: constant tables, and functions that turn readings into the
@@ -59,6 +59,10 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         None for a feature that has none. None: no feature has one.
     dtype : {"float32", "float64"}, default="float32"
         Type in which the scalers of a pipeline compute, see `to_codebook`.
+    coarser : sequence of Codebook, default=()
+        Further rates of a codebook, or of a model without rates: codebooks with some of its thresholds, such as
+        ``codebook.coarsened(2)``. Their units are those of the header. A model with rates has all its codebooks in the
+        header without this.
 
     Returns
     -------
@@ -69,7 +73,8 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     ------
     ValueError
         If `name` is not a C identifier or is a keyword, if `scale`, `offset`, `count_type` or `missing_count` is
-        invalid, or if `to_codebook` raises it.
+        invalid, if the codes of a codebook in `coarser` do not follow from those of the finest one, if two rates of
+        them have equally many bits per row, or if `to_codebook` raises it.
     sklearn.exceptions.NotFittedError
         If `fitted`, or a step of it, is not fitted.
 
@@ -97,6 +102,18 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
 
     A feature of 0 bits is not sent and need not be measured, because the C never reads its value.
 
+    With several rates the header also holds the following, and everything above is for the finest rate. The rates share
+    the thresholds.
+
+    - ``SENSOR_RATES`` and ``SENSOR_RATE_<rate>``: how many rates there are, and their numbers from 0, the finest. The
+      rates of a model are bits, as in its parameter `rates`. Those of `coarser` are named by their bits per row.
+    - ``int sensor_encode_at(uint32_t rate, const float *x, uint8_t *row)``: encodes d values into a packed row of a
+      rate. Returns what ``sensor_encode`` returns, or -1 if there is no such rate. It does not read features of 0 bits
+      at this rate.
+    - ``sensor_message_begin_at`` and ``sensor_message_end_at``, with the parameters `rate`, `message` and `n_rows`: the
+      same for a message whose rows are of this rate. They return 0 if there is no such rate.
+    - ``SENSOR_ROW_BITS_AT(rate)``, ``SENSOR_ROW_BYTES_AT(rate)``, ``SENSOR_MESSAGE_BYTES_AT(rate, n)``.
+
     Thresholds are stored as integers: the bits of the float32, changed so that the integers sort as the floats do. A
     comment gives the exact value. C++11 has no hexadecimal floats. Comparing integers needs no FPU, and does not depend
     on compiler options such as ``-ffast-math`` or on the treatment of subnormals.
@@ -119,8 +136,11 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     ...
     >>> "#define HUT_ROW_BYTES 1" in to_c(book, "hut", scale=0.1, offset=[-40, 0], count_type="int16")
     True
+    >>> "#define HUT_RATE_2 1" in to_c(book, "hut", coarser=[book.coarsened(1)])
+    True
     """
-    codebook = to_codebook(fitted, dtype=dtype)
+    rates = _c_rates.find_rates(fitted, coarser, dtype)
+    codebook, *further = rates.values()
     _check_name(name)
     if scale is not None:
         source = _counts(codebook, scale, offset, count_type or "uint16", missing_count)
@@ -135,10 +155,14 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         _tables(codebook, source, name),
         c.with_prefix(_functions(codebook, source) + c.MESSAGE, name),
     ]
+    if further:
+        parts.insert(2, c.with_prefix(_c_rates.sizes(rates), name))
+        parts.append(c.with_prefix(_rate_functions(rates, source) + c.MESSAGE_AT, name))
     body = "\n".join(part.strip("\n") + "\n" for part in parts if part)
     # The guard contains a hash, so that the compiler complains about two different headers of the same name.
     guard = f"SKBSQ_{name}_{hashlib.sha256(body.encode('ascii')).hexdigest()[:16]}_H"
-    return f"{_title(codebook, source)}\n\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
+    title = _title(codebook, source, _c_rates.title_lines(rates) if further else [])
+    return f"{title}\n\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
 
 
 @dataclass(frozen=True)
@@ -183,7 +207,7 @@ def _counts(codebook, scale, offset, count_type, missing_count):
     return _Source("count", c_type, c_type, keys, notes, "<= value", is_missing, missing_value, missing_count)
 
 
-def _title(codebook, source):
+def _title(codebook, source, more):
     from skbsq import __version__
 
     fingerprint = codebook.fingerprint.hex()
@@ -195,7 +219,7 @@ def _title(codebook, source):
     ]
     for j, (bits, levels) in enumerate(zip(codebook.n_bits.tolist(), codebook.n_levels.tolist(), strict=True)):
         lines.append(f"{_feature(codebook, j)}, {bits}, {levels}" + ", not sent" * (bits == 0))
-    comment = "\n   ".join(lines).replace("   \n", "\n")
+    comment = "\n   ".join(lines + more).replace("   \n", "\n")
     return f"/* {comment} */"
 
 
@@ -238,8 +262,8 @@ def _tables(codebook, source, name):
     if not any(source.keys):
         text += "    0 /* no thresholds; C allows no empty array */\n"
     text += "};\n\n/* Feature j has the thresholds, and the bits of a row, from entry j up to entry j + 1. */\n"
-    text += _array(f"{name}_offsets", [*accumulate(map(len, source.keys), initial=0)])
-    text += _array(f"{name}_bits", [*accumulate(codebook.n_bits.tolist(), initial=0)])
+    text += c.array(f"{name}_offsets", [*accumulate(map(len, source.keys), initial=0)])
+    text += c.array(f"{name}_bits", [*accumulate(codebook.n_bits.tolist(), initial=0)])
     if isinstance(source.missing_count, list):
         # A feature without a missing count gets a number beyond all counts.
         none = np.iinfo(source.type.removesuffix("_t")).max + 1
@@ -250,14 +274,12 @@ def _tables(codebook, source, name):
 
 
 def _functions(codebook, source):
-    refuses = source.is_missing is not None and bool(codebook.refuses_nan.any())
-    some, unsent = bool(codebook.has_missing.any()), not codebook.n_bits.all()
-    table, missing = "", ""
+    refuses, unsent = _refuses(codebook, source), not codebook.n_bits.all()
+    some, table, missing = bool(codebook.has_missing.any()), "", ""
     if source.is_missing is not None:
         table, code = _missing_codes(codebook, source)
         missing = c.MISSING.format(is_missing=source.is_missing, code=code)
     if_missing = f" if it is {source.missing_value}" + " and the feature has no missing code" * some
-    first_missing = f"the first feature that is {source.missing_value}" + " and has no missing code" * some
     search = c.LINEAR if max(map(len, source.keys)) <= _MAX_LINEAR else c.BISECT
     code = c.CODE.format(
         type=source.type,
@@ -272,14 +294,51 @@ def _functions(codebook, source):
         unsent=c.PUT_UNSENT * (unsent and refuses),
         refuse=c.PUT_REFUSE * refuses,
     )
-    encode = c.ENCODE.format(
-        type=source.type,
-        refusal=f", or the number, from 1,\n   of {first_missing}. Then do not send "
-        "the row:\n   it is all zeros, which is a valid row of other values" * refuses,
-        unsent=c.ENCODE_UNSENT * unsent,
-        refuse=c.ENCODE_REFUSE * refuses,
+    encode = _encode(
+        [codebook],
+        source,
+        row_bytes="NAME_ROW_BYTES",
+        function="name_encode(",
+        no_rate="",
+        begin="",
+        n_bits=c.ENCODE_BITS,
+        lower="",
     )
     return table + code + put + encode
+
+
+def _rate_functions(rates, source):
+    tables, begin, lower = _c_rates.lowering(rates)
+    return tables + _encode(
+        rates.values(),
+        source,
+        row_bytes="NAME_ROW_BYTES_AT(rate)",
+        function="name_encode_at(uint32_t rate, ",
+        no_rate=", or -1 if\n   there is no such rate",
+        begin=begin,
+        n_bits=c.ENCODE_AT_BITS,
+        lower=lower,
+    )
+
+
+def _encode(codebooks, source, *, row_bytes, no_rate, **fields):
+    """Write a function that encodes rows of one of the codebooks; `fields` are those of `c.ENCODE`."""
+    finest, *_ = codebooks
+    refuses, some = _refuses(finest, source), bool(finest.has_missing.any())
+    first_missing = f"the first feature that is {source.missing_value}" + " and has no missing code" * some
+    return c.ENCODE.format(
+        type=source.type,
+        row_bytes=row_bytes,
+        refusal=no_rate + f", or the number, from 1,\n   of {first_missing}. Then do not send "
+        "the row:\n   it is all zeros, which is a valid row of other values" * refuses,
+        unsent=c.ENCODE_UNSENT * any(not book.n_bits.all() for book in codebooks),
+        refuse=c.ENCODE_REFUSE.format(row_bytes=row_bytes) * refuses,
+        **fields,
+    )
+
+
+def _refuses(codebook, source):
+    return source.is_missing is not None and bool(codebook.refuses_nan.any())
 
 
 def _missing_codes(codebook, source):
@@ -299,7 +358,7 @@ def _missing_codes(codebook, source):
     code = "name_missing_codes[feature]"
     if codebook.refuses_nan.any():
         code = f"{code} != 0 ? {code} : {c.REFUSED}"
-    return _array("name_missing_codes", codes), code
+    return c.array("name_missing_codes", codes), code
 
 
 def _check_name(name):
@@ -339,14 +398,6 @@ def _feature(codebook, j):
     for before, after in [(r"\*", "/"), ("/", r"\*"), (r"\?", r"\?")]:
         text = re.sub(f"({before})(?={after})", r"\1 ", text)
     return f"{j} {text}"
-
-
-def _array(name, values):
-    """Write a table of unsigned integers in the smallest type that holds them."""
-    bits = next(bits for bits in (8, 16, 32) if max(values) < 2**bits)
-    lines = [", ".join(map(str, values[start : start + 16])) for start in range(0, len(values), 16)]
-    break_if_long = "\n    " if len(lines) > 1 else ""
-    return f"static const uint{bits}_t {name}[] = {{{break_if_long}" + ",\n    ".join(lines) + "};\n"
 
 
 def _integer(value):

@@ -9,6 +9,25 @@ import re
 _PREFIX = re.compile(r"\b(?:name|NAME)_")
 
 
+def array(name, values):
+    """Write a table of unsigned integers in the smallest type that holds them.
+
+    Examples
+    --------
+    >>> print(array("hut_bits", [0, 3, 300]), end="")
+    static const uint16_t hut_bits[] = {0, 3, 300};
+    """
+    bits = bits_of(values)
+    lines = [", ".join(map(str, values[start : start + 16])) for start in range(0, len(values), 16)]
+    break_if_long = "\n    " if len(lines) > 1 else ""
+    return f"static const uint{bits}_t {name}[] = {{{break_if_long}" + ",\n    ".join(lines) + "};\n"
+
+
+def bits_of(values):
+    """Return the bits of the smallest unsigned type that holds all values."""
+    return next(bits for bits in (8, 16, 32) if max(values) < 2**bits)
+
+
 def with_prefix(text, name):
     """Replace `name_` by a prefix, and `NAME_` by the prefix in capitals.
 
@@ -122,17 +141,19 @@ PUT_REFUSE = """\
 """
 
 ENCODE = """
-/* Encodes all features into a packed row of NAME_ROW_BYTES. Returns 0{refusal}. */
-static inline int name_encode(const {type} *x, uint8_t *row)
+/* Encodes all features into a packed row of {row_bytes}. Returns 0{refusal}. */
+static inline int {function}const {type} *x, uint8_t *row)
 {{
     uint8_t *to = row;
     uint32_t feature, waiting = 0, n_waiting = 0;
+{begin}\
     for (feature = 0; feature < NAME_FEATURES; ++feature) {{
-        const uint32_t n_bits = (uint32_t)name_bits[feature + 1] - name_bits[feature];
+{n_bits}\
         uint32_t code;
 {unsent}\
         code = name_code(feature, x[feature]);
 {refuse}\
+{lower}\
         waiting |= code << n_waiting;
         for (n_waiting += n_bits; n_waiting >= 8; n_waiting -= 8) {{
             *to++ = (uint8_t)(waiting & 0xFFu);
@@ -144,15 +165,18 @@ static inline int name_encode(const {type} *x, uint8_t *row)
     return 0;
 }}
 """
+ENCODE_BITS = """\
+        const uint32_t n_bits = (uint32_t)name_bits[feature + 1] - name_bits[feature];
+"""
 ENCODE_UNSENT = """\
         if (n_bits == 0)
             continue;
 """
 ENCODE_REFUSE = """\
-        if (code == 0xFFFFFFFFu) {
-            memset(row, 0, NAME_ROW_BYTES);
+        if (code == 0xFFFFFFFFu) {{
+            memset(row, 0, {row_bytes});
             return (int)(feature + 1);
-        }
+        }}
 """
 
 MESSAGE = """
@@ -196,6 +220,80 @@ static inline size_t name_message_begin(uint8_t *message, uint32_t n_rows)
 static inline size_t name_message_end(uint8_t *message, uint32_t n_rows)
 {
     const size_t size = NAME_MESSAGE_BYTES(n_rows) - 4;
+    name_write_u32(message + 14, n_rows);
+    name_write_u32(message + size, name_crc(0, message, size));
+    return size + 4;
+}
+"""
+
+# -- rates -------------------------------------------------------------------------------------------------------
+
+# A number that is no rate counts as the finest: no buffer is too small.
+RATE_SIZES = """
+/* Numbers of the rates, for the functions whose names end in _at. Number 0 is the finest: that of name_encode. */
+#define NAME_RATES {n_rates}
+{numbers}\
+/* Sizes at a rate. They use `rate` more than once. */
+#define NAME_ROW_BITS_AT(rate) ({row_bits})
+#define NAME_ROW_BYTES_AT(rate) ((NAME_ROW_BITS_AT(rate) + 7u) / 8u)
+#define NAME_MESSAGE_BYTES_AT(rate, n) ((size_t)22 + (size_t)(n) * NAME_ROW_BYTES_AT(rate))
+"""
+
+RATE_TABLES = """
+/* Fingerprint, and bits of each feature, for the rates from number 1 on. */
+"""
+STEP_TABLES = """\
+/* The code at a rate is the number of its steps below the finest code. A feature of b bits has 2^b - 1 steps. */
+"""
+
+ENCODE_AT_BEGIN = """\
+    if (rate >= NAME_RATES)
+        return -1;
+"""
+ENCODE_AT_BITS = """\
+        const uint32_t fine_bits = (uint32_t)name_bits[feature + 1] - name_bits[feature];
+        const uint32_t n_bits = rate == 0 ? fine_bits : (uint32_t)name_rate_bits[rate - 1][feature];
+"""
+SHIFT = """\
+        code >>= fine_bits - n_bits;
+"""
+
+ENCODE_AT_BEGIN_STEPS = """\
+    const uint{bits}_t *step;
+    if (rate >= NAME_RATES)
+        return -1;
+    step = name_steps + name_step_starts[rate];
+"""
+STEPS = """\
+        if (rate != 0) {
+            const uint32_t fine = code;
+            uint32_t left = ((uint32_t)1 << n_bits) - 1;
+            for (code = 0; left > 0; --left)
+                if (*step++ < fine)
+                    ++code;
+        }
+"""
+
+MESSAGE_AT = """
+/* Writes the header of a message of n_rows rows of a rate. Returns its size, NAME_HEADER_BYTES; the rows follow it.
+   Writes nothing and returns 0 if there is no such rate. */
+static inline size_t name_message_begin_at(uint32_t rate, uint8_t *message, uint32_t n_rows)
+{
+    if (rate >= NAME_RATES)
+        return 0;
+    name_message_begin(message, n_rows);
+    if (rate > 0)
+        memcpy(message + 6, name_rate_fingerprints[rate - 1], 8);
+    return NAME_HEADER_BYTES;
+}
+
+/* Ends a message as name_message_end does. Returns its size, NAME_MESSAGE_BYTES_AT(rate, n_rows); writes nothing and
+   returns 0 if there is no such rate. */
+static inline size_t name_message_end_at(uint32_t rate, uint8_t *message, uint32_t n_rows)
+{
+    const size_t size = NAME_MESSAGE_BYTES_AT(rate, n_rows) - 4;
+    if (rate >= NAME_RATES)
+        return 0;
     name_write_u32(message + 14, n_rows);
     name_write_u32(message + size, name_crc(0, message, size));
     return size + 4;

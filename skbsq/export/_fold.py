@@ -87,10 +87,38 @@ def fold(fitted, dtype="float32"):
     columns : ndarray of int of shape (d,)
         Feature k of the quantizer is feature ``columns[k]`` of the codebook.
     """
+    _check_dtype(dtype)
+    before, name, last = split_off(fitted)
+    return _folded(_codebook_of(name, last), before, dtype)
+
+
+def fold_rates(fitted, dtype="float32"):
+    """Return the codebook of each rate in raw units.
+
+    Parameters
+    ----------
+    fitted : Codebook, fitted quantizer, predictor or Pipeline
+    dtype : {"float32", "float64"}, default="float32"
+
+    Returns
+    -------
+    dict int -> Codebook
+        From the finest to the coarsest rate. Without rates, the only codebook, under its bits per row.
+    """
+    _check_dtype(dtype)
+    before, name, last = split_off(fitted)
+    finest = _codebook_of(name, last)
+    rates = getattr(last, "codebooks_", {finest.row_bits: finest})
+    return {rate: _folded(book, before, dtype)[0] for rate, book in rates.items()}
+
+
+def _check_dtype(dtype):
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {list(DTYPES)}, got {dtype!r}.")
-    before, name, last = split_off(fitted)
-    inner = _codebook_of(name, last)
+
+
+def _folded(inner, before, dtype):
+    """Fold the steps before a quantizer into its codebook, see `fold`."""
     if not before:
         return inner, np.arange(inner.n_features)
     from sklearn.utils.validation import check_is_fitted

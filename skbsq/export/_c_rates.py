@@ -1,0 +1,129 @@
+"""Rates in the C header: codes of coarse codebooks are computed from those of the finest one. NumPy alone."""
+
+from itertools import accumulate, chain
+
+import numpy as np
+
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.nesting import obstacle, recoding
+from skbsq.export import _c_text as c
+from skbsq.export._fold import fold_rates
+
+
+def find_rates(fitted, coarser, dtype):
+    """Return the codebooks of a header, in the units of the raw features.
+
+    Parameters
+    ----------
+    fitted : Codebook, fitted quantizer, predictor or Pipeline
+    coarser : sequence of Codebook
+    dtype : {"float32", "float64"}
+
+    Returns
+    -------
+    dict int -> Codebook
+        The finest comes first. The keys are the rates of a model with rates, and else the bits per row.
+
+    Raises
+    ------
+    ValueError
+        If `coarser` is given for a model with rates, or holds something that cannot be a rate of the codebook.
+    """
+    rates = fold_rates(fitted, dtype)
+    if isinstance(coarser, Codebook) or not all(isinstance(book, Codebook) for book in coarser):
+        raise ValueError(f"coarser must be a list of Codebooks, got {coarser!r}.")
+    if coarser and len(rates) > 1:
+        raise ValueError(
+            f"coarser is for codebooks and models without rates, but this model has the rates {list(rates)}: leave "
+            "coarser out, or give codebook_ of the model instead of the model."
+        )
+    finest, *_ = rates.values()
+    for i, book in enumerate(coarser):
+        if (why := obstacle(finest, book)) is not None:
+            raise ValueError(f"coarser[{i}] cannot be a rate of this codebook: {why}. Make it with coarsened.")
+        if book.row_bits in rates:
+            raise ValueError(
+                f"coarser[{i}] has {book.row_bits} bits per row, as another codebook has, but these bits name the rate "
+                "in the header: leave one of the two out."
+            )
+        rates[book.row_bits] = book
+    return rates
+
+
+def title_lines(rates):
+    """Return lines for the comment at the top of the header."""
+    lines = [f"{rate}, {i}, {b.row_bits}, {b.fingerprint.hex()}" for i, (rate, b) in enumerate(rates.items())]
+    return ["", "Rate, its number, bits per row, codebook:", *lines]
+
+
+def sizes(rates):
+    """Write the numbers of the rates, and macros for the sizes at a rate."""
+    finest, *coarser = (book.row_bits for book in rates.values())
+    return c.RATE_SIZES.format(
+        n_rates=len(rates),
+        numbers="".join(f"#define NAME_RATE_{rate} {i}\n" for i, rate in enumerate(rates)),
+        row_bits="".join(f"(rate) == {i} ? {bits}u : " for i, bits in enumerate(coarser, 1)) + f"{finest}u",
+    )
+
+
+def lowering(rates):
+    """Write how a code of the finest codebook becomes the code at a rate.
+
+    It is shifted right, if that is right for every code of every feature at every rate. Or else its steps are counted:
+    a coarse code rises by 1 after some of the fine codes, which are in a table.
+
+    Parameters
+    ----------
+    rates : dict int -> Codebook
+
+    Returns
+    -------
+    tables : str
+    begin, lower : str
+        Fields of `ENCODE`.
+    """
+    finest, *coarser = rates.values()
+    text = c.RATE_TABLES
+    text += _rows("fingerprints", [[f"0x{byte:02x}" for byte in book.fingerprint] for book in coarser])
+    text += _rows("bits", [book.n_bits.tolist() for book in coarser])
+    recoded = [recoding(finest, book) for book in coarser]
+    if all(_is_shift(finest, *pair) for pair in zip(coarser, recoded, strict=True)):
+        return text, c.ENCODE_AT_BEGIN, c.SHIFT
+    none = 255 if finest.n_levels.max() <= 256 else 65535  # lies below no code
+    of_rates = [_steps(*pair, none) for pair in zip(coarser, recoded, strict=True)]
+    steps = [*chain(*of_rates)]
+    text += c.STEP_TABLES + c.array("name_steps", steps)
+    # The first entry is for the finest rate, which has no steps.
+    text += c.array("name_step_starts", [0, *accumulate(map(len, of_rates[:-1]), initial=0)])
+    return text, c.ENCODE_AT_BEGIN_STEPS.format(bits=c.bits_of(steps)), c.STEPS
+
+
+def _is_shift(finest, book, tables):
+    """Return whether each code of a codebook is the code of the finest one without its lowest bits."""
+    return all(
+        np.array_equal(table, np.arange(table.size) >> before - after)
+        for table, before, after in zip(tables, finest.n_bits.tolist(), book.n_bits.tolist(), strict=True)
+    )
+
+
+def _steps(book, tables, none):
+    """Return after which fine codes the coarse code rises: for each feature of b bits, 2^b - 1 numbers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq import Codebook
+    >>> _steps(Codebook.from_thresholds([[1.0, 2.0], []]), [np.array([0, 0, 1, 2, 2]), np.zeros(4)], 255)
+    [1, 2, 255]
+    """
+    steps = []
+    for table, n_bits in zip(tables, book.n_bits.tolist(), strict=True):
+        rises = np.flatnonzero(np.diff(table)).tolist()
+        steps += rises + [none] * (2**n_bits - 1 - len(rises))
+    return steps
+
+
+def _rows(name, rows):
+    """Write a table with a row of bytes for each rate."""
+    lines = ",\n".join(f"    {{{', '.join(map(str, row))}}}" for row in rows)
+    return f"static const uint8_t name_rate_{name}[{len(rows)}][{len(rows[0])}] = {{\n{lines}}};\n"

@@ -30,7 +30,7 @@ def find_rates(fitted, coarser, dtype):
         If `coarser` is given for a model with rates, or holds something that cannot be a rate of the codebook.
     """
     rates = fold_rates(fitted, dtype)
-    if isinstance(coarser, Codebook) or not all(isinstance(book, Codebook) for book in coarser):
+    if not isinstance(coarser, list | tuple) or not all(isinstance(book, Codebook) for book in coarser):
         raise ValueError(f"coarser must be a list of Codebooks, got {coarser!r}.")
     if coarser and len(rates) > 1:
         raise ValueError(

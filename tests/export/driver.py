@@ -99,6 +99,55 @@ static void stream_of_name(uint32_t n)
     free(x);
     free(row);
 }
+
+#ifdef NAME_RATES
+static void rates_of_name(uint32_t n)
+{
+    name_value *x = (name_value *)malloc(NAME_FEATURES * sizeof *x);
+    uint8_t *rows[NAME_RATES];
+    uint32_t rate;
+    for (rate = 0; rate < NAME_RATES; ++rate)
+        rows[rate] = (uint8_t *)calloc(NAME_ROW_BYTES_AT(rate), 1);
+    for (; n > 0; --n) {
+        get(x, NAME_FEATURES * sizeof *x);
+        for (rate = 0; rate < NAME_RATES; ++rate) {
+            int32_t refused;
+            fill(rows[rate], 0xA5, NAME_ROW_BYTES_AT(rate));
+            refused = name_encode_at(rate, x, rows[rate]);
+            put(&refused, 4);
+            put(rows[rate], NAME_ROW_BYTES_AT(rate));
+        }
+        if (name_encode_at(NAME_RATES, x, NULL) != -1 || name_encode_at(0xFFFFFFFFu, x, NULL) != -1)
+            exit(7);
+    }
+    for (rate = 0; rate < NAME_RATES; ++rate)
+        free(rows[rate]);
+    free(x);
+}
+
+/* Messages of two rows, each of the next rate. */
+static void mixed_of_name(uint32_t n)
+{
+    name_value *x = (name_value *)malloc(NAME_FEATURES * sizeof *x);
+    uint32_t i, rate = 0;
+    for (; n > 1; n -= 2, rate = (rate + 1) % NAME_RATES) {
+        uint8_t *message = (uint8_t *)malloc(NAME_MESSAGE_BYTES_AT(rate, 2));
+        size_t at = name_message_begin_at(rate, message, 0);
+        for (i = 0; i < 2; ++i, at += NAME_ROW_BYTES_AT(rate)) {
+            get(x, NAME_FEATURES * sizeof *x);
+            if (name_encode_at(rate, x, message + at) != 0)
+                exit(5);
+        }
+        if (name_message_end_at(rate, message, 2) != at + 4)
+            exit(6);
+        put(message, at + 4);
+        free(message);
+    }
+    if (name_message_begin_at(NAME_RATES, NULL, 0) != 0 || name_message_end_at(NAME_RATES, NULL, 0) != 0)
+        exit(7);
+    free(x);
+}
+#endif
 """
 
 MAIN = """\
@@ -140,7 +189,7 @@ def build(folder, headers, types, command):
         book = BOOK.replace("NAME_", f"{name.upper()}_").replace("name_", f"{name}_")
         book = book.replace("of_name", f"of_{name}").replace("name.h", f"{name}.h")
         source += f"typedef {types[name]} {name}_value;\n{book}"
-        for what in ("rows", "message", "stream"):
+        for what in ("rows", "message", "stream", *("rates", "mixed") * (f"{name.upper()}_RATES" in text)):
             calls += f'    if (!strcmp(argv[1], "{name}") && !strcmp(argv[2], "{what}")) {what}_of_{name}(n);\n'
     main = folder / "main.c"
     main.write_text(source + MAIN + calls + "    return 0;\n}\n", encoding="ascii")
@@ -162,7 +211,7 @@ def run(program, name, what, values, emulator=()):
     program : Path
     name : str
         Name of a header.
-    what : {"rows", "message", "stream"}
+    what : {"rows", "message", "stream", "rates", "mixed"}
     values : ndarray of shape (n, d)
         They have the type that the header takes.
     emulator : sequence of str, default=()
@@ -197,3 +246,13 @@ def check_rows(program, name, values, refused, packed, emulator=()):
     assert (encode["row"] == packed).all(), name
     assert (put["refused"] == refused).all(), name
     assert (put["row"] == packed)[refused == 0].all(), name
+
+
+def check_rates(program, name, values, expected, emulator=()):
+    """Compare the rows of every rate with the expected results, which are pairs of refusals and packed rows."""
+    fields = [[("refused", "<i4"), ("row", "u1", packed.shape[1:])] for _, packed in expected]
+    dtype = [(str(number), field) for number, field in enumerate(fields)]
+    found = np.frombuffer(run(program, name, "rates", values, emulator), dtype=dtype)
+    for number, (refused, packed) in enumerate(expected):
+        assert (found[str(number)]["refused"] == refused).all(), (name, number)
+        assert (found[str(number)]["row"] == packed).all(), (name, number)

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.export import driver, tools
+from tests.export import driver, test_c_rates, tools
 from tests.export.test_c import BOOKS, check_books, check_counts, count_texts, count_types, headers
 
 if not os.environ.get("SKBSQ_DEVICE"):
@@ -44,3 +44,7 @@ def test_fast_math_flushes_subnormals(program, request):
 
 def test_all_counts_equal_the_codebook(build):
     check_counts(build(count_texts(), count_types()), emulator=QEMU)
+
+
+def test_rows_of_all_rates_equal_the_codebooks(build):
+    test_c_rates.check_rates(build(test_c_rates.headers(), test_c_rates.TYPES), emulator=QEMU)

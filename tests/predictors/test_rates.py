@@ -2,7 +2,7 @@
 
 import pickle
 from collections import OrderedDict
-from itertools import pairwise
+from itertools import cycle, pairwise
 
 import numpy as np
 import pandas as pd
@@ -215,17 +215,26 @@ def test_names_of_features(fit_once):
 @pytest.mark.parametrize("case", ["default", "code"])
 def test_numpy_torch_and_c_agree_beside_all_thresholds(case, fit_once, tmp_path):
     fitted = fit_once(case)
-    books = {f"rate{rate}": book for rate, book in fitted.codebooks_.items()}
     values = neighbours(np.concatenate(fitted.thresholds_))
     X = np.stack([values, values[::-1], np.roll(values, 7)], axis=1)
     if case == "code":
         X[::4, 1] = NAN
     command = tools.need_c(*driver.FLAVOURS["c99"])
-    headers = {name: to_c(book, name) for name, book in books.items()}
-    program = driver.build(tmp_path, headers, dict.fromkeys(books, "float"), command)
-    for (name, book), found in zip(books.items(), fitted.rates_.values(), strict=True):
-        codes = book.encode(X)
-        driver.check_rows(program, name, X, np.zeros(len(X), dtype=np.int32), RowCodec(book).pack(codes))
+    program = driver.build(tmp_path, {"model": to_c(fitted, "model")}, {"model": "float"}, command)
+    codes_of = {rate: found.codebook.encode(X) for rate, found in fitted.rates_.items()}
+    accepted = np.zeros(len(X), dtype=np.int32)
+    packed = [(accepted, RowCodec(fitted.codebooks_[rate]).pack(codes)) for rate, codes in codes_of.items()]
+    driver.check_rates(program, "model", X, packed)
+
+    # The device changes the rate after every second row.
+    stream = driver.run(program, "model", "mixed", X)
+    pairs = [(rate, codes_of[rate][i : i + 2]) for rate, i in zip(cycle(codes_of), range(0, len(X) - 1, 2))]
+    assert stream == b"".join(dumps(fitted.codebooks_[rate], codes) for rate, codes in pairs)
+    y = np.concatenate([fitted.predict_codes(codes, rate=rate) for rate, codes in pairs])
+    assert_array_equal(fitted.predict_packed(stream), y)
+
+    for found, codes in zip(fitted.rates_.values(), codes_of.values(), strict=True):
+        book = found.codebook
         with torch.inference_mode():
             by_floats, by_codes = found.module(torch.from_numpy(X)), found.module.from_codes(torch.from_numpy(codes))
         assert torch.equal(by_floats, by_codes)

@@ -11,10 +11,7 @@ a float, and m2cgen reads and returns doubles. A generator that is not installed
 Needs arm-none-eabi-gcc with newlib, and qemu-arm. On Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user
 """
 
-import argparse
 import importlib.util
-import re
-import shutil
 import tempfile
 from itertools import product
 from pathlib import Path
@@ -24,33 +21,14 @@ from tqdm import tqdm
 
 from benchmarks.arguments import add_output_dir, make_parser
 from benchmarks.command import CommandError, plain_errors, write_table
-from benchmarks.device.chips import CORES, SIZES, TOOLS, measure, output_of
+from benchmarks.device.chips import SIZES, add_chips, check_tools, gcc_version, measure
 from benchmarks.device.encoders import RIVALS, make_job, ours
-
-
-def check_tools():
-    """Raise a `CommandError` that names the missing tools and their packages."""
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
-    if missing:
-        packages = " ".join(dict.fromkeys(TOOLS[tool] for tool in missing))
-        raise CommandError(f"There is no {' and no '.join(missing)}. On Debian: apt install {packages}")
-
-
-def size(text):
-    """Argument type: features x bits."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match or not 1 <= int(match[1]) <= 1000 or not 1 <= int(match[2]) <= 8:
-        raise argparse.ArgumentTypeError(f"must be FEATURESxBITS, such as 20x8, with up to 8 bits, got {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def parse(argv):
     """Parse the command line."""
     parser = make_parser(__spec__, __doc__)
-    parser.add_argument(
-        "--sizes", type=size, nargs="+", default=SIZES, metavar="DxB", help="features x bits (default: 8x2 ... 81x4)"
-    )
-    parser.add_argument("--cores", nargs="+", default=list(CORES), choices=CORES, metavar="CORE", help="of %(choices)s")
+    add_chips(parser, SIZES)
     add_output_dir(parser, "device.csv")
     return parser.parse_args(argv)
 
@@ -77,8 +55,7 @@ def main(argv=None):
                 if encoder.packed and row["exact"] != 1:
                     raise CommandError(f"{encoder.name} gives other codes than NumPy on {core}: {row}")
                 rows.append(row)
-        gcc = re.search(r"\d+\.\d+\.\d+", output_of("arm-none-eabi-gcc", "--version"))[0]
-    write_table(pd.DataFrame(rows).assign(gcc=gcc), arguments.output_dir / "device.csv")
+    write_table(pd.DataFrame(rows).assign(gcc=gcc_version()), arguments.output_dir / "device.csv")
     print("flash, ram (variables), stack, out_bytes (a row): bytes; instructions: per row, counted by qemu;")
     print("exact: share of codes that are NumPy's, over random values, thresholds and the floats next to them")
 

@@ -1,5 +1,8 @@
 """Build an encoder for a Cortex-M core, run it in an emulator, and measure its cost."""
 
+import argparse
+import re
+import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -92,6 +95,39 @@ EMPTY = """\
 void encode(const value_t *x, uint8_t *out);
 void encode(const value_t *x, uint8_t *out) { (void)x; (void)out; }
 """
+
+
+# -- arguments of the commands -----------------------------------------------------------------------------------------
+
+
+def check_tools():
+    """Raise a `CommandError` that names the missing tools and their packages."""
+    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    if missing:
+        packages = " ".join(dict.fromkeys(TOOLS[tool] for tool in missing))
+        raise CommandError(f"There is no {' and no '.join(missing)}. On Debian: apt install {packages}")
+
+
+def size(text):
+    """Argument type: features x bits."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= 1000 or not 1 <= int(match[2]) <= 8:
+        raise argparse.ArgumentTypeError(f"must be FEATURESxBITS, such as 20x8, with up to 8 bits, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def add_chips(parser, sizes):
+    """Add the sizes of codebooks and the cores."""
+    shown = f"{'x'.join(map(str, sizes[0]))} ... {'x'.join(map(str, sizes[-1]))}"
+    parser.add_argument(
+        "--sizes", type=size, nargs="+", default=sizes, metavar="DxB", help=f"features x bits (default: {shown})"
+    )
+    parser.add_argument("--cores", nargs="+", default=list(CORES), choices=CORES, metavar="CORE", help="of %(choices)s")
+
+
+def gcc_version():
+    """Return the version of the cross compiler."""
+    return re.search(r"\d+\.\d+\.\d+", output_of("arm-none-eabi-gcc", "--version"))[0]
 
 
 # -- building and running --------------------------------------------------------------------------------------------

@@ -299,40 +299,39 @@ def _functions(codebook, source):
         source,
         row_bytes="NAME_ROW_BYTES",
         function="name_encode(",
+        size="NAME_ROW_BYTES",
         no_rate="",
-        begin="",
         n_bits=c.ENCODE_BITS,
-        lower="",
+        **dict.fromkeys(("begin", "before", "lower"), ""),
     )
     return table + code + put + encode
 
 
 def _rate_functions(rates, source):
-    tables, begin, lower = _c_rates.lowering(rates)
+    tables, fields = _c_rates.lowering(rates)
     return tables + _encode(
         rates.values(),
         source,
         row_bytes="NAME_ROW_BYTES_AT(rate)",
         function="name_encode_at(uint32_t rate, ",
+        size="name_rate_row_bytes[rate]",
         no_rate=", or -1 if\n   there is no such rate",
-        begin=begin,
         n_bits=c.ENCODE_AT_BITS,
-        lower=lower,
+        **fields,
     )
 
 
-def _encode(codebooks, source, *, row_bytes, no_rate, **fields):
+def _encode(codebooks, source, *, size, no_rate, **fields):
     """Write a function that encodes rows of one of the codebooks; `fields` are those of `c.ENCODE`."""
     finest, *_ = codebooks
     refuses, some = _refuses(finest, source), bool(finest.has_missing.any())
     first_missing = f"the first feature that is {source.missing_value}" + " and has no missing code" * some
     return c.ENCODE.format(
         type=source.type,
-        row_bytes=row_bytes,
         refusal=no_rate + f", or the number, from 1,\n   of {first_missing}. Then do not send "
         "the row:\n   it is all zeros, which is a valid row of other values" * refuses,
         unsent=c.ENCODE_UNSENT * any(not book.n_bits.all() for book in codebooks),
-        refuse=c.ENCODE_REFUSE.format(row_bytes=row_bytes) * refuses,
+        refuse=c.ENCODE_REFUSE.format(size=size) * refuses,
         **fields,
     )
 

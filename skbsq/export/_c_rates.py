@@ -1,6 +1,6 @@
 """Rates in the C header: codes of coarse codebooks are computed from those of the finest one. NumPy alone."""
 
-from itertools import accumulate, chain
+from itertools import accumulate
 
 import numpy as np
 
@@ -69,8 +69,9 @@ def sizes(rates):
 def lowering(rates):
     """Write how a code of the finest codebook becomes the code at a rate.
 
-    It is shifted right, if that is right for every code of every feature at every rate. Or else its steps are counted:
-    a coarse code rises by 1 after some of the fine codes, which are in a table.
+    It is shifted right if that gives every code of every feature at every rate. If not, a coarse code rises by 1 after
+    some of the fine codes. They are either listed, a byte or two each, or marked, with a bit for each fine code: the
+    header has what is smaller.
 
     Parameters
     ----------
@@ -79,23 +80,27 @@ def lowering(rates):
     Returns
     -------
     tables : str
-    begin, lower : str
+    fields : dict
         Fields of `ENCODE`.
     """
     finest, *coarser = rates.values()
-    text = c.RATE_TABLES
-    text += _rows("fingerprints", [[f"0x{byte:02x}" for byte in book.fingerprint] for book in coarser])
-    text += _rows("bits", [book.n_bits.tolist() for book in coarser])
+    tables = c.RATE_TABLES + c.array("name_rate_row_bytes", [-(-book.row_bits // 8) for book in rates.values()])
+    tables += _rows("fingerprints", [[f"0x{byte:02x}" for byte in book.fingerprint] for book in coarser])
+    tables += _rows("bits", [book.n_bits.tolist() for book in coarser])
     recoded = [recoding(finest, book) for book in coarser]
     if all(_is_shift(finest, *pair) for pair in zip(coarser, recoded, strict=True)):
-        return text, c.ENCODE_AT_BEGIN, c.SHIFT
-    none = 255 if finest.n_levels.max() <= 256 else 65535  # lies below no code
-    of_rates = [_steps(*pair, none) for pair in zip(coarser, recoded, strict=True)]
-    steps = [*chain(*of_rates)]
-    text += c.STEP_TABLES + c.array("name_steps", steps)
-    # The first entry is for the finest rate, which has no steps.
-    text += c.array("name_step_starts", [0, *accumulate(map(len, of_rates[:-1]), initial=0)])
-    return text, c.ENCODE_AT_BEGIN_STEPS.format(bits=c.bits_of(steps)), c.STEPS
+        return tables, {"begin": c.ENCODE_AT_BEGIN, "before": "", "lower": c.SHIFT}
+    rises = [[np.flatnonzero(np.diff(table)) for table in of_features] for of_features in recoded]
+    steps = [_steps(finest, *pair) for pair in zip(coarser, rises, strict=True)]
+    marks = [_marks(finest, of_features) for of_features in rises]
+    if sum(step.nbytes for step in steps) < sum(mark.nbytes for mark in marks):
+        every = np.concatenate(steps).tolist()
+        # The first start is for the finest rate, which has no steps.
+        starts = [0, *accumulate((step.size for step in steps[:-1]), initial=0)]
+        tables += c.STEPS_ABOUT + c.array("name_steps", every) + c.array("name_step_starts", starts)
+        return tables, {"begin": c.STEPS_BEGIN.format(bits=c.bits_of(every)), "before": "", "lower": c.STEPS}
+    tables += c.MARKS_ABOUT + _rows("marks", [mark.tolist() for mark in marks])
+    return tables, {"begin": c.MARKS_BEGIN, "before": c.MARKS_RANGE, "lower": c.MARKS}
 
 
 def _is_shift(finest, book, tables):
@@ -106,21 +111,38 @@ def _is_shift(finest, book, tables):
     )
 
 
-def _steps(book, tables, none):
-    """Return after which fine codes the coarse code rises: for each feature of b bits, 2^b - 1 numbers.
+def _steps(finest, book, rises):
+    """List after which fine codes the coarse code rises: for each feature of b bits, 2^b - 1 numbers.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skbsq import Codebook
-    >>> _steps(Codebook.from_thresholds([[1.0, 2.0], []]), [np.array([0, 0, 1, 2, 2]), np.zeros(4)], 255)
-    [1, 2, 255]
+    >>> fine, coarse = Codebook.from_thresholds([[1, 2, 3, 4], [5]]), Codebook.from_thresholds([[2, 3], []])
+    >>> _steps(fine, coarse, [np.array([1, 2]), np.array([])])
+    array([  1,   2, 255], dtype=uint8)
     """
-    steps = []
-    for table, n_bits in zip(tables, book.n_bits.tolist(), strict=True):
-        rises = np.flatnonzero(np.diff(table)).tolist()
-        steps += rises + [none] * (2**n_bits - 1 - len(rises))
-    return steps
+    dtype = np.uint8 if finest.n_levels.max() <= 256 else np.uint16
+    # The largest number fills up: no fine code exceeds it.
+    steps = [np.full(2**n_bits - 1, np.iinfo(dtype).max, dtype=dtype) for n_bits in book.n_bits.tolist()]
+    for step, after in zip(steps, rises, strict=True):
+        step[: after.size] = after
+    return np.concatenate(steps)
+
+
+def _marks(finest, rises):
+    """Mark after which fine codes the coarse code rises: for each feature of b fine bits, 2^b - 1 bits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq import Codebook
+    >>> fine = Codebook.from_thresholds([[1, 2, 3, 4], [5]])
+    >>> [f"{mark:08b}" for mark in _marks(fine, [np.array([1, 2]), np.array([0])])]
+    ['10000110']
+    """
+    marks = [np.isin(np.arange(2**n_bits - 1), after) for n_bits, after in zip(finest.n_bits, rises, strict=True)]
+    return np.packbits(np.concatenate(marks), bitorder="little")
 
 
 def _rows(name, rows):

@@ -150,6 +150,7 @@ static inline int {function}const {type} *x, uint8_t *row)
     for (feature = 0; feature < NAME_FEATURES; ++feature) {{
 {n_bits}\
         uint32_t code;
+{before}\
 {unsent}\
         code = name_code(feature, x[feature]);
 {refuse}\
@@ -174,7 +175,7 @@ ENCODE_UNSENT = """\
 """
 ENCODE_REFUSE = """\
         if (code == 0xFFFFFFFFu) {{
-            memset(row, 0, {row_bytes});
+            memset(row, 0, {size});
             return (int)(feature + 1);
         }}
 """
@@ -240,10 +241,7 @@ RATE_SIZES = """
 """
 
 RATE_TABLES = """
-/* Fingerprint, and bits of each feature, for the rates from number 1 on. */
-"""
-STEP_TABLES = """\
-/* The code at a rate is the number of its steps below the finest code. A feature of b bits has 2^b - 1 steps. */
+/* Bytes of a row at each rate. Fingerprint, and bits of each feature, for the rates from number 1 on. */
 """
 
 ENCODE_AT_BEGIN = """\
@@ -254,11 +252,16 @@ ENCODE_AT_BITS = """\
         const uint32_t fine_bits = (uint32_t)name_bits[feature + 1] - name_bits[feature];
         const uint32_t n_bits = rate == 0 ? fine_bits : (uint32_t)name_rate_bits[rate - 1][feature];
 """
+
+# From here on: three ways from the code of the finest rate to the code at a rate.
 SHIFT = """\
         code >>= fine_bits - n_bits;
 """
 
-ENCODE_AT_BEGIN_STEPS = """\
+STEPS_ABOUT = """\
+/* The code at a rate is the number of its steps below the finest code. A feature of b bits has 2^b - 1 steps. */
+"""
+STEPS_BEGIN = """\
     const uint{bits}_t *step;
     if (rate >= NAME_RATES)
         return -1;
@@ -271,6 +274,27 @@ STEPS = """\
             for (code = 0; left > 0; --left)
                 if (*step++ < fine)
                     ++code;
+        }
+"""
+
+MARKS_ABOUT = """\
+/* The code at a rate is the number of marks, bits that are 1, below the finest code. A feature whose finest code has b
+   bits has 2^b - 1 bits here. */
+"""
+MARKS_BEGIN = """\
+    uint32_t begin, end = 0;
+    if (rate >= NAME_RATES)
+        return -1;
+"""
+MARKS_RANGE = """\
+        begin = end;
+        end += ((uint32_t)1 << fine_bits) - 1;
+"""
+MARKS = """\
+        if (rate != 0) {
+            const uint32_t fine = begin + code;
+            for (code = 0; begin < fine; ++begin)
+                code += ((uint32_t)name_rate_marks[rate - 1][begin >> 3] >> (begin & 7u)) & 1u;
         }
 """
 
@@ -291,9 +315,10 @@ static inline size_t name_message_begin_at(uint32_t rate, uint8_t *message, uint
    returns 0 if there is no such rate. */
 static inline size_t name_message_end_at(uint32_t rate, uint8_t *message, uint32_t n_rows)
 {
-    const size_t size = NAME_MESSAGE_BYTES_AT(rate, n_rows) - 4;
+    size_t size = NAME_HEADER_BYTES;
     if (rate >= NAME_RATES)
         return 0;
+    size += (size_t)n_rows * name_rate_row_bytes[rate];
     name_write_u32(message + 14, n_rows);
     name_write_u32(message + size, name_crc(0, message, size));
     return size + 4;

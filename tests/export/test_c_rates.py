@@ -53,14 +53,17 @@ def cases():
         "all_missing": halved(Codebook.from_thresholds(few, missing="code"), 3, 2, 1),
         "some_missing": halved(mixed, [3, 3, 3, 3, 3, 0], 1),
         "chosen": chosen(Codebook.from_thresholds(few), [9, 5, 1], rng),
+        "chosen_few": chosen(Codebook.from_thresholds(few), [2, 1], rng),
         "chosen_missing": chosen(mixed, [9, 3], rng),
+        "chosen_few_missing": chosen(mixed, [1], rng),
         "wide": chosen(wide, [300, 20], rng),
+        "wide_few": chosen(wide, [3], rng),
     }
 
 
 RATES = cases()
 # Those with a million values.
-MANY = ("halved", "some_missing", "chosen")
+MANY = ("halved", "chosen_missing", "chosen_few")
 COUNT_RATES = {
     name: halved(COUNT_CASES[name][0], 3, [0, 1, 2, 2, 1], 1)
     for name in ("uint8_code", "uint8_seen", "int8_error", "int16_code")
@@ -195,20 +198,34 @@ def test_constants():
         assert line in text
 
 
-def test_every_second_threshold_needs_a_byte_per_feature():
-    """No table of thresholds or steps: the codes are shifted."""
-    for name in ("halved", "none", "ends"):
-        assert "_steps" not in headers()[name]
-    assert "hut_rate_bits[2][2] = {\n    {2, 1},\n    {1, 1}};" in to_c(
-        FINE, "hut", coarser=[FINE.coarsened(2), FINE.coarsened(1)]
-    )
+def test_coarse_codes_come_from_the_smallest_tables():
+    """They are shifted where that is right; else their steps are listed or marked."""
+    ways = {name: (f"{name}_steps[]" in headers()[name], f"{name}_rate_marks[" in headers()[name]) for name in RATES}
+    shifted, listed, marked = ({name for name in ways if ways[name] == way} for way in [(0, 0), (1, 0), (0, 1)])
+    # With 2^b - 1 thresholds the missing code is 2^b, which is shifted like the others.
+    assert shifted == {"halved", "none", "ends", "some_missing"}
+    assert listed == {"chosen_few", "chosen_few_missing", "wide_few"}
+    assert marked == set(RATES) - shifted - listed
+    assert "static const uint16_t wide_few_steps[]" in headers()["wide_few"]
+    assert all(text.count("_thresholds[] = ") == 1 for text in headers().values())
 
 
-def test_other_thresholds_need_a_byte_each():
-    text = to_c(FINE, "hut", coarser=[Codebook.from_thresholds([[1, 5, 6], []]), Codebook.from_thresholds([[], [10]])])
-    assert text.count("hut_thresholds[]") == 1
-    assert "hut_steps[] = {0, 4, 5, 0};" in text
+def test_shifted_codes_need_a_byte_per_feature():
+    text = to_c(FINE, "hut", coarser=[FINE.coarsened(2), FINE.coarsened(1)])
+    assert "hut_rate_bits[2][2] = {\n    {2, 1},\n    {1, 1}};" in text
+    assert "hut_rate_row_bytes[] = {1, 1, 1};" in text
+
+
+def test_listed_steps_need_a_byte_per_threshold():
+    fine = Codebook.from_thresholds([range(1, 32), [10]])
+    text = to_c(fine, "hut", coarser=[Codebook.from_thresholds(t) for t in ([[5, 31], []], [[], [10]])])
+    assert "hut_steps[] = {4, 30, 255, 0};" in text
     assert "hut_step_starts[] = {0, 0, 3};" in text
+
+
+def test_marks_need_a_bit_per_fine_threshold():
+    text = to_c(FINE, "hut", coarser=[Codebook.from_thresholds([[1, 5, 6], [10]])])
+    assert f"hut_rate_marks[1][1] = {{\n    {{{0b10110001}}}}};" in text
 
 
 @pytest.mark.parametrize(

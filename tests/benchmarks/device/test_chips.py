@@ -43,9 +43,9 @@ def test_codes_in_packed_rows():
 
 
 def test_missing_tools_are_named(monkeypatch, capsys):
-    monkeypatch.setattr(command.shutil, "which", lambda tool: None if tool == "qemu-arm" else tool)
+    monkeypatch.setattr(chips.shutil, "which", lambda tool: None if tool == "qemu-arm" else tool)
     with pytest.raises(CommandError, match=r"There is no qemu-arm\. On Debian: apt install qemu-user"):
-        command.check_tools()
+        chips.check_tools()
     with pytest.raises(SystemExit):
         command.main([])
     assert "apt install qemu-user" in capsys.readouterr().err

@@ -299,7 +299,7 @@ def _functions(codebook, source):
         source,
         row_bytes="NAME_ROW_BYTES",
         function="name_encode(",
-        size="NAME_ROW_BYTES",
+        clear=c.CLEAR,
         no_rate="",
         n_bits=c.ENCODE_BITS,
         **dict.fromkeys(("begin", "before", "lower"), ""),
@@ -314,14 +314,14 @@ def _rate_functions(rates, source):
         source,
         row_bytes="NAME_ROW_BYTES_AT(rate)",
         function="name_encode_at(uint32_t rate, ",
-        size="name_rate_row_bytes[rate]",
+        clear=c.CLEAR_AT,
         no_rate=", or -1 if\n   there is no such rate",
         n_bits=c.ENCODE_AT_BITS,
         **fields,
     )
 
 
-def _encode(codebooks, source, *, size, no_rate, **fields):
+def _encode(codebooks, source, *, clear, no_rate, **fields):
     """Write a function that encodes rows of one of the codebooks; `fields` are those of `c.ENCODE`."""
     finest, *_ = codebooks
     refuses, some = _refuses(finest, source), bool(finest.has_missing.any())
@@ -331,7 +331,7 @@ def _encode(codebooks, source, *, size, no_rate, **fields):
         refusal=no_rate + f", or the number, from 1,\n   of {first_missing}. Then do not send "
         "the row:\n   it is all zeros, which is a valid row of other values" * refuses,
         unsent=c.ENCODE_UNSENT * any(not book.n_bits.all() for book in codebooks),
-        refuse=c.ENCODE_REFUSE.format(size=size) * refuses,
+        refuse=c.ENCODE_REFUSE.format(clear=clear) * refuses,
         **fields,
     )
 

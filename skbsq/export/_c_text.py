@@ -175,9 +175,13 @@ ENCODE_UNSENT = """\
 """
 ENCODE_REFUSE = """\
         if (code == 0xFFFFFFFFu) {{
-            memset(row, 0, {size});
+{clear}\
             return (int)(feature + 1);
         }}
+"""
+
+CLEAR = """\
+            memset(row, 0, NAME_ROW_BYTES);
 """
 
 MESSAGE = """
@@ -251,6 +255,13 @@ ENCODE_AT_BEGIN = """\
 ENCODE_AT_BITS = """\
         const uint32_t fine_bits = (uint32_t)name_bits[feature + 1] - name_bits[feature];
         const uint32_t n_bits = rate == 0 ? fine_bits : (uint32_t)name_rate_bits[rate - 1][feature];
+"""
+# Compilers inline a memset of a constant size. Any other one takes flash, up to 200 bytes if it is the only one of the
+# program. They also make it from a loop, except if the bytes are volatile.
+CLEAR_AT = """\
+            volatile uint8_t *const bytes = row;
+            for (n_waiting = name_rate_row_bytes[rate]; n_waiting > 0; --n_waiting)
+                bytes[n_waiting - 1] = 0;
 """
 
 # From here on: three ways from the code of the finest rate to the code at a rate.

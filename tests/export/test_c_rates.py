@@ -53,7 +53,7 @@ def cases():
         "all_missing": halved(Codebook.from_thresholds(few, missing="code"), 3, 2, 1),
         "some_missing": halved(mixed, [3, 3, 3, 3, 3, 0], 1),
         "chosen": chosen(Codebook.from_thresholds(few), [9, 5, 1], rng),
-        "chosen_few": chosen(Codebook.from_thresholds(few), [2, 1], rng),
+        "chosen_few": chosen(Codebook.from_thresholds([*rng.standard_normal((2, 255)), [1, 2, 3], []]), [3, 1], rng),
         "chosen_missing": chosen(mixed, [9, 3], rng),
         "chosen_few_missing": chosen(mixed, [1], rng),
         "wide": chosen(wide, [300, 20], rng),

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import Codebook, QuantileQuantizer
-from skbsq.codec import loads
+from skbsq.codec import loads, read_messages_of
 from skbsq.export import to_c, to_codebook
 from tests import reference
 from tests.export import driver, tools
@@ -257,15 +257,22 @@ int read_sensors(float *x)
 
 void radio_send(const uint8_t *data, size_t size) { fwrite(data, 1, size, stdout); }
 
+uint32_t rate_of_link(void) { return (uint32_t)n_read / 2 % 4; }
+
 int main(int argc, char **argv)
 {
     static uint8_t message[HUT_MESSAGE_BYTES(24)];
+    float x[HUT_FEATURES];
     size_t i;
     if (argc == 3)
         return -send_rows((uint32_t)strtoul(argv[2], NULL, 10));
     switch (*argv[1]) {
     case 'm': /* one message */
         radio_send(message, fill(message));
+        return 0;
+    case 'r': /* one message per reading, at one rate after the other */
+        while (read_sensors(x))
+            (void)send_reading(x);
         return 0;
     case 'u': /* no sensor has measured yet */
         on_temperature(NAN);
@@ -294,6 +301,7 @@ class Page:
         for block in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
             exec(block, namespace)
         book = namespace["codebook"]
+        self.rates = [book, *namespace["coarser"]]
         self.book = Codebook.from_thresholds(book.thresholds, missing=missing, feature_names=book.feature_names)
         (folder / "hut.h").write_text(to_c(self.book, "hut"), encoding="ascii")
         rows = ", ".join(f"{{{', '.join(map(repr, row))}}}" for row in READINGS.astype(float).tolist())
@@ -362,6 +370,18 @@ def test_page_sends_last_values_once_all_are_measured(page):
 def test_page_sends_missing_codes_before_the_first_measurement(page):
     missing = reference.pack_row((5, 4, 0), page.book.n_bits)
     assert page.run("unmeasured") == (missing if page.book.missing == "code" else b"")
+
+
+def test_page_sends_each_reading_at_the_rate_of_the_link(page):
+    """A reading with NaN is not sent, and one at a rate that does not exist neither."""
+    expected = []
+    for n_read, reading in enumerate(READINGS, 1):
+        if n_read // 2 % 4 < 3 and not np.isnan(reading).any():
+            book = page.rates[n_read // 2 % 4]
+            expected.append((book, book.encode([[*reading, 0]]).tolist()))
+    found = [(book, codes.tolist()) for book, codes in read_messages_of(page.run("rates"), page.rates)]
+    assert found == expected
+    assert len({book for book, _ in found}) == 3
 
 
 # -- text and errors -------------------------------------------------------------------------------------------------

@@ -94,11 +94,8 @@ def lowering(rates):
     steps = [_steps(finest, *pair) for pair in zip(coarser, rises, strict=True)]
     marks = [_marks(finest, of_features) for of_features in rises]
     if sum(step.nbytes for step in steps) < sum(mark.nbytes for mark in marks):
-        every = np.concatenate(steps).tolist()
-        # The first start is for the finest rate, which has no steps.
-        starts = [0, *accumulate((step.size for step in steps[:-1]), initial=0)]
-        tables += c.STEPS_ABOUT + c.array("name_steps", every) + c.array("name_step_starts", starts)
-        return tables, {"begin": c.STEPS_BEGIN.format(bits=c.bits_of(every)), "before": "", "lower": c.STEPS}
+        more, begin = _listed(steps)
+        return tables + more, {"begin": begin, "before": "", "lower": c.STEPS}
     tables += c.MARKS_ABOUT + _rows("marks", [mark.tolist() for mark in marks])
     return tables, {"begin": c.MARKS_BEGIN, "before": c.MARKS_RANGE, "lower": c.MARKS}
 
@@ -128,6 +125,15 @@ def _steps(finest, book, rises):
     for step, after in zip(steps, rises, strict=True):
         step[: after.size] = after
     return np.concatenate(steps)
+
+
+def _listed(steps):
+    """Write tables of the steps of each rate, and the beginning of the function that reads them."""
+    every = np.concatenate(steps).tolist()
+    # The first start is for the finest rate, which has no steps.
+    starts = [0, *accumulate((step.size for step in steps[:-1]), initial=0)]
+    tables = c.STEPS_ABOUT + c.array("name_steps", every) + c.array("name_step_starts", starts)
+    return tables, c.STEPS_BEGIN.format(bits=c.bits_of(every))
 
 
 def _marks(finest, rises):

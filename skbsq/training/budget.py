@@ -199,20 +199,23 @@ class WideModel:
         with torch.inference_mode():
             return np.array([self._cost(j, [0]) for j in range(len(self.tables))])
 
-    def kept(self, n_bits):
+    def kept(self, n_bits, among=None):
         """Find the thresholds between the levels that lose least if each feature has `n_bits`.
 
         Parameters
         ----------
         n_bits : ndarray of int64 of shape (d,)
             At most the present bits.
+        among : list of d ndarrays of int64, default=None
+            Numbers of the thresholds to choose from. None: all.
 
         Returns
         -------
         list of d ndarrays of int64
             Numbers of the thresholds that remain.
         """
-        starts = (self._partition(j, b) for j, b in enumerate(n_bits.tolist()))
+        among = [np.arange(t.size) for t in self.thresholds] if among is None else among
+        starts = (self._partition(j, b, np.append(0, among[j] + 1)) for j, b in enumerate(n_bits.tolist()))
         return [
             np.array([start for start in of_feature[1:] if start <= t.size], dtype=np.int64) - 1
             for of_feature, t in zip(starts, self.thresholds, strict=True)
@@ -277,14 +280,18 @@ class WideModel:
             means.append((weights * table[start:stop]).sum(0) / total if total > 0 else table[start:stop].mean(0))
         return torch.stack(means).float()
 
-    def _partition(self, j, b):
-        """Find the groups of codes that lose least with b bits: the first code of each. The missing code is alone."""
+    def _partition(self, j, b, starts=None):
+        """Find the groups of codes that lose least with b bits: the first code of each. The missing code is alone.
+
+        With `starts` given, only these codes can begin a group.
+        """
         if b == 0:
             return [0]
         n_regular, has_missing = self.thresholds[j].size + 1, self._has_missing(j, b)
-        rows = self.tables[j][:n_regular].double() * self._importance
-        starts = best_partition(rows.numpy(), self.code_shares[j][:n_regular] + 1e-12, 2**b - has_missing)
-        return [*starts, n_regular] if has_missing else starts
+        points = (self.tables[j][:n_regular].double() * self._importance).numpy()
+        weights, starts = self.code_shares[j][:n_regular] + 1e-12, np.arange(n_regular) if starts is None else starts
+        groups = best_partition(*_merged_points(points, weights, starts), 2**b - has_missing)
+        return [*starts[groups].tolist(), *([n_regular] if has_missing else [])]
 
     @cached_property
     @torch.inference_mode(False)  # the first use is in a method without gradients
@@ -329,9 +336,7 @@ def best_partition(points, weights, max_groups):
         by_number = group_starts(np.ones(m), max(max_groups, half))
         by_weight = group_starts(weights, half) if max_groups <= half else by_number
         starts = np.union1d(by_number, by_weight)
-        joint = np.add.reduceat(weights, starts)
-        means = np.add.reduceat(weights[:, None] * points, starts, axis=0) / joint[:, None]
-        return [int(starts[first]) for first in best_partition(means, joint, max_groups)]
+        return [int(starts[first]) for first in best_partition(*_merged_points(points, weights, starts), max_groups)]
     total = np.concatenate([[0.0], np.cumsum(weights)])
     first = np.vstack([np.zeros(points.shape[1]), np.cumsum(weights[:, None] * points, axis=0)])
     second = np.concatenate([[0.0], np.cumsum(weights * (points**2).sum(axis=1))])
@@ -352,3 +357,9 @@ def best_partition(points, weights, max_groups):
         stop = int(start[stop])
         groups.append(stop)
     return sorted({0, *groups})
+
+
+def _merged_points(points, weights, starts):
+    """Return the mean and the weight of each group of neighbouring points."""
+    joint = np.add.reduceat(weights, starts)
+    return np.add.reduceat(weights[:, None] * points, starts, axis=0) / joint[:, None], joint

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from skbsq.training.feeds import Bits
 from skbsq.training.learner import Learner
@@ -14,10 +15,10 @@ _FEW_BITS = 2
 
 
 def nested_thresholds(learner, model, n_bits, epochs, kind=None, start=None):
-    """Choose the thresholds of each rate among those of the model, such that a rate has those of the lower rates.
+    """Choose the thresholds of each rate among those of the rate before it.
 
-    With few bits each threshold matters. So a model of these bits is trained for a while, and the thresholds nearest to
-    its thresholds are taken. Features of more bits keep those between the levels that differ most.
+    With few bits each threshold matters. So a model of these bits is trained for a while, and thresholds near to its
+    thresholds are taken. Features of more bits keep those between the levels that differ most.
 
     Parameters
     ----------
@@ -35,16 +36,21 @@ def nested_thresholds(learner, model, n_bits, epochs, kind=None, start=None):
     -------
     dict int -> list of d ndarrays of int64
         Numbers of the thresholds that each rate keeps.
+
+    Notes
+    -----
+    Beginning with the lowest rate would make 3 bits worse (by 12 % on generated data, for 1 % at 2 bits), because there
+    the thresholds of 2 bits would take places where a finer codebook needs none.
     """
     narrow = _NarrowModel(learner, epochs, kind, start)
-    found, coarser = {}, [np.zeros(0, dtype=np.int64)] * len(model.thresholds)
-    for rate in reversed(n_bits):
-        wanted = model.kept(n_bits[rate])
-        if learner.recipe.lr_ratio and (has_few := (n_bits[rate] <= _FEW_BITS) & (n_bits[rate] < model.n_bits)).any():
-            trained = narrow.thresholds(n_bits[rate])
+    found, finer, finer_bits = {}, [np.arange(t.size) for t in model.thresholds], model.n_bits
+    for rate, bits in n_bits.items():
+        kept = model.kept(bits, finer)
+        if learner.recipe.lr_ratio and (has_few := (bits <= _FEW_BITS) & (bits < finer_bits)).any():
+            trained = narrow.thresholds(bits)
             for j in np.flatnonzero(has_few):
-                wanted[j] = _nearest(model.thresholds[j], trained[j])
-        found[rate] = coarser = [_including(*pair) for pair in zip(coarser, wanted, strict=True)]
+                kept[j] = _near(model.thresholds[j], finer[j], trained[j])
+        found[rate], finer, finer_bits = kept, kept, bits
     return found
 
 
@@ -67,27 +73,24 @@ class _NarrowModel:
         return self.learner.learn(self.kind, n_bits, self.start).codebook.thresholds
 
 
-def _nearest(thresholds, wanted):
-    """Return the numbers of the thresholds that are nearest to other values."""
-    middles = (thresholds[1:].astype(np.float64) + thresholds[:-1]) / 2
-    return np.unique(np.searchsorted(middles, wanted))
-
-
-def _including(needed, wanted):
-    """Add to the needed thresholds all wanted ones, except the nearest one for each that is needed.
+def _near(thresholds, numbers, wanted):
+    """Choose a threshold near to each of the wanted ones.
 
     Parameters
     ----------
-    needed, wanted : ndarrays of int64
-        Numbers of thresholds.
+    thresholds : ndarray of float32
+    numbers : ndarray of int64
+        Numbers of the thresholds to choose from.
+    wanted : ndarray of float32
 
     Returns
     -------
     ndarray of int64
-        At most as many as the larger of the two.
+        Different numbers, as many as there are wanted thresholds, if there are enough.
     """
-    left = wanted
-    for k in needed:
-        if left.size:
-            left = np.delete(left, np.argmin(np.abs(left - k)))
-    return np.union1d(needed, left)
+    if not numbers.size:
+        return numbers
+    # Distances are counted in thresholds, because the units of a feature may be skewed.
+    places = np.interp(wanted, thresholds, np.arange(thresholds.size))
+    _, chosen = linear_sum_assignment(np.abs(places[:, None] - numbers))
+    return np.sort(numbers[chosen])

@@ -130,6 +130,19 @@ def test_cost_is_the_loss_of_the_narrowed_net(friedman, task, missing):
         assert loss_of(net, quantizer, rows) - now == pytest.approx(costs[j][b], abs=2e-5)
 
 
+def test_thresholds_are_kept_among_given_ones(friedman):
+    """Against a slow reference: no other choice has rows of the table that differ less from their means."""
+    X, y = friedman
+    model, *_ = wide_model(X, y)
+    among = [np.array([0, 3, 4, 6]), *[np.arange(t.size) for t in model.thresholds[1:]]]
+    kept = model.kept(np.full(X.shape[1], 1), among)
+    for j in (0, 1):
+        table, shares = (model.tables[j] * model._importance).numpy(), model.code_shares[j]
+        best = min(among[j], key=lambda k: distortion(table, shares, [0, k + 1]))
+        assert kept[j].tolist() == [best]
+    assert [k.tolist() for k in model.kept(model.n_bits, among)] == [k.tolist() for k in among]
+
+
 def test_a_narrowed_head_has_the_inputs_of_its_thresholds(friedman):
     """Its layout is the one that training builds from the thresholds."""
     X, y = friedman

@@ -31,6 +31,7 @@ _SUBMODULES = (
     "exceptions",
     "export",
     "model_selection",
+    "monitoring",
     "nn",
     "outofcore",
     "persistence",

@@ -20,13 +20,13 @@ LAYERS = [
     {"training"},
     {"nn"},
     {"thresholds"},
-    {"codec", "budget", "_validation", "_targets"},
+    {"codec", "monitoring", "budget", "_validation", "_targets"},
     {"codebook"},
     {"exceptions", "_files", "_forks"},
 ]
 RANK = {room: len(LAYERS) - k for k, layer in enumerate(LAYERS) for room in layer}
 # Rooms that a gateway or a device needs, where there is no more than NumPy.
-NUMPY_ALONE = {"codebook", "codec"}
+NUMPY_ALONE = {"codebook", "codec", "monitoring"}
 # Rooms that a fixed quantizer needs no torch for.
 WITHOUT_TORCH = NUMPY_ALONE | {"thresholds", "budget", "_validation", "_targets", "_row_bits", "outofcore", "plotting"}
 MOST_LINES = {ast.ClassDef: 250, ast.FunctionDef: 40}

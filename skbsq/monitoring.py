@@ -13,15 +13,15 @@ from skbsq.codebook.labels import label
 __all__ = ["CodeMonitor"]
 
 _FORMAT, _VERSION = "skbsq-monitor", 1
-# Rows that a cell must lead us to expect in either sample: below that, sums over cells are far from a chi-square.
+# Rows expected in a cell of the smaller sample. With fewer, the index is not chi-square distributed.
 _LEAST_EXPECTED = 5
 
 
 class CodeMonitor:
     """Counts received codes, and compares them with those of training.
 
-    It stores one count per code and no rows, so it can run for years on a gateway. Monitors of several gateways add up
-    with `merge`.
+    A monitor finds features that drift and sensors that fail, without the floats. It stores one count per code and no
+    rows. `merge` adds up the monitors of several gateways.
 
     Parameters
     ----------
@@ -32,8 +32,6 @@ class CodeMonitor:
     Attributes
     ----------
     codebook : Codebook
-    n_rows : int
-        Rows received.
 
     Raises
     ------
@@ -50,8 +48,8 @@ class CodeMonitor:
 
     Notes
     -----
-    Drift within a code cannot be seen, whatever its size. In particular, values above the highest threshold and below
-    the lowest one share a code.
+    Drift within a code is invisible, whatever its size. In particular, all values above the highest threshold share a
+    code, and so do all values up to the lowest one.
 
     Examples
     --------
@@ -220,10 +218,10 @@ class CodeMonitor:
         distributed with ``n_cells - 1`` degrees of freedom (Yurdakul and Naranjo, Journal of Risk Model Validation 14,
         2020). Both samples vary, so both sizes count.
 
-        That holds for cells with enough rows. So a cell is a code, or neighbouring codes merged until the rows of both
-        samples, pooled, lead us to expect at least 5 in the smaller sample; a rare missing code joins the highest cell.
-        Who sent a row plays no part in this merging, so it raises no false alarms. To each count half a row is added,
-        so that a cell without rows in one sample has a finite share in psi.
+        That holds for cells with enough rows. So a cell is a code, or neighbouring codes merged until at least 5 rows
+        are expected in the smaller sample, by the shares of both samples together. A rare missing code joins the
+        highest cell. The merging does not look at which sample a row is from, so it raises no false alarms. Half a row
+        is added to each count, so that psi is finite where one sample has no rows in a cell.
 
         With one cell psi is 0 and the p-value 1: the feature has one code, or one sample has fewer than 10 rows.
 
@@ -407,9 +405,10 @@ def _stability_index(reference, received):
 def _chi2_sf(x, df):
     """Return the probability that a chi-square variable with an integer number of degrees of freedom exceeds x.
 
-    It is Q(df / 2, x / 2), the regularised upper incomplete gamma function. Below its mean it is 1 minus the power
-    series of the lower one. Above, ``Q(a + 1, x) = Q(a, x) + x^a exp(-x) / Gamma(a + 1)`` leads from a = 1/2 or 1 to it;
-    all terms are positive, so small probabilities are exact too. (Abramowitz and Stegun, 6.5.21 and 6.5.29.)
+    It is Q(df / 2, x / 2), the regularised upper incomplete gamma function (Abramowitz and Stegun, 6.5.21 and 6.5.29).
+    Below the mean it is 1 minus the power series of the lower function. Above, it is reached from Q(1/2, x) or Q(1, x)
+    by ``Q(a + 1, x) = Q(a, x) + x^a exp(-x) / Gamma(a + 1)``. All terms are positive, so small probabilities are
+    accurate too.
     """
     a, x = df / 2, x / 2
     if x <= 0:

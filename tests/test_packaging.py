@@ -23,12 +23,15 @@ import skbsq
 ROOT = Path(__file__).parent.parent
 
 GATEWAY_USES = {
-    "imports": "import skbsq, skbsq.codebook.codebook, skbsq.budget, skbsq.codec, skbsq.exceptions",
+    "imports": "import skbsq, skbsq.codebook.codebook, skbsq.budget, skbsq.codec, skbsq.exceptions, skbsq.monitoring",
     "codebook": "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
     "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",
     "codec": "from skbsq import Codebook, codec; book = Codebook.from_thresholds([[0.5]]); "
     "codes = book.encode([[1.0]]); assert codec.loads(codec.dumps(book, codes), book) == 1; "
     "assert codec.RowCodec(book).pack(codes) == 1",
+    "monitoring": "from skbsq import Codebook; from skbsq.monitoring import CodeMonitor; "
+    "monitor = CodeMonitor(Codebook.from_thresholds([[0.5]], counts=[[50, 50]])).update([[1]] * 50); "
+    "monitor = CodeMonitor.from_json(monitor.to_json()); assert monitor.report(as_dict=True)['p_value'][0] < 1e-6",
     "export": "from skbsq import Codebook, export; book = Codebook.from_thresholds([[0.5]]); "
     "assert export.to_codebook(book) is book; export.to_c(book, 'x')",
     "outofcore": "import numpy as np; from skbsq import Codebook; from skbsq.outofcore import transform; "

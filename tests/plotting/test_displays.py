@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 import pytest
 from matplotlib.figure import Figure
+from scipy.stats import chi2
 from sklearn.datasets import make_friedman1
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
@@ -18,7 +19,8 @@ from sklearn.preprocessing import StandardScaler
 import skbsq
 from skbsq import BitwiseQuantizer, BitwiseRegressor, QuantileQuantizer
 from skbsq.model_selection import all_rates, rate_distortion, row_bits
-from skbsq.plotting import AllocationDisplay, HistoryDisplay, RateDistortionDisplay, ThresholdDisplay
+from skbsq.monitoring import CodeMonitor
+from skbsq.plotting import AllocationDisplay, DriftDisplay, HistoryDisplay, RateDistortionDisplay, ThresholdDisplay
 
 QUICK = {"max_epochs": 3, "hidden_sizes": (8,), "random_state": 0}
 NAMES = [f"a{j}" for j in range(10)]
@@ -234,3 +236,48 @@ def test_without_matplotlib(monkeypatch):
     display = importlib.import_module("skbsq.plotting").AllocationDisplay([1], names=["a"])
     with pytest.raises(ImportError, match=r"need matplotlib: pip install 'skbsq\[plot\]'"):
         display.plot()
+
+
+@pytest.fixture(scope="module")
+def monitor():
+    rng = np.random.default_rng(0)
+    past = pd.DataFrame(rng.normal(size=(2000, 4)), columns=["still", "shifted", "off", "steady"])
+    codebook = QuantileQuantizer([3, 3, 0, 1]).fit(past).codebook_
+    return CodeMonitor(codebook).update(codebook.encode(rng.normal([0, 0.6, 5, 0], size=(500, 4))))
+
+
+def test_drift(monitor):
+    display = DriftDisplay.from_monitor(monitor)
+    report = monitor.report()
+    np.testing.assert_array_equal(display.psi, report["psi"])
+    scale = 1 / 500 + 1 / 2000
+    # Three features can raise an alarm; that of 0 bits has no second cell.
+    expected = [chi2.isf(0.05 / 3, 7) * scale, chi2.isf(0.05 / 3, 7) * scale, 0, chi2.isf(0.05 / 3, 1) * scale]
+    np.testing.assert_allclose([bar.get_width() for bar in display.bars_], expected)
+    within, beyond = display.points_
+    assert beyond.get_ydata().tolist() == np.flatnonzero(report["p_value"] < 0.05 / 3).tolist() == [1]
+    assert within.get_ydata().tolist() == [0, 2, 3]
+    np.testing.assert_array_equal(beyond.get_xdata(), report["psi"][[1]])
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == list(report["feature"])
+    assert display.ax_.yaxis_inverted()  # the first feature on top
+
+
+def test_drift_of_some_rows_of_a_report(monitor):
+    report = monitor.report()
+    display = DriftDisplay.from_report(report[report["feature"] != "still"], alpha=0.001, sort=True, ax=axes())
+    assert display.names.tolist()[0] == "shifted"
+    assert set(display.names) == {"shifted", "off", "steady"}
+    assert display.limits[0] == pytest.approx(chi2.isf(0.001 / 2, 7) * (1 / 500 + 1 / 2000))
+
+
+def test_drift_of_constant_features():
+    codebook = skbsq.Codebook.from_thresholds([[]], counts=[[5]])
+    display = DriftDisplay.from_monitor(CodeMonitor(codebook).update([[0]]), color="red")
+    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["0"]
+    assert display.points_[1].get_xdata().size == 0
+
+
+@pytest.mark.parametrize("alpha", [0, 1, 5, float("nan")])
+def test_drift_needs_a_probability(monitor, alpha):
+    with pytest.raises(ValueError, match="alpha must be between 0 and 1, got"):
+        DriftDisplay.from_monitor(monitor, alpha=alpha)

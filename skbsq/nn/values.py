@@ -153,6 +153,11 @@ class CodeValues(nn.Module):
             row[: len(of_feature)] = of_feature
         self.register_buffer("values", torch.from_numpy(table))
 
+    @property
+    def n_columns(self):
+        """Number of values that the head reads per row: d + M."""
+        return len(self.values) + len(self.missing)
+
     def forward(self, x):
         return self.from_codes(self.encoder.encode(x))
 

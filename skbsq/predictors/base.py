@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import nn
 
-from skbsq._validation import check_X, refuse_nan
+from skbsq._validation import all_or_nothing, check_X, refuse_nan
 from skbsq.codebook.checks import check_n_bits
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.matrix import refuse_mask
@@ -27,9 +27,12 @@ from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
 from skbsq.quantizers.learned import LearnedQuantizer
 from skbsq.quantizers.threshold import with_codebook
+from skbsq.training.checkpoint import checkpointed
+from skbsq.training.coded_rows import read_coded_rows
+from skbsq.training.identity import refit_identity
 from skbsq.training.importances import feature_importances
 from skbsq.training.net_state import net_around
-from skbsq.training.rates import NO_RATES, Rate, codebooks_of, learn_with_rates, rate_of
+from skbsq.training.rates import NO_RATES, Rate, codebooks_of, learn_with_rates, rate_of, relearn_rates
 from skbsq.training.recipe import Recipe
 
 # A learned quantizer takes these parameters from the predictor, even if it has other values for them.
@@ -155,6 +158,70 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         made.net_ = net_around(module, self)
         made._set_optional(rates_=None, feature_importances_=None)
         return made
+
+    def refit_head(self, codes, y, sample_weight=None):
+        """Train a new head for the codes of devices in the field, in place.
+
+        The codebook stays, with its levels, counts and fingerprint, and so does the firmware. With `rates`, the
+        codebook of each rate stays too.
+
+        Parameters
+        ----------
+        codes : array-like of int of shape (n, d)
+            As returned by ``codebook_.encode``, or received from devices. With `rates`: at the finest rate.
+        y : array-like of shape (n,), or (n, k) for several targets of a regression
+            The labels of a classifier need not be those of `fit`.
+        sample_weight : array-like of shape (n,), default=None
+            Rows of weight zero count as absent.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For codes, targets or weights that make no sense, with ``quantizer="passthrough"``, for a `checkpoint` of a
+            different fit, and if training diverges. The estimator then stays as it was.
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        See Also
+        --------
+        fit : Learns the codebook too.
+
+        Notes
+        -----
+        All parameters of the head and its training are used, with their present values; those of the thresholds are
+        not. The new head does not start from the old one, unless `head` is a trained module. A `SoftQuantizer`,
+        `LSQQuantizer` or `LLTQuantizer` also keeps the values that the head reads.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import make_friedman1
+        >>> from skbsq import BitwiseRegressor
+        >>> X, y = make_friedman1(200, random_state=0)
+        >>> regressor = BitwiseRegressor(n_bits=2, max_epochs=20, random_state=0).fit(X, y)
+        >>> codes, before = regressor.codebook_.encode(X), regressor.codebook_
+        >>> regressor.refit_head(codes, 100 + y).codebook_ == before
+        True
+        >>> bool(regressor.predict_codes(codes).mean() > 110)
+        True
+        """
+        check_is_fitted(self)
+        if self.quantizer_ is None:
+            raise ValueError(
+                'refit_head trains on codes, and with quantizer="passthrough" there are none: the head reads floats. '
+                "Use fit."
+            )
+        with all_or_nothing(self), serial_after_fork():
+            self._validate_params()
+            recipe = Recipe.of(self)
+            given = codes, y, sample_weight, self._task, recipe.class_weight
+            rows = read_coded_rows(self, self.codebook_, *given)
+            with checkpointed(self.checkpoint, lambda: refit_identity(self, rows, recipe.trained_on)) as checkpoint:
+                self._relearn(rows, checkpoint)
+        return self
 
     def predict_codes(self, codes, *, rate=None):
         """Predict from codes.
@@ -305,6 +372,17 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             learned = self.quantizer_._learn(rows, checkpoint)
         else:
             learned = self._learn_behind_fixed(rows, checkpoint)
+        self._keep(learned, rows)
+
+    def _relearn(self, rows, checkpoint):
+        """Learn a new head for the codebook."""
+        learner = self._learner(rows, checkpoint)
+        learned = learner.relearn(self.net_.module_, self.codebook_, level_inputs=self.level_inputs)
+        if hasattr(self, "rates_"):
+            learned = relearn_rates(learner, learned, self.rates_)
+        if isinstance(self.quantizer_, LearnedQuantizer):
+            # A copy, so that the attributes of the quantizer stay as they were after an error.
+            self.quantizer_ = self.quantizer_._with_head(learned, rows)
         self._keep(learned, rows)
 
     def _check_rates_are_possible(self):

@@ -288,6 +288,11 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.threshold_lr_ratio_ = learned.lr_ratio
         self._set_optional(allocation_=learned.allocation, rates_=learned.rates)
 
+    def _with_head(self, learned, rows):
+        made = super()._with_head(learned, rows)
+        made._set_optional(rates_=learned.rates)
+        return made
+
     @property
     def codebooks_(self):
         """Codebook of each rate, from the finest to the coarsest: dict int -> Codebook."""

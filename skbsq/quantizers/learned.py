@@ -71,6 +71,24 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         self.codebook_ = learned.codebook
         self.task_ = rows.task
 
+    def _with_head(self, learned, rows):
+        """Return a copy that has another head behind its codebook.
+
+        Parameters
+        ----------
+        learned : Learned
+            Its codebook is that of this quantizer.
+        rows : Rows
+
+        Returns
+        -------
+        LearnedQuantizer
+        """
+        made = type(self).__new__(type(self))
+        vars(made).update(vars(self))
+        LearnedEstimator._keep(made, learned, rows)
+        return made
+
     def _kind(self):
         """Return the layer to train, see `skbsq.training.feeds`."""
         raise NotImplementedError

@@ -1,5 +1,6 @@
 """Inputs of a head: the quantization layer, and the layer's column that each input reads."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ class Bits:
         """
         space = learner.rows.space(self.space)
         layer = sq.BitwiseQuantization(starts, space=space, has_missing=widths.has_missing, forward=self.forward)
-        return _bit_feed(learner.rows, layer, starts, widths.n_bits, self.level_inputs)
+        return _bit_feed(learner.rows, layer, starts, _column_map(layer, widths.n_bits), self.level_inputs)
 
     def still_feed(self, learner, widths, starts):
         """Build the feed of a head whose thresholds stay where they start.
@@ -201,7 +202,36 @@ def codebook_feed(rows, codebook, n_bits, level_inputs):
     ValueError
         If the head would have more than 2^20 inputs.
     """
-    return _bit_feed(rows, sq.Thermometer(codebook), codebook.thresholds, n_bits, level_inputs)
+    layer = sq.Thermometer(codebook)
+    return _bit_feed(rows, layer, codebook.thresholds, _column_map(layer, n_bits), level_inputs)
+
+
+def frozen_feed(rows, module, codebook, level_inputs):
+    """Build the feed of a new head that reads what the head of a frozen net reads.
+
+    Parameters
+    ----------
+    rows : Rows or ChunkedRows
+    module : JointNet
+        Not changed.
+    codebook : Codebook
+        That of the net.
+    level_inputs : bool
+
+    Returns
+    -------
+    Feed
+        With as many inputs as the head of the net has.
+    """
+    layer = copy.deepcopy(module.quantization)
+    if module.column_map is None:
+        return Feed(layer, layer.n_columns)
+    # Inputs whose thresholds were merged read the same column. The first of them is enough.
+    given = module.column_map.numpy()
+    columns, first = np.unique(given, return_index=True)
+    column_map = np.full_like(given, -1)
+    column_map[first] = columns
+    return _bit_feed(rows, layer, codebook.thresholds, column_map, level_inputs)
 
 
 def float_feed(rows):
@@ -221,9 +251,12 @@ def float_feed(rows):
     return Feed(layer, layer.n_columns)
 
 
-def _bit_feed(rows, layer, thresholds, n_bits, level_inputs):
-    feature, is_missing = layer.column_features()
-    column_map = head_inputs(feature, is_missing, n_bits)
+def _column_map(layer, n_bits):
+    return head_inputs(*layer.column_features(), n_bits)
+
+
+def _bit_feed(rows, layer, thresholds, column_map, level_inputs):
+    _, is_missing = layer.column_features()
     columns = np.flatnonzero(~is_missing)
     levels = levels_of_inputs(rows, thresholds, columns, column_map) if level_inputs else None
     return Feed(layer, column_map.size, column_map, levels)

@@ -47,6 +47,26 @@ def fit_identity(estimator, rows, device):
     }
 
 
+def refit_identity(estimator, rows, device):
+    """Describe everything that the result of a new head depends on, see `fit_identity`.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        Fitted.
+    rows : Rows
+    device : torch.device
+
+    Returns
+    -------
+    dict of str to str
+    """
+    rates = vars(estimator).get("rates_")
+    modules = [estimator.net_.module_] if rates is None else [found.module for found in rates.values()]
+    layers = [digest(buffer.numpy()) for module in modules for buffer in module.quantization.buffers()]
+    return {**fit_identity(estimator, rows, device), "codebooks": repr(layers)}
+
+
 def _described_parameters(estimator):
     # A subclass may set a parameter of ours that its own constructor does not take.
     kinds = [

@@ -14,7 +14,7 @@ from skbsq.nn.heads import shrink_output, start_at
 from skbsq.nn.losses import check_class_criterion, row_criterion, standardizes_target, weigh_rows
 from skbsq.nn.randomness import own_randomness
 from skbsq.training.batches import TensorBatches, TensorRows, n_batches
-from skbsq.training.feeds import codebook_feed, float_feed
+from skbsq.training.feeds import codebook_feed, float_feed, frozen_feed
 from skbsq.training.held_out import hold_outs
 from skbsq.training.length import find_epochs, held_out_losses, outputs_of, usual_epochs
 from skbsq.training.loop import train
@@ -171,6 +171,31 @@ class Learner:
         """
         with own_randomness(self.seed, self.recipe.trained_on):
             return replace(self._learn_head(codebook_feed(self.rows, book, n_bits, level_inputs)), codebook=book)
+
+    def relearn(self, module, book, *, level_inputs=True):
+        """Learn a new head that reads what the head of a frozen net reads.
+
+        Parameters
+        ----------
+        module : JointNet
+            Not changed.
+        book : Codebook
+            That of the net.
+        level_inputs : bool, default=True
+            See `skbsq.BitwiseQuantizer`.
+
+        Returns
+        -------
+        Learned
+            The head has as many inputs as before.
+
+        Raises
+        ------
+        ValueError
+            As `learn` does.
+        """
+        with own_randomness(self.seed, self.recipe.trained_on):
+            return replace(self._learn_head(frozen_feed(self.rows, module, book, level_inputs)), codebook=book)
 
     def learn_floats(self):
         """Learn a head that reads standardised floats.

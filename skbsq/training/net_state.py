@@ -218,11 +218,7 @@ def _quantization_from(state, estimator):
 
 
 def _n_inputs(layer, column_map):
-    if column_map is not None:
-        return len(column_map)
-    if isinstance(layer, CodeValues):
-        return len(layer.values) + len(layer.missing)
-    return layer.n_columns
+    return layer.n_columns if column_map is None else len(column_map)
 
 
 def _head_state(head, n_inputs):

@@ -142,6 +142,32 @@ def learn_with_rates(learner, learn, n_bits, rates, budget=None, **narrow):
     )
 
 
+def relearn_rates(learner, learned, rates):
+    """Learn again what the head of a model reads at each rate; all codebooks stay.
+
+    Parameters
+    ----------
+    learner : Learner
+    learned : Learned
+        The model with its new head.
+    rates : dict int -> Rate
+        Rates with the old head. The first one is that of the model itself.
+
+    Returns
+    -------
+    Learned
+        With `rates`.
+
+    Raises
+    ------
+    ValueError
+        As `learn_rates` does.
+    """
+    top, *coarse = codebooks_of(rates)
+    finest = {top: Rate(learned.codebook, learned.net.module_)}
+    return replace(learned, rates=finest | learn_rates(learner, learned, coarse, codebooks=codebooks_of(rates)))
+
+
 def rate_of(rates, rate):
     """Look up a rate.
 
@@ -185,7 +211,7 @@ def codebooks_of(rates):
     return {rate: found.codebook for rate, found in rates.items()}
 
 
-def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=None):
+def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=None, codebooks=None):
     """Learn coarse codebooks of a trained model, and what its head reads for their codes.
 
     Parameters
@@ -203,6 +229,8 @@ def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=N
         How the thresholds of features of 1 and 2 bits are learned. None: as ``Bits()`` describes.
     start : RuleStart or the like, default=None
         Finds their initial thresholds. None: ``RuleStart("auto")`` with the loss of the recipe.
+    codebooks : dict int -> Codebook, default=None
+        Codebooks of the rates, with counts, if devices have them already. None: they are learned.
 
     Returns
     -------
@@ -213,7 +241,8 @@ def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=N
     Raises
     ------
     ValueError
-        If the rows come in chunks, the head does not begin with a linear layer of bits, or training diverges.
+        If the rows come in chunks, the head does not begin with a linear layer of bits, training diverges, or the
+        codes of a given codebook do not follow from those of the one before it.
 
     See Also
     --------
@@ -246,17 +275,23 @@ def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=N
     epochs = math.ceil(_SHARE_OF_EPOCHS * len(learned.net.history))
     shared = learned.net.module_.head
     model, found = WideModel.of(learned, sample), {}
-    n_bits = _bits_of_rates(model, check_rates(rates, math.inf), as_budgets)
-    all_kept = nested_thresholds(learner, model, n_bits, epochs, kind, start)
+    rates = check_rates(rates, math.inf)
+    if codebooks is None:
+        n_bits = _bits_of_rates(model, rates, as_budgets)
+        all_kept = nested_thresholds(learner, model, n_bits, epochs, kind, start)
+    else:
+        n_bits, all_kept = _of_codebooks(model, {rate: codebooks[rate] for rate in rates})
     finer, last = model.n_bits, Rate(learned.codebook, learned.net.module_)
     kept = [np.arange(t.size) for t in model.thresholds]
     for rate in n_bits:
-        if not (n_bits[rate] == finer).all():  # equal codebooks give equal predictions
+        given = None if codebooks is None else codebooks[rate]
+        is_equal = (n_bits[rate] == finer).all() if given is None else given == last.codebook
+        if not is_equal:  # equal codebooks give equal predictions
             # A rate begins with what the rate before it has learned.
             left = [np.searchsorted(*pair) for pair in zip(kept, all_kept[rate], strict=True)]
             thresholds, head = model.narrowed(n_bits[rate], left)
             has_missing = model.book.has_missing & (n_bits[rate] > 0)
-            book = rows.codebook(thresholds, has_missing=has_missing, levels="mean")
+            book = given or rows.codebook(thresholds, has_missing=has_missing, levels="mean")
             feed = codebook_feed(rows, book, n_bits[rate], level_inputs=False)
             module = JointNet(feed.layer, _with_fixed_layers(head), column_map=feed.column_map)
             net = learner.tune(module, scaling, epochs, description=f"rate {rate}")
@@ -273,6 +308,17 @@ def _bits_of_rates(model, rates, as_budgets):
         capped = [cost[: b + 1] for cost, b in zip(costs, finer.tolist(), strict=True)]
         found[rate] = finer = allocate_bits(capped, rate) if as_budgets else np.minimum(finer, rate)
     return found
+
+
+def _of_codebooks(model, codebooks):
+    """Return the bits per feature at each rate, and the numbers of the thresholds that its codebook has."""
+    fine, kept = model.book, {}
+    for rate, book in codebooks.items():
+        if not fine.is_refinement_of(book):
+            raise ValueError(f"The codebook of rate {rate} is not nested in that of the rate before it.")
+        kept[rate] = [np.searchsorted(*pair) for pair in zip(model.thresholds, book.thresholds, strict=True)]
+        fine = book
+    return {rate: book.n_bits for rate, book in codebooks.items()}, kept
 
 
 def _check_can_learn_rates(rows, learned):

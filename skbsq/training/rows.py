@@ -367,8 +367,35 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
         For an invalid argument. The message names the argument, and the feature or row.
     """
     X = check_X(estimator, X, reset=True, missing=missing, min_rows=2, stacklevel=5)
-    weights = check_weights(sample_weight, X)
     targets = columns_of(y)
+    rows = rows_with_target(estimator, X, y, sample_weight, groups, task, class_weight)
+    rows = replace(rows, may_be_missing=may_be_missing(missing, rows.names, rows.nan_seen))
+    if X_val is None and y_val is None:
+        return rows
+    return replace(rows, held_out=_read_validation_rows(estimator, rows, X_val, y_val, targets))
+
+
+def rows_with_target(estimator, X, y, sample_weight, groups, task, class_weight):
+    """Check targets, weights and groups beside checked features, and leave out rows of zero weight.
+
+    Parameters
+    ----------
+    estimator : BaseEstimator
+        It has the names of the features.
+    X : ndarray of float32 of shape (n, d)
+    y, sample_weight, groups, task, class_weight
+        See `read_rows`.
+
+    Returns
+    -------
+    Rows
+
+    Raises
+    ------
+    ValueError
+        For an invalid argument. The message names the argument, and the row.
+    """
+    weights = check_weights(sample_weight, X)
     y, task = check_target(y, X, task, estimator, weights)
     groups = check_groups(groups, len(X))
     if class_weight is not None:
@@ -384,11 +411,7 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     classes = np.unique(y) if task == "classification" else None
     check_enough(len(X), classes)
     names = getattr(estimator, "feature_names_in_", None)
-    rows = Rows(np.ascontiguousarray(X), y, weights, task, names, classes, groups)
-    rows = replace(rows, may_be_missing=may_be_missing(missing, names, rows.nan_seen))
-    if X_val is None and y_val is None:
-        return rows
-    return replace(rows, held_out=_read_validation_rows(estimator, rows, X_val, y_val, targets))
+    return Rows(np.ascontiguousarray(X), y, weights, task, names, classes, groups)
 
 
 def check_enough(n_rows, classes):

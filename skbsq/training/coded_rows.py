@@ -7,6 +7,8 @@ import numpy as np
 from skbsq.codebook.labels import label
 from skbsq.training.rows import rows_with_target
 
+_TINY = np.finfo(np.float32).tiny
+
 
 def read_coded_rows(estimator, book, codes, y, sample_weight, task, class_weight):
     """Check codes and targets, and convert them to training rows whose floats have these codes.
@@ -37,8 +39,8 @@ def read_coded_rows(estimator, book, codes, y, sample_weight, task, class_weight
 def floats_of_codes(book, codes):
     """Return floats that have given codes.
 
-    A level may lie outside its bin after rounding, or because the user gave it. The threshold above has the code then,
-    because a code counts the thresholds below a value; for the top code it is the next float above the last threshold.
+    A code counts the thresholds below a value, so the threshold above a bin has its code. The top code belongs to the
+    next float above the last threshold. Levels would not do, because rounding may put them on a threshold.
 
     Parameters
     ----------
@@ -49,7 +51,7 @@ def floats_of_codes(book, codes):
     Returns
     -------
     ndarray of float32 of shape (n, d)
-        Finite, but NaN for missing codes.
+        Finite, but NaN for missing codes. 0 in features without thresholds.
 
     Raises
     ------
@@ -61,13 +63,14 @@ def floats_of_codes(book, codes):
     >>> import numpy as np
     >>> from skbsq import Codebook
     >>> from skbsq.training.coded_rows import floats_of_codes
-    >>> book = Codebook.from_thresholds([[0, 1]], levels=[[-3, 7, 2]], missing="code")
+    >>> book = Codebook.from_thresholds([[0, 1]], missing="code")
     >>> floats_of_codes(book, np.array([[0], [1], [2], [3]])).ravel()
-    array([-3.,  1.,  2., nan], dtype=float32)
+    array([0.       , 1.       , 1.0000001,       nan], dtype=float32)
     """
     X = np.empty(codes.shape, dtype=np.float32)
-    for j, (thresholds, levels) in enumerate(zip(book.thresholds, book.levels, strict=True)):
-        X[:, j] = _floats_of_feature(thresholds, levels)[codes[:, j]]
+    for j, (thresholds, has_missing) in enumerate(zip(book.thresholds, book.has_missing, strict=True)):
+        floats = np.append(thresholds, _above(thresholds[-1]) if thresholds.size else np.float32(0))
+        X[:, j] = (np.append(floats, np.float32(np.nan)) if has_missing else floats)[codes[:, j]]
     if (infinite := np.isinf(X)).any():
         row, j = np.argwhere(infinite)[0]
         raise ValueError(
@@ -77,12 +80,8 @@ def floats_of_codes(book, codes):
     return X
 
 
-def _floats_of_feature(thresholds, levels):
-    floats = levels.copy()
-    regular = floats[: thresholds.size + 1]
-    outside = np.searchsorted(thresholds, regular) != np.arange(regular.size)
-    if outside.any():
-        with np.errstate(over="ignore", under="ignore"):
-            above = np.append(thresholds, np.nextafter(thresholds[-1], np.float32(np.inf)))
-        regular[outside] = above[outside]
-    return floats
+def _above(threshold):
+    """Return the next float32 above a threshold that is not subnormal, because training flushes subnormals to zero."""
+    with np.errstate(over="ignore", under="ignore"):
+        above = np.nextafter(threshold, np.float32(np.inf))
+    return _TINY if abs(above) < _TINY else above

@@ -20,6 +20,7 @@ from skbsq import (
     LSQQuantizer,
     QuantileQuantizer,
     SoftQuantizer,
+    ThresholdQuantizer,
 )
 from skbsq.codec import RowCodec, dumps
 from skbsq.export import to_c, to_onnx
@@ -177,6 +178,14 @@ def test_a_seed_determines_the_head(case, fresh):
     assert_same(one, other, X)
     for name in ("target_mean_", "target_scale_", "feature_importances_", "target_range_"):
         assert_array_equal(getattr(one, name, None), getattr(other, name, None))
+
+
+def test_thresholds_at_zero():
+    """The next float above 0 is subnormal, and training flushes it to 0."""
+    X = np.tile([[0.0], [1.0]], (60, 1))
+    fitted = BitwiseRegressor(quantizer=ThresholdQuantizer([0]), **QUICK).fit(X, X[:, 0])
+    fitted.set_params(max_epochs=20, lr=0.05).refit_head(fitted.codebook_.encode(X), 5 - X[:, 0])
+    assert fitted.predict([[0.0], [1.0]]) == pytest.approx([5, 4], abs=0.1)
 
 
 def test_float_targets_of_the_new_rows(fresh):

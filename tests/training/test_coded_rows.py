@@ -10,32 +10,34 @@ from skbsq.training.coded_rows import floats_of_codes
 from tests.strategies import codebooks
 
 MAX = np.finfo(np.float32).max
+TINY = np.finfo(np.float32).tiny
 NAN = np.nan
 
 
 @pytest.mark.parametrize(
-    ("thresholds", "levels", "expected"),
+    ("thresholds", "expected"),
     [
-        ([0, 1, 2], [-5, 0.5, 1.5, 9], [-5, 0.5, 1.5, 9]),
-        ([0, 1, 2], [0, 1, 2, 3], [0, 1, 2, 3]),  # a value on a threshold has the code below
-        ([0, 1], [0.5, 0, 1], [0, 1, np.nextafter(np.float32(1), np.float32(2))]),
-        ([], [7], [7]),
-        ([MAX], [0, 1], [0, np.inf]),
+        ([1, 2], [1, 2, np.nextafter(np.float32(2), np.float32(3))]),
+        ([-1, 0], [-1, 0, TINY]),  # training flushes the subnormals above 0 to 0
+        ([-TINY], [-TINY, TINY]),
+        ([], [0]),
     ],
 )
-def test_levels_where_they_have_the_code(thresholds, levels, expected):
-    book = Codebook.from_thresholds([thresholds], levels=[levels])
-    codes = np.arange(len(expected))[:, None]
-    finite = np.isfinite(expected)
-    assert floats_of_codes(book, codes[finite]).ravel().tolist() == np.float32(expected)[finite].tolist()
-    if not finite.all():
-        with pytest.raises(ValueError, match=r"Code 1 of feature 0 \(row 1\) is that of infinite values alone"):
-            floats_of_codes(book, codes)
+def test_thresholds_and_the_float_above(thresholds, expected):
+    book = Codebook.from_thresholds([thresholds], levels=[np.zeros(len(expected))])
+    assert_array_equal(floats_of_codes(book, np.arange(len(expected))[:, None]).ravel(), np.float32(expected))
 
 
 def test_missing_codes():
-    book = Codebook.from_thresholds([[0], []], missing="seen", has_missing=[True, True])
-    assert_array_equal(floats_of_codes(book, np.array([[2, 1], [1, 0]])), np.float32([[NAN, NAN], [0.5, 0]]))
+    book = Codebook.from_thresholds([[3], []], missing="seen", has_missing=[True, True])
+    assert_array_equal(floats_of_codes(book, np.array([[2, 1], [0, 0]])), np.float32([[NAN, NAN], [3, 0]]))
+
+
+def test_a_code_of_infinite_values():
+    book = Codebook.from_thresholds([[0], [MAX]])
+    assert floats_of_codes(book, np.array([[1, 0]])).tolist() == [[TINY, MAX]]
+    with pytest.raises(ValueError, match=r"Code 1 of feature 1 \(row 1\) is that of infinite values alone"):
+        floats_of_codes(book, np.array([[0, 0], [0, 1]]))
 
 
 @given(codebooks())

@@ -12,6 +12,7 @@ from skbsq import (
     BitwiseClassifier,
     BitwiseQuantizer,
     BitwiseRegressor,
+    Codebook,
     LLTQuantizer,
     LSQQuantizer,
     QuantileQuantizer,
@@ -278,6 +279,26 @@ def test_refused_before_training(friedman, monkeypatch, given, message):
 def test_chunks_are_refused(friedman, estimator):
     with pytest.raises(ValueError, match="rates need all rows in memory"):
         estimator.fit_chunks([friedman])
+
+
+def test_given_codebooks_stay(friedman):
+    """They need not be those that would be learned, and equal ones share a net."""
+    learner, learned = learned_of(*friedman)
+    fine = learned.codebook
+    given = {2: fine.coarsened(2), 1: fine.coarsened(1), 0: fine.coarsened(1)}
+    rates = learn_rates(learner, learned, [0, 2, 1], codebooks=given)
+    assert {rate: found.codebook for rate, found in rates.items()} == given
+    assert rates[1].module is rates[0].module is not rates[2].module
+    thresholds, counts = fine.thresholds, fine.counts  # one threshold less, with as many bits
+    thresholds[0], counts[0] = thresholds[0][:-1], np.append(counts[0][:-2], counts[0][-2:].sum())
+    few = Codebook.from_thresholds(thresholds, counts=counts)
+    assert (few.n_bits == fine.n_bits).all()
+    (found,) = learn_rates(learner, learned, [1], codebooks={1: few}).values()
+    assert found.codebook is few
+    assert found.module.quantization.n_columns == few.n_columns
+    given[0] = Codebook.from_thresholds([t[:1] for t in fine.thresholds])
+    with pytest.raises(ValueError, match="The codebook of rate 0 is not nested in that of the rate before it"):
+        learn_rates(learner, learned, [0, 2, 1], codebooks=given)
 
 
 def test_chunks_are_refused_by_the_function(friedman):

@@ -22,6 +22,7 @@ from skbsq.codebook.kernels import Encoder, decode, in_range, thermometer
 from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
 from skbsq.codebook.matrix import as_matrix
 from skbsq.codebook.nesting import coarsened, obstacle, recoding
+from skbsq.codebook.transcoding import Transcoder
 
 
 class Codebook:
@@ -672,6 +673,48 @@ class Codebook:
             raise ValueError(f"codes cannot become codes of coarse: {why}. Make it with coarsened.")
         table = np.concatenate(recoding(self, coarse)).astype(coarse.dtype)
         return decode(self.check_codes(codes), table, self._level_offsets[:-1])
+
+    def transcoder(self, new, *, same_units=False):
+        """Return what turns codes of this codebook into codes of another one, such as that of a new model.
+
+        So old devices can stay in the field: a gateway or server turns their codes into those of the new codebook, by a
+        table per feature. An old code becomes the new code of its level, which is exact if no new threshold lies inside
+        its bin.
+
+        Parameters
+        ----------
+        new : Codebook
+            With thresholds in the same units as this one, those of the raw features: fold scalers with
+            `skbsq.export.to_codebook`.
+        same_units : bool, default=False
+            Whether you know that the features of both are the same, in the same units. Needed if features have no names
+            or other names, and if only one of the codebooks was folded from a pipeline.
+
+        Returns
+        -------
+        Transcoder
+            ``transcode(codes)`` gives codes of `new`, and ``cost()`` a table of how many codes may be wrong.
+
+        Raises
+        ------
+        ValueError
+            If features do not match, or if a feature has a missing code here and none in `new`, where it has bits.
+
+        See Also
+        --------
+        recode : Codes of a codebook with some of the thresholds, always exact.
+
+        Examples
+        --------
+        >>> from skbsq import Codebook
+        >>> old = Codebook.from_thresholds({"t": [10, 20], "p": [1000]})
+        >>> new = Codebook.from_thresholds({"p": [990, 1000, 1010], "t": [10, 15, 18]})
+        >>> old.transcoder(new).transcode([[0, 0], [1, 1], [2, 1]])
+        array([[0, 0],
+               [3, 1],
+               [3, 3]], dtype=uint8)
+        """
+        return Transcoder(self, new, same_units=same_units)
 
     # -- text ----------------------------------------------------------------------------------------
 

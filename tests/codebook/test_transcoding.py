@@ -1,0 +1,176 @@
+"""Codes of an old codebook as codes of a new one."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from skbsq import Codebook
+from tests.strategies import codebooks, neighbours
+
+NAN = np.nan
+OLD = Codebook.from_thresholds(
+    {"t": [10, 20], "p": [1000], "unused": []},
+    levels=[[5, 14, 25], [990, 1010], [3]],
+    counts=[[10, 60, 30], [50, 50], [100]],
+)
+
+
+# -- tables by hand ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "table", "uncertain"),
+    [
+        ([10, 20], [0, 1, 2], 0),
+        ([20], [0, 0, 1], 0),
+        ([10, 15, 18], [0, 1, 3], 1),  # 14 of (10, 20] has the code 1, 25 the code 3
+        ([14], [0, 0, 1], 1),  # a value on a threshold has the code below
+        ([4, 13, 30], [1, 2, 2], 3),
+        ([], [0, 0, 0], 0),
+    ],
+)
+def test_tables_of_a_feature(thresholds, table, uncertain):
+    transcoder = OLD.transcoder(Codebook.from_thresholds({"t": thresholds}))
+    assert transcoder.tables[0].tolist() == table
+    assert transcoder.cost()["n_uncertain"].tolist() == [uncertain]
+
+
+def test_missing_codes():
+    old = Codebook.from_thresholds([[1], [1], [], []], missing="seen", has_missing=[True, False, True, True])
+    new = Codebook.from_thresholds([[0.5, 1], [1], [], []], missing="seen", has_missing=[True, True, True, False])
+    tables = old.transcoder(new, same_units=True).tables
+    # No bits in the new codebook: NaN shares the only code.
+    assert [table.tolist() for table in tables] == [[0, 2, 3], [0, 1], [0, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b"]])
+def test_a_missing_code_needs_a_counterpart(names):
+    old = Codebook.from_thresholds([[1], [2]], missing="seen", has_missing=[False, True], feature_names=names)
+    new = Codebook.from_thresholds([[1], [2]], feature_names=names)
+    where = "feature 1" if names is None else "feature 'b'"
+    with pytest.raises(ValueError, match=f"{where} has a missing code in the old codebook only. Fit the new model"):
+        old.transcoder(new, same_units=True)
+
+
+def test_a_level_that_is_rounded_onto_a_threshold():
+    """All values of the bin have the new code 1, and so has the old code."""
+    old = Codebook.from_thresholds([[1, 2]], levels=[[0, 1, 3]])
+    assert old.transcoder(Codebook.from_thresholds([[1]]), same_units=True).tables[0].tolist() == [0, 1, 1]
+
+
+def test_wide_and_narrow_codes():
+    wide = Codebook.from_thresholds({"a": np.arange(300)})
+    narrow = Codebook.from_thresholds({"a": [99.5]}, levels=[[50, 149.5]])
+    down, up = wide.transcoder(narrow).transcode([[99], [101], [300]]), narrow.transcoder(wide).transcode([[1]])
+    assert (down.dtype, down.ravel().tolist()) == (np.uint8, [0, 1, 1])
+    assert (up.dtype, up.ravel().tolist()) == (np.uint16, [150])
+
+
+# -- properties ----------------------------------------------------------------------------------------------
+
+
+@given(codebooks(), st.data())
+def test_nested_codebooks_are_recoded(fine, data):
+    n_bits = data.draw(st.lists(st.integers(0, 4), min_size=fine.n_features, max_size=fine.n_features))
+    coarse = fine.coarsened(n_bits)
+    transcoder = fine.transcoder(coarse, same_units=True)
+    codes = np.minimum(np.arange(fine.n_levels.max())[:, None], fine.n_levels - 1)
+    assert_array_equal(transcoder.transcode(codes), fine.recode(codes, coarse))
+    assert transcoder.transcode(codes).dtype == coarse.dtype
+    assert not transcoder.cost()["n_uncertain"].any()
+
+
+@given(codebooks(), st.data())
+def test_against_floats(old, data):
+    """A code is that of the level if it is uncertain, and otherwise that of all values with the old code."""
+    given = st.lists(
+        st.sampled_from([-3.0, 0.0, 1.5]) | st.sampled_from(neighbours(np.concatenate(old.thresholds))[:-2])
+    )
+    thresholds = [
+        [t for t in data.draw(given) if np.isfinite(t)] + old.thresholds[j][::2].tolist() for j in range(old.n_features)
+    ]
+    new = Codebook.from_thresholds(thresholds, missing="code")
+    transcoder = old.transcoder(new, same_units=True)
+    values = neighbours(np.concatenate([*old.thresholds, *new.thresholds]))
+    X = np.tile(values[:, None], old.n_features)
+    codes, expected = old.encode(X), new.encode(X)
+    found, levels = transcoder.transcode(codes), new.encode(np.nan_to_num(old.decode(codes)))
+    n_uncertain = transcoder.cost()["n_uncertain"]
+    for j in range(old.n_features):
+        n_wrong = 0
+        for code in np.unique(codes[:, j]):
+            of_code = codes[:, j] == code
+            possible = np.unique(expected[of_code, j])
+            n_wrong += possible.size > 1
+            assert set(found[of_code, j]) <= {np.clip(levels[of_code, j][0], possible[0], possible[-1])}
+        assert n_wrong == n_uncertain.iloc[j]
+
+
+# -- which features ------------------------------------------------------------------------------------------
+
+
+def test_features_by_name():
+    new = Codebook.from_thresholds({"p": [990, 1000, 1010], "later": [], "t": [15]})
+    transcoder = OLD.transcoder(new)
+    assert transcoder.source.tolist() == [1, -1, 0]
+    assert transcoder.transcode([[0, 1, 0], [2, 0, 0]]).tolist() == [[2, 0, 0], [0, 0, 1]]
+    assert transcoder.cost().index.tolist() == ["p", "later", "t"]
+    # Names that match are not overruled.
+    assert OLD.transcoder(new, same_units=True).source.tolist() == [1, -1, 0]
+
+
+def test_a_feature_that_old_devices_do_not_send_has_one_code():
+    transcoder = OLD.transcoder(Codebook.from_thresholds({"unused": [1, 2, 8]}))
+    assert transcoder.tables[0].tolist() == [2]
+    assert transcoder.cost().loc["unused"].tolist() == [1, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("new", "why"),
+    [
+        (Codebook.from_thresholds([[1], [1], [1]]), "the features of one of the codebooks have no names"),
+        (Codebook.from_thresholds({"t": [1], "q": [1], "p": [1]}), r"'q' is none of .*, \['t', 'p', 'unused'\]"),
+    ],
+)
+def test_by_position_only_if_asked_for(new, why):
+    with pytest.raises(ValueError, match=f"{why}. If both .* give same_units=True"):
+        OLD.transcoder(new)
+    assert OLD.transcoder(new, same_units=True).source.tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="it has 3 features, and the old codebook has 1"):
+        Codebook.from_thresholds([[0]]).transcoder(new, same_units=True)
+
+
+def test_a_folded_codebook_is_in_raw_units():
+    parts = {"thresholds": {"t": [1.0]}}
+    plain, folded = Codebook.from_thresholds(**parts), Codebook.from_thresholds(**parts, folded_from=bytes(8))
+    assert folded.transcoder(folded).tables[0].tolist() == [0, 1]
+    for old, new, which in [(folded, plain, "old"), (plain, folded, "new")]:
+        with pytest.raises(ValueError, match=f"The {which} codebook was folded .* give same_units=True"):
+            old.transcoder(new)
+        assert old.transcoder(new, same_units=True).tables[0].tolist() == [0, 1]
+
+
+# -- what it costs, and use ----------------------------------------------------------------------------------
+
+
+def test_cost():
+    cost = OLD.transcoder(Codebook.from_thresholds({"p": [1000, 1005], "t": [15, 30]})).cost()
+    assert cost.to_dict() == {"n_uncertain": {"p": 1, "t": 2}, "share": {"p": 0.5, "t": 0.9}}
+    old = Codebook.from_thresholds([[1]], counts=[[1, 2, 5]], missing="code")
+    new = Codebook.from_thresholds([[0]], missing="code")
+    cost = old.transcoder(new, same_units=True).cost()
+    assert cost.to_dict() == {"n_uncertain": {"x0": 1}, "share": {"x0": 1 / 8}}  # of all rows, those with NaN too
+    assert np.isnan(new.transcoder(old, same_units=True).cost()["share"]["x0"])
+
+
+def test_one_table_for_many_payloads():
+    transcoder = pickle.loads(pickle.dumps(OLD.transcoder(Codebook.from_thresholds({"t": [15]}))))
+    assert transcoder.transcode([[2, 0, 0]]).tolist() == [[1]]
+    assert transcoder.transcode(np.zeros((0, 3), dtype=np.uint8)).shape == (0, 1)
+    for codes, why in [([[3, 0, 0]], "Code 3 of feature 't'"), ([[0]], "1 features")]:
+        with pytest.raises(ValueError, match=why):
+            transcoder.transcode(codes)

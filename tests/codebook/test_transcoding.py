@@ -87,12 +87,9 @@ def test_nested_codebooks_are_recoded(fine, data):
 @given(codebooks(), st.data())
 def test_against_floats(old, data):
     """A code is that of the level if it is uncertain, and otherwise that of all values with the old code."""
-    given = st.lists(
-        st.sampled_from([-3.0, 0.0, 1.5]) | st.sampled_from(neighbours(np.concatenate(old.thresholds))[:-2])
-    )
-    thresholds = [
-        [t for t in data.draw(given) if np.isfinite(t)] + old.thresholds[j][::2].tolist() for j in range(old.n_features)
-    ]
+    beside = [t for t in neighbours(np.concatenate(old.thresholds)) if np.isfinite(t)]
+    other = st.lists(st.sampled_from([-3.0, 1.5, *beside]))
+    thresholds = [[*data.draw(other), *t[::2]] for t in old.thresholds]
     new = Codebook.from_thresholds(thresholds, missing="code")
     transcoder = old.transcoder(new, same_units=True)
     values = neighbours(np.concatenate([*old.thresholds, *new.thresholds]))

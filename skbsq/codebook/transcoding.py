@@ -98,7 +98,7 @@ class Transcoder:
         return decode(codes[:, self.source], np.concatenate(self.tables), starts)
 
     def cost(self):
-        """Count the old codes whose new code may be wrong.
+        """Count the old codes whose new code may be wrong. Needs pandas.
 
         Returns
         -------

@@ -316,6 +316,8 @@ def _of_codebooks(model, codebooks):
     for rate, book in codebooks.items():
         if not fine.is_refinement_of(book):
             raise ValueError(f"The codebook of rate {rate} is not nested in that of the rate before it.")
+        if book.counts is None:
+            raise ValueError(f"The codebook of rate {rate} has no counts, by which levels are merged.")
         kept[rate] = [np.searchsorted(*pair) for pair in zip(model.thresholds, book.thresholds, strict=True)]
         fine = book
     return {rate: book.n_bits for rate, book in codebooks.items()}, kept

@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from skbsq import Codebook
+from skbsq import BitwiseRegressor, Codebook
+from skbsq.codec import RowCodec
+from skbsq.export import to_codebook
 from tests.strategies import codebooks, neighbours
 
 NAN = np.nan
@@ -149,6 +153,21 @@ def test_a_folded_codebook_is_in_raw_units():
         with pytest.raises(ValueError, match=f"The {which} codebook was folded .* give same_units=True"):
             old.transcoder(new)
         assert old.transcoder(new, same_units=True).tables[0].tolist() == [0, 1]
+
+
+def test_models_behind_scalers():
+    """Two models, each behind a scaler: their folded codebooks are in raw units, and their own are not."""
+    X = 100 + np.random.default_rng(0).normal(size=(200, 2)).astype(np.float32)
+    given = {"max_epochs": 2, "hidden_sizes": (4,), "random_state": 0}
+    old, new = (
+        make_pipeline(StandardScaler(), BitwiseRegressor(n_bits, **given)).fit(rows, rows.sum(axis=1))
+        for n_bits, rows in [(6, X), (2, X[:100] + 1)]
+    )
+    folded = to_codebook(new)
+    transcoder = to_codebook(old).transcoder(folded, same_units=True)
+    codes = transcoder.transcode(to_codebook(old).encode(X))
+    assert (codes == folded.encode(X)).mean() > 0.9
+    assert_array_equal(new[-1].predict_packed(RowCodec(folded).pack(codes), folded), new[-1].predict_codes(codes))
 
 
 # -- what it costs, and use ----------------------------------------------------------------------------------

@@ -301,6 +301,13 @@ def test_given_codebooks_stay(friedman):
         learn_rates(learner, learned, [0, 2, 1], codebooks=given)
 
 
+def test_given_codebooks_need_counts(friedman):
+    learner, learned = learned_of(*friedman)
+    book = Codebook.from_thresholds(learned.codebook.coarsened(1).thresholds)
+    with pytest.raises(ValueError, match="The codebook of rate 1 has no counts"):
+        learn_rates(learner, learned, [1], codebooks={1: book})
+
+
 def test_chunks_are_refused_by_the_function(friedman):
     learner, learned = learned_of(*friedman)
     learner.rows = object()

@@ -27,6 +27,7 @@ _EVEN = _TOTAL // 256
 # bounds the number of codes that words can hold.
 _CODES_PER_BIT = 355
 _SIZE = struct.Struct("<I")
+_HASH_BYTES = 8
 # Increment of each move. After an escape the code itself follows, so its increment is not used.
 _INCREMENTS = (0, 0, 1, -1)
 _ESCAPE = 0
@@ -73,7 +74,7 @@ def compress(codebook, codes):
 def decompress(codebook, take, n):
     """Decode a payload as codes of shape (n, d). ``take(size)`` returns the next bytes of the message."""
     features = _features(codebook)
-    if take(8) != _counts_hash(codebook):
+    if take(_HASH_BYTES) != _counts_hash(codebook):
         raise ValueError(
             "This message was coded with other counts than those of the codebook, or it is corrupt. Counts differ "
             "between fits: take the codebook of the same fit."
@@ -105,6 +106,15 @@ def decompress(codebook, take, n):
     for j, column in columns.items():
         codes[:, j] = column
     return codes
+
+
+def stated_size(codebook, payload):
+    """Return the bytes of a payload of which the beginning is given; None if that is too short to tell."""
+    begin = _HASH_BYTES + 3 * int((codebook.n_levels > 1).sum())
+    if len(payload) < begin + _SIZE.size:
+        return None
+    (size,) = _SIZE.unpack_from(payload, begin)
+    return begin + _SIZE.size + 4 * size
 
 
 def _moves(column):
@@ -164,7 +174,7 @@ def _model(table):
 
 def _counts_hash(codebook):
     counts = np.concatenate(codebook.counts).astype("<i8")
-    return hashlib.sha256(b"skbsq-counts1" + counts.tobytes()).digest()[:8]
+    return hashlib.sha256(b"skbsq-counts1" + counts.tobytes()).digest()[:_HASH_BYTES]
 
 
 def _constriction():

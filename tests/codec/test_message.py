@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skbsq import Codebook, UniformQuantizer
-from skbsq.codec import RowCodec, dumps, loads, read_messages, read_messages_of, write_messages
+from skbsq.codec import RowCodec, dumps, loads, read_messages, write_messages
 from skbsq.codec._message import MAX_UNBOUND
 from tests import reference
-from tests.codec.test_rows import book_of, coded, draw_codes
+from tests.codec.test_rows import book_of, coded
 
 BOOK = Codebook.from_thresholds(
     [[0, 1, 2], [], [0, 1, 2, 3, 4, 5]], counts=[[50, 30, 15, 5], [100], [94, 1, 1, 1, 1, 1, 1]]
@@ -23,6 +23,17 @@ CODES = [[2, 0, 5], [3, 0, 6], [0, 0, 0]]
 OPTIONS = [{"pad_rows": pad_rows, "entropy": entropy} for pad_rows in (True, False) for entropy in (False, True)]
 each_option = pytest.mark.parametrize("options", OPTIONS, ids=str)
 HEADER = 18
+
+
+class Dripping(io.RawIOBase):
+    """A stream that returns few bytes at a time, as a socket may."""
+
+    def __init__(self, data):
+        self.data = io.BytesIO(data)
+
+    def read(self, size=-1):
+        assert size <= 2**20  # a file may allocate as much
+        return self.data.read(min(size, 3))
 
 
 def resealed(message, at, new):
@@ -172,141 +183,3 @@ def test_random_bytes(data):
         loads(data, BOOK)
     with pytest.raises(ValueError, match=r"."):
         loads(struct.pack("<4sBB8s", b"SBSQ", 1, 0, BOOK.fingerprint) + data, BOOK)
-
-
-# -- streams -----------------------------------------------------------------------------------------
-
-
-class Dripping(io.RawIOBase):
-    """A stream that returns few bytes at a time, as a socket may."""
-
-    def __init__(self, data):
-        self.data = io.BytesIO(data)
-
-    def read(self, size=-1):
-        assert size <= 2**20  # a file may allocate as much
-        return self.data.read(min(size, 3))
-
-
-class Sipping(io.RawIOBase):
-    """A file that accepts few bytes at a time, as an unbuffered socket may, and none beyond `room`."""
-
-    def __init__(self, room=2**20):
-        self.taken, self.room = bytearray(), room
-
-    def write(self, data):
-        some = bytes(data)[: min(5, self.room - len(self.taken))]
-        self.taken += some
-        return len(some)
-
-
-def test_a_file_that_accepts_few_bytes_receives_all(rng):
-    codes, file = draw_codes(rng, BOOK, 50), Sipping()
-    assert write_messages(file, BOOK, codes, rows=20) == len(file.taken)
-    np.testing.assert_array_equal(np.concatenate(list(read_messages(file.taken, BOOK))), codes)
-
-
-def test_a_full_file():
-    with pytest.raises(OSError, match="accepted 10 of the 25 bytes of a message"):
-        write_messages(Sipping(room=10), BOOK, CODES)
-
-
-def test_a_file_that_does_not_block():
-    """No data yet does not mean the end."""
-
-    class Empty(io.RawIOBase):
-        def read(self, size=-1):
-            return None
-
-    with pytest.raises(OSError, match="nothing to read yet"):
-        list(read_messages(Empty(), BOOK))
-
-
-@each_option
-@pytest.mark.parametrize("kind", [io.BytesIO, Dripping, bytes])
-def test_stream(rng, options, kind):
-    codes = draw_codes(rng, BOOK, 100)
-    file = io.BytesIO()
-    written = write_messages(file, BOOK, codes, rows=30, **options)
-    assert written == len(file.getvalue())
-    found = list(read_messages(kind(file.getvalue()), BOOK))
-    assert [len(part) for part in found] == [30, 30, 30, 10]
-    np.testing.assert_array_equal(np.concatenate(found), codes)
-
-
-def test_stream_of_rows_without_bytes():
-    """Such messages hold 2^24 codes, which are fewer rows than the default."""
-    book = Codebook.from_thresholds([[]] * 300)
-    file = io.BytesIO()
-    write_messages(file, book, np.zeros((60_000, 300), dtype=np.uint8))
-    assert [len(part) for part in read_messages(file.getvalue(), book)] == [2**24 // 300, 60_000 - 2**24 // 300]
-
-
-def test_stream_of_nothing():
-    file = io.BytesIO()
-    assert write_messages(file, BOOK, np.empty((0, 3), dtype=int)) == 0
-    assert list(read_messages(file, BOOK)) == []
-
-
-def test_stream_stops_at_the_first_bad_message():
-    good = dumps(BOOK, CODES)
-    messages = read_messages(good + good[:-1] + b"?" + good, BOOK)
-    np.testing.assert_array_equal(next(messages), CODES)
-    with pytest.raises(ValueError, match="check sum"):
-        next(messages)
-    assert list(messages) == []
-
-
-def test_stream_cut_off():
-    messages = read_messages(dumps(BOOK, CODES)[:-1], BOOK)
-    with pytest.raises(ValueError, match="1 of the 4 bytes of its check sum are missing"):
-        next(messages)
-
-
-def test_nothing_is_written_if_a_code_is_wrong():
-    file = io.BytesIO()
-    with pytest.raises(ValueError, match="Code 9"):
-        write_messages(file, BOOK, [[0, 0, 0], [9, 0, 0]], rows=1)
-    assert file.getvalue() == b""
-
-
-@pytest.mark.parametrize("rows", [0, -1, 1.5, True, "2"])
-def test_rows_per_message(rows):
-    with pytest.raises(ValueError, match=r"rows must be an integer of at least 1, got"):
-        write_messages(io.BytesIO(), BOOK, CODES, rows=rows)
-
-
-# -- messages of several codebooks -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("entropy", [False, True])
-def test_messages_of_several_codebooks(entropy):
-    if entropy:
-        pytest.importorskip("constriction")
-    books = [BOOK, BOOK.coarsened(1), BOOK.coarsened(0)]
-    parts = [
-        (books[k], BOOK.recode(np.array(CODES)[:n], books[k])) for k, n in [(1, 2), (0, 3), (0, 1), (2, 3), (1, 0)]
-    ]
-    stream = b"".join(dumps(book, codes, entropy=entropy) for book, codes in parts)
-    for file in (stream, io.BytesIO(stream)):
-        for found, (book, codes) in zip(read_messages_of(file, iter(books)), parts, strict=True):
-            assert found[0] is book
-            np.testing.assert_array_equal(found[1], codes)
-            assert found[1].dtype == book.dtype
-
-
-def test_a_message_of_none_of_the_codebooks():
-    books = [BOOK.coarsened(1), BOOK.coarsened(0)]
-    stream = dumps(books[0], [[1, 0, 1]]) + dumps(BOOK, CODES)
-    messages = read_messages_of(stream, books)
-    assert next(messages)[0] is books[0]
-    known = " or ".join(book.fingerprint.hex() for book in books)
-    with pytest.raises(ValueError, match=f"{BOOK.fingerprint.hex()}, this codebook has {known}"):
-        next(messages)
-
-
-def test_codebooks_of_another_type_are_refused():
-    with pytest.raises(TypeError, match="Codebook"):
-        next(read_messages_of(b"", [BOOK, "book"]))
-    with pytest.raises(TypeError, match="Codebook"):
-        next(read_messages(b"", "book"))

@@ -5,7 +5,7 @@ A short frame, whose layout is agreed on for each id:
     u8        id
     u8        sequence, if agreed
     rows      whole padded rows, at least one
-    CRC       of 8 or 16 bits if agreed, little-endian, see `skbsq.codec._crc`
+    CRC       of 8 or 16 bits if agreed, little-endian, see `skbsq.codec.crc`
 
 A bare frame is the rows alone.
 """
@@ -14,8 +14,8 @@ from numbers import Integral
 
 import numpy as np
 
-from skbsq.codec._crc import CRC_BITS, check_sum
 from skbsq.codec._rows import RowCodec
+from skbsq.codec.crc import CRC_BITS, check_sum
 
 
 def write_short(codebook, codes, *, id, seq, crc):

@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 
 from skbsq.codec import RowCodec
-from skbsq.export import _c_rates
+from skbsq.export import _c_rates, _c_short
 from skbsq.export import _c_text as c
 from skbsq.export._adc import check_counts, first_counts_above
 
@@ -97,6 +97,11 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
       parameters): write the header and the CRC around consecutive rows. Both return a size in bytes.
     - ``uint32_t sensor_crc(uint32_t crc, const uint8_t *data, size_t size)`` and ``sensor_write_u32``: for a message
       that is sent in pieces.
+    - ``size_t sensor_short_begin(uint8_t *frame, uint8_t id)``, or ``sensor_short_begin_seq`` with a further
+      ``uint8_t seq``: begin a short frame, see `skbsq.codec.dumps`. ``size_t sensor_short_end(uint8_t *frame, size_t
+      size)`` writes the CRC-16 after the rows, and ``sensor_short_end_crc8`` a CRC-8; `size` is the size without the
+      CRC. All return the size so far. ``SENSOR_SHORT_BYTES(n)`` is the size with an id and a CRC-16. A frame that is
+      sent in pieces needs ``sensor_crc16`` and ``SENSOR_CRC16_START``, or ``sensor_crc8`` and ``SENSOR_CRC8_START``.
     - ``SENSOR_FEATURES``, ``SENSOR_ROW_BITS``, ``SENSOR_ROW_BYTES``, ``SENSOR_HEADER_BYTES``,
       ``SENSOR_MESSAGE_BYTES(n)``, ``sensor_fingerprint``; ``SENSOR_FEATURE_<feature>`` if features have names.
 
@@ -112,7 +117,10 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
       at this rate.
     - ``sensor_message_begin_at`` and ``sensor_message_end_at``, with the parameters `rate`, `message` and `n_rows`: the
       same for a message whose rows are of this rate. They return 0 if there is no such rate.
-    - ``SENSOR_ROW_BITS_AT(rate)``, ``SENSOR_ROW_BYTES_AT(rate)``, ``SENSOR_MESSAGE_BYTES_AT(rate, n)``.
+    - ``sensor_short_end_at`` and ``sensor_short_end_crc8_at``, with the parameters `rate`, `frame` and `size`: the same
+      for a short frame.
+    - ``SENSOR_ROW_BITS_AT(rate)``, ``SENSOR_ROW_BYTES_AT(rate)``, ``SENSOR_MESSAGE_BYTES_AT(rate, n)``,
+      ``SENSOR_SHORT_BYTES_AT(rate, n)``.
 
     Thresholds are stored as integers: the bits of the float32, changed so that the integers sort as the floats do. A
     comment gives the exact value. C++11 has no hexadecimal floats. Comparing integers needs no FPU, and does not depend
@@ -153,11 +161,12 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         c.with_prefix(_constants(codebook, source), name),
         _feature_numbers(codebook, name),
         _tables(codebook, source, name),
-        c.with_prefix(_functions(codebook, source) + c.MESSAGE, name),
+        c.with_prefix(_functions(codebook, source) + c.MESSAGE + _c_short.functions(codebook), name),
     ]
     if further:
         parts.insert(2, c.with_prefix(_c_rates.sizes(rates), name))
-        parts.append(c.with_prefix(_rate_functions(rates, source) + c.MESSAGE_AT, name))
+        at_rates = _rate_functions(rates, source) + c.MESSAGE_AT + _c_short.rate_functions([*rates.values()])
+        parts.append(c.with_prefix(at_rates, name))
     body = "\n".join(part.strip("\n") + "\n" for part in parts if part)
     # The guard contains a hash, so that the compiler complains about two different headers of the same name.
     guard = f"SKBSQ_{name}_{hashlib.sha256(body.encode('ascii')).hexdigest()[:16]}_H"

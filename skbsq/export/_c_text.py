@@ -231,6 +231,76 @@ static inline size_t name_message_end(uint8_t *message, uint32_t n_rows)
 }
 """
 
+# -- short frames ------------------------------------------------------------------------------------------------
+
+SHORT_SIZES = """
+/* Bytes of a short frame of n rows with a CRC-16: one more with a sequence number, one less with a CRC-8. */
+#define NAME_SHORT_BYTES(n) ((size_t)3 + (size_t)(n) * {row_bytes})
+/* CRCs of the fingerprint. The CRC of a short frame starts from them. */
+#define NAME_CRC16_START {crc16:#06x}u
+#define NAME_CRC8_START {crc8:#04x}u
+"""
+
+# Without a table, because short frames are short.
+SHORT = """
+/* Computes CRC-16/CCITT-FALSE piece by piece: pass NAME_CRC16_START for the first piece of a short frame, then the
+   result of the last call. */
+static inline uint32_t name_crc16(uint32_t crc, const uint8_t *data, size_t size)
+{
+    for (; size > 0; --size) {
+        int i;
+        crc ^= (uint32_t)*data++ << 8;
+        for (i = 0; i < 8; ++i)
+            crc = (crc << 1) ^ ((crc & 0x8000u) != 0 ? 0x11021u : 0u);
+    }
+    return crc;
+}
+
+/* Computes CRC-8/SMBUS in the same way, from NAME_CRC8_START. */
+static inline uint32_t name_crc8(uint32_t crc, const uint8_t *data, size_t size)
+{
+    for (; size > 0; --size) {
+        int i;
+        crc ^= *data++;
+        for (i = 0; i < 8; ++i)
+            crc = (crc << 1) ^ ((crc & 0x80u) != 0 ? 0x107u : 0u);
+    }
+    return crc;
+}
+
+/* Begins a short frame with its id. Returns its size so far, 1; the rows follow it, at least one. */
+static inline size_t name_short_begin(uint8_t *frame, uint8_t id)
+{
+    frame[0] = id;
+    return 1;
+}
+
+/* Begins a short frame with its id and a sequence number. Returns its size so far, 2. */
+static inline size_t name_short_begin_seq(uint8_t *frame, uint8_t id, uint8_t seq)
+{
+    frame[0] = id;
+    frame[1] = seq;
+    return 2;
+}
+
+/* Ends a short frame, whose size without the CRC is given: writes the CRC-16, lowest byte first. Returns the size of
+   the frame. */
+static inline size_t name_short_end(uint8_t *frame, size_t size)
+{
+    const uint32_t crc = name_crc16(NAME_CRC16_START, frame, size);
+    frame[size] = (uint8_t)(crc & 0xFFu);
+    frame[size + 1] = (uint8_t)(crc >> 8);
+    return size + 2;
+}
+
+/* The same with a CRC-8. */
+static inline size_t name_short_end_crc8(uint8_t *frame, size_t size)
+{
+    frame[size] = (uint8_t)name_crc8(NAME_CRC8_START, frame, size);
+    return size + 1;
+}
+"""
+
 # -- rates -------------------------------------------------------------------------------------------------------
 
 # A number that is no rate counts as the finest: no buffer is too small.
@@ -242,6 +312,7 @@ RATE_SIZES = """
 #define NAME_ROW_BITS_AT(rate) ({row_bits})
 #define NAME_ROW_BYTES_AT(rate) ((NAME_ROW_BITS_AT(rate) + 7u) / 8u)
 #define NAME_MESSAGE_BYTES_AT(rate, n) ((size_t)22 + (size_t)(n) * NAME_ROW_BYTES_AT(rate))
+#define NAME_SHORT_BYTES_AT(rate, n) ((size_t)3 + (size_t)(n) * NAME_ROW_BYTES_AT(rate))
 """
 
 RATE_TABLES = """
@@ -333,5 +404,33 @@ static inline size_t name_message_end_at(uint32_t rate, uint8_t *message, uint32
     name_write_u32(message + 14, n_rows);
     name_write_u32(message + size, name_crc(0, message, size));
     return size + 4;
+}
+"""
+
+SHORT_RATE_TABLES = """
+/* CRCs of the fingerprint of each rate. */
+"""
+
+SHORT_AT = """
+/* Ends a short frame whose rows are of a rate, as name_short_end does. Writes nothing and returns 0 if there is no such
+   rate. */
+static inline size_t name_short_end_at(uint32_t rate, uint8_t *frame, size_t size)
+{
+    uint32_t crc;
+    if (rate >= NAME_RATES)
+        return 0;
+    crc = name_crc16(name_rate_crc16[rate], frame, size);
+    frame[size] = (uint8_t)(crc & 0xFFu);
+    frame[size + 1] = (uint8_t)(crc >> 8);
+    return size + 2;
+}
+
+/* The same with a CRC-8. */
+static inline size_t name_short_end_crc8_at(uint32_t rate, uint8_t *frame, size_t size)
+{
+    if (rate >= NAME_RATES)
+        return 0;
+    frame[size] = (uint8_t)name_crc8(name_rate_crc8[rate], frame, size);
+    return size + 1;
 }
 """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skbsq.codec._crc import check_sum, crc8, crc16
+from skbsq.codec.crc import check_sum, crc8, crc16
 
 
 def bitwise(data, n_bits, polynomial, state):

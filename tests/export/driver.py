@@ -100,6 +100,40 @@ static void stream_of_name(uint32_t n)
     free(row);
 }
 
+#ifdef NAME_CRC16_START
+/* All rows in a frame of each layout. */
+static void short_of_name(uint32_t n)
+{
+    name_value *x = (name_value *)malloc(NAME_FEATURES * sizeof *x);
+    uint8_t *frame = (uint8_t *)malloc(NAME_SHORT_BYTES(n) + 1);
+    size_t at = name_short_begin_seq(frame, 9, 200), size;
+    uint32_t i, crc;
+    if (at != 2)
+        exit(7);
+    for (i = 0; i < n; ++i, at += NAME_ROW_BYTES) {
+        get(x, NAME_FEATURES * sizeof *x);
+        if (name_encode(x, frame + at) != 0)
+            exit(5);
+    }
+    size = name_short_end(frame, at);
+    put(frame, size);
+    if (size != NAME_SHORT_BYTES(n) + 1)
+        exit(6);
+    put(frame, name_short_end_crc8(frame, at));
+    /* Without a sequence number: the rows one byte earlier. */
+    memmove(frame + 1, frame + 2, at - 2);
+    at -= 2 - name_short_begin(frame, 255);
+    put(frame, name_short_end(frame, at));
+    put(frame, name_short_end_crc8(frame, at));
+    crc = name_crc16(name_crc16(NAME_CRC16_START, frame, 1), frame + 1, at - 1);
+    put(&crc, 4);
+    crc = name_crc8(name_crc8(NAME_CRC8_START, frame, 1), frame + 1, at - 1);
+    put(&crc, 4);
+    free(x);
+    free(frame);
+}
+#endif
+
 #ifdef NAME_RATES
 static void rates_of_name(uint32_t n)
 {
@@ -147,6 +181,28 @@ static void mixed_of_name(uint32_t n)
         exit(7);
     free(x);
 }
+
+/* Each row in a short frame of each rate, whose number is the id, with both CRCs. */
+static void short_rates_of_name(uint32_t n)
+{
+    name_value *x = (name_value *)malloc(NAME_FEATURES * sizeof *x);
+    uint32_t rate;
+    for (; n > 0; --n) {
+        get(x, NAME_FEATURES * sizeof *x);
+        for (rate = 0; rate < NAME_RATES; ++rate) {
+            uint8_t *frame = (uint8_t *)malloc(NAME_SHORT_BYTES_AT(rate, 1));
+            const size_t at = name_short_begin(frame, (uint8_t)rate);
+            if (name_encode_at(rate, x, frame + at) != 0)
+                exit(5);
+            put(frame, name_short_end_at(rate, frame, at + NAME_ROW_BYTES_AT(rate)));
+            put(frame, name_short_end_crc8_at(rate, frame, at + NAME_ROW_BYTES_AT(rate)));
+            free(frame);
+        }
+    }
+    if (name_short_end_at(NAME_RATES, NULL, 0) != 0 || name_short_end_crc8_at(NAME_RATES, NULL, 0) != 0)
+        exit(7);
+    free(x);
+}
 #endif
 """
 
@@ -189,7 +245,9 @@ def build(folder, headers, types, command):
         book = BOOK.replace("NAME_", f"{name.upper()}_").replace("name_", f"{name}_")
         book = book.replace("of_name", f"of_{name}").replace("name.h", f"{name}.h")
         source += f"typedef {types[name]} {name}_value;\n{book}"
-        for what in ("rows", "message", "stream", *("rates", "mixed") * (f"{name.upper()}_RATES" in text)):
+        short = ("short",) * (f"{name}_short_begin" in text)
+        rates = ("rates", "mixed", "short_rates") * (f"{name.upper()}_RATES" in text)
+        for what in ("rows", "message", "stream", *short, *rates):
             calls += f'    if (!strcmp(argv[1], "{name}") && !strcmp(argv[2], "{what}")) {what}_of_{name}(n);\n'
     main = folder / "main.c"
     main.write_text(source + MAIN + calls + "    return 0;\n}\n", encoding="ascii")
@@ -211,7 +269,7 @@ def run(program, name, what, values, emulator=()):
     program : Path
     name : str
         Name of a header.
-    what : {"rows", "message", "stream", "rates", "mixed"}
+    what : {"rows", "message", "stream", "short", "rates", "mixed", "short_rates"}
     values : ndarray of shape (n, d)
         They have the type that the header takes.
     emulator : sequence of str, default=()

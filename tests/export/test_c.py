@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import Codebook, QuantileQuantizer
-from skbsq.codec import loads, read_messages_of
+from skbsq.codec import dumps, loads, read_messages_of
 from skbsq.export import to_c, to_codebook
 from tests import reference
 from tests.export import driver, tools
@@ -144,6 +144,28 @@ def test_messages_equal_the_reference(program):
             message = reference.message(book, book.encode(X).tolist())
             assert driver.run(program, name, "message", X) == message
             assert driver.run(program, name, "stream", X) == message
+
+
+def short_frames(book, codes):
+    """Return what the C writes: frames of each layout, then two CRCs of the last one in 4 bytes each."""
+    layouts = [(9, 200, 16), (9, 200, 8), (255, None, 16), (255, None, 8)]
+    frames = [dumps(book, codes, frame="short", id=id, seq=seq, crc=crc) for id, seq, crc in layouts]
+    ends = [frames[2][-2:] + bytes(2), frames[3][-1:] + bytes(3)]
+    return b"".join(frames + ends)
+
+
+def test_short_frames_equal_those_of_python(program):
+    rng = np.random.default_rng(3)
+    for name in ("one_bit", "unsent", "many", "random0", "widths"):
+        book = BOOKS[name]
+        for n in (1, 5):
+            X = rng.standard_normal((n, book.n_features), dtype=np.float32)
+            assert driver.run(program, name, "short", X) == short_frames(book, book.encode(X))
+
+
+def test_rows_of_no_bits_have_no_short_frame():
+    assert "short" not in headers()["nothing"].lower()
+    assert "NOTHING_MESSAGE_BYTES" in headers()["nothing"]
 
 
 def test_many_values(tmp_path):

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import BitwiseQuantizer, Codebook
-from skbsq.codec import read_messages_of
+from skbsq.codec import RowCodec, loads, read_messages_of
+from skbsq.codec.crc import check_sum
 from skbsq.export import to_c, to_codebook
 from skbsq.nn import Thermometer
 from tests.export import driver, tools
@@ -120,6 +122,20 @@ def test_a_stream_of_all_rates_is_read(program):
         for i, (book, codes) in enumerate(messages):
             assert book == rates[i % len(rates)]
             np.testing.assert_array_equal(codes, book.encode(X[2 * i : 2 * i + 2]))
+
+
+def test_short_frames_of_all_rates_equal_those_of_python(program):
+    for name, rates in RATES.items():
+        X = np.random.default_rng(3).standard_normal((3, rates[0].n_features), dtype=np.float32)
+        expected = b""
+        for x, (number, book) in product(X, enumerate(rates)):
+            frame = bytes([number]) + RowCodec(book).pack(book.encode([x])).tobytes()
+            expected += b"".join(frame + check_sum(bits, book.fingerprint, frame) for bits in (16, 8))
+            if book.row_bits:
+                assert loads(expected[-len(frame) - 1 :], book, frame="short", id=number, crc=8).tolist() == (
+                    book.encode([x]).tolist()
+                )
+        assert driver.run(program, name, "short_rates", X) == expected
 
 
 @pytest.fixture(scope="module")

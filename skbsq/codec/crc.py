@@ -24,7 +24,7 @@ def crc8(data, state=0):
 
     Examples
     --------
-    >>> from skbsq.codec._crc import crc8
+    >>> from skbsq.codec.crc import crc8
     >>> hex(crc8(b"123456789"))
     '0xf4'
     """
@@ -48,7 +48,7 @@ def crc16(data, state=0xFFFF):
 
     Examples
     --------
-    >>> from skbsq.codec._crc import crc16
+    >>> from skbsq.codec.crc import crc16
     >>> hex(crc16(b"123456789"))
     '0x29b1'
     """
@@ -73,7 +73,7 @@ def check_sum(bits, fingerprint, frame):
 
     Examples
     --------
-    >>> from skbsq.codec._crc import check_sum
+    >>> from skbsq.codec.crc import check_sum
     >>> check_sum(16, b"1234", b"56789").hex()
     'b129'
     """

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import make_friedman1
 
-from skbsq import BitwiseRegressor
+from skbsq import BitwiseRegressor, Codebook
+from skbsq.codec import dumps
 from tests.export import tools
 
 # The compiler flags of docs/examples/round_trip.py.
@@ -101,6 +102,24 @@ def test_page_shows_what_the_example_prints(capsys):
     example("air_time").main([])
     printed = capsys.readouterr().out
     assert re.sub(r" +", " ", printed) in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_on_bytes_compares_the_frames(capsys):
+    air = example("air_time")
+    air.main(["--frames"])
+    assert capsys.readouterr().out in (PAGE.parent / "bytes.md").read_text(encoding="utf-8")
+    book = Codebook.from_thresholds([[0.5]] * 8)
+    options = [{}, {"frame": "short", "id": 1}, {"frame": "short", "id": 1, "crc": 8}, {"frame": "bare"}]
+    sizes = [len(dumps(book, [[0] * 8], **of_frame)) - 1 for of_frame in options]
+    assert sizes == list(air.FRAMES.values())
+
+
+def test_an_advertisement_holds_31_bytes():
+    """A packet of 47 bytes, which takes 376 us with 1 Mbit/s, on three channels."""
+    air = example("air_time")
+    assert air.advertisement_time(24) == pytest.approx(3 * 376e-6)
+    assert air.advertisement_time(25) is None
+    assert air.uart_time(960) == pytest.approx(1.0)
 
 
 @pytest.fixture(scope="module")

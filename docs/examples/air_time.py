@@ -1,9 +1,11 @@
 """What bytes mean on the air: milliseconds and millijoules of a LoRa packet.
 
     python docs/examples/air_time.py
+    python docs/examples/air_time.py --frames
 
-prints the table of the page. The formula is that of Semtech, *SX1276/77/78/79 datasheet*, section 4.1.1.7 (also in
-application note AN1200.13); the current is that of its table of supply currents, 29 mA at +13 dBm.
+print the tables of the pages on radio and on bytes. The formula is that of Semtech, *SX1276/77/78/79 datasheet*,
+section 4.1.1.7 (also in application note AN1200.13); the current is that of its table of supply currents, 29 mA at
++13 dBm.
 """
 
 import argparse
@@ -12,6 +14,11 @@ import math
 # MAC header, device address, control, counter, port, integrity code: what LoRaWAN puts around each payload.
 LORAWAN_BYTES = 13
 VOLTS, AMPERES = 3.3, 0.029
+# Bluetooth: preamble, access address, header, device address and CRC around an advertisement; in it, flags (3 bytes),
+# and length, type and company of the data. It holds 31 bytes and is sent on three channels with 1 Mbit/s.
+ADVERTISEMENT_BYTES, ADVERTISED_BYTES, MOST_ADVERTISED = 16, 7, 31
+# Bytes around the rows.
+FRAMES = {"message": 22, "short, CRC-16": 3, "short, CRC-8": 2, "bare": 0}
 
 
 def air_time(payload_bytes, spreading_factor, *, bandwidth=125e3, coding_rate=1, preamble=8):
@@ -44,12 +51,39 @@ def energy(seconds):
     return VOLTS * AMPERES * seconds
 
 
+def uart_time(size, *, baud=9600):
+    """Seconds on a serial line with a start bit and a stop bit."""
+    return 10 * size / baud
+
+
+def advertisement_time(size):
+    """Seconds on the air of a Bluetooth LE advertisement on its three channels; None if the bytes do not fit."""
+    size += ADVERTISED_BYTES
+    return None if size > MOST_ADVERTISED else 3 * 8 * (ADVERTISEMENT_BYTES + size) / 1e6
+
+
+def print_frames(row_bytes):
+    """Print what one row in each frame takes on each link."""
+    print("| frame of one row | bytes | UART, 9600 baud | LoRaWAN, SF7 | SF10 | SF12 | Bluetooth LE advertisement |")
+    print("|---|---|---|---|---|---|---|")
+    for frame, around in FRAMES.items():
+        size = around + row_bytes
+        times = [uart_time(size), *(air_time(LORAWAN_BYTES + size, factor) for factor in (7, 10, 12))]
+        advertised = advertisement_time(size)
+        last = "does not fit" if advertised is None else f"{1e3 * advertised:.2f} ms"
+        print(f"| {frame} | {size} | " + " | ".join(f"{1e3 * t:.0f} ms" for t in times) + f" | {last} |")
+
+
 def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--features", type=int, default=10)
     parser.add_argument("--bits", type=int, default=2)
+    parser.add_argument("--frames", action="store_true", help="compare the frames of a packed row")
     arguments = parser.parse_args(argv)
+    if arguments.frames:
+        print_frames(-(-arguments.bits * arguments.features // 8))
+        return
     floats, packed = 4 * arguments.features, -(-arguments.bits * arguments.features // 8)
     print(f"| | float32, {floats} bytes | packed, {packed} bytes | times less |")
     print("|---|---|---|---|")

@@ -296,6 +296,10 @@ int main(int argc, char **argv)
         while (read_sensors(x))
             (void)send_reading(x);
         return 0;
+    case 's': /* a short frame per reading */
+        while (read_sensors(x))
+            send_short(x);
+        return 0;
     case 'u': /* no sensor has measured yet */
         on_temperature(NAN);
         on_humidity(NAN);
@@ -361,6 +365,11 @@ def sent(page):
 
 def test_page_sends_measured_rows_in_a_message(page, sent):
     assert loads(page.run("message"), page.book).tolist() == page.codes(sent)
+
+
+def test_page_sends_measured_rows_in_short_frames(page, sent):
+    frames = [dumps(page.book, [codes], frame="short", id=7) for codes in page.codes(sent)]
+    assert page.run("short") == b"".join(frames)
 
 
 def test_page_sends_measured_rows_in_pieces(page, sent):

@@ -121,8 +121,10 @@ static void short_of_name(uint32_t n)
         exit(6);
     put(frame, name_short_end_crc8(frame, at));
     /* Without a sequence number: the rows one byte earlier. */
-    memmove(frame + 1, frame + 2, at - 2);
-    at -= 2 - name_short_begin(frame, 255);
+    for (--at, i = 1; i < at; ++i)
+        frame[i] = frame[i + 1];
+    if (name_short_begin(frame, 255) != 1)
+        exit(7);
     put(frame, name_short_end(frame, at));
     put(frame, name_short_end_crc8(frame, at));
     crc = name_crc16(name_crc16(NAME_CRC16_START, frame, 1), frame + 1, at - 1);

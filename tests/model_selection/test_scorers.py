@@ -39,7 +39,7 @@ def mean_prediction(model, X, y):
         (("r2",), ["r2"]),
         ({"a": "r2", "b": mean_prediction, "c": None}, ["a", "b", "c"]),
     ],
-    ids=str,
+    ids=["none", "name", "function", "list", "tuple", "dict"],
 )
 def test_names_and_values(scoring, names, fitted, data):
     X, y = data

@@ -27,7 +27,7 @@ from skbsq.training.rate_thresholds import nested_thresholds
 from skbsq.training.rows import Rows
 
 # Epochs of a first layer, as a share of those of the fine model.
-_SHARE_OF_EPOCHS = 0.75
+_SHARE_OF_EPOCHS = 0.6
 # Rows on which it is measured which levels differ most.
 _MAX_ROWS = 4096
 _NEEDS_LINEAR = (

@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 
 from skbsq.codec import RowCodec
-from skbsq.export import _c_rates, _c_short
+from skbsq.export import _c_faults, _c_rates, _c_short
 from skbsq.export import _c_text as c
 from skbsq.export._adc import check_counts, first_counts_above
 
@@ -161,7 +161,9 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         c.with_prefix(_constants(codebook, source), name),
         _feature_numbers(codebook, name),
         _tables(codebook, source, name),
-        c.with_prefix(_functions(codebook, source) + c.MESSAGE + _c_short.functions(codebook), name),
+        c.with_prefix(
+            _functions(codebook, source) + c.MESSAGE + _c_faults.message_row(codebook) + _c_short.functions(codebook), name
+        ),
     ]
     if further:
         parts.insert(2, c.with_prefix(_c_rates.sizes(rates), name))
@@ -284,9 +286,9 @@ def _tables(codebook, source, name):
 
 def _functions(codebook, source):
     refuses, unsent = _refuses(codebook, source), not codebook.n_bits.all()
-    some, table, missing = bool(codebook.has_missing.any()), "", ""
+    some, missing = bool(codebook.has_missing.any()), ""
+    table, code = _missing_codes(codebook, source)
     if source.is_missing is not None:
-        table, code = _missing_codes(codebook, source)
         missing = c.MISSING.format(is_missing=source.is_missing, code=code)
     if_missing = f" if it is {source.missing_value}" + " and the feature has no missing code" * some
     search = c.LINEAR if max(map(len, source.keys)) <= _MAX_LINEAR else c.BISECT
@@ -313,7 +315,7 @@ def _functions(codebook, source):
         n_bits=c.ENCODE_BITS,
         **dict.fromkeys(("begin", "before", "lower"), ""),
     )
-    return table + code + put + encode
+    return table + code + put + encode + _c_faults.functions(codebook, source.type, table=bool(table))
 
 
 def _rate_functions(rates, source):

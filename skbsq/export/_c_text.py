@@ -108,26 +108,33 @@ BISECT = """\
 """
 
 PUT = """
-/* Encodes one feature, numbered from 0, into a row that starts as zero bytes. Put features in any order, and as often
-   as there are new values. A feature that was never put has code 0, so send the row only after every feature was put.
-   Returns 0. Otherwise it leaves the row unchanged and returns
-   -1 if there is no such feature{refusal}. */
-static inline int name_put(uint8_t *row, uint32_t feature, {type} value)
+/* Writes a code into the bits of a feature. */
+static inline void name_put_code(uint8_t *row, uint32_t feature, uint32_t code)
 {{
-    uint32_t code, at, mask;
-    if (feature >= NAME_FEATURES)
-        return -1;
-{unsent}\
-    code = name_code(feature, value);
-{refuse}\
-    at = name_bits[feature];
-    mask = (((uint32_t)1 << (name_bits[feature + 1] - at)) - 1) << (at & 7u);
+    const uint32_t at = name_bits[feature];
+    uint32_t mask = (((uint32_t)1 << (name_bits[feature + 1] - at)) - 1) << (at & 7u);
     code <<= at & 7u;
     for (row += at >> 3; mask != 0; ++row) {{
         *row = (uint8_t)((*row & ~mask) | code);
         code >>= 8;
         mask >>= 8;
     }}
+}}
+
+/* Encodes one feature, numbered from 0, into a row that name_clear prepared or that starts as zero bytes. Put features
+   in any order, and as often as there are new values. In a row that starts as zero bytes, a feature that was never put
+   has code 0, so send it only after every feature was put.
+   Returns 0. Otherwise it leaves the row unchanged and returns
+   -1 if there is no such feature{refusal}. */
+static inline int name_put(uint8_t *row, uint32_t feature, {type} value)
+{{
+    uint32_t code;
+    if (feature >= NAME_FEATURES)
+        return -1;
+{unsent}\
+    code = name_code(feature, value);
+{refuse}\
+    name_put_code(row, feature, code);
     return 0;
 }}
 """

@@ -42,6 +42,7 @@ device: .venv/installed ## Test the C on ARM under qemu and measure it on Cortex
 	SKBSQ_DEVICE=1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/export/test_arm.py tests/benchmarks/device
 	$(BIN)/python -m benchmarks.device
 	$(BIN)/python -m benchmarks.device.rates
+	$(BIN)/python -m benchmarks.device.faults
 
 clean: ## Remove everything that make made
 	rm -rf .venv .venv-min docs/_build docs/api .mypy_cache .pytest_cache .ruff_cache .hypothesis

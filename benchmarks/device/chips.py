@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.command import CommandError
-from benchmarks.device.encoders import RANDOM
+from benchmarks.device.encoders import RANDOM, Encoder
+from skbsq.codec import dumps
 
 TOOLS = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
@@ -33,6 +35,8 @@ SIZES = [(8, 2), (8, 4), (20, 8), (81, 4)]
 FEW, MANY = 4, RANDOM
 # Rows whose codes are compared.
 COMPARED = 1000
+# Rows whose messages are compared.
+MESSAGES = 100
 
 # Reads rows from the standard input, and writes the output of `encode` for each, then the depth of its stack. System
 # calls of Linux replace the input and output of a board.
@@ -248,6 +252,35 @@ def measure(job, core, encoder, folder):
         "out_bytes": encoder.out_bytes,
         "exact": float((codes_in(job, encoder, output[:-4]) == codes).mean()),
     }
+
+
+def flash_of_messages(source, books, core):
+    """Measure the flash of a program that writes messages, and compare these with those of Python.
+
+    Parameters
+    ----------
+    source : str
+        For each row it writes a message of each codebook.
+    books : list of Codebook
+    core : str
+        Of `CORES`.
+
+    Returns
+    -------
+    int
+        Bytes beyond a program with an empty function.
+    """
+    d = books[0].n_features
+    X = np.random.default_rng(2).standard_normal((MESSAGES, d)).astype(np.float32)
+    messages = b"".join(dumps(book, book.encode(row)) for row in X[:, None] for book in books)
+    encoder = Encoder("skbsq, float", "float", "f4", source, d, len(messages) // MESSAGES, packed=True)
+    with tempfile.TemporaryDirectory() as folder:
+        program, empty = (
+            build(Path(folder) / name, core, encoder, text) for name, text in (("with", source), ("without", EMPTY))
+        )
+        if run(program, X)[:-4] != messages:
+            raise CommandError(f"The messages of {len(books)} codebooks differ from those of Python on {core}.")
+        return memory(program)[0] - memory(empty)[0]
 
 
 def codes_in(job, encoder, output):

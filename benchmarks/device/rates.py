@@ -10,26 +10,21 @@ thresholds are those that a fit with `rates` chooses.
 Needs arm-none-eabi-gcc with newlib, and qemu-arm. On Debian: gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-user
 """
 
-import tempfile
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from benchmarks.arguments import add_output_dir, make_parser
-from benchmarks.command import CommandError, plain_errors, write_table
-from benchmarks.device.chips import EMPTY, add_chips, build, check_tools, gcc_version, memory, run
-from benchmarks.device.encoders import Encoder, make_job
+from benchmarks.command import plain_errors, write_table
+from benchmarks.device.chips import add_chips, check_tools, flash_of_messages, gcc_version
+from benchmarks.device.encoders import make_job
 from skbsq import BitwiseQuantizer
-from skbsq.codec import dumps
 from skbsq.export import to_c
 
 SIZES = [(8, 4), (20, 4), (20, 6), (81, 4)]
 COLUMNS = ["features", "bits", "nesting", "core", "rates", "flash", "flash_of_last_rate", "flash_of_headers", "gcc"]
-# Rows whose messages are compared.
-COMPARED = 100
 
 ONE_HEADER = """
 void encode(const value_t *x, uint8_t *out)
@@ -88,7 +83,8 @@ def measure(books, core):
     """
     rows: list = []
     for n in range(1, len(books) + 1):
-        flash, flash_of_headers = (_flash(source(books[:n]), books[:n], core) for source in (one_header, headers))
+        some = books[:n]
+        flash, flash_of_headers = (flash_of_messages(source(some), some, core) for source in (one_header, headers))
         more = flash - rows[-1]["flash"] if rows else None
         rows.append(
             {"rates": n, "flash": flash, "flash_of_last_rate": more, "flash_of_headers": flash_of_headers},
@@ -107,21 +103,6 @@ def headers(books):
     names = [f"book{i}" for i in range(len(books))]
     text = "".join(to_c(book, name) for book, name in zip(books, names, strict=True))
     return text + A_HEADER_PER_RATE.replace("CALLS", "".join(CALLS.replace("book_", f"{name}_") for name in names))
-
-
-def _flash(source, books, core):
-    """Build a program, compare its messages with those of Python, and return its flash."""
-    d = books[0].n_features
-    X = np.random.default_rng(2).standard_normal((COMPARED, d)).astype(np.float32)
-    messages = b"".join(dumps(book, book.encode(row)) for row in X[:, None] for book in books)
-    encoder = Encoder("skbsq, float", "float", "f4", source, d, len(messages) // COMPARED, packed=True)
-    with tempfile.TemporaryDirectory() as folder:
-        program, empty = (
-            build(Path(folder) / name, core, encoder, text) for name, text in (("with", source), ("without", EMPTY))
-        )
-        if run(program, X)[:-4] != messages:
-            raise CommandError(f"The messages of {len(books)} rates differ from those of Python on {core}.")
-        return memory(program)[0] - memory(empty)[0]
 
 
 def parse(argv):

@@ -91,8 +91,11 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
       with bits and no missing code is NaN, it returns the number (from 1) of the first of them, and fills the row with
       zeros. Do not send that row: zeros are code 0 in every feature.
     - ``int sensor_put(uint8_t *row, uint32_t feature, float value)``: encodes one feature at a time, in any order, into
-      a row that starts as zeros. Returns 0, or feature + 1 if the value is refused, or -1 if there is no such feature.
-      A feature that was never put has code 0.
+      a row that starts as zeros or that ``sensor_clear`` prepared. Returns 0, or feature + 1 if the value is refused,
+      or -1 if there is no such feature. In a row that starts as zeros, a feature that was never put has code 0.
+    - ``int sensor_put_missing(uint8_t *row, uint32_t feature)``: puts the missing code of a feature. Returns 0, or
+      feature + 1 if the feature has bits and no missing code, or -1 if there is no such feature.
+    - ``void sensor_clear(uint8_t *row)``: prepares a row for ``sensor_put``: every feature gets its missing code.
     - ``size_t sensor_message_begin(uint8_t *message, uint32_t n_rows)`` and ``sensor_message_end`` (the same
       parameters): write the header and the CRC around consecutive rows. Both return a size in bytes.
     - ``uint32_t sensor_crc(uint32_t crc, const uint8_t *data, size_t size)`` and ``sensor_write_u32``: for a message
@@ -106,6 +109,19 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
       ``SENSOR_MESSAGE_BYTES(n)``, ``sensor_fingerprint``; ``SENSOR_FEATURE_<feature>`` if features have names.
 
     A feature of 0 bits is not sent and need not be measured, because the C never reads its value.
+
+    If a feature with bits has no missing code, a row must not be sent before this feature has a value. Then a mask, of
+    ``SENSOR_MASK_BYTES`` bytes, notes which features are filled:
+
+    - ``void sensor_clear(uint8_t *row, uint8_t *mask)``: prepares a row and its mask. Features with bits and no missing
+      code are not filled, all others are.
+    - ``int sensor_fill(uint8_t *row, uint8_t *mask, uint32_t feature, float value)`` and
+      ``int sensor_fill_missing(uint8_t *row, uint8_t *mask, uint32_t feature)``: do what ``sensor_put`` and
+      ``sensor_put_missing`` do, and note whether the feature is filled. It is not filled after a refused value.
+    - ``int sensor_ready(const uint8_t *mask)``: returns 0 if all features are filled, or else feature + 1 of the first
+      that is not. Do not send such a row.
+    - ``int sensor_message_row(uint8_t *message, uint32_t n, const uint8_t *row, const uint8_t *mask)``: copies a ready
+      row into a message, after the n rows before it. Returns what ``sensor_ready`` returns.
 
     With several rates the header also holds the following, and everything above is for the finest rate. The rates share
     the thresholds.

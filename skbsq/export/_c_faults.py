@@ -55,7 +55,7 @@ static inline void name_clear(uint8_t *row, uint8_t *mask)
 {mask}\
 }}
 """
-# From a table also if it is all zeros: a message needs memcpy of the C library anyway, while memset takes 200 bytes more.
+# From a table even if it is all zeros: a message needs memcpy of the C library anyway, and memset takes 200 bytes more.
 COPY = """\
     memcpy({what}, name_new_{what}, NAME_{size}_BYTES);
 """

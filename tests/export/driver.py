@@ -222,7 +222,7 @@ int main(int argc, char **argv)
 """
 
 
-def build(folder, headers, types, command):
+def build(folder, headers, types, command, more=()):
     """Compile a program around headers.
 
     Parameters
@@ -234,22 +234,25 @@ def build(folder, headers, types, command):
         C type of a value, by name of the header.
     command : sequence of str
         Compiler and flags.
+    more : dict, default=()
+        Further functions as in `BOOK`, by what they do.
 
     Returns
     -------
     Path
     """
+    more = dict(more)
     # <stdint.h> and the like are included by the headers, which must be self-contained.
     source = "".join(f'#include "{name}.h"\n' for name in headers) + HEAD
     calls = ""
     for name, text in headers.items():
         (folder / f"{name}.h").write_text(text, encoding="ascii")
-        book = BOOK.replace("NAME_", f"{name.upper()}_").replace("name_", f"{name}_")
+        book = "".join([BOOK, *more.values()]).replace("NAME_", f"{name.upper()}_").replace("name_", f"{name}_")
         book = book.replace("of_name", f"of_{name}").replace("name.h", f"{name}.h")
         source += f"typedef {types[name]} {name}_value;\n{book}"
         short = ("short",) * (f"{name}_short_begin" in text)
         rates = ("rates", "mixed", "short_rates") * (f"{name.upper()}_RATES" in text)
-        for what in ("rows", "message", "stream", *short, *rates):
+        for what in ("rows", "message", "stream", *short, *rates, *more):
             calls += f'    if (!strcmp(argv[1], "{name}") && !strcmp(argv[2], "{what}")) {what}_of_{name}(n);\n'
     main = folder / "main.c"
     main.write_text(source + MAIN + calls + "    return 0;\n}\n", encoding="ascii")
@@ -271,8 +274,9 @@ def run(program, name, what, values, emulator=()):
     program : Path
     name : str
         Name of a header.
-    what : {"rows", "message", "stream", "short", "rates", "mixed", "short_rates"}
-    values : ndarray of shape (n, d)
+    what : str
+        "rows", "message", "stream", "short", "rates", "mixed", "short_rates", or one of `more` in `build`.
+    values : ndarray of shape (n, d), or record array of shape (n,)
         They have the type that the header takes.
     emulator : sequence of str, default=()
 

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.export import driver, test_c_rates, tools
+from tests.export import driver, test_c_faults, test_c_rates, tools
 from tests.export.test_c import BOOKS, check_books, check_counts, count_texts, count_types, headers
 
 if not os.environ.get("SKBSQ_DEVICE"):
@@ -25,7 +25,7 @@ def build(request, tmp_path_factory):
     command = (COMPILER, "-static", *FLAVOURS[request.param])
     # The user asked for these tests with SKBSQ_DEVICE, so a missing tool must not skip them.
     tools.need(*command, emulator=QEMU, required=True)
-    return lambda texts, types: driver.build(tmp_path_factory.mktemp("arm"), texts, types, command)
+    return lambda *what: driver.build(tmp_path_factory.mktemp("arm"), *what[:2], command, *what[2:])
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,7 @@ def test_all_counts_equal_the_codebook(build):
 
 def test_rows_of_all_rates_equal_the_codebooks(build):
     test_c_rates.check_rates(build(test_c_rates.headers(), test_c_rates.TYPES), emulator=QEMU)
+
+
+def test_rows_of_failing_sensors_equal_the_codebooks(build):
+    test_c_faults.check_faults(build(test_c_faults.headers(), test_c_faults.TYPES, test_c_faults.MORE), emulator=QEMU)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.command import CommandError
-from benchmarks.device import rates
+from benchmarks.device import chips, rates
 
 
 @pytest.mark.parametrize("nesting", rates.NESTINGS)
@@ -37,6 +37,6 @@ def test_command(tmp_path):
 
 @pytest.mark.usefixtures("cross_tools")
 def test_other_messages_than_those_of_python_are_an_error(monkeypatch):
-    monkeypatch.setattr(rates, "dumps", lambda book, codes: b"?" * 23)
-    with pytest.raises(CommandError, match="messages of 1 rates differ from those of Python on cortex-m4"):
+    monkeypatch.setattr(chips, "dumps", lambda book, codes: b"?" * 23)
+    with pytest.raises(CommandError, match="messages of 1 codebooks differ from those of Python on cortex-m4"):
         rates.measure(rates.every_second(3, 2, []), "cortex-m4")

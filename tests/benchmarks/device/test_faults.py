@@ -22,4 +22,4 @@ def test_command(tmp_path):
     masked = table["missing"] != "all"
     for function in ("fill", "ready", "fill_missing"):
         assert (table[function].notna() == masked).all()
-    assert (table["clear"] > 0).all()
+    assert (table["put"] > 0).all()

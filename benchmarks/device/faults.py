@@ -31,21 +31,22 @@ PROGRAM = """
 void encode(const value_t *x, uint8_t *out)
 {{
     static uint8_t row[BOOK_ROW_BYTES];
+    uint8_t *at;
     uint32_t j;
     {begin}
     for (j = 0; j < VALUES; ++j) {{
         {each}
     }}
-    book_message_begin(out, 1);
+    at = out + book_message_begin(out, 1);
     {end}
 }}
 """
 PUT = "book_put(row, j, x[j]);"
-COPY = "memcpy(out + BOOK_HEADER_BYTES, row, BOOK_ROW_BYTES); book_message_end(out, 1);"
+COPY = "memcpy(at, row, BOOK_ROW_BYTES); book_message_end(out, 1);"
 CLEAR = "book_clear(row);"
 CLEAR_MASK = "static uint8_t mask[BOOK_MASK_BYTES]; book_clear(row, mask);"
 FILL = "book_fill(row, mask, j, x[j]);"
-COPY_IF_READY = "if (book_message_row(out, 0, row, mask) == 0) book_message_end(out, 1);"
+COPY_IF_READY = "if (book_copy_ready(row, mask, at) == 0) book_message_end(out, 1);"
 
 
 def make_book(n_features, bits, missing):
@@ -74,7 +75,7 @@ def measure(book, core):
     -------
     dict
         put: bytes of the program without the other functions. The others: bytes that each function adds, fill in place
-        of put, and ready with message_row. Without a mask the header has only clear and put_missing.
+        of put, and ready with copy_ready. Without a mask the header has only clear and put_missing.
     """
 
     def flash(begin, each, end):
@@ -115,7 +116,7 @@ def main(argv=None):
     table = pd.DataFrame(rows).assign(gcc=gcc_version()).reindex(columns=COLUMNS)
     write_table(table.astype(dict.fromkeys(FUNCTIONS, "Int64")), arguments.output_dir / "device_faults.csv")
     print("put: bytes of a program that puts features and writes a message; the others: bytes that they add,")
-    print("fill in place of put, ready with message_row")
+    print("fill in place of put, ready with copy_ready")
 
 
 if __name__ == "__main__":

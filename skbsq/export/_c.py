@@ -120,8 +120,8 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
       ``sensor_put_missing`` do, and note whether the feature is filled. It is not filled after a refused value.
     - ``int sensor_ready(const uint8_t *mask)``: returns 0 if all features are filled, or else feature + 1 of the first
       that is not. Do not send such a row.
-    - ``int sensor_message_row(uint8_t *message, uint32_t n, const uint8_t *row, const uint8_t *mask)``: copies a ready
-      row into a message, after the n rows before it. Returns what ``sensor_ready`` returns.
+    - ``int sensor_copy_ready(const uint8_t *row, const uint8_t *mask, uint8_t *to)``: copies a ready row to its place
+      in a message. Returns what ``sensor_ready`` returns.
 
     With several rates the header also holds the following, and everything above is for the finest rate. The rates share
     the thresholds.
@@ -177,9 +177,7 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         c.with_prefix(_constants(codebook, source), name),
         _feature_numbers(codebook, name),
         _tables(codebook, source, name),
-        c.with_prefix(
-            _functions(codebook, source) + c.MESSAGE + _c_faults.message_row(codebook) + _c_short.functions(codebook), name
-        ),
+        c.with_prefix(_functions(codebook, source) + c.MESSAGE + _c_short.functions(codebook), name),
     ]
     if further:
         parts.insert(2, c.with_prefix(_c_rates.sizes(rates), name))

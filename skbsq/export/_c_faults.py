@@ -97,18 +97,16 @@ static inline int name_ready(const uint8_t *mask)
             return (int)(feature + 1);
     return 0;
 }}
-"""
 
-MESSAGE_ROW = """
-/* Copies a row that is ready into a message, after the n rows before it. Returns 0. Otherwise it leaves the message
-   unchanged and returns what name_ready returns. */
-static inline int name_message_row(uint8_t *message, uint32_t n, const uint8_t *row, const uint8_t *mask)
-{
+/* Copies a row that is ready to its place in a message or short frame. Returns 0. Otherwise it copies nothing and
+   returns what name_ready returns. */
+static inline int name_copy_ready(const uint8_t *row, const uint8_t *mask, uint8_t *to)
+{{
     const int unfilled = name_ready(mask);
     if (unfilled == 0)
-        memcpy(message + NAME_HEADER_BYTES + (size_t)n * NAME_ROW_BYTES, row, NAME_ROW_BYTES);
+        memcpy(to, row, NAME_ROW_BYTES);
     return unfilled;
-}
+}}
 """
 
 
@@ -139,11 +137,6 @@ def functions(codebook, value_type, *, table):
     mask_table, mask = _clear("mask", filled)
     clear = CLEAR_WITH_MASK.format(mask_bytes=len(filled), row=row, mask=mask)
     return put_missing + row_table + mask_table + clear + FILL.format(type=value_type)
-
-
-def message_row(codebook):
-    """Write the function that copies a row into a message, if rows have a mask."""
-    return MESSAGE_ROW * bool(codebook.refuses_nan.any())
 
 
 def _put_missing(codebook, table):

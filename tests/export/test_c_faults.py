@@ -26,8 +26,8 @@ FLAVOURS = [
 NOTHING, FILL, FAIL = 0, 1, 2
 OLD = 0xA5
 
-# Reads values and what happens to each feature; writes the results, whether the row is ready, the row, and the rows of
-# a message whose second row it should become.
+# Reads values and what happens to each feature; writes the results, whether the row is ready, the row, and the place in
+# a message where it belongs.
 FAULTS = f"""
 #ifdef NAME_MASK_BYTES
 #define NAME_CLEAR name_clear(row, mask)
@@ -42,7 +42,7 @@ static void faults_of_name(uint32_t n)
 {{
     name_value *x = (name_value *)malloc(NAME_FEATURES * sizeof *x);
     uint8_t *fates = (uint8_t *)malloc(NAME_FEATURES), *row = (uint8_t *)malloc(NAME_ROW_BYTES);
-    uint8_t *message = (uint8_t *)malloc(NAME_HEADER_BYTES + 2 * NAME_ROW_BYTES);
+    uint8_t *message = (uint8_t *)malloc(NAME_ROW_BYTES);
 #ifdef NAME_MASK_BYTES
     uint8_t *mask = (uint8_t *)calloc(NAME_MASK_BYTES, 1);
     if (name_ready(mask) != 1)
@@ -54,7 +54,7 @@ static void faults_of_name(uint32_t n)
         get(x, NAME_FEATURES * sizeof *x);
         get(fates, NAME_FEATURES);
         fill(row, {OLD}, NAME_ROW_BYTES);
-        fill(message, {OLD}, NAME_HEADER_BYTES + 2 * NAME_ROW_BYTES);
+        fill(message, {OLD}, NAME_ROW_BYTES);
 #ifdef NAME_MASK_BYTES
         fill(mask, {OLD}, NAME_MASK_BYTES);
 #endif
@@ -71,14 +71,14 @@ static void faults_of_name(uint32_t n)
             exit(7);
 #ifdef NAME_MASK_BYTES
         ready = name_ready(mask);
-        if (name_message_row(message, 1, row, mask) != ready)
+        if (name_copy_ready(row, mask, message) != ready)
             exit(3);
         free(mask); /* the next mask may contain anything */
         mask = (uint8_t *)malloc(NAME_MASK_BYTES);
 #endif
         put(&ready, 4);
         put(row, NAME_ROW_BYTES);
-        put(message + NAME_HEADER_BYTES, 2 * NAME_ROW_BYTES);
+        put(message, NAME_ROW_BYTES);
     }}
 #ifdef NAME_MASK_BYTES
     free(mask);
@@ -137,14 +137,13 @@ def check_faults(program, emulator=()):
         types = [("x", values.dtype, X.shape[1:]), ("fates", "u1", X.shape[1:])]
         inputs = np.rec.fromarrays([values, fates], dtype=types)
         fields = [("results", "<i4", results.shape[1:]), ("ready", "<i4"), ("row", "u1", rows.shape[1:])]
-        message = [("before", "u1", rows.shape[1:]), ("message_row", "u1", rows.shape[1:])]
-        found = np.frombuffer(driver.run(program, name, "faults", inputs, emulator), dtype=fields + message)
+        fields.append(("sent", "u1", rows.shape[1:]))
+        found = np.frombuffer(driver.run(program, name, "faults", inputs, emulator), dtype=fields)
         assert (found["results"] == results).all(), name
         assert (found["ready"] == ready).all(), name
         assert (found["row"] == rows).all(), name
-        assert (found["before"] == OLD).all(), name
         copied = (ready == 0) & book.refuses_nan.any()
-        assert (found["message_row"] == np.where(copied[:, None], rows, OLD)).all(), name
+        assert (found["sent"] == np.where(copied[:, None], rows, OLD)).all(), name
 
 
 @pytest.mark.parametrize("command", FLAVOURS)
@@ -190,7 +189,7 @@ def test_a_new_row_has_the_code_of_nan_wherever_there_is_one(book):
 
 def functions(text):
     """Return the parameters of the functions for one feature, by their names."""
-    return dict(re.findall(r"static inline \w+ x_(clear|ready|fill\w*|put|put_missing|message_row)\((.*)\)", text))
+    return dict(re.findall(r"static inline \w+ x_(clear|ready|fill\w*|put|put_missing|copy_ready)\((.*)\)", text))
 
 
 WITHOUT_MASK = {
@@ -203,7 +202,7 @@ WITH_MASK = WITHOUT_MASK | {
     "fill": "uint8_t *row, uint8_t *mask, uint32_t feature, float value",
     "fill_missing": "uint8_t *row, uint8_t *mask, uint32_t feature",
     "ready": "const uint8_t *mask",
-    "message_row": "uint8_t *message, uint32_t n, const uint8_t *row, const uint8_t *mask",
+    "copy_ready": "const uint8_t *row, const uint8_t *mask, uint8_t *to",
 }
 
 

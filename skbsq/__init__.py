@@ -23,6 +23,7 @@ _HOME = {
     "LLTQuantizer": "quantizers.llt",
     "BitwiseClassifier": "predictors.classifier",
     "BitwiseRegressor": "predictors.regressor",
+    "Receiver": "receiver",
 }
 
 _SUBMODULES = (
@@ -36,6 +37,7 @@ _SUBMODULES = (
     "outofcore",
     "persistence",
     "plotting",
+    "receiver",
     "training",
 )
 
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from skbsq.quantizers.threshold import ThresholdQuantizer as ThresholdQuantizer
     from skbsq.quantizers.tree import TreeQuantizer as TreeQuantizer
     from skbsq.quantizers.uniform import UniformQuantizer as UniformQuantizer
+    from skbsq.receiver import Receiver as Receiver
 
 
 def __getattr__(name):

@@ -13,7 +13,7 @@ ROOT = Path(skbsq.__file__).parent
 # From the top down: a room imports from those below it.
 LAYERS = [
     {"plotting"},
-    {"model_selection"},
+    {"model_selection", "receiver"},
     {"persistence", "export", "outofcore", "_row_bits"},
     {"predictors"},
     {"quantizers"},
@@ -26,7 +26,7 @@ LAYERS = [
 ]
 RANK = {room: len(LAYERS) - k for k, layer in enumerate(LAYERS) for room in layer}
 # Rooms that a gateway or a device needs, where there is no more than NumPy.
-NUMPY_ALONE = {"codebook", "codec", "monitoring"}
+NUMPY_ALONE = {"codebook", "codec", "monitoring", "receiver"}
 # Rooms that a fixed quantizer needs no torch for.
 WITHOUT_TORCH = NUMPY_ALONE | {"thresholds", "budget", "_validation", "_targets", "_row_bits", "outofcore", "plotting"}
 MOST_LINES = {ast.ClassDef: 250, ast.FunctionDef: 40}

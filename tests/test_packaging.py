@@ -23,7 +23,8 @@ import skbsq
 ROOT = Path(__file__).parent.parent
 
 GATEWAY_USES = {
-    "imports": "import skbsq, skbsq.codebook.codebook, skbsq.budget, skbsq.codec, skbsq.exceptions, skbsq.monitoring",
+    "imports": "import skbsq, skbsq.codebook.codebook, skbsq.budget, skbsq.codec, skbsq.exceptions, skbsq.monitoring, "
+    "skbsq.receiver",
     "codebook": "from skbsq import Codebook; book = Codebook.from_thresholds([[0.5]], missing='code'); "
     "assert Codebook.from_json(book.to_json()) == book; book.thermometer(book.encode([[float('nan')]]))",
     "codec": "from skbsq import Codebook, codec; book = Codebook.from_thresholds([[0.5]]); "
@@ -32,6 +33,11 @@ GATEWAY_USES = {
     "monitoring": "from skbsq import Codebook; from skbsq.monitoring import CodeMonitor; "
     "monitor = CodeMonitor(Codebook.from_thresholds([[0.5]], counts=[[50, 50]])).update([[1]] * 50); "
     "monitor = CodeMonitor.from_json(monitor.to_json()); assert monitor.report(as_dict=True)['p_value'][0] < 1e-6",
+    "receiver": "from skbsq import Codebook, Receiver, codec; book = Codebook.from_thresholds([[0.5]]); "
+    "old = Codebook.from_thresholds([[0.4]]); "
+    "receiver = Receiver().add(lambda codes: codes[:, 0], codebook=book, id=1, accepts=[old], same_units=True); "
+    "assert receiver.predict(codec.dumps(book, [[1]])) == receiver.predict(codec.dumps(old, [[1]])) == 1; "
+    "assert receiver.predict(codec.dumps(book, [[1]], frame='short', id=1), frame='short') == 1",
     "export": "from skbsq import Codebook, export; book = Codebook.from_thresholds([[0.5]]); "
     "assert export.to_codebook(book) is book; export.to_c(book, 'x')",
     "outofcore": "import numpy as np; from skbsq import Codebook; from skbsq.outofcore import transform; "

@@ -26,7 +26,7 @@ from skbsq.receiver import Counts
 BOOK = Codebook.from_thresholds([[0, 1, 2], [], [0, 1, 2, 3, 4, 5]])
 OTHER = Codebook.from_thresholds([[0.5], [0.5]])
 FOREIGN = Codebook.from_thresholds([[7, 8, 9]])
-THREE = Codebook.from_thresholds([[9]] * 3)
+THREE, FOUR = (Codebook.from_thresholds([[k]] * 3) for k in (3, 4))
 
 
 def weighted(codes):
@@ -265,6 +265,7 @@ def test_an_id_for_each_rate(regressor, table):
         (negative, {"codebook": THREE, "accepts": [BOOK], "same_units": True}, "is already there"),
         (negative, {"codebook": FOREIGN, "accepts": [FOREIGN], "same_units": True}, "is already there"),
         (negative, {"codebook": FOREIGN, "accepts": [OTHER]}, "same_units=True"),
+        (negative, {"codebook": THREE, "id": 1, "accepts": {1: FOUR}, "same_units": True}, "The id 1 is already there"),
         (negative, {"codebook": FOREIGN, "id": 256}, "id must be an integer from 0 to 255, got 256"),
         (negative, {"codebook": FOREIGN, "id": 1, "seq": 5}, "seq must be True or False"),
         (negative, {"codebook": FOREIGN, "id": 1, "crc": 32}, "crc must be None, 8 or 16, got 32"),

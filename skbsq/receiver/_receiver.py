@@ -102,6 +102,7 @@ class _Layout:
     layout, with a `read` that is also given the device.
     """
 
+    id: int
     source: _Source
     seq: bool
     crc: int | None
@@ -111,13 +112,14 @@ class _Layout:
         """What must be equal if an id is given twice."""
         return self.source.codebook.fingerprint, self.seq, self.crc
 
-    def read(self, payload, frame, id):
+    def read(self, payload, frame):
         """Return the `Received` of a frame."""
+        book = self.source.codebook
         if frame == "bare":
-            return self.source.received(loads(payload, self.source.codebook, frame="bare"), id=id)
-        codes = loads(payload, self.source.codebook, frame="short", id=id, seq=self.seq, crc=self.crc)
+            return self.source.received(loads(payload, book, frame="bare"), id=self.id)
+        codes = loads(payload, book, frame="short", id=self.id, seq=self.seq, crc=self.crc)
         seq = peek(payload, frame="short", seq=True).seq if self.seq else None
-        return self.source.received(codes, id=id, seq=seq)
+        return self.source.received(codes, id=self.id, seq=seq)
 
 
 class Receiver:
@@ -287,7 +289,7 @@ class Receiver:
             *((id if k == 0 else None, source) for k, source in enumerate(own)),
             *((number, _transcoded(book, own[0], same_units)) for number, book in old),
         ]
-        layouts = {number: _layout(source, number, seq, crc) for number, source in sources if number is not None}
+        layouts = [_layout(source, number, seq, crc) for number, source in sources if number is not None]
         if not layouts and (seq or crc != 16):
             raise ValueError(f"seq={seq!r} and crc={crc!r} belong to short frames: give the id of the frames too.")
         self._check_new([source for _, source in sources], layouts)
@@ -298,7 +300,7 @@ class Receiver:
             )
         for _, source in sources:
             self._sources.setdefault(source.codebook.fingerprint, source)
-        self._layouts |= layouts
+        self._layouts |= {layout.id: layout for layout in layouts}
         if monitor is not None:
             self._monitors[monitor.codebook.fingerprint] = monitor
         return self
@@ -311,7 +313,8 @@ class Receiver:
         payload : bytes-like or binary file object
             With ``frame="message"``, one or more messages. Otherwise one frame.
         device : hashable, default=None
-            Name of the device, for ``counts_``.
+            Name of the device, for ``counts_``. Duplicate and lost frames are counted only with a name, because each
+            device has its own sequence numbers.
         frame : {"message", "short", "bare"}, default="message"
             As in `skbsq.codec.dumps`.
         id : int, default=None
@@ -382,7 +385,8 @@ class Receiver:
         Raises
         ------
         ValueError
-            As for `predict`. Damaged, foreign and empty messages raise when the iteration reaches them.
+            As for `predict`. Damaged, foreign and empty messages raise when the iteration reaches them. In a file, a
+            damaged or foreign message ends where the next one begins, so the error waits for that.
 
         See Also
         --------
@@ -419,7 +423,7 @@ class Receiver:
             self._reject(device, "foreign", f"No reader has the id {number}: the ids are {sorted(self._layouts)}.")
             return
         try:
-            received = self._layouts[number].read(payload, frame, number)
+            received = self._layouts[number].read(payload, frame)
         except ValueError as error:
             self._reject(device, "damaged", str(error))
         else:
@@ -466,11 +470,11 @@ class Receiver:
                     "in accepts: each codebook has one reader."
                 )
             new.add(fingerprint)
-        for id, layout in layouts.items():
-            known = self._layouts.get(id, layout)
-            if known.agreed != layout.agreed:
+        ids = dict(self._layouts)
+        for layout in layouts:
+            if ids.setdefault(layout.id, layout).agreed != layout.agreed:
                 raise ValueError(
-                    f"The id {id} is already there, for another codebook, seq or crc: give this reader another id."
+                    f"The id {layout.id} is already there, for another codebook, seq or crc: give another id."
                 )
 
 
@@ -486,7 +490,7 @@ def _layout(source, id, seq, crc):
     row = np.zeros((1, book.n_features), dtype=book.dtype)
     frame = dumps(book, row, frame="short", id=id, seq=0 if seq else None, crc=crc)
     loads(frame, book, frame="short", id=id, seq=seq, crc=crc)
-    return _Layout(source, seq, crc)
+    return _Layout(int(id), source, seq, crc)
 
 
 def _check_alike(predictions):

@@ -42,19 +42,3 @@ class Counts:
     empty: int = 0
     duplicates: int = 0
     lost: int = 0
-
-    def follow(self, last, seq):
-        """Count what the sequence number of a frame tells, given that of the frame before.
-
-        Parameters
-        ----------
-        last : int or None
-            From 0 to 255. None: there was no frame before.
-        seq : int
-            From 0 to 255.
-        """
-        if last is None:
-            return
-        step = (seq - last) % 256
-        self.duplicates += step == 0
-        self.lost += max(step - 1, 0)

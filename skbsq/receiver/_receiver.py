@@ -18,7 +18,7 @@ _ERRORS = ("raise", "report")
 _FRAMES = ("message", "short", "bare")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Received:
     """Rows of one frame. `Receiver.read` yields them.
 
@@ -311,7 +311,7 @@ class Receiver:
         Parameters
         ----------
         payload : bytes-like or binary file object
-            With ``frame="message"``, one or more messages. Otherwise one frame.
+            With ``frame="message"``, one or more messages, also in a file. Otherwise the bytes of one frame.
         device : hashable, default=None
             Name of the device, for ``counts_``. Duplicate and lost frames are counted only with a name, because each
             device has its own sequence numbers.
@@ -371,7 +371,7 @@ class Receiver:
         Parameters
         ----------
         payload : bytes-like or binary file object
-            With ``frame="message"``, one or more messages. Otherwise one frame.
+            With ``frame="message"``, one or more messages, also in a file. Otherwise the bytes of one frame.
         device, frame, id
             As in `predict`.
         max_bytes : int, default=None
@@ -402,14 +402,12 @@ class Receiver:
 
     def _frames(self, payload, device, frame, id, max_bytes):
         """Yield the `Received` of each frame."""
-        if not hasattr(payload, "read"):
+        if frame != "message" or not hasattr(payload, "read"):
             payload = memoryview(payload).tobytes()
             if not payload:
                 self._reject(device, "empty", "The payload has no bytes.")
                 return
             max_bytes = sys.maxsize  # all bytes are in memory already
-        elif frame != "message":
-            payload = payload.read()
         if frame == "message":
 
             def on_error(skipped):
@@ -444,7 +442,9 @@ class Receiver:
         counts.rows += len(received.codes)
         if received.seq is not None and device is not None:
             key = device, received.id
-            counts.follow(self._last_seq.get(key), received.seq)
+            step = (received.seq - self._last_seq.get(key, received.seq - 1)) % 256
+            counts.duplicates += step == 0
+            counts.lost += max(step - 1, 0)
             self._last_seq[key] = received.seq
         if (monitor := self._monitors.get(received.codebook.fingerprint)) is not None:
             monitor.update(received.codes)

@@ -181,6 +181,20 @@ def test_counts_add_up_and_predictions_are_those_of_good_messages(payloads):
     assert expected.frames + expected.damaged + expected.foreign + expected.empty == sum(map(len, payloads))
 
 
+@given(
+    st.sampled_from(["message", "short", "bare"]),
+    st.sampled_from([b"", b"\x07", b"\x09", dumps(OTHER, [[1, 1]]), dumps(OTHER, [[1, 1]], frame="short", id=9)]),
+    st.binary(max_size=8),
+)
+def test_any_bytes_are_read_or_counted(frame, start, data):
+    receiver = by_hand(errors="report")
+    predictions = receiver.predict(start + data, frame=frame, id=9 if frame == "bare" else None)
+    counts = receiver.counts_[None]
+    assert len(predictions) == counts.rows
+    assert (counts.rows > 0) + counts.damaged + counts.foreign + counts.empty >= 1
+    assert (counts.empty == 1) == (start + data == b"")
+
+
 def test_errors_of_a_reader_are_not_caught():
     def broken(codes):
         raise ValueError("broken reader")

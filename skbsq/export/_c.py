@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 
 from skbsq.codec import RowCodec
-from skbsq.export import _c_faults, _c_rates, _c_short
+from skbsq.export import _c_change, _c_faults, _c_rates, _c_short
 from skbsq.export import _c_text as c
 from skbsq.export._adc import check_counts, first_counts_above
 
@@ -105,6 +105,9 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
       size)`` writes the CRC-16 after the rows, and ``sensor_short_end_crc8`` a CRC-8; `size` is the size without the
       CRC. All return the size so far. ``SENSOR_SHORT_BYTES(n)`` is the size with an id and a CRC-16. A frame that is
       sent in pieces needs ``sensor_crc16`` and ``SENSOR_CRC16_START``, or ``sensor_crc8`` and ``SENSOR_CRC8_START``.
+    - ``size_t sensor_change_step(sensor_change *state, const uint8_t *row, uint16_t keyframe, uint8_t id, uint8_t
+      *frame)``: send on change, see `skbsq.codec.ChangeSender`. It writes a packet into ``SENSOR_CHANGE_BYTES`` bytes
+      and returns its size, or 0 if nothing is to be sent. The state starts as zeros.
     - ``SENSOR_FEATURES``, ``SENSOR_ROW_BITS``, ``SENSOR_ROW_BYTES``, ``SENSOR_HEADER_BYTES``,
       ``SENSOR_MESSAGE_BYTES(n)``, ``sensor_fingerprint``; ``SENSOR_FEATURE_<feature>`` if features have names.
 
@@ -178,6 +181,7 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         _feature_numbers(codebook, name),
         _tables(codebook, source, name),
         c.with_prefix(_functions(codebook, source) + c.MESSAGE + _c_short.functions(codebook), name),
+        c.with_prefix(_c_change.functions(codebook), name),
     ]
     if further:
         parts.insert(2, c.with_prefix(_c_rates.sizes(rates), name))

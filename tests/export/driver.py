@@ -26,6 +26,9 @@ static void put(const void *from, size_t size) { if (size && fwrite(from, size, 
 static void fill(uint8_t *row, uint8_t value, size_t size) { for (; size > 0; --size) *row++ = value; }
 """
 
+# Keyframe intervals of the senders on change.
+CHANGE_KEYFRAMES = (1, 4, 65535)
+
 # Buffers have the minimal length, so that the sanitizers detect every access beyond it.
 BOOK = """\
 #include "name.h"
@@ -132,6 +135,32 @@ static void short_of_name(uint32_t n)
     crc = name_crc8(name_crc8(NAME_CRC8_START, frame, 1), frame + 1, at - 1);
     put(&crc, 4);
     free(x);
+    free(frame);
+}
+
+/* Each row goes to a sender of each keyframe interval: its step in one byte, then the packet if there is one. */
+static void change_of_name(uint32_t n)
+{
+    static const uint16_t keyframes[] = {KEYFRAMES};
+    static name_change states[sizeof keyframes / sizeof *keyframes];
+    name_value *x = (name_value *)malloc(NAME_FEATURES * sizeof *x);
+    uint8_t *row = (uint8_t *)calloc(NAME_ROW_BYTES, 1), *frame = (uint8_t *)malloc(NAME_CHANGE_BYTES);
+    for (; n > 0; --n) {
+        size_t i;
+        get(x, NAME_FEATURES * sizeof *x);
+        if (name_encode(x, row) != 0)
+            exit(5);
+        for (i = 0; i < sizeof keyframes / sizeof *keyframes; ++i) {
+            const size_t size = name_change_step(&states[i], row, keyframes[i], 9, frame);
+            const uint8_t is_sent = size != 0;
+            if (is_sent && size != NAME_CHANGE_BYTES)
+                exit(6);
+            put(&is_sent, 1);
+            put(frame, size);
+        }
+    }
+    free(x);
+    free(row);
     free(frame);
 }
 #endif
@@ -249,8 +278,9 @@ def build(folder, headers, types, command, more=()):
         (folder / f"{name}.h").write_text(text, encoding="ascii")
         book = "".join([BOOK, *more.values()]).replace("NAME_", f"{name.upper()}_").replace("name_", f"{name}_")
         book = book.replace("of_name", f"of_{name}").replace("name.h", f"{name}.h")
+        book = book.replace("{KEYFRAMES}", f"{{{', '.join(map(str, CHANGE_KEYFRAMES))}}}")
         source += f"typedef {types[name]} {name}_value;\n{book}"
-        short = ("short",) * (f"{name}_short_begin" in text)
+        short = ("short", "change") * (f"{name}_short_begin" in text)
         rates = ("rates", "mixed", "short_rates") * (f"{name.upper()}_RATES" in text)
         for what in ("rows", "message", "stream", *short, *rates, *more):
             calls += f'    if (!strcmp(argv[1], "{name}") && !strcmp(argv[2], "{what}")) {what}_of_{name}(n);\n'
@@ -275,7 +305,7 @@ def run(program, name, what, values, emulator=()):
     name : str
         Name of a header.
     what : str
-        "rows", "message", "stream", "short", "rates", "mixed", "short_rates", or one of `more` in `build`.
+        "rows", "message", "stream", "short", "change", "rates", "mixed", "short_rates", or one of `more` in `build`.
     values : ndarray of shape (n, d), or record array of shape (n,)
         They have the type that the header takes.
     emulator : sequence of str, default=()

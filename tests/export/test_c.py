@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import Codebook, QuantileQuantizer
-from skbsq.codec import dumps, loads, read_messages_of
+from skbsq.codec import ChangeSender, dumps, loads, read_messages_of
 from skbsq.export import to_c, to_codebook
 from tests import reference
 from tests.export import driver, tools
@@ -163,8 +163,25 @@ def test_short_frames_equal_those_of_python(program):
             assert driver.run(program, name, "short", X) == short_frames(book, book.encode(X))
 
 
+def packets(book, codes):
+    """Return what the C writes: for each row and sender whether it sends, and the packet."""
+    senders = [ChangeSender(book, keyframe=keyframe, id=9) for keyframe in driver.CHANGE_KEYFRAMES]
+    sent = (sender.send(row) for row in codes for sender in senders)
+    return b"".join(b"\0" if packet is None else b"\1" + packet for packet in sent)
+
+
+def test_packets_on_change_equal_those_of_python(program):
+    """The sequence numbers begin again after 256 packets."""
+    rng = np.random.default_rng(3)
+    for name in ("one_bit", "unsent", "many", "random0", "widths"):
+        book = BOOKS[name]
+        X = rng.standard_normal((40, book.n_features), dtype=np.float32).repeat(rng.integers(1, 16, 40), axis=0)
+        assert len(X) > 256
+        assert driver.run(program, name, "change", X) == packets(book, book.encode(X))
+
+
 def test_rows_of_no_bits_have_no_short_frame():
-    assert "short" not in headers()["nothing"].lower()
+    assert not re.search("short|change_", headers()["nothing"].lower())
     assert "NOTHING_MESSAGE_BYTES" in headers()["nothing"]
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import make_friedman1
 
@@ -19,6 +20,7 @@ FLAGS = ("-std=c99", "-O2", "-D_POSIX_C_SOURCE=200809L")
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 PAGE = EXAMPLES.parent / "radio.md"
 PAGE_OF_RATES = EXAMPLES.parent / "rates.md"
+PAGE_OF_CHANGE = EXAMPLES.parent / "change.md"
 
 
 def example(name):
@@ -112,6 +114,24 @@ def test_the_page_on_bytes_compares_the_frames(capsys):
     options = [{}, {"frame": "short", "id": 1}, {"frame": "short", "id": 1, "crc": 8}, {"frame": "bare"}]
     sizes = [len(dumps(book, [[0] * 8], **of_frame)) - 1 for of_frame in options]
     assert sizes == list(air.FRAMES.values())
+
+
+def test_the_page_on_change_compares_forms_of_a_reading(capsys):
+    """With the measured packets of occupancy, which has 5 features."""
+    stored = pd.read_csv(EXAMPLES.parents[1] / "benchmarks" / "results" / "change.csv")
+    (ratio,) = stored.query("dataset == 'occupancy' and bits == 2 and keyframe == 60")["rows_per_packet"].unique()
+    arguments = ["--payloads", "--features", "5", "--rows-per-packet", f"{ratio:.1f}"]
+    example("air_time").main(arguments)
+    page = PAGE_OF_CHANGE.read_text(encoding="utf-8")
+    assert capsys.readouterr().out in page
+    assert f"docs/examples/air_time.py {' '.join(arguments)}\n" in page
+
+
+def test_payloads_by_hand(capsys):
+    """Readings of 2 features in 1 byte: a packet of 13 + 5 bytes at SF7 takes 51.456 ms, and 4 readings share it."""
+    example("air_time").main(["--payloads", "--features", "2", "--rows-per-packet", "4"])
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("| codes, sent on change (mean) | 1.2 | 12.9 ms, 1.23 mJ |")
 
 
 def test_an_advertisement_holds_31_bytes():

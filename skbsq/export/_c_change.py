@@ -12,9 +12,8 @@ typedef struct {
 /* Bytes of a packet: a short frame of one row with a sequence number and a CRC-16. */
 #define NAME_CHANGE_BYTES (NAME_SHORT_BYTES(1) + 1)
 
-/* Takes the next row, and writes a packet into frame, which has NAME_CHANGE_BYTES bytes, if the row differs from the one
-   sent last, or if keyframe rows have passed since the last packet. Returns the size of the packet, or 0: send nothing.
-   Do not pass a row that was refused. */
+/* Takes the next row. If it differs from the row sent last, or is the keyframe-th after it, writes a packet into frame,
+   which has NAME_CHANGE_BYTES bytes. Returns the size of the packet, or 0: send nothing. Do not pass a refused row. */
 static inline size_t name_change_step(
     name_change *state, const uint8_t *row, uint16_t keyframe, uint8_t id, uint8_t *frame)
 {

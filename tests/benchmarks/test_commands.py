@@ -15,6 +15,7 @@ LOADING = {
         "paper.losses": [],
         "paper.rates": [],
         "device.traffic": [],
+        "device.change": [],
     },
     **{"experiments": ["start"], "speed": ["--parts", "train"]},
 }

@@ -161,7 +161,7 @@ def test_a_corrupt_packet_counts_as_lost():
     for bit in range(8 * len(frames[1])):
         damaged = bytearray(frames[1])
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(ValueError, match="CRC of this frame is wrong|has the id"):
+        with pytest.raises(ValueError, match=r"CRC of this frame is wrong|has the id"):
             follower.receive(damaged)
     rows = follower.receive(None)
     assert (rows.slots, rows.codes.tolist(), rows.states) == (range(1, 2), [[1]], ("held",))

@@ -280,6 +280,23 @@ class WideModel:
             means.append((weights * table[start:stop]).sum(0) / total if total > 0 else table[start:stop].mean(0))
         return torch.stack(means).float()
 
+    def points(self, j):
+        """Return the rows of the table of a feature, scaled by importance, and their weights.
+
+        Parameters
+        ----------
+        j : int
+
+        Returns
+        -------
+        points : ndarray of float64 of shape (regular codes, units)
+        weights : ndarray of float64 of shape (regular codes,)
+            Positive.
+        """
+        n_regular = self.thresholds[j].size + 1
+        points = (self.tables[j][:n_regular].double() * self._importance).numpy()
+        return points, self.code_shares[j][:n_regular] + 1e-12
+
     def _partition(self, j, b, starts=None):
         """Find the groups of codes that lose least with b bits: the first code of each. The missing code is alone.
 
@@ -287,11 +304,10 @@ class WideModel:
         """
         if b == 0:
             return [0]
-        n_regular, has_missing = self.thresholds[j].size + 1, self._has_missing(j, b)
-        points = (self.tables[j][:n_regular].double() * self._importance).numpy()
-        weights, starts = self.code_shares[j][:n_regular] + 1e-12, np.arange(n_regular) if starts is None else starts
-        groups = best_partition(*_merged_points(points, weights, starts), 2**b - has_missing)
-        return [*starts[groups].tolist(), *([n_regular] if has_missing else [])]
+        (points, weights), has_missing = self.points(j), self._has_missing(j, b)
+        starts = np.arange(len(points)) if starts is None else starts
+        groups = best_partition(*merged_points(points, weights, starts), 2**b - has_missing)
+        return [*starts[groups].tolist(), *([len(points)] if has_missing else [])]
 
     @cached_property
     @torch.inference_mode(False)  # the first use is in a method without gradients
@@ -336,7 +352,7 @@ def best_partition(points, weights, max_groups):
         by_number = group_starts(np.ones(m), max(max_groups, half))
         by_weight = group_starts(weights, half) if max_groups <= half else by_number
         starts = np.union1d(by_number, by_weight)
-        return [int(starts[first]) for first in best_partition(*_merged_points(points, weights, starts), max_groups)]
+        return [int(starts[first]) for first in best_partition(*merged_points(points, weights, starts), max_groups)]
     total = np.concatenate([[0.0], np.cumsum(weights)])
     first = np.vstack([np.zeros(points.shape[1]), np.cumsum(weights[:, None] * points, axis=0)])
     second = np.concatenate([[0.0], np.cumsum(weights * (points**2).sum(axis=1))])
@@ -359,7 +375,20 @@ def best_partition(points, weights, max_groups):
     return sorted({0, *groups})
 
 
-def _merged_points(points, weights, starts):
-    """Return the mean and the weight of each group of neighbouring points."""
+def merged_points(points, weights, starts):
+    """Merge groups of neighbouring points.
+
+    Parameters
+    ----------
+    points : ndarray of shape (m, k)
+    weights : ndarray of shape (m,)
+    starts : sequence of int
+        First point of each group.
+
+    Returns
+    -------
+    means : ndarray of shape (groups, k)
+    weights : ndarray of shape (groups,)
+    """
     joint = np.add.reduceat(weights, starts)
     return np.add.reduceat(weights[:, None] * points, starts, axis=0) / joint[:, None], joint

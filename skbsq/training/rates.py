@@ -23,11 +23,12 @@ from skbsq.nn.layers import Thermometer
 from skbsq.training.budget import WideModel
 from skbsq.training.feeds import codebook_feed
 from skbsq.training.nets import begins_with_linear
-from skbsq.training.rate_thresholds import nested_thresholds
+from skbsq.training.rate_thresholds import FEW_BITS, nested_thresholds
 from skbsq.training.rows import Rows
 
-# Epochs of a first layer, as a share of those of the fine model.
-_SHARE_OF_EPOCHS = 0.6
+# Epochs of a first layer, as a share of those of the fine model: with few bits per feature, and with more. A model that
+# learns where thresholds of few bits belong has the former too.
+_SHARE_OF_EPOCHS, _SHARE_WITH_MORE_BITS = 0.75, 0.5
 # Rows on which it is measured which levels differ most.
 _MAX_ROWS = 4096
 _NEEDS_LINEAR = (
@@ -272,13 +273,13 @@ def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=N
     rows, scaling = learner.rows, (learned.target_mean, learned.target_scale)
     _check_can_learn_rates(rows, learned)
     sample = rows.some(np.random.RandomState(0).permutation(rows.n_rows)[:_MAX_ROWS])
-    epochs = math.ceil(_SHARE_OF_EPOCHS * len(learned.net.history))
+    fine_epochs = len(learned.net.history)
     shared = learned.net.module_.head
     model, found = WideModel.of(learned, sample), {}
     rates = check_rates(rates, math.inf)
     if codebooks is None:
         n_bits = _bits_of_rates(model, rates, as_budgets)
-        all_kept = nested_thresholds(learner, model, n_bits, epochs, kind, start)
+        all_kept = nested_thresholds(learner, model, n_bits, math.ceil(_SHARE_OF_EPOCHS * fine_epochs), kind, start)
     else:
         n_bits, all_kept = _of_codebooks(model, {rate: codebooks[rate] for rate in rates})
     finer, last = model.n_bits, Rate(learned.codebook, learned.net.module_)
@@ -294,7 +295,8 @@ def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=N
             book = given or rows.codebook(thresholds, has_missing=has_missing, levels="mean")
             feed = codebook_feed(rows, book, n_bits[rate], level_inputs=False)
             module = JointNet(feed.layer, _with_fixed_layers(head), column_map=feed.column_map)
-            net = learner.tune(module, scaling, epochs, description=f"rate {rate}")
+            share = _SHARE_OF_EPOCHS if n_bits[rate].mean() <= FEW_BITS else _SHARE_WITH_MORE_BITS
+            net = learner.tune(module, scaling, math.ceil(share * fine_epochs), description=f"rate {rate}")
             last = rate_with_first(book, *_first_of_columns(net.module_.head, feed.column_map, book), shared)
             model, kept = WideModel(book, net, *scaling, sample), all_kept[rate]
         found[rate], finer = last, n_bits[rate]

@@ -1,13 +1,14 @@
 """Which thresholds coarse rates keep."""
 
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skbsq.training.rate_thresholds import _including, _near
+from skbsq.training.rate_thresholds import _including, _like, _near
 
 THRESHOLDS = np.float32([0, 1, 2, 3, 100])
 
@@ -39,6 +40,28 @@ def test_no_other_choice_is_nearer(seed):
     found = _near(thresholds, numbers, wanted)
     best = min(np.abs(np.array(chosen) - places).sum() for chosen in combinations(numbers, 3))
     assert np.abs(found - places).sum() == pytest.approx(best)
+
+
+def table_of_one_feature(values, weights):
+    points = np.array(values, dtype=float)[:, None]
+    return SimpleNamespace(
+        thresholds=[np.arange(1, len(values), dtype=np.float32)],
+        points=lambda j: (points, np.array(weights, dtype=float)),
+        book=SimpleNamespace(has_missing=np.array([False])),
+    )
+
+
+def test_a_few_rows_that_matter_stay_apart():
+    """The last code reads another value. No rows have the codes 6 and 7, so the threshold behind them is as good."""
+    model = table_of_one_feature([0, 0, 0, 0, 0, 0, 0, 0, 9], [1, 1, 1, 1, 1, 1, 1e-9, 1e-9, 0.1])
+    assert _near(model.thresholds[0], np.array([4, 7]), np.float32([6.0])).tolist() == [4]
+    assert _like(model, 0, 1, np.array([4, 7]), np.float32([6.0])).tolist() == [7]
+
+
+def test_thresholds_that_separate_the_same_are_the_near_ones():
+    model = table_of_one_feature(range(9), [1] * 9)
+    assert _like(model, 0, 1, np.array([2, 4, 7]), np.float32([4.0])).tolist() == [2]
+    assert _like(model, 0, 1, np.array([], dtype=int), np.float32([4.0])).tolist() == []
 
 
 numbers = st.lists(st.integers(0, 20), unique=True).map(lambda values: np.sort(np.array(values, dtype=np.int64)))

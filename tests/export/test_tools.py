@@ -82,6 +82,12 @@ def test_no_emulator(path, stopped):
         tools.need("clang", emulator=("qemu-arm",))
 
 
+def test_no_program(stopped, monkeypatch):
+    monkeypatch.setattr(tools.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(stopped, match="there is no mosquitto; on Debian: apt install mosquitto"):
+        tools.need_program("mosquitto")
+
+
 def test_required_tool_fails_everywhere(path, monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.fail.Exception, match="there is no gcc"):

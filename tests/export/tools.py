@@ -1,4 +1,4 @@
-"""Compilers and emulators that tests run.
+"""Compilers, emulators and servers that tests run.
 
 A test that needs a tool asks for it here. If the tool cannot do what the test needs, the test is skipped with the
 reason. Under CI (the variable CI is set) it fails instead, because a skip there would hide that nothing was tested.
@@ -22,6 +22,7 @@ PACKAGES = {
     "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-arm": "qemu-user",
+    "mosquitto": "mosquitto",
 }
 
 # Uses what the programs of the tests use: headers of the C library, the heap, the standard output.
@@ -61,6 +62,12 @@ def need(*command, emulator=(), source=PROGRAM, required=False):
     reason = why_not(command, emulator, source)
     if reason:
         _stop(reason, required)
+
+
+def need_program(name):
+    """Skip the test unless there is such a program; under CI, fail it. Debian has servers in /usr/sbin."""
+    if shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])) is None:
+        _stop(f"there is no {name}{_hint(name)}", required=False)
 
 
 def need_c(*flags):

@@ -30,8 +30,8 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 from sklearn.datasets import make_friedman1
 
-from skbsq import BitwiseRegressor, Codebook
-from skbsq.codec import dumps, read_messages_of
+from skbsq import BitwiseRegressor, Codebook, Receiver
+from skbsq.codec import dumps
 from skbsq.export import to_c
 
 HERE = Path(__file__).parent
@@ -174,7 +174,7 @@ def disturbances(codebook, n):
         rows = random.random((ROWS, 10), dtype=np.float32)
         message = dumps(codebook, codebook.encode(rows))
         payload = framed(k, message)
-        at = int(random.integers(len(message)))
+        at = int(random.integers(1, len(message)))  # a payload without bytes is empty, not damaged
         yield (
             payload[:at] + bytes([payload[at] ^ 1 << k % 8]) + payload[at + 1 :],
             payload[:at],
@@ -212,7 +212,7 @@ class Server:
 
     def __init__(self, models):
         self.models = models
-        self.codebooks = [model.codebook_ for model in models]
+        self.receiver = Receiver(models, errors="report")
         self.predictions = {}  # by device and number
         self.order = []  # the codebook of each message
         self.counts = Counter()
@@ -235,30 +235,25 @@ class Server:
             self.ended.set()
             return
         device = topic.split("/")[1]
-        number, found = self.read(payload)
-        if found is None:
-            return
-        codebook, codes = found
-        if (device, number) in self.predictions:
-            self.counts["duplicates"] += 1
-            return
-        which = self.codebooks.index(codebook)
-        self.predictions[device, number] = self.models[which].predict_codes(codes)
-        self.order.append(which)
-        self.counts[which] += len(codes)
-        if which == NEW:
-            self.has_new.set()
-
-    def read(self, payload):
-        """The number of a payload, and its codebook and codes; None for these if it is damaged or foreign."""
         number, message, crc = payload[:4], payload[4:-4], payload[-4:]
-        skipped, found = [], []
-        if zlib.crc32(number + message).to_bytes(4, "little") == crc:
-            found = list(read_messages_of(message, self.codebooks, on_error=skipped.append))
-        if len(found) == 1 and not skipped:
-            return int.from_bytes(number, "little"), found[0]
-        self.counts["foreign" if skipped and skipped[0].fingerprint else "damaged"] += 1
-        return None, None
+        if zlib.crc32(number + message).to_bytes(4, "little") != crc:
+            self.counts["damaged"] += 1
+            return
+        key = device, int.from_bytes(number, "little")
+        # The receiver counts damaged and foreign messages. So it reads them before their number is looked up.
+        for received in self.receiver.read(message, device=device):
+            if key in self.predictions:
+                self.counts["duplicates"] += 1
+                continue
+            self.predictions[key] = received.predict()
+            self.order.append(self.models.index(received.reader))
+            self.counts[self.order[-1]] += len(received.codes)
+            if self.order[-1] == NEW:
+                self.has_new.set()
+
+    def count(self, what):
+        """How many payloads were damaged or foreign."""
+        return self.counts[what] + sum(getattr(counts, what) for counts in self.receiver.counts_.values())
 
 
 def publish(models, plans, *, n_disturbances, mosquitto, compiler):
@@ -316,8 +311,8 @@ def report(server, plans, expected, n_disturbances):
     table = [
         ("messages", n_messages, len(expected) + n_lost),
         ("of these sent again, because the answer got lost", counts["duplicates"], n_lost),
-        ("damaged payloads", counts["damaged"], n_disturbances),
-        ("foreign payloads", counts["foreign"], n_disturbances),
+        ("damaged payloads", server.count("damaged"), n_disturbances),
+        ("foreign payloads", server.count("foreign"), n_disturbances),
         ("rows", counts[OLD] + counts[NEW], sum(n_rows)),
         ("rows of the old codebook", counts[OLD], n_rows[OLD]),
         ("rows of the new codebook", counts[NEW], n_rows[NEW]),

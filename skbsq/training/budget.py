@@ -157,7 +157,7 @@ class WideModel:
 
     def __init__(self, book, net, target_mean, target_scale, rows):
         module = net.module_
-        self.book, self.criterion = book, row_criterion(net)
+        self.book, self.rows, self.criterion = book, rows, row_criterion(net)
         self.n_bits = np.asarray(book.n_bits, dtype=np.int64)
         self.thresholds = [np.asarray(t) for t in book.thresholds]
         self.head = module.head

@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from skbsq.training.budget import best_partition, merged_points
+from skbsq.training.budget import WideModel, best_partition, merged_points
 from skbsq.training.feeds import Bits
 from skbsq.training.learner import Learner
 from skbsq.training.recipe import AUTO_SIZES
-from skbsq.training.starts import RuleStart
+from skbsq.training.starts import GivenStart, RuleStart
 
 # Thresholds of features with up to this many bits are trained before they are chosen.
 FEW_BITS = 2
@@ -42,35 +42,26 @@ def nested_thresholds(learner, model, n_bits, epochs, kind=None, start=None):
 
     Notes
     -----
-    With many bits the choice begins at the highest rate, because a finer codebook may need no threshold at the places
-    where a coarse one needs it. With few bits it begins at the lowest rate: there the places matter most.
+    Beginning with the lowest rate would be worse: the thresholds of few bits would take places where a finer codebook
+    needs none.
     """
-    found, finer = {}, [np.arange(t.size) for t in model.thresholds]
-    choices = finer[:]  # for few bits: those of the last rate with many
+    narrow = _NarrowModel(learner, model.rows, epochs, kind, start)
+    found, finer, finer_bits = {}, [np.arange(t.size) for t in model.thresholds], model.n_bits
     for rate, bits in n_bits.items():
-        found[rate] = finer = model.kept(bits, finer)
-        choices = [kept if b > FEW_BITS else of for kept, b, of in zip(finer, bits, choices, strict=True)]
-    if not learner.recipe.lr_ratio:
-        return found
-    narrow, coarser, coarser_bits = _NarrowModel(learner, epochs, kind, start), None, None
-    for rate in reversed(found):
-        bits = n_bits[rate]
-        if (has_few := (bits <= FEW_BITS) & (bits < model.n_bits)).any():
-            trained = narrow.thresholds(bits)
+        kept = model.kept(bits, finer)
+        if learner.recipe.lr_ratio and (has_few := (bits <= FEW_BITS) & (bits < finer_bits)).any():
+            trained = narrow.learn(bits)
             for j in np.flatnonzero(has_few):
-                if coarser is None or bits[j] > coarser_bits[j]:
-                    wanted = _like(model, j, int(bits[j]), choices[j], trained[j])
-                    found[rate][j] = wanted if coarser is None else _including(coarser[j], wanted)
-                else:
-                    found[rate][j] = coarser[j]
-        coarser, coarser_bits = found[rate], bits
+                kept[j] = _like(model, j, int(bits[j]), finer[j], trained[j])
+        found[rate], finer, finer_bits = kept, kept, bits
     return found
 
 
 class _NarrowModel:
-    """Train a model with few bits from the start, to learn where its thresholds belong."""
+    """Train models with few bits, to learn where their thresholds belong."""
 
-    def __init__(self, learner, epochs, kind, start):
+    def __init__(self, learner, rows, epochs, kind, start):
+        self.rows, self.before = rows, None
         # A given head may have a fixed number of inputs: the default head stands in for it.
         given = {"head": None, "max_epochs": epochs, "early_stopping": learner.recipe.early_stopping is True}
         if learner.recipe.auto_sizes:
@@ -82,8 +73,19 @@ class _NarrowModel:
         is_auto = start is None or start.is_given
         self.start = RuleStart("auto", recipe.regression_loss) if is_auto else start
 
-    def thresholds(self, n_bits):
-        return self.learner.learn(self.kind, n_bits, self.start).codebook.thresholds
+    def learn(self, n_bits):
+        """Train the next model, and return its thresholds.
+
+        It starts from the thresholds that remain of the model before. Otherwise it may find quite different ones, which
+        are not among those of the finer rate.
+        """
+        start = self.start
+        if self.before is not None:
+            before = WideModel.of(self.before, self.rows)
+            kept = before.kept(np.minimum(n_bits, before.n_bits))
+            start = GivenStart([t[numbers] for t, numbers in zip(before.thresholds, kept, strict=True)])
+        self.before = self.learner.learn(self.kind, n_bits, start)
+        return self.before.codebook.thresholds
 
 
 def _like(model, j, n_bits, numbers, wanted):
@@ -127,26 +129,6 @@ def _means_of_groups(points, weights, kept):
     starts = np.union1d(0, kept + 1)
     means, _ = merged_points(points, weights, starts)
     return means[np.searchsorted(starts, np.arange(len(points)), side="right") - 1]
-
-
-def _including(needed, wanted):
-    """Add to the needed thresholds all wanted ones, except the nearest one for each that is needed.
-
-    Parameters
-    ----------
-    needed, wanted : ndarrays of int64
-        Numbers of thresholds.
-
-    Returns
-    -------
-    ndarray of int64
-        At most as many as the larger of the two.
-    """
-    left = wanted
-    for k in needed:
-        if left.size:
-            left = np.delete(left, np.argmin(np.abs(left - k)))
-    return np.union1d(needed, left)
 
 
 def _near(thresholds, numbers, wanted):

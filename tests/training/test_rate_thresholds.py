@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skbsq.training.rate_thresholds import _including, _like, _near
+from skbsq.training.rate_thresholds import _like, _near
 
 THRESHOLDS = np.float32([0, 1, 2, 3, 100])
 
@@ -62,29 +62,3 @@ def test_thresholds_that_separate_the_same_are_the_near_ones():
     model = table_of_one_feature(range(9), [1] * 9)
     assert _like(model, 0, 1, np.array([2, 4, 7]), np.float32([4.0])).tolist() == [2]
     assert _like(model, 0, 1, np.array([], dtype=int), np.float32([4.0])).tolist() == []
-
-
-numbers = st.lists(st.integers(0, 20), unique=True).map(lambda values: np.sort(np.array(values, dtype=np.int64)))
-
-
-@pytest.mark.parametrize(
-    ("needed", "wanted", "expected"),
-    [
-        ([4], [3, 7], [4, 7]),  # instead of 3, the nearest to 4
-        ([3], [3, 7], [3, 7]),
-        ([1, 5], [4], [1, 5]),
-        ([], [2, 6], [2, 6]),
-        ([2], [], [2]),
-    ],
-    ids=str,
-)
-def test_thresholds_of_lower_rates_are_included(needed, wanted, expected):
-    assert _including(np.array(needed, dtype=int), np.array(wanted, dtype=int)).tolist() == expected
-
-
-@given(needed=numbers, wanted=numbers)
-def test_no_more_thresholds_than_there_is_room_for(needed, wanted):
-    found = _including(needed, wanted)
-    assert set(needed) <= set(found) <= set(needed) | set(wanted)
-    assert found.size <= max(needed.size, wanted.size)
-    assert found.tolist() == sorted(set(found.tolist()))

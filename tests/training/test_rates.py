@@ -104,6 +104,21 @@ def test_few_bits_are_learned_as_the_estimator_says(friedman, monkeypatch, given
     assert (narrow_kind, narrow_bits, narrow_start) == (kind, 1, start)
 
 
+def test_fewer_bits_start_from_what_remains_of_few_bits(friedman, monkeypatch):
+    learned, learn = [], Learner.learn
+
+    def recorded(learner, kind, n_bits, start=None):
+        learned.append((n_bits.max(), start, learn(learner, kind, n_bits, start)))
+        return learned[-1][2]
+
+    monkeypatch.setattr(Learner, "learn", recorded)
+    BitwiseQuantizer(3, rates=(1, 2), **QUICK).fit(*friedman)
+    assert [n_bits for n_bits, *_ in learned] == [3, 2, 1]
+    two, one = learned[1:]
+    assert [t.size for t in one[1].given] == [1] * 10
+    assert all(np.isin(t, before).all() for t, before in zip(one[1].given, two[2].codebook.thresholds, strict=True))
+
+
 def test_given_thresholds_are_not_those_of_few_bits(friedman):
     X, y = friedman
     start = ThresholdQuantizer(QuantileQuantizer(3).fit(X).thresholds_)

@@ -453,7 +453,8 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         if self.quantizer_ is None and rate is None:
             X = check_X(self, X, reset=False)
             self._refuse_new_nan(X)
-            return self._run(X, self.net_.module_, from_codes=False)
+            # In float64, because the rounding of float32 depends on where a row stands among the others.
+            return self._run(X, copy.deepcopy(self.net_.module_).double(), from_codes=False)
         found = self._rate(rate)
         return self._run(found.codebook.encode(check_X(self, X, reset=False)), found.module)
 
@@ -471,7 +472,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     def _run(self, rows, module, *, from_codes=True):
         """Return the output of a net for rows of codes, or of floats."""
-        dtype = np.int32 if from_codes else np.float32
+        dtype = np.int32 if from_codes else np.float64
         device = prediction_device(Recipe.of(self).device_given)
         if device.type != "cpu":
             module = copy.deepcopy(module).to(device)  # net_ stays on the CPU

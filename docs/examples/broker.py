@@ -53,7 +53,7 @@ def train(max_epochs=5):
 
 
 def find(name, package):
-    """The path of a program. Without it, this program ends and says what to install."""
+    """Return the path of a program. If it is missing, exit with a message that names the package to install."""
     folders = [os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin"]
     if path := shutil.which(name, path=os.pathsep.join(folders)):
         return path

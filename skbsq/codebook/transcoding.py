@@ -18,7 +18,7 @@ class Transcoder:
     old, new : Codebook
         With thresholds in the same units, those of the raw features: fold scalers with `skbsq.export.to_codebook`.
     same_units : bool, default=False
-        Whether you know that the features of both are the same, in the same units. Needed if features have no names or
+        True if both have the same features in the same units, as you know. Needed if features have no names or
         other names, and if only one of the codebooks was folded from a pipeline.
 
     Attributes

@@ -104,7 +104,7 @@ def loads(data, codebook, *, frame="message", id=None, seq=False, crc=16):
     id : int, default=None
         Id that a short frame must have. None accepts any id.
     seq : bool, default=False
-        Whether a short frame has a sequence number. `peek` returns its value.
+        True if the short frame has a sequence number. `peek` returns its value.
     crc : {None, 8, 16}, default=16
         Bits of the CRC of a short frame.
 
@@ -174,9 +174,9 @@ class FrameInfo:
     rows : int or None, default=None
         Number of rows that a message states.
     pad_rows : bool or None, default=None
-        Whether the rows of a message are padded to whole bytes.
+        True if each row of the message is padded to whole bytes.
     entropy : bool or None, default=None
-        Whether a message is entropy-coded.
+        True if the message is entropy-coded.
     row_bits : int or None, default=None
         Bits per row of a message. None if it belongs to none of the given codebooks.
     id : int or None, default=None
@@ -221,7 +221,7 @@ def peek(payload, *, frame="message", codebooks=(), seq=False):
     codebooks : sequence of Codebook, default=()
         Codebooks to look for the fingerprint of a message, for its bits per row and its size.
     seq : bool, default=False
-        Whether a short frame has a sequence number.
+        True if the short frame has a sequence number.
 
     Returns
     -------

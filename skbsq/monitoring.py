@@ -7,7 +7,7 @@ import numpy as np
 
 from skbsq.codebook.checks import check_counts
 from skbsq.codebook.codebook import Codebook
-from skbsq.codebook.json import check_keys, read
+from skbsq.codebook.json import check_keys, read_document
 from skbsq.codebook.labels import label
 
 __all__ = ["CodeMonitor"]
@@ -317,13 +317,7 @@ class CodeMonitor:
         ...
         ValueError: This monitor has format version 2; this skbsq reads version 1.
         """
-        document = read(text, "a monitor")
-        if not isinstance(document, dict) or document.get("format") != _FORMAT:
-            raise ValueError(f'Not the JSON text of a monitor: "format" is not "{_FORMAT}".')
-        if type(document.get("version")) is not int or document["version"] != _VERSION:
-            raise ValueError(
-                f"This monitor has format version {document.get('version')!r}; this skbsq reads version {_VERSION}."
-            )
+        document = read_document(text, "monitor", _FORMAT, _VERSION)
         check_keys(document, {"format", "version", "codebook", "reference", "received"}, "the monitor")
         codebook = Codebook.from_json(document["codebook"])
         reference, received = (_read_counts(document[key], codebook, key) for key in ("reference", "received"))

@@ -42,15 +42,33 @@ def read(text, what):
         raise ValueError(f"Not the JSON text of {what}: {error}") from None
 
 
+def read_document(text, what, json_format, json_version):
+    """Read the JSON text of an object with a format and a version, or raise ValueError.
+
+    Parameters
+    ----------
+    text : str or bytes
+    what : str
+        What the messages call the object, such as "codebook".
+    json_format : str
+    json_version : int
+
+    Returns
+    -------
+    dict
+    """
+    document = read(text, f"a {what}")
+    if not isinstance(document, dict) or document.get("format") != json_format:
+        raise ValueError(f'Not the JSON text of a {what}: "format" is not "{json_format}".')
+    version = document.get("version")
+    if type(version) is not int or version != json_version:
+        raise ValueError(f"This {what} has format version {version!r}; this skbsq reads version {json_version}.")
+    return document
+
+
 def parse(text):
     """Turn the JSON text of a codebook into arguments of `Codebook.from_thresholds`, or raise ValueError."""
-    document = read(text, "a codebook")
-    if not isinstance(document, dict) or document.get("format") != JSON_FORMAT:
-        raise ValueError(f'Not the JSON text of a codebook: "format" is not "{JSON_FORMAT}".')
-    if type(document.get("version")) is not int or document["version"] != JSON_VERSION:
-        raise ValueError(
-            f"This codebook has format version {document.get('version')!r}; this skbsq reads version {JSON_VERSION}."
-        )
+    document = read_document(text, "codebook", JSON_FORMAT, JSON_VERSION)
     keys = {"format", "version", "missing", "folded_from", "features"}
     check_keys(document, keys, "the codebook", optional={"folded_from"})
     if document["missing"] not in _RULES:

@@ -149,8 +149,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         (10, True)
         """
         book = rate_of(self.codebooks_, rate)
-        made, module = type(self).__new__(type(self)), copy.deepcopy(self.rates_[rate].module)
-        vars(made).update(vars(self))
+        made, module = self._shallow_copy(), copy.deepcopy(self.rates_[rate].module)
         made.quantizer_ = with_codebook(book, self.quantizer_)
         # set_params fails if a subclass's constructor lacks them.
         made.n_bits, made.bit_budget, made.rates, made.quantizer = None, None, (), clone(made.quantizer_)
@@ -453,8 +452,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         if self.quantizer_ is None and rate is None:
             X = check_X(self, X, reset=False)
             self._refuse_new_nan(X)
-            # In float64, because the rounding of float32 depends on where a row stands among the others.
-            return self._run(X, copy.deepcopy(self.net_.module_).double(), from_codes=False)
+            return self._run(X, self.net_.module_, from_codes=False)
         found = self._rate(rate)
         return self._run(found.codebook.encode(check_X(self, X, reset=False)), found.module)
 
@@ -472,10 +470,13 @@ class BasePredictor(HasCodebook, LearnedEstimator):
 
     def _run(self, rows, module, *, from_codes=True):
         """Return the output of a net for rows of codes, or of floats."""
-        dtype = np.int32 if from_codes else np.float64
         device = prediction_device(Recipe.of(self).device_given)
-        if device.type != "cpu":
-            module = copy.deepcopy(module).to(device)  # net_ stays on the CPU
+        if device.type != "cpu" or not from_codes:
+            module = copy.deepcopy(module).to(device)  # net_ stays on the CPU, in float32
+        dtype = np.int32
+        if not from_codes:
+            # The rounding of float32 depends on where a row stands among the others.
+            dtype, module = np.float64, module.double()
         step = max(1, _BATCH_FLOATS[device.type] // max(rows.shape[1], module.row_floats(device)))
 
         def batch(start):

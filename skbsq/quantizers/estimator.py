@@ -238,6 +238,12 @@ class LearnedEstimator(BaseEstimator):
         self.target_scale_ = learned.target_scale
         self._set_optional(length_search_=learned.search)
 
+    def _shallow_copy(self):
+        """Return a copy that shares all attributes. `copy.copy` would build the net anew, as unpickling does."""
+        made = type(self).__new__(type(self))
+        vars(made).update(vars(self))
+        return made
+
     def _set_optional(self, **attributes):
         """Set the attributes that are not None, and remove the others, which an earlier fit may have left."""
         for name, value in attributes.items():

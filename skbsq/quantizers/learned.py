@@ -84,8 +84,7 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         -------
         LearnedQuantizer
         """
-        made = type(self).__new__(type(self))
-        vars(made).update(vars(self))
+        made = self._shallow_copy()
         LearnedEstimator._keep(made, learned, rows)
         return made
 

@@ -136,11 +136,7 @@ def learn_with_rates(learner, learn, n_bits, rates, budget=None, **narrow):
         return learn()
     if not begins_with_linear(learner.recipe, n_bits, learner.rows.n_outputs):
         raise ValueError(_NEEDS_LINEAR)
-    learned = learn()
-    finest = {top: Rate(learned.codebook, learned.net.module_)}
-    return replace(
-        learned, rates=finest | learn_rates(learner, learned, rates, as_budgets=budget is not None, **narrow)
-    )
+    return _with_rates(learner, learn(), top, rates, as_budgets=budget is not None, **narrow)
 
 
 def relearn_rates(learner, learned, rates):
@@ -164,9 +160,15 @@ def relearn_rates(learner, learned, rates):
     ValueError
         As `learn_rates` does.
     """
-    top, *coarse = codebooks_of(rates)
+    codebooks = codebooks_of(rates)
+    top, *coarse = codebooks
+    return _with_rates(learner, learned, top, coarse, codebooks=codebooks)
+
+
+def _with_rates(learner, learned, top, rates, **given):
+    """Add the rates of a model to it, itself the first one."""
     finest = {top: Rate(learned.codebook, learned.net.module_)}
-    return replace(learned, rates=finest | learn_rates(learner, learned, coarse, codebooks=codebooks_of(rates)))
+    return replace(learned, rates=finest | learn_rates(learner, learned, rates, **given))
 
 
 def rate_of(rates, rate):
@@ -251,8 +253,9 @@ def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=N
 
     Notes
     -----
-    Levels are merged where the first layer differs least between them. For features of up to 2 bits, a model of these
-    bits is trained first, and the thresholds nearest to its thresholds are taken.
+    Each rate chooses among the thresholds of the rate before it. Levels are merged where the first layer differs least
+    between them. For features of up to 2 bits, a model of these bits is trained first, and thresholds near to its
+    thresholds are taken.
 
     Examples
     --------

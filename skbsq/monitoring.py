@@ -317,7 +317,7 @@ class CodeMonitor:
         ...
         ValueError: This monitor has format version 2; this skbsq reads version 1.
         """
-        document = read_document(text, "monitor", _FORMAT, _VERSION)
+        document = read_document(text, "monitor", _FORMAT, (_VERSION,))
         check_keys(document, {"format", "version", "codebook", "reference", "received"}, "the monitor")
         codebook = Codebook.from_json(document["codebook"])
         reference, received = (_read_counts(document[key], codebook, key) for key in ("reference", "received"))

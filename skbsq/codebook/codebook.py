@@ -1,12 +1,21 @@
 """The codebook, which every trained quantizer ends as. Needs NumPy alone."""
 
 import hashlib
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
 from skbsq.codebook import json
+from skbsq.codebook.categories import (
+    UNKNOWN_RULES,
+    check_categories,
+    codes_of_mapping,
+    fingerprint_of_categories,
+    level_numbers,
+    thresholds_of_codes,
+)
 from skbsq.codebook.checks import (
     check_counts,
     check_fields,
@@ -18,6 +27,7 @@ from skbsq.codebook.checks import (
     check_thresholds,
     midpoint_levels,
 )
+from skbsq.codebook.columns import numbers_of
 from skbsq.codebook.kernels import Encoder, decode, in_range, thermometer
 from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
 from skbsq.codebook.matrix import as_matrix
@@ -33,7 +43,8 @@ class Codebook:
     `from_thresholds` or `from_json`.
 
     The code of `x` is the number of thresholds `t` with `x > t` (strict), in float32. A feature
-    with ``has_missing`` has one more code, the highest, which stands for NaN alone.
+    with ``has_missing`` has one more code, the highest, which stands for NaN alone. A categorical feature has a
+    table of the code of each category.
 
     See Also
     --------
@@ -46,6 +57,10 @@ class Codebook:
 
     The comparisons of one feature, in threshold order, are the *thermometer bits* of its code
     (arXiv 2603.05172, Section 3). Code and bits hold the same information.
+
+    The categories of a feature are ordered by code, and numbered from 0. Its thresholds lie between these numbers:
+    everything behind the lookup of the number treats a category as a float. If every category has a code of its own,
+    the bits of the feature are *one-hot*: each stands for one code, and code 0 has all bits off.
 
     Examples
     --------
@@ -75,6 +90,8 @@ class Codebook:
         "_has_missing",  # bool, (d,)
         "_names",  # tuple of str, or None
         "_folded_from",  # bytes, or None
+        "_categories",  # tuple of d entries, None or a tuple of categories in order; None without categorical features
+        "_handle_unknown",  # "error" or "missing"
     )
 
     def __init__(self):
@@ -91,6 +108,7 @@ class Codebook:
         has_missing=None,
         feature_names=None,
         folded_from=None,
+        handle_unknown="error",
     ):
         """Build a codebook from thresholds in the units of the features.
 
@@ -100,10 +118,13 @@ class Codebook:
             Finite. Cast to float32, sorted and merged where equal; -0.0 is stored as 0.0. A feature with an empty
             array has one level and costs 0 bits. The labels of a dict or Series are feature names or feature numbers.
             Names become `feature_names` if none are given. `levels`, `counts` and `has_missing` may have labels too.
+            A dict in place of an array makes a categorical feature: it has the code of each category, a string, an
+            integer or a bool. The codes are all of 0, 1, ...; None has the highest, which is the missing code.
         levels : list of 1-d array-likes, default=None
             What each code decodes to: one more value than thresholds. The NaN level is added, never
             given. With levels the thresholds must already be strictly increasing in float32.
-            None: midpoints of the bins; the outer levels lie half the neighbouring gap outside.
+            None: midpoints of the bins; the outer levels lie half the neighbouring gap outside. For a categorical
+            feature a category of each code; None: the first one.
         counts : list of 1-d integer array-likes, default=None
             Training rows per code, one entry per level, the missing code included.
         missing : {"error", "seen", "code"}, array-like, dict or pandas Series, default="error"
@@ -116,6 +137,9 @@ class Codebook:
             Unique names.
         folded_from : bytes of length 8, default=None
             See the attribute of this name.
+        handle_unknown : {"error", "missing"}, default="error"
+            What `encode` does with a value that is none of the categories: an error, or the missing code if the feature
+            has one. In a feature of 0 bits it has code 0.
 
         Returns
         -------
@@ -135,12 +159,14 @@ class Codebook:
         """
         names, thresholds, levels, counts = _by_feature(thresholds, levels, counts, feature_names)
         labels = [label(names, j) for j in range(len(thresholds))]
+        thresholds, categories, none_seen = _split_mappings(thresholds, labels)
         strict = levels is not None
         thresholds = [check_thresholds(t, name, strict=strict) for t, name in zip(thresholds, labels, strict=True)]
-        has_missing = check_has_missing(has_missing, missing, thresholds, names)
+        has_missing = check_has_missing(has_missing, missing, thresholds, names) | none_seen
         check_n_levels(thresholds, has_missing, names)
         given_levels = [None] * len(thresholds) if levels is None else levels
-        levels = [_levels_of(*parts) for parts in zip(thresholds, given_levels, has_missing, labels, strict=True)]
+        parts = zip(thresholds, categories, given_levels, has_missing, labels, strict=True)
+        levels = [_levels_of(*part) for part in parts]
         if counts is not None:
             parts = zip(counts, levels, labels, strict=True)
             counts = np.concatenate([check_counts(given, of_feature.size, name) for given, of_feature, name in parts])
@@ -153,6 +179,8 @@ class Codebook:
                 "_has_missing": has_missing,
                 "_names": names,
                 "_folded_from": folded_from,
+                "_categories": categories if any(of_feature is not None for of_feature in categories) else None,
+                "_handle_unknown": handle_unknown,
             }
         )
 
@@ -168,14 +196,19 @@ class Codebook:
     def __setstate__(self, state):
         # Every instance is filled here: the state may come from an untrusted file, and arrays from a pickle are
         # writeable. Pickles from before 0.1 have no _folded_from, and old ones a _missing that _has_missing repeats.
-        state = {"_folded_from": None, **state}
-        check_fields(*(state[field] for field in self._FIELDS))
+        state = {"_folded_from": None, "_categories": None, "_handle_unknown": "error", **state}
+        check_fields(*(state[field] for field in self._FIELDS[:-2]))
+        if state["_handle_unknown"] not in UNKNOWN_RULES:
+            raise ValueError(f"handle_unknown must be one of {list(UNKNOWN_RULES)}, got {state['_handle_unknown']!r}.")
         for field in self._FIELDS:
             value = state[field]
             if isinstance(value, np.ndarray):
                 value = value.view()
                 value.flags.writeable = False
             self.__dict__[field] = value
+        if self._categories is not None:
+            labels = [label(self._names, j) for j in range(self.n_features)]
+            check_categories(self._categories, self.thresholds, self.level_numbers, labels)
 
     def __setattr__(self, name, value):
         raise AttributeError(f"A Codebook is immutable: cannot set {name!r}. Build a new one instead.")
@@ -262,13 +295,66 @@ class Codebook:
 
     @property
     def thresholds(self):
-        """Thresholds in the units of X: list of d read-only float32 arrays, strictly increasing."""
+        """Thresholds in the units of X: list of d read-only float32 arrays, strictly increasing.
+
+        Those of a categorical feature lie between the numbers of its categories, which `categories` has in order.
+        """
         return [self._thresholds[a:b] for a, b in pairwise(self._offsets.tolist())]
 
     @property
     def levels(self):
-        """Level of each code, NaN for the missing code: list of d read-only float32 arrays."""
+        """Level of each code, NaN for the missing code: list of d read-only float32 arrays.
+
+        For a categorical feature an array of objects, a category for each code, and None for the missing code.
+        """
+        numbers = self.level_numbers
+        if self._categories is None:
+            return numbers
+        return [
+            of_feature if known is None else _category_array(of_feature, known)
+            for of_feature, known in zip(numbers, self._categories, strict=True)
+        ]
+
+    @property
+    def level_numbers(self):
+        """`levels` with the numbers of categories in place of categories: list of d read-only float32 arrays."""
         return [self._levels[a:b] for a, b in pairwise(self._level_offsets.tolist())]
+
+    @property
+    def categories(self):
+        """Code of each category, and of None if there is a missing code: list of d dicts, None for numeric features.
+
+        In the order of the numbers of the categories.
+        """
+        found: list = []
+        for j, known in enumerate(self._categories or [None] * self.n_features):
+            codes = None if known is None else np.searchsorted(self.thresholds[j], np.arange(len(known))).tolist()
+            found.append(None if known is None else dict(zip(known, codes, strict=True)))
+            if known is not None and self._has_missing[j]:
+                found[-1][None] = int(self.n_levels[j]) - 1
+        return found
+
+    @cached_property
+    def is_categorical(self):
+        """Which features are categorical: read-only bool array of shape (d,)."""
+        categories = self._categories or [None] * self.n_features
+        return _frozen(np.array([of_feature is not None for of_feature in categories]))
+
+    @cached_property
+    def is_one_hot(self):
+        """Which features are categorical with a code of its own for every category: read-only bool array."""
+        sizes = [0 if of_feature is None else len(of_feature) for of_feature in self._categories or ()]
+        return _frozen(self.is_categorical & (np.array(sizes or 0) == np.diff(self._offsets) + 1))
+
+    @property
+    def handle_unknown(self):
+        """What a value is that is none of the categories: "error" or "missing"."""
+        return self._handle_unknown
+
+    @property
+    def parts(self):
+        """Thresholds of each numeric feature and `categories` of the others: what `from_thresholds` takes."""
+        return [t if known is None else known for t, known in zip(self.thresholds, self.categories, strict=True)]
 
     @property
     def counts(self):
@@ -282,12 +368,19 @@ class Codebook:
         """Identity of the encoder, 8 bytes: equal exactly if every float has an equal code.
 
         It is the first 8 bytes of the SHA-256 of, little-endian: ``skbsq1``, u32 d, u32 offsets[d + 1],
-        u8 has_missing[d], float32 thresholds. Names, levels and counts do not change it.
+        u8 has_missing[d], float32 thresholds. Names, levels and counts do not change it. If there are categorical
+        features, the text is ``skbsq2``, thresholds are those of the numeric features alone, and the categories follow:
+        per feature that has them u32 feature, u8 unknown values are missing, u32 number of categories; and per
+        category, ordered by code, kind and text: u16 code, u8 kind (0 string, 1 integer, 2 bool), u32 size, text in
+        UTF-8 (``true`` and ``false`` for bools).
         """
-        values = (self.n_features, self._offsets, self._has_missing, self._thresholds)
+        numeric = np.repeat(~self.is_categorical, np.diff(self._offsets))
+        values = (self.n_features, self._offsets, self._has_missing, self._thresholds[numeric])
         dtypes = ("<u4", "<u4", "u1", "<f4")
         content = b"".join(np.asarray(v).astype(dtype).tobytes() for v, dtype in zip(values, dtypes, strict=True))
-        return hashlib.sha256(b"skbsq1" + content).digest()[:8]
+        if self._categories is not None:
+            content += fingerprint_of_categories(self.categories, unknown_is_missing=self._handle_unknown == "missing")
+        return hashlib.sha256((b"skbsq1" if self._categories is None else b"skbsq2") + content).digest()[:8]
 
     @property
     def folded_from(self):
@@ -314,15 +407,28 @@ class Codebook:
         return Encoder(self._thresholds, self._offsets, nan_codes, self.refuses_nan, self.dtype)
 
     @cached_property
+    def _category_columns(self):
+        """For each categorical feature the function that turns its column into numbers, for `as_matrix`."""
+        return {j: self._category_column(j) for j in np.flatnonzero(self.is_categorical).tolist()}
+
+    def _category_column(self, j):
+        numbers = {category: number for number, category in enumerate(self._categories[j])}
+        feature, unknown = label(self._names, j), self._handle_unknown if self._has_missing[j] else "error"
+        unknown = "ignore" if self.n_levels[j] == 1 else unknown
+        return lambda column: numbers_of(column, numbers, feature, unknown=unknown)
+
+    @cached_property
     def columns(self):
         """Condition of each thermometer column: int64 array of shape (n_columns, 3).
 
         Row ``(j, low, high)`` stands for the bit ``low < code[j] <= high``. The bit of threshold k is 1
-        for the codes from k + 1 to the highest regular code. The missing bit is 1 for the missing code alone.
+        for the codes from k + 1 to the highest regular code; if the feature is one-hot, for code k + 1 alone. The
+        missing bit is 1 for the missing code alone.
         """
         rows = []
-        for j, (size, missing) in enumerate(zip(np.diff(self._offsets).tolist(), self._has_missing, strict=True)):
-            rows += [(j, k, size) for k in range(size)] + [(j, size, size + 1)] * bool(missing)
+        parts = zip(np.diff(self._offsets).tolist(), self.is_one_hot, self._has_missing, strict=True)
+        for j, (size, one_hot, missing) in enumerate(parts):
+            rows += [(j, k, k + 1 if one_hot else size) for k in range(size)] + [(j, size, size + 1)] * bool(missing)
         return _frozen(np.array(rows, dtype=np.int64).reshape(-1, 3))
 
     def column_names(self, feature_names=None):
@@ -336,7 +442,8 @@ class Codebook:
         Returns
         -------
         list of str
-            ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...`` with the names of the features for f0, f1, ...
+            ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...`` with the names of the features for f0, f1, ... The columns of
+            a one-hot feature have the names of its categories from code 1 on: ``f0_open``.
 
         Raises
         ------
@@ -351,8 +458,9 @@ class Codebook:
         """
         names = self._known_names if feature_names is None else feature_names
         out = []
-        for name, thresholds, missing in zip(names, self.thresholds, self._has_missing, strict=True):
-            out += [f"{name}_t{k}" for k in range(thresholds.size)] + [f"{name}_missing"] * bool(missing)
+        for j, (name, thresholds) in enumerate(zip(names, self.thresholds, strict=True)):
+            own = self._categories[j][1:] if self.is_one_hot[j] else [f"t{k}" for k in range(thresholds.size)]
+            out += [f"{name}_{one}" for one in own] + [f"{name}_missing"] * bool(self._has_missing[j])
         return out
 
     # -- floats to codes and back --------------------------------------------------------------------
@@ -364,7 +472,8 @@ class Codebook:
         ----------
         X : array-like of shape (n, d)
             Real numbers of any type, cast to float32. Infinities are allowed: +inf has the top regular
-            code, -inf code 0. NaN has the missing code of its feature, or code 0 in a feature of 0 bits.
+            code, -inf code 0. NaN has the missing code of its feature, or code 0 in a feature of 0 bits. A categorical
+            feature holds its categories, and None or NaN where it is missing.
 
         Returns
         -------
@@ -375,7 +484,8 @@ class Codebook:
         ------
         ValueError
             If X contains NaN in a feature that `refuses_nan`, has a wrong number of features, holds values that are
-            not numbers, or is a data frame whose columns are not `feature_names` in their order.
+            not numbers or none of the categories, or is a data frame whose columns are not `feature_names` in their
+            order.
 
         See Also
         --------
@@ -388,7 +498,33 @@ class Codebook:
         array([[0, 1],
                [1, 2]], dtype=uint8)
         """
-        X = self._check_rows(X, "X")
+        return self.encode_numbers(self._check_rows(X, "X", self._category_columns))
+
+    def encode_numbers(self, X):
+        """Encode a matrix in which the numbers of categories stand for the categories.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, d)
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            As `encode` returns it.
+
+        Raises
+        ------
+        ValueError
+            If X contains NaN in a feature that `refuses_nan`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skbsq import Codebook
+        >>> book = Codebook.from_thresholds([{"open": 0, "shut": 1}])
+        >>> book.encode([["shut"]]) == book.encode_numbers(np.array([[1.0]]))
+        array([[ True]])
+        """
         codes, refused = self._encoder.encode(X)
         if refused is not None:
             row, j = refused
@@ -408,7 +544,8 @@ class Codebook:
         Returns
         -------
         ndarray of float32 of shape (n, d)
-            In the units of X; NaN for missing codes.
+            In the units of X; NaN for missing codes. If there are categorical features, an array of objects: floats,
+            categories, and None for a missing category.
 
         Raises
         ------
@@ -427,7 +564,11 @@ class Codebook:
         array([[0.25],
                [7.  ]], dtype=float32)
         """
-        return decode(self.check_codes(codes), self._levels, self._level_offsets[:-1])
+        codes = self.check_codes(codes)
+        if self._categories is None:
+            return decode(codes, self._levels, self._level_offsets[:-1])
+        levels = np.concatenate([of_feature.astype(object) for of_feature in self.levels])
+        return decode(codes, levels, self._level_offsets[:-1])
 
     def thermometer(self, codes):
         """Turn codes into thermometer bits.
@@ -440,7 +581,8 @@ class Codebook:
         -------
         ndarray of uint8 of shape (n, n_columns)
             Columns ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...``: column ``fj_tk`` is 1 where the value lay
-            above threshold k. For a missing value all t-columns are 0 and the missing column is 1.
+            above threshold k. For a missing value all t-columns are 0 and the missing column is 1. A one-hot feature
+            has a column for each code from 1 on.
 
         Raises
         ------
@@ -501,12 +643,15 @@ class Codebook:
         ends = np.cumsum(np.diff(self._offsets) + self._has_missing)
         for j, of_feature in enumerate(np.split(bits != 0, ends[:-1], axis=1)):
             codes[:, j] = of_feature.sum(axis=1)
+            if self.is_one_hot[j] and of_feature.shape[1]:
+                codes[:, j] = np.where(of_feature.any(axis=1), of_feature.argmax(axis=1) + 1, 0)
             if self._has_missing[j]:
                 codes[of_feature[:, -1], j] = self.n_levels[j] - 1
         wrong = (self.thermometer(codes) != bits).any(axis=1)
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise ValueError(f"Row {row} holds no thermometer bits: the bits of a feature must read 1...10...0.")
+            how = "1...10...0, and a one-hot feature has at most a single 1" if self.is_one_hot.any() else "1...10...0"
+            raise ValueError(f"Row {row} holds no thermometer bits: the bits of a feature must read {how}.")
         return codes
 
     def check_codes(self, codes):
@@ -565,8 +710,8 @@ class Codebook:
             )
         raise ValueError(f"codes must be whole numbers, got {codes[row, j]} {where}.")
 
-    def _check_rows(self, X, what):
-        X = as_matrix(X, what, self._known_names, strict=self._names is not None)
+    def _check_rows(self, X, what, categorical=None):
+        X = as_matrix(X, what, self._known_names, strict=self._names is not None, categorical=categorical)
         if X.shape[1] != self.n_features:
             raise ValueError(f"{what} has {X.shape[1]} features, but this codebook has {self.n_features}.")
         return X
@@ -769,10 +914,10 @@ class Codebook:
         Examples
         --------
         >>> from skbsq import Codebook
-        >>> Codebook.from_json('{"format": "skbsq-codebook", "version": 2}')
+        >>> Codebook.from_json('{"format": "skbsq-codebook", "version": 3}')
         Traceback (most recent call last):
         ...
-        ValueError: This codebook has format version 2; this skbsq reads version 1.
+        ValueError: This codebook has format version 3; this skbsq reads versions 1 and 2.
         """
         return cls.from_thresholds(**json.parse(text))
 
@@ -800,7 +945,30 @@ def _by_feature(thresholds, levels, counts, feature_names):
     return names, *(in_feature_order(given, names, d, what) for given, what in parts)
 
 
-def _levels_of(thresholds, given, has_missing, label):
+def _split_mappings(thresholds, labels):
+    """Return the thresholds and the categories of each feature, and which features have None among them."""
+    found, categories, none_seen = [], [], np.zeros(len(labels), dtype=bool)
+    for j, (given, name) in enumerate(zip(thresholds, labels, strict=True)):
+        known = None
+        if isinstance(given, Mapping):
+            known, codes, none_seen[j] = codes_of_mapping(given, name)
+            given = thresholds_of_codes(codes)
+        found.append(given)
+        categories.append(known)
+    return found, tuple(categories), none_seen
+
+
+def _category_array(numbers, categories):
+    """Return the categories of numbers, None for NaN, as a read-only array of objects."""
+    found = np.empty(numbers.size, dtype=object)
+    found[:] = [None if number != number else categories[int(number)] for number in numbers.tolist()]
+    return _frozen(found)
+
+
+def _levels_of(thresholds, categories, given, has_missing, label):
     """Return the levels of a feature, with NaN for the missing code."""
-    levels = midpoint_levels(thresholds) if given is None else check_levels(given, thresholds.size + 1, label)
+    if categories is not None:
+        levels = level_numbers(thresholds, categories, given, label)
+    else:
+        levels = midpoint_levels(thresholds) if given is None else check_levels(given, thresholds.size + 1, label)
     return np.append(levels, np.float32(np.nan)) if has_missing else levels

@@ -8,7 +8,7 @@ import numpy as np
 from skbsq.codebook.kernels import as_float32
 
 JSON_FORMAT = "skbsq-codebook"
-JSON_VERSION = 1
+JSON_VERSIONS = (1, 2)
 _RULES = ("error", "code")
 
 
@@ -16,18 +16,20 @@ def dump(book):
     """Write a codebook as JSON text."""
     names = book.feature_names or [None] * book.n_features
     all_counts = book.counts or [None] * book.n_features
-    parts = zip(names, book.thresholds, book.levels, book.has_missing.tolist(), all_counts, strict=True)
-    features = [
-        {
-            "name": name,
-            "thresholds": _to_hex(thresholds),
-            "levels": _to_hex(levels[:-1] if has_missing else levels),
-            "has_missing": has_missing,
-            "counts": None if counts is None else counts.tolist(),
-        }
-        for name, thresholds, levels, has_missing, counts in parts
-    ]
-    head = {"format": JSON_FORMAT, "version": JSON_VERSION, "missing": book.missing}
+    features = []
+    parts = zip(names, book.parts, book.levels, book.has_missing.tolist(), all_counts, strict=True)
+    for name, part, levels, has_missing, counts in parts:
+        levels = levels[:-1] if has_missing else levels
+        if isinstance(part, dict):
+            codes = {"categories": list(part), "codes": list(part.values()), "levels": levels.tolist()}
+        else:
+            codes = {"thresholds": _to_hex(part), "levels": _to_hex(levels)}
+        counts = None if counts is None else counts.tolist()
+        features.append({"name": name, **codes, "has_missing": has_missing, "counts": counts})
+    has_categories = book.is_categorical.any()
+    head = {"format": JSON_FORMAT, "version": 2 if has_categories else 1, "missing": book.missing}
+    if has_categories:
+        head["handle_unknown"] = book.handle_unknown
     if book.folded_from is not None:
         head["folded_from"] = book.folded_from.hex()
     body = ",\n".join(json.dumps(feature) for feature in features)
@@ -42,7 +44,7 @@ def read(text, what):
         raise ValueError(f"Not the JSON text of {what}: {error}") from None
 
 
-def read_document(text, what, json_format, json_version):
+def read_document(text, what, json_format, json_versions):
     """Read the JSON text of an object with a format and a version, or raise ValueError.
 
     Parameters
@@ -51,7 +53,8 @@ def read_document(text, what, json_format, json_version):
     what : str
         What the messages call the object, such as "codebook".
     json_format : str
-    json_version : int
+    json_versions : tuple of int
+        Versions that can be read.
 
     Returns
     -------
@@ -61,15 +64,17 @@ def read_document(text, what, json_format, json_version):
     if not isinstance(document, dict) or document.get("format") != json_format:
         raise ValueError(f'Not the JSON text of a {what}: "format" is not "{json_format}".')
     version = document.get("version")
-    if type(version) is not int or version != json_version:
-        raise ValueError(f"This {what} has format version {version!r}; this skbsq reads version {json_version}.")
+    if type(version) is not int or version not in json_versions:
+        known = f"version{'s' * (len(json_versions) > 1)} {' and '.join(map(str, json_versions))}"
+        raise ValueError(f"This {what} has format version {version!r}; this skbsq reads {known}.")
     return document
 
 
 def parse(text):
     """Turn the JSON text of a codebook into arguments of `Codebook.from_thresholds`, or raise ValueError."""
-    document = read_document(text, "codebook", JSON_FORMAT, JSON_VERSION)
-    keys = {"format", "version", "missing", "folded_from", "features"}
+    document = read_document(text, "codebook", JSON_FORMAT, JSON_VERSIONS)
+    new = {"handle_unknown"} if document["version"] == 2 else set()
+    keys = {"format", "version", "missing", "folded_from", "features", *new}
     check_keys(document, keys, "the codebook", optional={"folded_from"})
     if document["missing"] not in _RULES:
         raise ValueError(f"missing must be one of {list(_RULES)}, got {document['missing']!r}.")
@@ -77,18 +82,43 @@ def parse(text):
     if not isinstance(features, list) or not all(isinstance(f, dict) for f in features):
         raise ValueError('"features" must be a list of objects.')
     for j, feature in enumerate(features):
-        check_keys(feature, {"name", "thresholds", "levels", "has_missing", "counts"}, f"feature {j}")
+        is_categorical = document["version"] == 2 and "categories" in feature
+        codes = {"categories", "codes"} if is_categorical else {"thresholds"}
+        check_keys(feature, {"name", "levels", "has_missing", "counts", *codes}, f"feature {j}")
         if type(feature["has_missing"]) is not bool:
             raise ValueError(f'"has_missing" of feature {j} must be true or false, got {feature["has_missing"]!r}.')
+    parts = [_part(feature, j) for j, feature in enumerate(features)]
     return {
-        "thresholds": [_from_hex(f["thresholds"], f"thresholds of feature {j}") for j, f in enumerate(features)],
-        "levels": [_from_hex(f["levels"], f"levels of feature {j}") for j, f in enumerate(features)],
+        "thresholds": [thresholds for thresholds, _ in parts],
+        "levels": [levels for _, levels in parts],
         "counts": _all_or_none(features, "counts"),
         "missing": document["missing"],
         "has_missing": [f["has_missing"] for f in features],
         "feature_names": _all_or_none(features, "name"),
         "folded_from": _fingerprint(document["folded_from"]) if "folded_from" in document else None,
+        "handle_unknown": document.get("handle_unknown", "error"),
     }
+
+
+def _part(feature, j):
+    """Return the thresholds of a feature, or the codes of its categories, and its levels."""
+    if "categories" not in feature:
+        thresholds = _from_hex(feature["thresholds"], f"thresholds of feature {j}")
+        return thresholds, _from_hex(feature["levels"], f"levels of feature {j}")
+    categories, codes = feature["categories"], feature["codes"]
+    for values, kinds in [
+        (categories, (str, int, bool, type(None))),
+        (feature["levels"], (str, int, bool)),
+        (codes, (int,)),
+    ]:
+        if not isinstance(values, list) or not all(type(value) in kinds for value in values):
+            raise ValueError(f"Categories, codes and levels of feature {j} must be lists, got {values!r}.")
+    if len(codes) != len(categories):
+        raise ValueError(f"Feature {j} has {len(categories)} categories and {len(codes)} codes.")
+    entries = dict(zip(categories, codes, strict=True))
+    if len(entries) != len(categories) or (None in entries) != feature["has_missing"]:
+        raise ValueError(f"The categories of feature {j} are repeated, or null among them differs from has_missing.")
+    return entries, feature["levels"]
 
 
 def _fingerprint(text):

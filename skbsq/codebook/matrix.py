@@ -25,7 +25,7 @@ _CATEGORIES = ("CategoricalDtype", "Categorical", "Enum", "DictionaryType")
 _TO_TABLE = ("collect", "toarray", "to_table", "read_all", "compute", "to_df", "df")
 
 
-def as_matrix(X, what, names=None, *, strict=True):
+def as_matrix(X, what, names=None, *, strict=True, categorical=None):
     """Turn a table into a matrix of numbers, with NaN for missing values.
 
     Parameters
@@ -38,6 +38,8 @@ def as_matrix(X, what, names=None, *, strict=True):
         Names that the columns of a data frame must have.
     strict : bool, default=True
         See `skbsq.codebook.labels.check_columns`.
+    categorical : dict, default=None
+        See `as_numbers`.
 
     Returns
     -------
@@ -55,11 +57,11 @@ def as_matrix(X, what, names=None, *, strict=True):
     >>> as_matrix(np.ma.masked_equal([[1.0, 2.0]], 2.0), "X")
     array([[ 1., nan]])
     """
-    if type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiub":
+    if type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiub" and not categorical:
         return X
     table = as_table(X, what)
     columns = columns_of(table)
-    X = np.asarray(as_numbers(table, what, names if strict else None))
+    X = np.asarray(as_numbers(table, what, names if strict else None, categorical))
     if X.dtype.kind not in "fiub":
         raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
     if X.ndim != 2:
@@ -89,7 +91,7 @@ def as_table(X, what):
     return X
 
 
-def as_numbers(X, what, names=None):
+def as_numbers(X, what, names=None, categorical=None):
     """Turn a table into numbers, with NaN for missing and masked values.
 
     Parameters
@@ -100,6 +102,8 @@ def as_numbers(X, what, names=None):
         Name of X, for the message.
     names : sequence of str, default=None
         Names of the columns, if X has none.
+    categorical : dict int -> callable, default=None
+        By the number of a column: ``function(column)`` turns the column into numbers, whatever it holds.
 
     Returns
     -------
@@ -110,18 +114,18 @@ def as_numbers(X, what, names=None):
     ValueError
         If a column does not hold numbers. The message names it.
     """
-    if type(X) is np.ndarray and X.dtype.kind in "fiub":
+    if type(X) is np.ndarray and X.dtype.kind in "fiub" and not categorical:
         return X
     columns = columns_of(X)
     if columns is not None:
-        return _of_frame(X, columns, what)
+        return _of_frame(X, columns, what, categorical or {})
     if isinstance(X, list | tuple):
         if set(map(type, X)) - _PLAIN_ROWS and any(labels_of(row) is not None for row in X):
             raise ValueError(
                 f"{what} is a list of rows with labels: make it a table first, as pandas.DataFrame({what})."
             )
         array = _of_list(_without_masks(X) if holds_mask(X) else X)
-        return X if array is None else as_numbers(array, what, names)
+        return X if array is None else as_numbers(array, what, names, categorical)
     X = to_array(X, what)
     if X.dtype.names:
         raise ValueError(
@@ -129,8 +133,8 @@ def as_numbers(X, what, names=None):
             "numpy.lib.recfunctions.structured_to_unstructured, or a pandas.DataFrame."
         )
     X = unmasked(X)
-    if X.dtype.kind == "O":
-        return _of_objects(X, what, names)
+    if X.dtype.kind == "O" or (categorical and X.ndim == 2):
+        return _of_objects(X, what, names, categorical or {})
     if X.dtype.kind not in "fiubc":  # scikit-learn raises the error for complex numbers
         raise NotNumbersError(_message("Column 0", what, str(X.dtype)))
     return X
@@ -313,20 +317,25 @@ def _of_list(rows):
     return array if array.ndim == 2 else None
 
 
-def _of_objects(X, what, names):
+def _of_objects(X, what, names, categorical):
     if X.ndim != 2:
         return X
     out = np.empty(X.shape)
     for j, column in enumerate(X.T):
         where = f"Column {j}" if names is None else label(names, j).replace("feature", "Column")
-        out[:, j] = floats_of_objects(column, where, what)
+        if j in categorical:
+            out[:, j] = categorical[j](column)
+        elif column.dtype.kind in "fiub":
+            out[:, j] = column
+        else:
+            out[:, j] = floats_of_objects(column.astype(object), where, what)
     return out
 
 
 # -- data frames and tables ------------------------------------------------------------------------------------
 
 
-def _of_frame(X, columns, what):
+def _of_frame(X, columns, what, categorical):
     """Turn the columns of a frame into a matrix of numbers."""
     if _is_arrow(X):
         numbers = _of_arrow
@@ -334,13 +343,17 @@ def _of_frame(X, columns, what):
         numbers = _of_polars
     elif hasattr(X, "iloc"):
         kinds = {dtype.kind if isinstance(dtype, np.dtype) else "O" for dtype in X.dtypes}
-        if kinds <= set("fiu") or kinds == {"b"}:
+        if not categorical and (kinds <= set("fiu") or kinds == {"b"}):
             return np.asarray(X)
         numbers = _of_pandas
     else:
         array = unmasked(to_array(X, what))
-        return _of_objects(array, what, columns) if array.dtype.kind == "O" else array
-    found = [numbers(column, name, what) for column, name in zip(columns_in(X), columns, strict=True)]
+        is_mixed = categorical or array.dtype.kind == "O"
+        return _of_objects(array, what, columns, categorical) if is_mixed else array
+    found = [
+        categorical[j](column) if j in categorical else numbers(column, name, what)
+        for j, (column, name) in enumerate(zip(columns_in(X), columns, strict=True))
+    ]
     return np.stack(found).T if found else np.empty((len(X), 0))
 
 

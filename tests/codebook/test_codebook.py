@@ -376,7 +376,7 @@ def edited(path, value):
         ("[]", '"format" is not'),
         (5, "Not the JSON text"),
         ('{"format": "skbsq-codebook", "format": 1}', "a key is repeated"),
-        (edited(["version"], 2), "format version 2"),
+        (edited(["version"], 3), "format version 3"),
         (edited(["version"], True), "format version True"),
         (edited(["extra"], 1), "Unknown field 'extra'"),
         (edited(["missing"], KeyError), "Field 'missing' is missing"),

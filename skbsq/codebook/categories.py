@@ -1,0 +1,254 @@
+"""Categories of a feature: the numbers behind them, and columns of strings, integers or booleans. Needs NumPy alone.
+
+A codebook orders the categories of a feature by their codes and numbers them from 0. Thresholds lie between these
+numbers, so that everything behind a lookup treats a category as the float of its number.
+"""
+
+import struct
+
+import numpy as np
+
+from skbsq.codebook.matrix import is_missing
+
+UNKNOWN_RULES = ("error", "missing")
+
+
+def plain(value):
+    """Return a category as str, int or bool, and None for a missing value.
+
+    Parameters
+    ----------
+    value : object
+        NumPy scalars and whole floats are accepted too.
+
+    Returns
+    -------
+    str, int, bool or None
+
+    Raises
+    ------
+    ValueError
+        For anything else.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.codebook.categories import plain
+    >>> plain(np.int8(3)), plain(2.0), plain(np.nan), plain(np.str_("a"))
+    (3, 2, None, 'a')
+    """
+    if is_missing(value):
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, str):
+        return str(value)
+    if not isinstance(value, int):
+        raise ValueError(f"A category must be a string, an integer or a bool, got {value!r}.")
+    return value if isinstance(value, bool) else int(value)
+
+
+def codes_of_mapping(mapping, label):
+    """Read the codes of the categories of a feature.
+
+    Parameters
+    ----------
+    mapping : Mapping category -> int
+        The codes from 0, each used. None has the highest code, alone.
+    label : str
+        The feature, for the message.
+
+    Returns
+    -------
+    categories : tuple
+        Without None, ordered by code.
+    codes : ndarray of int64
+        Their codes, ascending.
+    has_missing : bool
+        Whether None is among the categories.
+
+    Raises
+    ------
+    ValueError
+        If a category or a code makes no sense.
+
+    Examples
+    --------
+    >>> from skbsq.codebook.categories import codes_of_mapping
+    >>> codes_of_mapping({"shut": 1, "open": 0, "ajar": 1}, "feature 'valve'")
+    (('open', 'shut', 'ajar'), array([0, 1, 1]), False)
+    """
+    if not mapping:
+        raise ValueError(f"The codes of {label} name no category.")
+    entries = {}
+    for category, code in mapping.items():
+        if isinstance(code, bool | np.bool_) or not isinstance(code, int | np.integer):
+            raise ValueError(f"The code of {category!r} of {label} must be an integer, got {code!r}.")
+        name = plain(category)
+        if name in entries:
+            raise ValueError(f"The codes of {label} name {name!r} twice.")
+        entries[name] = int(code)
+    has_missing = None in entries
+    missing_code = entries.pop(None, None)
+    categories = tuple(sorted(entries, key=entries.get))
+    check_kinds(categories, label)
+    codes = np.array([entries[category] for category in categories], dtype=np.int64)
+    used = sorted({*codes.tolist(), *([missing_code] if has_missing else [])})
+    if used != list(range(len(used))) or (has_missing and missing_code in codes):
+        last = ", and None the highest, alone" if has_missing else ""
+        raise ValueError(f"The codes of the categories of {label} must be all of 0, 1, ...{last}, got {mapping!r}.")
+    if has_missing and missing_code != used[-1]:
+        raise ValueError(f"None of {label} must have the highest code, {used[-1]}, got {missing_code}.")
+    return categories, codes, has_missing
+
+
+def check_kinds(categories, label):
+    """Raise ValueError if some categories are bools and others integers, which compare as equal."""
+    kinds = {type(category) for category in categories}
+    if {bool, int} <= kinds:
+        raise ValueError(f"The categories of {label} are bools and integers: turn them into strings.")
+
+
+def thresholds_of_codes(codes):
+    """Return the thresholds between the numbers of categories, where the code rises.
+
+    Parameters
+    ----------
+    codes : ndarray of int
+        Of the categories in order, ascending, each from 0 used.
+
+    Returns
+    -------
+    ndarray of float32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.codebook.categories import thresholds_of_codes
+    >>> thresholds_of_codes(np.array([0, 1, 1, 2]))
+    array([0.5, 2.5], dtype=float32)
+    """
+    return (np.flatnonzero(np.diff(codes)) + 0.5).astype(np.float32)
+
+
+def level_numbers(thresholds, categories, given, label):
+    """Return the number of the category that stands for each code.
+
+    Parameters
+    ----------
+    thresholds : ndarray of float32
+        Between the numbers of categories.
+    categories : tuple
+        In order.
+    given : sequence of categories, or None
+        A category of each code; None: the first.
+    label : str
+        The feature, for the message.
+
+    Returns
+    -------
+    ndarray of float32
+        One more than thresholds.
+
+    Raises
+    ------
+    ValueError
+        If a category is unknown or has another code.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.codebook.categories import level_numbers
+    >>> level_numbers(np.float32([0.5]), ("open", "ajar", "shut"), ["open", "shut"], "feature 0")
+    array([0., 2.], dtype=float32)
+    """
+    if given is None:
+        return np.append(0, thresholds + np.float32(0.5)).astype(np.float32)
+    given = [plain(category) for category in given]
+    if len(given) != thresholds.size + 1:
+        raise ValueError(f"The levels of {label} must be {thresholds.size + 1} categories, one per code, got {given}.")
+    for code, category in enumerate(given):
+        if category not in categories or np.searchsorted(thresholds, categories.index(category)) != code:
+            raise ValueError(f"The level of code {code} of {label} is {category!r}, which does not have this code.")
+    return np.array([categories.index(category) for category in given], dtype=np.float32)
+
+
+def fingerprint_of_categories(categories, *, unknown_is_missing):
+    """Return the bytes for categories in the text of a fingerprint, see `skbsq.Codebook.fingerprint`.
+
+    Parameters
+    ----------
+    categories : list of d dicts category -> code, or None
+    unknown_is_missing : bool
+
+    Returns
+    -------
+    bytes
+
+    Examples
+    --------
+    >>> from skbsq.codebook.categories import fingerprint_of_categories
+    >>> fingerprint_of_categories([None, {True: 0}], unknown_is_missing=False).hex()
+    '0100000000010000000000020400000074727565'
+    """
+    content = b""
+    for j, codes in enumerate(categories):
+        if codes is None:
+            continue
+        entries = sorted((code, *_kind_and_text(known)) for known, code in codes.items() if known is not None)
+        content += struct.pack("<IBI", j, unknown_is_missing, len(entries))
+        for code, kind, text in entries:
+            content += struct.pack("<HBI", code, kind, len(text)) + text
+    return content
+
+
+def _kind_and_text(category):
+    kind = {str: 0, int: 1, bool: 2}[type(category)]
+    return kind, (str(category).lower() if kind == 2 else str(category)).encode()
+
+
+def check_categories(categories, thresholds, levels, labels):
+    """Check the categories of all features as a codebook stores them.
+
+    Parameters
+    ----------
+    categories : tuple of length d
+        None for a numeric feature, else a tuple of its categories in order.
+    thresholds, levels : lists of d ndarrays of float32
+    labels : list of d str
+
+    Raises
+    ------
+    ValueError
+        If they do not belong to a codebook.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.codebook.categories import check_categories
+    >>> check_categories((("a", "a"),), [np.float32([0.5])], [np.float32([0, 1])], ["feature 0"])
+    Traceback (most recent call last):
+    ...
+    ValueError: Not a valid codebook: the categories of feature 0 are not distinct strings, integers or bools.
+    """
+
+    def demand(right, problem):
+        if not right:
+            raise ValueError(f"Not a valid codebook: {problem}.")
+
+    demand(isinstance(categories, tuple) and len(categories) == len(labels), "its categories are not one per feature")
+    demand(any(known is not None for known in categories), "none of its features has categories")
+    for known, t, level, name in zip(categories, thresholds, levels, labels, strict=True):
+        if known is None:
+            continue
+        are_plain = isinstance(known, tuple) and all(type(category) in (str, int, bool) for category in known)
+        distinct = are_plain and known and len(set(known)) == len(known)
+        demand(distinct, f"the categories of {name} are not distinct strings, integers or bools")
+        check_kinds(known, name)
+        between = np.isin(t, np.arange(len(known) - 1, dtype=np.float32) + np.float32(0.5)).all()
+        demand(between, f"a threshold of {name} does not lie between two categories")
+        numbers, codes = level[: t.size + 1], np.arange(t.size + 1)
+        inside = np.isin(numbers, np.arange(len(known))).all()
+        demand(inside and (np.searchsorted(t, numbers) == codes).all(), f"a level of {name} has another code")

@@ -34,7 +34,9 @@ def all_or_nothing(estimator):
         raise
 
 
-def check_X(estimator, X, *, reset, missing=None, min_rows=1, stacklevel=4):
+def check_X(
+    estimator, X, *, reset, missing=None, min_rows=1, stacklevel=4, readers=None, may_be_missing=()
+):
     """Validate `X` and cast it to float32.
 
     Parameters
@@ -49,6 +51,10 @@ def check_X(estimator, X, *, reset, missing=None, min_rows=1, stacklevel=4):
     min_rows : int, default=1
     stacklevel : int, default=4
         Number of calls between the user and the warning.
+    readers : dict int -> callable, default=None
+        By categorical feature, what turns its column into numbers, see `skbsq.codebook.matrix.as_numbers`.
+    may_be_missing : sequence of int, default=()
+        Features in which NaN is accepted whatever their rule.
 
     Returns
     -------
@@ -61,7 +67,7 @@ def check_X(estimator, X, *, reset, missing=None, min_rows=1, stacklevel=4):
         numbers. The message names the feature or column.
     """
     X = as_table(X, "X")
-    numbers = as_numbers(X, "X")
+    numbers = as_numbers(X, "X", None, readers)
     columns = columns_of(X)
     checks = {"dtype": "numeric", "ensure_all_finite": False, "ensure_min_samples": min_rows}
     if columns is None:
@@ -75,6 +81,7 @@ def check_X(estimator, X, *, reset, missing=None, min_rows=1, stacklevel=4):
     check_finite(X, cast, names)
     if missing is not None:
         refused = check_missing(missing, names, cast.shape[1]) == "error"
+        refused[list(may_be_missing)] = False
         kind = type(estimator).__name__
         way_out = 'impute first, or set missing="seen" to give NaN a separate code.'
         refuse_nan(cast, refused, names, f'{kind} has missing="error" there: {way_out}')

@@ -407,8 +407,8 @@ class Codebook:
         return Encoder(self._thresholds, self._offsets, nan_codes, self.refuses_nan, self.dtype)
 
     @cached_property
-    def _category_columns(self):
-        """For each categorical feature the function that turns its column into numbers, for `as_matrix`."""
+    def category_readers(self):
+        """The function that turns the column of each categorical feature into numbers, see `as_numbers`."""
         return {j: self._category_column(j) for j in np.flatnonzero(self.is_categorical).tolist()}
 
     def _category_column(self, j):
@@ -498,7 +498,7 @@ class Codebook:
         array([[0, 1],
                [1, 2]], dtype=uint8)
         """
-        return self.encode_numbers(self._check_rows(X, "X", self._category_columns))
+        return self.encode_numbers(self._check_rows(X, "X", self.category_readers))
 
     def encode_numbers(self, X):
         """Encode a matrix in which the numbers of categories stand for the categories.

@@ -231,7 +231,7 @@ def holds_categories(column):
         dtype = column.dtype
         if hasattr(dtype, "pyarrow_dtype"):
             return _is_arrow_category(dtype.pyarrow_dtype)
-        if dtype == object:
+        if dtype.kind == "O" and isinstance(dtype, np.dtype):
             return types.infer_dtype(column, skipna=True) in ("string", "boolean")
         return type(dtype).__name__ == "CategoricalDtype" or types.is_bool_dtype(dtype) or types.is_string_dtype(dtype)
     if kind == "polars":

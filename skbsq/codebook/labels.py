@@ -24,6 +24,12 @@ def columns_of(X):
     return None if columns is None or callable(columns) else list(columns)
 
 
+def string_columns(X):
+    """Return the column names of a data frame or an Arrow table, and None if they are not all strings."""
+    columns = columns_of(X)
+    return columns if columns and all(isinstance(name, str) for name in columns) else None
+
+
 def check_columns(columns, names, what, *, strict=True):
     """Reject columns in another order than the features, or with other names.
 

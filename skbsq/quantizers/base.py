@@ -1,15 +1,19 @@
 """Share what all quantizers have in common: transform and its inverse, and the fit of those that need no gradient."""
 
+from numbers import Real
+
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
 
 from skbsq._validation import all_or_nothing, check_weights, check_X, constant_features, nan_features
+from skbsq.codebook.categories import UNKNOWN_RULES
 from skbsq.codebook.checks import MISSING_RULES, check_n_bits
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
+from skbsq.thresholds.categories import SeenCategories, draw_folds, order_by_weight
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds, may_be_missing
 
@@ -18,6 +22,14 @@ def takes_nan(missing):
     """Return whether fit accepts NaN in any feature, for any value of the parameter `missing`."""
     rules = list(missing.values()) if isinstance(missing, dict) else missing
     return bool((np.asarray(rules, dtype=object) != "error").any())
+
+
+# Rules for the parameters of all estimators that concern categories.
+CATEGORY_CONSTRAINTS: dict = {
+    "categorical_features": [None, "array-like", StrOptions({"from_dtype"})],
+    "handle_unknown": [StrOptions(set(UNKNOWN_RULES))],
+    "min_share": [Interval(Real, 0, 1, closed="left")],
+}
 
 
 class HasCodebook:
@@ -88,8 +100,8 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         """
         book = self.codebook_
         check_encode(self.encode)  # it may have been set after fit
-        X = check_X(self, X, reset=False)
-        return encoded(book, book.encode(X), self.encode)
+        X = check_X(self, X, reset=False, readers=book.category_readers)
+        return encoded(book, book.encode_numbers(X), self.encode)
 
     def inverse_transform(self, X):
         """Decode the output of `transform` into levels.
@@ -159,14 +171,28 @@ class FixedQuantizer(BaseQuantizer):
     # n_bits is not listed, because `check_n_bits` checks it once the features are known.
     _parameter_constraints: dict = {
         **BaseQuantizer._parameter_constraints,
+        **CATEGORY_CONSTRAINTS,
         "levels": [StrOptions({"mean", "midpoint"})],
     }
 
-    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean"):
+    def __init__(
+        self,
+        n_bits=4,
+        *,
+        encode="ordinal",
+        missing="error",
+        levels="mean",
+        categorical_features="from_dtype",
+        handle_unknown="error",
+        min_share=0.0,
+    ):
         self.n_bits = n_bits
         self.encode = encode
         self.missing = missing
         self.levels = levels
+        self.categorical_features = categorical_features
+        self.handle_unknown = handle_unknown
+        self.min_share = min_share
 
     def fit(self, X, y=None, sample_weight=None):
         """Find the thresholds and levels.
@@ -201,7 +227,10 @@ class FixedQuantizer(BaseQuantizer):
             self._validate_params()
             for name in ("summary_", "_pending"):  # of `partial_fit`
                 vars(self).pop(name, None)
-            X = check_X(self, X, reset=True, missing=self.missing)
+            X = as_table(X, "X")
+            seen = self._seen_categories(X)
+            unknown = seen.features if self.handle_unknown == "missing" else ()
+            X = check_X(self, X, reset=True, missing=self.missing, readers=seen.readers, may_be_missing=unknown)
             weights = check_weights(sample_weight, X)
             y = self._checked_target(X, y, weights)
             kept = weights > 0
@@ -209,12 +238,52 @@ class FixedQuantizer(BaseQuantizer):
                 X, weights = X[kept], weights[kept]
                 y = None if y is None else y[kept]
             names = getattr(self, "feature_names_in_", None)
+            given = {"levels": self.levels, "names": names}
+            if categories := seen.numbered(X, weights, self._least_share):
+                self.codebook_ = self._mixed_codebook(X, y, weights, categories, **given)
+                return self
             features = features_of(X, weights, y)
             has_missing, thresholds = self._all_thresholds(features, names, constant_features(X), nan_features(X))
-            self.codebook_ = build_codebook(
-                X, weights, thresholds, has_missing=has_missing, levels=self.levels, names=names
-            )
+            self.codebook_ = build_codebook(X, weights, thresholds, has_missing=has_missing, **given)
         return self
+
+    def _seen_categories(self, X):
+        """Return what reads the categorical columns of a table."""
+        return SeenCategories(X, self.categorical_features)
+
+    @property
+    def _least_share(self):
+        """Share of the rows below which categories are merged."""
+        return self.min_share
+
+    def _mixed_codebook(self, X, y, weights, categories, **given):
+        """Build a codebook of numeric and categorical features; X holds the numbers of categories, and is changed."""
+        constant, nan_seen, names = constant_features(X), nan_features(X), given["names"]
+        widths, orders = self._widths(names, constant, nan_seen, categories), {}
+        folds = draw_folds(len(X), seed=0)
+        for j, of_feature in categories.items():
+            room = int(widths.n_levels[j])
+            orders[j], X[:, j] = self._order_of(of_feature, X[:, j].copy(), y, weights, room, folds)
+        widths.warn_of_indicators(nan_seen, names, stacklevel=5)
+        thresholds = find_thresholds(self._thresholds_of, features_of(X, weights, y), widths.n_levels)
+        for j, order in orders.items():
+            thresholds[j] = order.gaps if order.is_kept else np.asarray(thresholds[j], dtype=np.float32)
+            thresholds[j] = order.placed(thresholds[j])
+            thresholds[j], X[:, j] = np.unique(thresholds[j][np.isfinite(thresholds[j])]), order.ranks
+        given |= {"has_missing": widths.has_missing, "handle_unknown": self.handle_unknown}
+        return build_codebook(X, weights, thresholds, categories={j: o.names for j, o in orders.items()}, **given)
+
+    def _order_of(self, categories, numbers, y, weights, room, folds):
+        """Return the `Order` of the categories of a feature, and the float of each row."""
+        order = order_by_weight(categories, numbers, weights, room)
+        return order, order.floats
+
+    def _widths(self, names, constant, nan_seen, categories=()):
+        n_bits = check_n_bits(self.n_bits, names, nan_seen.size)
+        may = may_be_missing(self.missing, names, nan_seen)
+        if self.handle_unknown == "missing":
+            may[list(categories)] = True
+        return Widths.of(n_bits, may, constant, nan_seen)
 
     def _codebook_of(self, summary, names):
         """Build the codebook from a `Summary` of the rows."""
@@ -235,8 +304,7 @@ class FixedQuantizer(BaseQuantizer):
 
     def _all_thresholds(self, features, names, constant, nan_seen):
         """Return which features have a missing code, and the thresholds of each feature."""
-        n_bits = check_n_bits(self.n_bits, names, nan_seen.size)
-        widths = Widths.of(n_bits, may_be_missing(self.missing, names, nan_seen), constant, nan_seen)
+        widths = self._widths(names, constant, nan_seen)
         widths.warn_of_indicators(nan_seen, names, stacklevel=4)
         return widths.has_missing, find_thresholds(self._thresholds_of, features, widths.n_levels)
 

@@ -30,8 +30,27 @@ class IncrementalQuantizer(FixedQuantizer):
         "sketch_size": [Interval(Integral, MIN_SIZE, MAX_SIZE, closed="both")],
     }
 
-    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean", sketch_size=DEFAULT_SIZE):
-        super().__init__(n_bits, encode=encode, missing=missing, levels=levels)
+    def __init__(
+        self,
+        n_bits=4,
+        *,
+        encode="ordinal",
+        missing="error",
+        levels="mean",
+        categorical_features="from_dtype",
+        handle_unknown="error",
+        min_share=0.0,
+        sketch_size=DEFAULT_SIZE,
+    ):
+        super().__init__(
+            n_bits,
+            encode=encode,
+            missing=missing,
+            levels=levels,
+            categorical_features=categorical_features,
+            handle_unknown=handle_unknown,
+            min_share=min_share,
+        )
         self.sketch_size = sketch_size
 
     def _fitted_codebook(self):

@@ -88,11 +88,23 @@ class QuantileQuantizer(IncrementalQuantizer):
         encode="ordinal",
         missing="error",
         levels="mean",
+        categorical_features="from_dtype",
+        handle_unknown="error",
+        min_share=0.0,
         ties="refill",
         quantile_method="averaged_inverted_cdf",
         sketch_size=DEFAULT_SIZE,
     ):
-        super().__init__(n_bits, encode=encode, missing=missing, levels=levels, sketch_size=sketch_size)
+        super().__init__(
+            n_bits,
+            encode=encode,
+            missing=missing,
+            levels=levels,
+            categorical_features=categorical_features,
+            handle_unknown=handle_unknown,
+            min_share=min_share,
+            sketch_size=sketch_size,
+        )
         self.ties = ties
         self.quantile_method = quantile_method
 

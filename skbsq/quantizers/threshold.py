@@ -1,12 +1,15 @@
 """Use thresholds that the user gives."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from skbsq._validation import nan_features
 from skbsq.codebook.codebook import Codebook
-from skbsq.codebook.labels import in_feature_order, labels_of, numbered_names
+from skbsq.codebook.labels import in_feature_order, labels_of, numbered_names, string_columns
 from skbsq.codebook.matrix import refuse_mask
 from skbsq.quantizers.base import FixedQuantizer
-from skbsq.thresholds.filling import may_be_missing
+from skbsq.thresholds.filling import build_codebook, may_be_missing
 
 __all__ = ["ThresholdQuantizer"]
 
@@ -19,7 +22,7 @@ class ThresholdQuantizer(FixedQuantizer):
     thresholds : 1-d array-like, or list, dict or pandas Series of 1-d array-likes
         One array for every feature alike, or one array per feature. The labels of a dict or Series are names of
         features, or their numbers. Thresholds are in the units of X and finite; they are cast to float32, sorted and
-        merged.
+        merged. A categorical feature has a dict of the code of each category, see `Codebook.from_thresholds`.
     encode : {"ordinal", "thermometer", "value", "packed"}, default="ordinal"
         What `transform` returns: codes, thermometer bits, levels, or packed bytes.
     missing : {"error", "seen", "code"}, array-like, dict or pandas Series, default="error"
@@ -28,6 +31,9 @@ class ThresholdQuantizer(FixedQuantizer):
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
+    handle_unknown : {"error", "missing"}, default="error"
+        What a value is that is none of the categories of its feature: an error, or missing, for which the feature then
+        has a code.
 
     Attributes
     ----------
@@ -60,17 +66,47 @@ class ThresholdQuantizer(FixedQuantizer):
         "thresholds": ["array-like", dict],
     }
 
-    def __init__(self, thresholds, *, encode="ordinal", missing="error", levels="mean"):
+    min_share = 0.0
+
+    def __init__(self, thresholds, *, encode="ordinal", missing="error", levels="mean", handle_unknown="error"):
         self.thresholds = thresholds
         self.encode = encode
         self.missing = missing
         self.levels = levels
+        self.handle_unknown = handle_unknown
+
+    def _seen_categories(self, X):
+        return _GivenCategories(self._given_codebook(string_columns(X), np.shape(X)[1]))
+
+    def _given_codebook(self, names, n_features):
+        given = _one_array_per_feature(self.thresholds, names, n_features)
+        return Codebook.from_thresholds(given, feature_names=names, handle_unknown=self.handle_unknown)
+
+    def _mixed_codebook(self, X, y, weights, categories, **given):
+        book, nan_seen = self._given_codebook(given["names"], X.shape[1]), nan_features(X)
+        has_missing, thresholds = self._all_thresholds(None, given["names"], None, nan_seen)
+        has_missing |= book.has_missing
+        if self.handle_unknown == "missing":
+            has_missing |= book.is_categorical & (book.n_bits > 0)
+        given |= {"has_missing": has_missing, "handle_unknown": self.handle_unknown}
+        return build_codebook(X, weights, thresholds, categories=categories, **given)
 
     def _all_thresholds(self, features, names, constant, nan_seen):
-        given = _one_array_per_feature(self.thresholds, names, nan_seen.size)
-        thresholds = Codebook.from_thresholds(given, feature_names=names).thresholds
+        thresholds = self._given_codebook(names, nan_seen.size).thresholds
         sent = np.array([t.size > 0 for t in thresholds])
         return may_be_missing(self.missing, names, nan_seen) & (sent | nan_seen), thresholds
+
+
+class _GivenCategories:
+    """The categories of a given codebook, with the interface of `SeenCategories`."""
+
+    def __init__(self, book):
+        self.readers = book.category_readers
+        self.features = [j for j in self.readers if book.has_missing[j] or book.handle_unknown == "missing"]
+        self.categories = {j: tuple(known for known in book.categories[j] if known is not None) for j in self.readers}
+
+    def numbered(self, X, weights, min_share):
+        return self.categories
 
 
 def _one_array_per_feature(thresholds, names, n_features):
@@ -79,13 +115,13 @@ def _one_array_per_feature(thresholds, names, n_features):
     # A Series may be the one array for all features. Its index then means nothing, because thresholds are sorted.
     is_one_array = (
         not isinstance(thresholds, dict)
-        and all(np.ndim(value) == 0 for value in thresholds)
+        and all(np.ndim(value) == 0 and not isinstance(value, Mapping) for value in thresholds)
         and set(labels or ()).isdisjoint(known)
     )
     if labels is not None and not is_one_array:
         return in_feature_order(thresholds, names, n_features, "thresholds")
     thresholds = list(refuse_mask(thresholds, "thresholds"))
-    if not thresholds or np.ndim(thresholds[0]) == 0:
+    if not thresholds or (np.ndim(thresholds[0]) == 0 and not any(isinstance(t, Mapping) for t in thresholds)):
         return [thresholds] * n_features
     if len(thresholds) != n_features:
         raise ValueError(f"thresholds has {len(thresholds)} arrays, but X has {n_features} features.")
@@ -106,7 +142,8 @@ def with_codebook(codebook, quantizer):
     ThresholdQuantizer
     """
     missing = np.where(codebook.has_missing, "seen", "error").tolist()
-    made = ThresholdQuantizer(codebook.thresholds, encode=quantizer.encode, missing=missing)
+    given = {"encode": quantizer.encode, "missing": missing, "handle_unknown": codebook.handle_unknown}
+    made = ThresholdQuantizer(codebook.parts, **given)
     for name in ("n_features_in_", "feature_names_in_", "_sklearn_output_config"):
         if hasattr(quantizer, name):
             setattr(made, name, getattr(quantizer, name))

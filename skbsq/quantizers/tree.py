@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbsq._targets import TASKS, check_target
 from skbsq.quantizers.base import FixedQuantizer
+from skbsq.thresholds.categories import order_by_target, target_columns
 from skbsq.thresholds.tree import tree
 
 __all__ = ["TreeQuantizer"]
@@ -76,10 +77,36 @@ class TreeQuantizer(FixedQuantizer):
         "min_share": [Interval(Real, 0, 1, closed="both")],
     }
 
-    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean", task="auto", min_share=0.1):
-        super().__init__(n_bits, encode=encode, missing=missing, levels=levels)
+    def __init__(
+        self,
+        n_bits=4,
+        *,
+        encode="ordinal",
+        missing="error",
+        levels="mean",
+        categorical_features="from_dtype",
+        handle_unknown="error",
+        task="auto",
+        min_share=0.1,
+    ):
+        super().__init__(
+            n_bits,
+            encode=encode,
+            missing=missing,
+            levels=levels,
+            categorical_features=categorical_features,
+            handle_unknown=handle_unknown,
+            min_share=min_share,
+        )
         self.task = task
-        self.min_share = min_share
+
+    @property
+    def _least_share(self):
+        return 0.0  # min_share is that of bins
+
+    def _order_of(self, categories, numbers, y, weights, room, folds):
+        target = target_columns(y, np.unique(y) if self.task_ == "classification" else None)
+        return order_by_target(categories, numbers, target, weights, room, folds)
 
     def _checked_target(self, X, y, weights):
         y, self.task_ = check_target(y, X, self.task, self, weights)

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -164,11 +165,22 @@ class CodebookBuilder:
     has_missing : ndarray of bool of shape (d,)
         Which features have a missing code.
     names : sequence of str or None
+    categories : dict int -> tuple, default=None
+        By feature, its categories in order. Rows hold their places, and thresholds lie between places.
+    handle_unknown : {"error", "missing"}, default="error"
+        See `skbsq.Codebook.from_thresholds`.
     """
 
-    def __init__(self, thresholds, *, has_missing, names):
+    def __init__(self, thresholds, *, has_missing, names, categories=None, handle_unknown="error"):
         self.options = {"missing": "seen", "has_missing": has_missing, "feature_names": names}
+        self.options["handle_unknown"] = handle_unknown
+        self.categories = categories or {}
+        thresholds = list(thresholds)
+        for j, known in self.categories.items():
+            thresholds[j] = dict(zip(known, np.searchsorted(thresholds[j], np.arange(len(known))).tolist(), strict=True))
         self.book = Codebook.from_thresholds(thresholds, **self.options)
+        # Weight of the rows of each category.
+        self.category_weights = {j: np.zeros(len(known)) for j, known in self.categories.items()}
         self.counts = [np.zeros(n, dtype=np.int64) for n in self.book.n_levels.tolist()]
         # Per feature and regular code: the weight of its rows, and the weighted sum of their values.
         self.weights = [np.zeros(t.size + 1) for t in self.book.thresholds]
@@ -184,7 +196,7 @@ class CodebookBuilder:
         weights : ndarray of float64 of shape (n,)
             Positive.
         """
-        codes = self.book.encode(X)
+        codes = self.book.encode_numbers(X)
         self.low, self.high = np.fmin(self.low, np.fmin.reduce(X)), np.fmax(self.high, np.fmax.reduce(X))
         for j, n_levels in enumerate(self.book.n_levels.tolist()):
             # Contiguous copies are faster for several passes over a column, and bincount wants intp.
@@ -195,6 +207,8 @@ class CodebookBuilder:
                 x, code, w = x[seen], code[seen], w[seen]
             self.weights[j] += np.bincount(code, weights=w, minlength=self.weights[j].size)
             self.sums[j] += np.bincount(code, weights=w * x, minlength=self.weights[j].size)
+            if j in self.categories:
+                self.category_weights[j] += np.bincount(x.astype(np.intp), w, minlength=len(self.categories[j]))
 
     def codebook(self, levels):
         """Return the codebook with the levels and counts of the rows added so far.
@@ -210,7 +224,15 @@ class CodebookBuilder:
         """
         sums = zip(self.book.thresholds, self.low, self.high, self.weights, self.sums, strict=True)
         all_levels = [_levels_of(*sums_of_one, mean=levels == "mean") for sums_of_one in sums]
-        return Codebook.from_thresholds(self.book.thresholds, levels=all_levels, counts=self.counts, **self.options)
+        for j, known in self.categories.items():
+            all_levels[j] = _most_frequent(known, self.book.thresholds[j], self.category_weights[j])
+        return Codebook.from_thresholds(self.book.parts, levels=all_levels, counts=self.counts, **self.options)
+
+
+def _most_frequent(categories, thresholds, weights):
+    """Return the category of each code whose rows have most weight."""
+    starts = [0, *(np.floor(thresholds).astype(int) + 1).tolist(), len(categories)]
+    return [categories[start + int(np.argmax(weights[start:stop]))] for start, stop in pairwise(starts)]
 
 
 def _levels_of(thresholds, low, high, weights, sums, *, mean):

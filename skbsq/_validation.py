@@ -34,9 +34,7 @@ def all_or_nothing(estimator):
         raise
 
 
-def check_X(
-    estimator, X, *, reset, missing=None, min_rows=1, stacklevel=4, readers=None, may_be_missing=()
-):
+def check_X(estimator, X, *, reset, missing=None, min_rows=1, stacklevel=4, readers=None, may_be_missing=()):
     """Validate `X` and cast it to float32.
 
     Parameters

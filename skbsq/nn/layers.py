@@ -80,7 +80,11 @@ class ColumnMap(nn.Module):
 
 
 class _BitLayer(nn.Module):
-    """A layer whose outputs are bits, each of which shows a column of the layer."""
+    """A layer whose outputs are bits, each of which shows a column of the layer.
+
+    The bits of a feature are a thermometer: a bit is on above its threshold. If the feature is one-hot, a bit is on
+    between its threshold and the next one.
+    """
 
     def set_column_map(self, column_map):
         """Choose the column that each output shows.
@@ -92,26 +96,33 @@ class _BitLayer(nn.Module):
         """
         self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
 
-    def fold(self):
+    def fold(self, placed=None):
         """Sort and merge the thresholds, and find the new position of each column.
+
+        Parameters
+        ----------
+        placed : callable, default=None
+            ``placed(j, thresholds)`` moves the thresholds of feature j first. Infinity stands for a bit that is never
+            on.
 
         Returns
         -------
         thresholds : list of d ndarrays of float32
             Sorted and merged.
         columns : ndarray of int64 of shape (n_columns,)
-            Column c of this layer equals column ``columns[c]`` of the thermometer of these thresholds.
+            Column c of this layer equals column ``columns[c]`` of the thermometer of these thresholds; -1 for a bit
+            that is never on.
         """
-        feature, _ = self.column_features()
+        feature, missing = self.column_features()
         raw = self.column_thresholds().cpu().numpy()
         thresholds, columns, n_columns = [], np.empty(raw.size, dtype=np.int64), 0
         for j in range(self.n_features):
-            of_feature = feature == j
-            # A missing bit has the threshold infinity, so it comes last.
-            merged, position = np.unique(raw[of_feature], return_inverse=True)
+            bits, missing_bit = (feature == j) & ~missing, (feature == j) & missing
+            merged, position = np.unique(raw[bits] if placed is None else placed(j, raw[bits]), return_inverse=True)
             thresholds.append(merged[merged < np.inf])
-            columns[of_feature] = n_columns + position
-            n_columns += merged.size
+            columns[bits] = np.where(position < thresholds[-1].size, n_columns + position, -1)
+            columns[missing_bit] = n_columns + thresholds[-1].size  # it comes last
+            n_columns += thresholds[-1].size + np.count_nonzero(missing_bit)
         return thresholds, columns
 
     def frozen(self, codebook, columns, column_map):
@@ -134,6 +145,16 @@ class _BitLayer(nn.Module):
         """
         return Thermometer(codebook), columns if column_map is None else np.append(columns, -1)[column_map]
 
+    def ends(self):
+        """Return the threshold where the bit of each column goes off again, infinity if nowhere: (n_columns,)."""
+        thresholds = self.column_thresholds()
+        feature, missing = self.column_features()
+        if not feature.size:
+            return thresholds
+        following = np.append(feature[1:] == feature[:-1], False) & ~np.append(missing[1:], True)
+        goes_off = torch.from_numpy(following & self.one_hot.cpu().numpy()[feature]).to(thresholds.device)
+        return torch.where(goes_off, thresholds.roll(-1), torch.inf)
+
 
 class BitwiseQuantization(_BitLayer):
     """Compute bits with trainable thresholds: bitwise soft quantization.
@@ -153,6 +174,10 @@ class BitwiseQuantization(_BitLayer):
         What the head reads in training. "hard": the bits that it reads at test time, with the gradient of the sigmoid.
         "soft": the sigmoids, as in the paper. "auto": "soft" for features with up to 7 thresholds, "hard" for
         the others. In evaluation mode the head always reads the bits.
+    fixed : ndarray of bool of shape (d,), default=None
+        Features whose thresholds stay where they are, and whose bits are always hard. None: none.
+    one_hot : ndarray of bool of shape (d,), default=None
+        Features, among the fixed ones, of which each bit is on between its threshold and the next. None: none.
 
     Attributes
     ----------
@@ -197,7 +222,7 @@ class BitwiseQuantization(_BitLayer):
             [1., 1., 0.]], grad_fn=<_HardBitsBackward>)
     """
 
-    def __init__(self, thresholds, *, space, has_missing=None, forward="auto"):
+    def __init__(self, thresholds, *, space, has_missing=None, forward="auto", fixed=None, one_hot=None):
         if forward not in FORWARDS:
             raise ValueError(f"forward must be one of {list(FORWARDS)}, got {forward!r}.")
         super().__init__()
@@ -207,6 +232,9 @@ class BitwiseQuantization(_BitLayer):
         feature = np.repeat(np.arange(sizes.size), sizes)
         raw = np.concatenate([np.asarray(t, dtype=np.float32) for t in thresholds])
         soft = np.full(sizes.size, forward == "soft") if forward != "auto" else sizes <= _MAX_SOFT_THRESHOLDS
+        fixed = np.zeros(sizes.size, dtype=bool) if fixed is None else fixed
+        one_hot = np.zeros(sizes.size, dtype=bool) if one_hot is None else one_hot
+        soft = soft & ~fixed
         missing = np.flatnonzero(np.zeros(sizes.size) if has_missing is None else has_missing)
         self.register_buffer("feature", torch.from_numpy(feature))
         self.register_buffer("missing", torch.from_numpy(missing))
@@ -216,9 +244,14 @@ class BitwiseQuantization(_BitLayer):
         self.n_features = sizes.size
         self.theta = nn.Parameter(self._scaled(torch.from_numpy(raw)))
         self.n_columns = raw.size + missing.size
-        bounds = space.bounds(self.feature) if hasattr(space, "bounds") else (None, None)
-        self.register_buffer("lowest", bounds[0], persistent=False)
-        self.register_buffer("highest", bounds[1], persistent=False)
+        self.register_buffer("one_hot", torch.from_numpy(one_hot))
+        lowest, highest = space.bounds(self.feature) if hasattr(space, "bounds") else (None, None)
+        if fixed.any():
+            stays, theta = torch.from_numpy(fixed[feature]), self.theta.detach()
+            lowest = torch.where(stays, theta, -torch.inf if lowest is None else lowest)
+            highest = torch.where(stays, theta, torch.inf if highest is None else highest)
+        self.register_buffer("lowest", lowest, persistent=False)
+        self.register_buffer("highest", highest, persistent=False)
         self.set_column_map(None)
 
     def forward(self, x):
@@ -226,6 +259,8 @@ class BitwiseQuantization(_BitLayer):
         if self.training:
             x, z = self.raw_and_scaled(x)
         bits = (outputs.spread(x) > outputs.pick(self.raw_thresholds(), torch.inf)).to(x.dtype)
+        if self.one_hot.any():
+            bits *= outputs.spread(x) <= outputs.pick(self.ends(), torch.inf)
         if z is not None:
             bits = self._with_gradients(bits, outputs.spread(z), outputs.pick(self.theta, float(FLOAT32_MAX)))
         bits = bits.flatten(1)
@@ -335,7 +370,8 @@ class Thermometer(_BitLayer):
     Notes
     -----
     Shape: (n, d) float32 to (n, n_columns) float32, for n rows and d features, with the columns of
-    `Codebook.thermometer`. `set_column_map`, which `JointNet` calls, chooses other outputs from these columns.
+    `Codebook.thermometer`. Numbers stand for categories. `set_column_map`, which `JointNet` calls, chooses other outputs
+    from these columns.
 
     Examples
     --------
@@ -363,6 +399,7 @@ class Thermometer(_BitLayer):
         self.register_buffer("thresholds", torch.from_numpy(padded))
         missing_code = np.where(codebook.has_missing, codebook.n_levels - 1, 0)
         self.register_buffer("missing_code", torch.from_numpy(missing_code[:, None]))
+        self.register_buffer("one_hot", torch.from_numpy(codebook.is_one_hot.copy()))
         feature, low, high = torch.from_numpy(codebook.columns.astype(np.int32)).unbind(1)
         self.register_buffer("feature", feature.contiguous())
         self.register_buffer("low", low.contiguous())

@@ -1,11 +1,12 @@
 """Bits and the linear layer behind them as a table, without computing the bits.
 
 The thermometer bits of a feature are ones up to its code. A linear layer adds the weights of these ones, so its output
-is a running sum of weights, selected by the code. Outside of training a table of these sums replaces the product with
-the bits, whose cost would grow with rows times thresholds.
+is a running sum of weights, selected by the code. Of the bits of a one-hot feature only that of its code is a one.
+Outside of training a table of these sums replaces the product with the bits, whose cost would grow with rows times
+thresholds.
 """
 
-from itertools import chain, pairwise
+from itertools import chain, pairwise, product
 
 import numpy as np
 import torch
@@ -50,13 +51,16 @@ class TableLayout(nn.Module):
 
         self.groups = nn.ModuleList()
         self.n_rows = 1
-        sizes = _padded_sizes([len(of_feature) for of_feature in inputs])
-        for size in np.unique(sizes[sizes > 1]).tolist():
-            features = np.flatnonzero(sizes == size)
+        sizes, one_hot = _padded_sizes([len(of_feature) for of_feature in inputs]), quantization.one_hot.cpu().numpy()
+        for size, alone in product(np.unique(sizes[sizes > 1]).tolist(), (False, True)):
+            features = np.flatnonzero((sizes == size) & (one_hot == alone))
+            if not features.size:
+                continue
             slots = np.full((features.size, size), column_map.size)
             for row, j in zip(slots, features.tolist(), strict=True):
                 row[1 : 1 + len(inputs[j])] = inputs[j]
-            self.groups.append(_Group(features, slots, np.append(column_map, self.n_columns)[slots], self.n_rows))
+            columns = np.append(column_map, self.n_columns)[slots]
+            self.groups.append(_Group(features, slots, columns, self.n_rows, alone))
             self.n_rows += slots.size
         missing_row = np.zeros(quantization.n_features, dtype=np.int64)
         row_of_input = np.zeros(column_map.size + 1, dtype=np.int64)
@@ -111,10 +115,13 @@ class _Group(nn.Module):
     columns : ndarray of int of shape (f, M)
         Column that the input in each slot reads. Slots without an input contain the number of columns.
     start : int
+    one_hot : bool
+        Whether a code has the weight of its own input alone.
     """
 
-    def __init__(self, features, slots, columns, start):
+    def __init__(self, features, slots, columns, start, one_hot):
         super().__init__()
+        self.one_hot = one_hot
         self.rows = slice(start, start + slots.size)
         first = start + slots.shape[1] * np.arange(features.size)
         _add_buffers(self, features=features, slots=slots, columns=columns, first=first[:, None])
@@ -162,7 +169,10 @@ def fill_table(layout, parts, weight, bias):
     table[0] = 0
     table[layout.bias_row] = 0 if bias is None else bias
     for part in parts:
-        running_sums(part.weights, out=part.view(table))
+        if part.group.one_hot:
+            part.view(table).copy_(part.weights)
+        else:
+            running_sums(part.weights, out=part.view(table))
     inputs = layout.missing_inputs
     table[layout.missing_row[layout.missing_row > 0]] = 0
     return table.index_add_(0, layout.row_of_input[inputs], weight.T[inputs])

@@ -70,11 +70,17 @@ class ValueQuantization(nn.Module):
         """Return the values that the head reads at test time: float32 of shape (d, P) for up to P positions."""
         raise NotImplementedError
 
-    def fold(self):
+    def fold(self, placed=None):
         """Find the thresholds between the positions, and the value of each code.
 
         A threshold is the largest float32 at which the layer still gives the lower value. It is found by bisection over
         the floats, so it is exact however the layer rounds. Values that no float reaches are left out. On the CPU only.
+
+        Parameters
+        ----------
+        placed : callable, default=None
+            ``placed(j, thresholds)`` moves the thresholds of feature j. Values between thresholds that become equal
+            are left out. Infinity stands for a threshold that nothing exceeds.
 
         Returns
         -------
@@ -93,7 +99,13 @@ class ValueQuantization(nn.Module):
             for j, t in enumerate(thresholds):
                 reached[1 : t.size + 1, j] = np.nextafter(t, np.float32(np.inf))
             positions = self._position(torch.from_numpy(reached)).numpy()
-        return thresholds, [table[j, positions[: t.size + 1, j]] for j, t in enumerate(thresholds)]
+        values = [table[j, positions[: t.size + 1, j]] for j, t in enumerate(thresholds)]
+        if placed is not None:
+            for j, t in enumerate(thresholds):
+                moved = placed(j, t)
+                thresholds[j] = np.unique(moved[moved < np.inf])
+                values[j] = values[j][np.append(0, np.searchsorted(moved, thresholds[j], side="right"))]
+        return thresholds, values
 
     def frozen(self, codebook, values, column_map):
         """Return the values of a codebook's codes as a layer that replaces this one.

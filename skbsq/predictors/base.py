@@ -16,12 +16,13 @@ from torch import nn
 from skbsq._validation import all_or_nothing, check_X, refuse_nan
 from skbsq.codebook.checks import check_n_bits
 from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.labels import label
 from skbsq.codebook.matrix import refuse_mask
 from skbsq.codec import RowCodec, read_messages_of
 from skbsq.nn.device import prediction_device
 from skbsq.nn.randomness import own_randomness
 from skbsq.nn.threads import serial_after_fork
-from skbsq.quantizers.base import FixedQuantizer, HasCodebook, takes_nan
+from skbsq.quantizers.base import CATEGORY_DEFAULTS, FixedQuantizer, HasCodebook, takes_nan
 from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_of_chunks
 from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
@@ -44,6 +45,7 @@ _HEAD_PARAMETERS = (
 )
 _QUANTIZER_PARAMETERS = (
     "missing",
+    *CATEGORY_DEFAULTS,
     "init",
     "bit_budget",
     "rates",
@@ -364,6 +366,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             )
         self._check_rates_are_possible()
         if isinstance(self.quantizer, str):
+            _refuse_categories(rows)
             self.quantizer_ = None
             learned = self._learner(rows, checkpoint).learn_floats()
         elif self.quantizer is None or isinstance(self.quantizer, LearnedQuantizer):
@@ -402,6 +405,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             return BitwiseQuantizer(**parameters_of(self, BitwiseQuantizer))
         shared = {name: getattr(self, name) for name in _HEAD_PARAMETERS if hasattr(self, name)}
         shared |= {"missing": self._missing, "task": task}
+        shared |= dict(zip(CATEGORY_DEFAULTS, self._categorical, strict=True))
         if len(self.rates):
             shared["rates"] = self.rates
         quantizer = clone_with(self.quantizer, "quantizer", seed=self.random_state, **shared)
@@ -412,6 +416,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         """Fit the quantizer on the rows, and then learn the head."""
         learner = self._learner(rows, checkpoint)
         given = {"missing": self._missing, "task": rows.task, "seed": learner.seed}
+        given |= {"categorical_features": sorted(rows.categories) or None, "handle_unknown": rows.handle_unknown}
         self.quantizer_ = clone_with(self.quantizer, "quantizer", **given)
         with own_randomness(learner.seed, learner.recipe.trained_on):
             fit_on(self.quantizer_, rows)
@@ -437,6 +442,14 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         is_default = isinstance(self.missing, str) and self.missing == "error"
         return getattr(self.quantizer, "missing", self.missing) if is_default else self.missing
 
+    @property
+    def _categorical(self):
+        """Those of the predictor, unless they are the default; then those of `quantizer`."""
+        own, defaults = super()._categorical, CATEGORY_DEFAULTS.values()
+        others = getattr(self.quantizer, "_categorical", own)
+        is_default = [type(mine) is type(known) and mine == known for mine, known in zip(own, defaults, strict=True)]
+        return tuple(theirs if is_one else mine for mine, theirs, is_one in zip(own, others, is_default, strict=True))
+
     def _rate(self, rate):
         """Return codebook and net of a rate; None means the finest."""
         check_is_fitted(self)
@@ -454,7 +467,8 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             self._refuse_new_nan(X)
             return self._run(X, self.net_.module_, from_codes=False)
         found = self._rate(rate)
-        return self._run(found.codebook.encode(check_X(self, X, reset=False)), found.module)
+        X = check_X(self, X, reset=False, readers=found.codebook.category_readers)
+        return self._run(found.codebook.encode_numbers(X), found.module)
 
     def _output_of_codes(self, codes, rate):
         """Return the head's output for codes."""
@@ -500,6 +514,16 @@ def _with_module(head, trained):
     if isinstance(head, NeuralNet) and isinstance(head.module, nn.Module):
         return clone(head).set_params(module=copy.deepcopy(trained))
     return head
+
+
+def _refuse_categories(rows):
+    """Reject categorical features in front of a head that reads floats."""
+    if rows.categories:
+        j = min(rows.categories)
+        raise ValueError(
+            f'The head reads floats with quantizer="passthrough", and {label(rows.names, j)} holds categories: put a '
+            "OneHotEncoder or TargetEncoder of scikit-learn in front, in a ColumnTransformer."
+        )
 
 
 def _joined(messages):

@@ -51,6 +51,14 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
         The default leaves the rule to a `quantizer` that has one.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
+        booleans. Or names, numbers of features, or a bool per feature. None: none.
+    handle_unknown : {"error", "missing"}, default="error"
+        What a category is that fit did not see: an error, or missing. Every categorical feature with bits then has a
+        missing code.
+    min_share : float, default=0.0
+        Categories with a lower share of the rows are merged into one.
     max_epochs : int or "auto", default="auto"
         Passes over the rows. "auto" finds the number on held-out rows, see `early_stopping`.
     batch_size : int or "auto", default="auto"
@@ -189,6 +197,9 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         head=None,
         init="auto",
         missing="error",
+        categorical_features="from_dtype",
+        handle_unknown="error",
+        min_share=0.0,
         max_epochs="auto",
         batch_size="auto",
         lr=2e-3,
@@ -219,6 +230,9 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         self.head = head
         self.init = init
         self.missing = missing
+        self.categorical_features = categorical_features
+        self.handle_unknown = handle_unknown
+        self.min_share = min_share
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr

@@ -24,7 +24,8 @@ def takes_nan(missing):
     return bool((np.asarray(rules, dtype=object) != "error").any())
 
 
-# Rules for the parameters of all estimators that concern categories.
+# The parameters of all estimators that concern categories: their defaults, and rules for them.
+CATEGORY_DEFAULTS: dict = {"categorical_features": "from_dtype", "handle_unknown": "error", "min_share": 0.0}
 CATEGORY_CONSTRAINTS: dict = {
     "categorical_features": [None, "array-like", StrOptions({"from_dtype"})],
     "handle_unknown": [StrOptions(set(UNKNOWN_RULES))],
@@ -239,7 +240,7 @@ class FixedQuantizer(BaseQuantizer):
                 y = None if y is None else y[kept]
             names = getattr(self, "feature_names_in_", None)
             given = {"levels": self.levels, "names": names}
-            if categories := seen.numbered(X, weights, self._least_share):
+            if categories := seen.numbered(X, weights, self._categorical[-1]):
                 self.codebook_ = self._mixed_codebook(X, y, weights, categories, **given)
                 return self
             features = features_of(X, weights, y)
@@ -247,14 +248,14 @@ class FixedQuantizer(BaseQuantizer):
             self.codebook_ = build_codebook(X, weights, thresholds, has_missing=has_missing, **given)
         return self
 
+    @property
+    def _categorical(self):
+        """categorical_features, handle_unknown, and the share of the rows below which categories are merged."""
+        return self.categorical_features, self.handle_unknown, self.min_share
+
     def _seen_categories(self, X):
         """Return what reads the categorical columns of a table."""
         return SeenCategories(X, self.categorical_features)
-
-    @property
-    def _least_share(self):
-        """Share of the rows below which categories are merged."""
-        return self.min_share
 
     def _mixed_codebook(self, X, y, weights, categories, **given):
         """Build a codebook of numeric and categorical features; X holds the numbers of categories, and is changed."""

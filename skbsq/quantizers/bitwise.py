@@ -3,6 +3,7 @@
 from functools import partial
 from numbers import Integral, Real
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
@@ -60,6 +61,14 @@ class BitwiseQuantizer(StartsFromThresholds):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
+        booleans. Or names, numbers of features, or a bool per feature. None: none.
+    handle_unknown : {"error", "missing"}, default="error"
+        What a category is that fit did not see: an error, or missing. Every categorical feature with bits then has a
+        missing code.
+    min_share : float, default=0.0
+        Categories with a lower share of the rows are merged into one.
     task : {"auto", "regression", "classification"}, default="auto"
         "auto": floating y means regression, even if all values are integers; bool, string and category mean
         classification; integer y means classification up to 20 classes, and regression beyond.
@@ -210,6 +219,9 @@ class BitwiseQuantizer(StartsFromThresholds):
         init="auto",
         encode="ordinal",
         missing="error",
+        categorical_features="from_dtype",
+        handle_unknown="error",
+        min_share=0.0,
         task="auto",
         max_epochs="auto",
         batch_size="auto",
@@ -243,6 +255,9 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.init = init
         self.encode = encode
         self.missing = missing
+        self.categorical_features = categorical_features
+        self.handle_unknown = handle_unknown
+        self.min_share = min_share
         self.task = task
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -270,8 +285,7 @@ class BitwiseQuantizer(StartsFromThresholds):
     def _learn(self, rows, checkpoint):
         if self.bit_budget is None:
             return super()._learn(rows, checkpoint)
-        n_bits = _MAX_BITS_WITH_BUDGET if self.n_bits is None else self.n_bits
-        caps = self._checked_n_bits(n_bits, rows)
+        caps = self._checked_n_bits(_bits_with_budget(rows) if self.n_bits is None else self.n_bits, rows)
         learner = self._learner(rows, checkpoint)
         narrow = {"kind": self._kind(), "start": self._start()}
         learn = partial(learn_within, learner, self._kind(), caps, self.bit_budget, self._start())
@@ -336,6 +350,16 @@ class BitwiseQuantizer(StartsFromThresholds):
 
     def _kind(self):
         return Bits(self.space, self.forward, self.level_inputs)
+
+
+def _bits_with_budget(rows):
+    """Return the most bits of each feature: for categories as many as tell them apart, within limits."""
+    n_bits = np.full(rows.n_features, _MAX_BITS_WITH_BUDGET)
+    missing = np.broadcast_to(rows.may_be_missing, rows.n_features)
+    for j, known in rows.categories.items():
+        n_codes = int(known.group.max()) + 1 + int(missing[j])
+        n_bits[j] = min((n_codes - 1).bit_length(), _MAX_BITS_WITH_BUDGET)
+    return n_bits
 
 
 def refuse_of_chunks(bit_budget, rates):

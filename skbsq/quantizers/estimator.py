@@ -15,6 +15,7 @@ from skbsq._validation import all_or_nothing
 from skbsq.nn.losses import LOSSES
 from skbsq.nn.randomness import draw_seed
 from skbsq.nn.threads import serial_after_fork
+from skbsq.quantizers.base import CATEGORY_CONSTRAINTS
 from skbsq.thresholds.summary import DEFAULT_SIZE
 from skbsq.training.checkpoint import checkpointed
 from skbsq.training.chunks import read_chunks
@@ -37,6 +38,7 @@ class LearnedEstimator(BaseEstimator):
     _required_attributes: frozenset = frozenset({"n_features_in_", "best_epoch_", "target_mean_", "target_scale_"})
     _optional_attributes: frozenset = frozenset({"feature_names_in_", "length_search_"})
     _parameter_constraints: dict = {
+        **CATEGORY_CONSTRAINTS,
         "head": [None, nn.Module, NeuralNet, callable],
         "loss": [StrOptions(set(LOSSES))],
         "quantile": [Interval(Real, 0, 1, closed="neither")],
@@ -130,6 +132,7 @@ class LearnedEstimator(BaseEstimator):
             self._validate_params()
             recipe = Recipe.of(self)
             given = {"groups": groups, "X_val": X_val, "y_val": y_val}
+            given["categorical"] = self._categorical
             rows = read_rows(self, X, y, sample_weight, self._task, self._missing, recipe.class_weight, **given)
             with checkpointed(self.checkpoint, lambda: fit_identity(self, rows, recipe.trained_on)) as checkpoint:
                 self._learn(rows, checkpoint)
@@ -203,6 +206,11 @@ class LearnedEstimator(BaseEstimator):
     def _missing(self):
         """Rules for NaN, see `skbsq.codebook.checks.check_missing`."""
         return self.missing
+
+    @property
+    def _categorical(self):
+        """The parameters that concern categories: categorical_features, handle_unknown, min_share."""
+        return self.categorical_features, self.handle_unknown, self.min_share
 
     def _check_can_learn_in_chunks(self):
         """Reject parameters that need all rows at once, before a pass over the chunks."""

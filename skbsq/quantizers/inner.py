@@ -1,5 +1,6 @@
 """Fit a quantizer that is a parameter of another estimator, on rows that are already checked."""
 
+import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
@@ -79,6 +80,8 @@ def fit_thresholds_on(quantizer, rows):
     """
     if isinstance(rows, Rows):
         X = rows.X if rows.names is None else pd.DataFrame(rows.X, columns=rows.names, copy=False)
+        if rows.categories:
+            X = _with_categories(X, rows.categories)
         return quantizer.fit(X, rows.y, sample_weight=rows.weights)
     if not isinstance(quantizer, FixedQuantizer):
         raise ValueError(
@@ -91,6 +94,21 @@ def fit_thresholds_on(quantizer, rows):
         quantizer.feature_names_in_ = rows.names
     quantizer.codebook_ = quantizer._codebook_of(rows.summary, rows.names)
     return quantizer
+
+
+def _with_categories(X, categories):
+    """Return rows as a frame or an array of objects, with categories in place of their numbers."""
+    columns = {}
+    for j, known in categories.items():
+        numbers = X[:, j] if isinstance(X, np.ndarray) else X.iloc[:, j].to_numpy()
+        codes = np.where(np.isnan(numbers), -1, numbers).astype(np.int64)
+        columns[j] = pd.Categorical.from_codes(codes, categories=pd.Index(known.names, dtype=object))
+    if isinstance(X, np.ndarray):
+        X = X.astype(object)
+        for j, column in columns.items():
+            X[:, j] = column.astype(object)
+        return X
+    return X.assign(**{X.columns[j]: column for j, column in columns.items()})
 
 
 def fit_on(quantizer, rows):

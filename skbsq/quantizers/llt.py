@@ -33,6 +33,14 @@ class LLTQuantizer(LearnedQuantizer):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
+        booleans. Or names, numbers of features, or a bool per feature. None: none.
+    handle_unknown : {"error", "missing"}, default="error"
+        What a category is that fit did not see: an error, or missing. Every categorical feature with bits then has a
+        missing code.
+    min_share : float, default=0.0
+        Categories with a lower share of the rows are merged into one.
     task : {"auto", "regression", "classification"}, default="auto"
         "auto": floating y means regression, even if all values are integers; bool, string and category mean
         classification; integer y means classification up to 20 classes, and regression beyond.
@@ -98,6 +106,9 @@ class LLTQuantizer(LearnedQuantizer):
         quantile=0.5,
         encode="ordinal",
         missing="error",
+        categorical_features="from_dtype",
+        handle_unknown="error",
+        min_share=0.0,
         task="auto",
         max_epochs="auto",
         batch_size="auto",
@@ -126,6 +137,9 @@ class LLTQuantizer(LearnedQuantizer):
         self.quantile = quantile
         self.encode = encode
         self.missing = missing
+        self.categorical_features = categorical_features
+        self.handle_unknown = handle_unknown
+        self.min_share = min_share
         self.task = task
         self.max_epochs = max_epochs
         self.batch_size = batch_size

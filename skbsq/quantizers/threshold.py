@@ -66,7 +66,9 @@ class ThresholdQuantizer(FixedQuantizer):
         "thresholds": ["array-like", dict],
     }
 
-    min_share = 0.0
+    @property
+    def _categorical(self):
+        return "from_dtype", self.handle_unknown, 0.0
 
     def __init__(self, thresholds, *, encode="ordinal", missing="error", levels="mean", handle_unknown="error"):
         self.thresholds = thresholds

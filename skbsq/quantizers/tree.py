@@ -33,6 +33,12 @@ class TreeQuantizer(FixedQuantizer):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    categorical_features : "from_dtype", array-like or None, default="from_dtype"
+        Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
+        booleans. Or names, numbers of features, or a bool per feature. None: none.
+    handle_unknown : {"error", "missing"}, default="error"
+        What a category is that fit did not see: an error, or missing. Every categorical feature with bits then has a
+        missing code.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
     task : {"auto", "regression", "classification"}, default="auto"
@@ -101,8 +107,8 @@ class TreeQuantizer(FixedQuantizer):
         self.task = task
 
     @property
-    def _least_share(self):
-        return 0.0  # min_share is that of bins
+    def _categorical(self):
+        return *super()._categorical[:2], 0.0  # min_share is that of bins
 
     def _order_of(self, categories, numbers, y, weights, room, folds):
         target = target_columns(y, np.unique(y) if self.task_ == "classification" else None)

@@ -150,14 +150,22 @@ class Order:
         The float of each category, never falling. Merged categories have the same.
     ranks : ndarray of float32 of shape (n,)
         Place of each row's category in the order, NaN where it is missing.
-    is_kept : bool
-        Whether every group of merged categories keeps a code of its own: there is a threshold in each gap.
+    is_counted : bool
+        Whether the floats count the groups of merged categories from 0.
+    room : int, default=0
+        Number of codes.
     """
 
     names: tuple
     values: np.ndarray
     ranks: np.ndarray
-    is_kept: bool
+    is_counted: bool
+    room: int = 0
+
+    @property
+    def is_kept(self):
+        """Whether every group of merged categories keeps a code of its own: there is a threshold in each gap."""
+        return self.is_counted and bool(self.values[-1] < self.room)
 
     @property
     def is_one_hot(self):
@@ -167,7 +175,7 @@ class Order:
     @property
     def floats(self):
         """The float of each row's category, NaN where it is missing: ndarray of float32 of shape (n,)."""
-        return _at(self.values, self.ranks)
+        return at_places(self.values, self.ranks)
 
     @property
     def gaps(self):
@@ -210,6 +218,11 @@ class Order:
         """Select rows."""
         return replace(self, ranks=self.ranks[index])
 
+    def floats_of(self, categories, numbers):
+        """Return the floats of other rows that hold the numbers of `Categories`."""
+        place = {name: k for k, name in enumerate(self.names)}
+        return at_places(self.values[[place[name] for name in categories.names]], numbers)
+
 
 def order_by_weight(categories, numbers, weights, room):
     """Order categories by the weight of their rows, the heaviest first.
@@ -243,8 +256,8 @@ def order_by_weight(categories, numbers, weights, room):
 def order_by_target(categories, numbers, target, weights, room, folds):
     """Order categories by the mean of the target, and compute the floats that training reads.
 
-    If there are codes for all groups, a row reads the place of its group. Otherwise it reads the mean of the target over
-    the rows of its category outside of its own fold, shrunk towards the mean of all these rows.
+    If there are codes for all groups, a row reads the place of its group. Otherwise it reads the mean of the target
+    over the rows of its category outside of its own fold, shrunk towards the mean of all these rows.
 
     Parameters
     ----------
@@ -291,7 +304,7 @@ def order_by_target(categories, numbers, target, weights, room, folds):
         outside = _shrunken_means(group[other], target[other], weights[other], n_groups)
         floats[own] = ((outside - centre) @ direction)[group[own]]
     # Thresholds stay among the floats of the categories, so that each separates some of them.
-    return replace(order, values=np.sort(ranked)), np.clip(floats, by_group.min(), by_group.max())
+    return replace(order, values=np.sort(ranked), is_counted=False), np.clip(floats, by_group.min(), by_group.max())
 
 
 def _order(categories, numbers, key, room):
@@ -299,14 +312,14 @@ def _order(categories, numbers, key, room):
     order = np.lexsort((np.arange(len(categories.names)), categories.group, key[categories.group]))
     rank = np.empty(order.size, dtype=np.float32)
     rank[order] = np.arange(order.size)
-    ranks = _at(rank, numbers)
+    ranks = at_places(rank, numbers)
     group = categories.group[order]
     values = np.append(0, np.cumsum(np.diff(group) != 0)).astype(np.float32)
     names = tuple(categories.names[number] for number in order.tolist())
-    return Order(names, values, ranks, bool(values[-1] < room))
+    return Order(names, values, ranks, is_counted=True, room=room)
 
 
-def _at(values, places):
+def at_places(values, places):
     """Look up values by places that are floats; NaN where the place is NaN."""
     return np.append(values, np.float32(np.nan))[np.where(np.isnan(places), -1, places).astype(np.int64)]
 

@@ -177,7 +177,9 @@ class CodebookBuilder:
         self.categories = categories or {}
         thresholds = list(thresholds)
         for j, known in self.categories.items():
-            thresholds[j] = dict(zip(known, np.searchsorted(thresholds[j], np.arange(len(known))).tolist(), strict=True))
+            thresholds[j] = dict(
+                zip(known, np.searchsorted(thresholds[j], np.arange(len(known))).tolist(), strict=True)
+            )
         self.book = Codebook.from_thresholds(thresholds, **self.options)
         # Weight of the rows of each category.
         self.category_weights = {j: np.zeros(len(known)) for j, known in self.categories.items()}

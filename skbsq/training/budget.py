@@ -85,6 +85,8 @@ def _narrow_to(rounds, held_out, kind, caps, budget, start):
     """Train a wide model, and take away the bits with the lowest value until it fits the budget."""
     recipe, d = rounds.recipe, caps.size
     wide = caps if start.is_given else np.minimum(caps, max(_WIDE_BITS, -(-3 * budget // (2 * max(d, 1)))))
+    # Categories that are merged from the start can never be told apart.
+    wide = np.where(rounds.rows.is_categorical, caps, wide)
     auto = recipe.max_epochs == "auto"
     pilot = rounds if auto else _for_epochs(rounds, _EPOCHS_OF_WIDE * recipe.max_epochs)
     learned = pilot.learn(kind, wide, start)
@@ -164,7 +166,7 @@ class WideModel:
         table, self.layers_behind = module.first_table()
         *self.tables, (self.bias,) = table.split([*book.n_levels.tolist(), 1])
         self.code_shares = [counts / max(counts.sum(), 1) for counts in book.counts]
-        self.codes = torch.from_numpy(book.encode(rows.X).astype(np.int64))
+        self.codes = torch.from_numpy(book.encode_numbers(rows.in_order_of(book).X).astype(np.int64))
         self.weights = torch.from_numpy(rows.weights / rows.weights.mean())
         self.target = rows.tensors(target_mean, target_scale).y
         self.hidden = self.bias.repeat(len(self.codes), 1)
@@ -247,7 +249,9 @@ class WideModel:
             bias += merged[0]
             missing = [merged[-1] - merged[0]] if has_missing else []
             n_unused = 2**b - len(starts)
-            weights += [*merged[:n_regular].diff(dim=0), *[torch.zeros_like(bias)] * n_unused, *missing]
+            is_one_hot = self.book.is_one_hot[j] and n_regular == len(self.tables[j]) - has_missing
+            own = merged[1:n_regular] - merged[0] if is_one_hot else merged[:n_regular].diff(dim=0)
+            weights += [*own, *[torch.zeros_like(bias)] * n_unused, *missing]
         weight = torch.stack(weights, dim=1) if weights else torch.zeros(len(bias), 1)
         first = nn.utils.skip_init(nn.Linear, weight.shape[1], len(bias))  # draws no random numbers
         first.weight.data, first.bias.data = weight.contiguous(), bias

@@ -86,7 +86,9 @@ class Bits:
             If the head would have more than 2^20 inputs.
         """
         space = learner.rows.space(self.space)
-        layer = sq.BitwiseQuantization(starts, space=space, has_missing=widths.has_missing, forward=self.forward)
+        given = {"has_missing": widths.has_missing, "forward": self.forward}
+        given |= {"fixed": learner.rows.kept, "one_hot": learner.rows.one_hot}
+        layer = sq.BitwiseQuantization(starts, space=space, **given)
         return _bit_feed(learner.rows, layer, starts, _column_map(layer, widths.n_bits), self.level_inputs)
 
     def still_feed(self, learner, widths, starts):
@@ -108,7 +110,8 @@ class Bits:
         ValueError
             If the head would have more than 2^20 inputs.
         """
-        codebook = Codebook.from_thresholds(starts, missing="seen", has_missing=widths.has_missing)
+        parts = [_one_hot_part(t) if alone else t for t, alone in zip(starts, learner.rows.one_hot, strict=True)]
+        codebook = Codebook.from_thresholds(parts, missing="seen", has_missing=widths.has_missing)
         return codebook_feed(learner.rows, codebook, widths.n_bits, self.level_inputs)
 
 
@@ -251,6 +254,11 @@ def float_feed(rows):
     return Feed(layer, layer.n_columns)
 
 
+def _one_hot_part(thresholds):
+    """Return the codes of categories whose numbers are their codes."""
+    return {code: code for code in range(len(thresholds) + 1)}
+
+
 def _column_map(layer, n_bits):
     return head_inputs(*layer.column_features(), n_bits)
 
@@ -258,7 +266,8 @@ def _column_map(layer, n_bits):
 def _bit_feed(rows, layer, thresholds, column_map, level_inputs):
     _, is_missing = layer.column_features()
     columns = np.flatnonzero(~is_missing)
-    levels = levels_of_inputs(rows, thresholds, columns, column_map) if level_inputs else None
+    one_hot = layer.one_hot.cpu().numpy()
+    levels = levels_of_inputs(rows, thresholds, columns, column_map, one_hot) if level_inputs else None
     return Feed(layer, column_map.size, column_map, levels)
 
 

@@ -135,6 +135,25 @@ class Learner:
             If the bits ask for too many thresholds, the head does not fit, the rows cannot be split, or training
             diverges.
         """
+        return self._on(self.rows.in_order(n_bits, self.seed))._learn(kind, n_bits, start)
+
+    def in_order_of(self, book):
+        """Return a learner whose rows hold the numbers of categories in a codebook.
+
+        Parameters
+        ----------
+        book : Codebook
+
+        Returns
+        -------
+        Learner
+        """
+        return self._on(self.rows.in_order_of(book))
+
+    def _on(self, rows):
+        return self if rows is self.rows else Learner(rows, self.recipe, self.seed, self.checkpoint)
+
+    def _learn(self, kind, n_bits, start):
         rows = self.rows
         widths = rows.widths(n_bits)
         rule = starts = None
@@ -144,9 +163,12 @@ class Learner:
                 starts = check_starts(found, rows, widths)
             learned = self._learn_with_best_ratio(kind, widths, starts)
         module = learned.net.module_
-        thresholds, folded = module.quantization.fold()
+        thresholds, folded = module.quantization.fold(rows.placed)
         codebook = rows.codebook(thresholds, has_missing=widths.has_missing, levels="mean")
         module.freeze(codebook, folded)
+        if rows.orders and starts is not None:
+            placed = [rows.placed(j, t) for j, t in enumerate(starts)]
+            starts = [np.unique(t[np.isfinite(t)]) for t in placed]
         return replace(learned, codebook=codebook, rule=rule, starts=starts)
 
     def learn_on(self, book, n_bits, *, level_inputs=True):
@@ -169,8 +191,10 @@ class Learner:
         ValueError
             As `learn` does.
         """
+        learner = self.in_order_of(book)
         with own_randomness(self.seed, self.recipe.trained_on):
-            return replace(self._learn_head(codebook_feed(self.rows, book, n_bits, level_inputs)), codebook=book)
+            feed = codebook_feed(learner.rows, book, n_bits, level_inputs)
+            return replace(learner._learn_head(feed), codebook=book)
 
     def relearn(self, module, book, *, level_inputs=True):
         """Learn a new head that reads what the head of a frozen net reads.

@@ -273,8 +273,9 @@ def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=N
     >>> bool((codes == rates[1].codebook.encode(X)).all())
     True
     """
+    _check_can_learn_rates(learner.rows, learned)
+    learner = learner.in_order_of(learned.codebook)
     rows, scaling = learner.rows, (learned.target_mean, learned.target_scale)
-    _check_can_learn_rates(rows, learned)
     sample = rows.some(np.random.RandomState(0).permutation(rows.n_rows)[:_MAX_ROWS])
     fine_epochs = len(learned.net.history)
     shared = learned.net.module_.head

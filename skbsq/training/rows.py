@@ -1,7 +1,7 @@
 """Training rows: what a fit asks of them, in memory or in chunks."""
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -10,7 +10,17 @@ from sklearn.utils import compute_sample_weight
 from skbsq import nn as sq
 from skbsq._targets import check_class_weight, check_target
 from skbsq._validation import check_groups, check_weights, check_X, constant_features, nan_features, refuse_nan
-from skbsq.codebook.labels import check_columns, columns_of
+from skbsq.codebook.columns import numbers_of
+from skbsq.codebook.labels import check_columns, columns_of, label
+from skbsq.codebook.matrix import as_table
+from skbsq.thresholds.categories import (
+    Order,
+    SeenCategories,
+    at_places,
+    draw_folds,
+    order_by_target,
+    target_columns,
+)
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, may_be_missing
 from skbsq.training.batches import TensorRows
@@ -20,6 +30,34 @@ from skbsq.training.ranks import rank_knots
 
 class BaseRows:
     """Compute what follows from the features and targets of `Rows` or `ChunkedRows`."""
+
+    def in_order(self, n_bits, seed):
+        """See `Rows.in_order`."""
+        return self
+
+    def in_order_of(self, book):
+        """See `Rows.in_order_of`."""
+        return self
+
+    def placed(self, j, thresholds):
+        """See `Rows.placed`."""
+        return thresholds
+
+    @property
+    def is_categorical(self):
+        """Categorical features: bool array of shape (d,)."""
+        known = {*getattr(self, "categories", ()), *getattr(self, "orders", ())}
+        return np.array([j in known for j in range(self.n_features)])
+
+    @property
+    def kept(self):
+        """See `Rows.kept`."""
+        return np.zeros(self.n_features, dtype=bool)
+
+    @property
+    def one_hot(self):
+        """See `Rows.one_hot`."""
+        return np.zeros(self.n_features, dtype=bool)
 
     def widths(self, n_bits):
         """Find the features with a missing code, and the levels that are left for numbers.
@@ -131,6 +169,12 @@ class Rows(BaseRows):
         Validation rows that the caller gave.
     may_be_missing : ndarray of bool of shape (d,) or bool, default=False
         Features in which NaN has a missing code. No other feature may hold NaN.
+    categories : dict int -> Categories, default={}
+        By categorical feature; X holds the numbers of categories.
+    orders : dict int -> Order, default={}
+        By categorical feature, once its categories are in order; X then holds the floats that training reads.
+    handle_unknown : {"error", "missing"}, default="error"
+        See `skbsq.BitwiseQuantizer`.
 
     See Also
     --------
@@ -153,6 +197,97 @@ class Rows(BaseRows):
     groups: np.ndarray | None = None
     held_out: tuple | None = None
     may_be_missing: np.ndarray | bool = False
+    categories: dict = field(default_factory=dict)
+    orders: dict = field(default_factory=dict)
+    handle_unknown: str = "error"
+
+    def in_order(self, n_bits, seed):
+        """Put the categories of each feature into the order in which codes group them, if they are in none yet.
+
+        Parameters
+        ----------
+        n_bits : ndarray of int64 of shape (d,)
+            A feature with codes for all of its categories reads their places, another one means of the target.
+        seed : int
+            Draws the folds outside of which these means are computed.
+
+        Returns
+        -------
+        Rows
+            With `orders`.
+        """
+        n_levels = self.widths(n_bits).n_levels
+        if not self.categories:
+            orders = {j: replace(order, room=int(n_levels[j])) for j, order in self.orders.items()}
+            return replace(self, orders=orders) if orders else self
+        X, held_out, orders = self.X.copy(), self.held_out, {}
+        target, folds = target_columns(self.y, self.classes), draw_folds(self.n_rows, seed, self.groups)
+        if held_out is not None:
+            held_out = held_out[0].copy(), *held_out[1:]
+        for j, of_feature in self.categories.items():
+            given = of_feature, self.X[:, j], target, self.weights, int(n_levels[j]), folds
+            orders[j], X[:, j] = order_by_target(*given)
+            if held_out is not None:
+                held_out[0][:, j] = orders[j].floats_of(of_feature, held_out[0][:, j])
+        return replace(self, X=X, held_out=held_out, categories={}, orders=orders)
+
+    def in_order_of(self, book):
+        """Put the categories of each feature into the order of a codebook; X then holds their numbers there.
+
+        Parameters
+        ----------
+        book : Codebook
+
+        Returns
+        -------
+        Rows
+            With `orders`.
+        """
+        if not (self.categories or self.orders):
+            return self
+        X, held_out, orders = self.X.copy(), self.held_out, {}
+        if held_out is not None:
+            held_out = held_out[0].copy(), *held_out[1:]
+        for j in {**self.categories, **self.orders}:
+            names = tuple(name for name in book.categories[j] if name is not None)
+            number = {name: k for k, name in enumerate(names)}
+            known, places = (
+                (self.categories[j].names, self.X[:, j])
+                if self.categories
+                else (self.orders[j].names, self.orders[j].ranks)
+            )
+            table = np.array([number[name] for name in known], dtype=np.float32)
+            X[:, j] = at_places(table, places)
+            if held_out is not None:
+                held_out[0][:, j] = at_places(table, held_out[0][:, j])
+            values = np.arange(len(names), dtype=np.float32)
+            orders[j] = Order(names, values, X[:, j].copy(), is_counted=True)
+        return replace(self, X=X, held_out=held_out, categories={}, orders=orders)
+
+    def placed(self, j, thresholds):
+        """Move thresholds of a feature to where the codebook has them: between the places of its categories.
+
+        Parameters
+        ----------
+        j : int
+        thresholds : ndarray of float32
+
+        Returns
+        -------
+        ndarray of float32
+            Those of a numeric feature are not changed.
+        """
+        return self.orders[j].placed(thresholds) if j in self.orders else thresholds
+
+    @property
+    def kept(self):
+        """Features whose categories all keep their codes, so that their thresholds stay: bool array of shape (d,)."""
+        return np.array([j in self.orders and self.orders[j].is_kept for j in range(self.n_features)])
+
+    @property
+    def one_hot(self):
+        """Features in which the head reads one input per code: bool array of shape (d,)."""
+        return np.array([j in self.orders and self.orders[j].is_one_hot for j in range(self.n_features)])
 
     @property
     def n_features(self):
@@ -254,6 +389,8 @@ class Rows(BaseRows):
             held_out=None,
             # What all rows have shown, although these rows may hold no NaN.
             may_be_missing=may_be_missing if features is None else may_be_missing[features],
+            categories=_of_features(self.categories, features),
+            orders={j: order.some(index) for j, order in _of_features(self.orders, features).items()},
         )
 
     def distinct(self):
@@ -319,6 +456,7 @@ class Rows(BaseRows):
         Parameters
         ----------
         thresholds : list of d 1-d arrays
+            As `placed` returns them.
         **given
             See `skbsq.thresholds.filling.build_codebook`.
 
@@ -326,7 +464,14 @@ class Rows(BaseRows):
         -------
         Codebook
         """
-        return build_codebook(self.X, self.weights, thresholds, names=self.names, **given)
+        X = self.X
+        if self.orders:
+            X = X.copy()
+            for j, order in self.orders.items():
+                X[:, j] = order.ranks
+            given |= {"categories": {j: order.names for j, order in self.orders.items()}}
+            given |= {"handle_unknown": self.handle_unknown}
+        return build_codebook(X, self.weights, thresholds, names=self.names, **given)
 
     def tensors(self, mean, scale):
         """Convert the rows to tensors, as a net is trained on them.
@@ -343,7 +488,27 @@ class Rows(BaseRows):
         return self._as_tensors(self.X, self.y, self.weights, mean, scale)
 
 
-def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, groups=None, X_val=None, y_val=None):
+def _of_features(by_feature, features):
+    """Select entries by feature, and number them among the selected features."""
+    if features is None:
+        return by_feature
+    return {k: by_feature[j] for k, j in enumerate(features.tolist()) if j in by_feature}
+
+
+def read_rows(
+    estimator,
+    X,
+    y,
+    sample_weight,
+    task,
+    missing,
+    class_weight,
+    *,
+    categorical=(None, "error", 0.0),
+    groups=None,
+    X_val=None,
+    y_val=None,
+):
     """Check the arguments of a fit.
 
     Parameters
@@ -356,6 +521,8 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     missing : str, array-like, dict or Series
         See `skbsq.codebook.checks.check_missing`.
     class_weight : dict, "balanced" or None
+    categorical : (categorical_features, handle_unknown, min_share)
+        See `skbsq.BitwiseQuantizer`.
 
     Returns
     -------
@@ -366,10 +533,18 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     ValueError
         For an invalid argument. The message names the argument, and the feature or row.
     """
-    X = check_X(estimator, X, reset=True, missing=missing, min_rows=2, stacklevel=5)
+    categorical_features, handle_unknown, min_share = categorical
+    X = as_table(X, "X")
+    seen = SeenCategories(X, categorical_features)
+    unknown = seen.features if handle_unknown == "missing" else []
+    given = {"missing": missing, "readers": seen.readers, "may_be_missing": unknown}
+    X = check_X(estimator, X, reset=True, min_rows=2, stacklevel=5, **given)
     targets = columns_of(y)
     rows = rows_with_target(estimator, X, y, sample_weight, groups, task, class_weight)
-    rows = replace(rows, may_be_missing=may_be_missing(missing, rows.names, rows.nan_seen))
+    may = may_be_missing(missing, rows.names, rows.nan_seen)
+    may[unknown] = True
+    categories = seen.numbered(rows.X, rows.weights, min_share)
+    rows = replace(rows, may_be_missing=may, categories=categories, handle_unknown=handle_unknown)
     if X_val is None and y_val is None:
         return rows
     return replace(rows, held_out=_read_validation_rows(estimator, rows, X_val, y_val, targets))
@@ -437,7 +612,7 @@ def _read_validation_rows(estimator, rows, X, y, target_names):
     """Check X_val and y_val of a fit, and return (X, y, weights)."""
     if X is None or y is None:
         raise ValueError(f"{'X_val' if X is None else 'y_val'} is missing: X_val and y_val go together.")
-    X = check_X(estimator, X, reset=False)
+    X = check_X(estimator, X, reset=False, readers=_readers_of(rows))
     refuse_new_nan(X, rows.may_be_missing, rows.names, "X_val", "X")
     if target_names is not None:
         check_columns(columns_of(y), target_names, "y_val")
@@ -447,6 +622,14 @@ def _read_validation_rows(estimator, rows, X, y, target_names):
     if rows.classes is not None and (unknown := ~np.isin(y, rows.classes)).any():
         raise ValueError(f"The label {y[unknown].tolist()[0]!r} in y_val is not in y.")
     return np.ascontiguousarray(X), y, np.ones(len(X))
+
+
+def _readers_of(rows):
+    """Return what turns the columns of categories into their numbers in training rows."""
+    return {
+        j: partial(numbers_of, categories=known.number_of, feature=label(rows.names, j), unknown=rows.handle_unknown)
+        for j, known in rows.categories.items()
+    }
 
 
 def refuse_new_nan(X, may_be_missing, names, what, fitted_on):

@@ -117,7 +117,9 @@ class GivenStart:
 
         Parameters
         ----------
-        rows, widths, seed
+        rows : Rows or ChunkedRows
+            The given thresholds of a categorical feature lie between the places of its categories.
+        widths, seed
             Not used; see `RuleStart.thresholds`.
 
         Returns
@@ -125,7 +127,10 @@ class GivenStart:
         rule : None
         thresholds : list of d ndarrays of float32
         """
-        return None, Codebook.from_thresholds(self.given).thresholds
+        given = list(self.given)
+        for j, order in getattr(rows, "orders", {}).items():
+            given[j] = order.unplaced(np.asarray(given[j], dtype=np.float32))
+        return None, Codebook.from_thresholds(given).thresholds
 
 
 def _thresholds_by(rule, rows, n_levels):
@@ -172,7 +177,8 @@ def choose_rule(rows, n_bits, seed, loss=_SQUARED_ERROR):
     errors = {}
     for rule in RULES:
         thresholds = _thresholds_by(rule, fitted, widths.n_levels)
-        codes = Codebook.from_thresholds(thresholds, missing="seen", has_missing=widths.has_missing).encode(part.X)
+        book = Codebook.from_thresholds(thresholds, missing="seen", has_missing=widths.has_missing)
+        codes = book.encode_numbers(part.X)
         forest = ExtraTreesRegressor(_N_TREES, min_samples_leaf=3, random_state=seed)
         outputs = _outputs_of_forest(forest, codes[fit], target[fit], fitted.weights, codes[score], loss)
         outputs, wanted = torch.from_numpy(outputs), torch.from_numpy(target[score])
@@ -247,9 +253,9 @@ def check_starts(found, rows, widths):
     ValueError
         If a feature has more thresholds than its bits allow, or all features together more than 2^17.
     """
-    starts = []
+    starts, kept = [], rows.kept
     for j, (thresholds, values) in enumerate(zip(found, rows.distinct(), strict=True)):
-        starts.append(start_in_gaps(thresholds, values))
+        starts.append(rows.orders[j].gaps if kept[j] else start_in_gaps(thresholds, values))
         room = max(int(widths.n_levels[j]) - 1, 0)
         if starts[-1].size > room:
             raise ValueError(

@@ -97,6 +97,8 @@ class BitsStep:
         self.missing_features = self.outputs.missing_features.numpy()
         self.soft = self.layer.soft_columns() if self.trains_thresholds else np.zeros(self.outputs.n_columns, bool)
         self.soft = np.append(self.soft, False)[self.columns]
+        # Where one-hot bits go off again.
+        self.ends = self._by_output(self.layer.ends().detach().numpy(), np.inf) if self.layer.one_hot.any() else None
         self.free_buffers: dict = defaultdict(list)  # by number of rows
         self._parts: dict = {}  # by number of rows
 
@@ -321,6 +323,8 @@ class _Part:
         step = self.step
         x = np.ascontiguousarray(step.x[self.rows].T)
         np.greater(self._spread(x), step.thresholds, out=buffers.is_above)
+        if step.ends is not None:
+            buffers.is_above &= self._spread(x) <= step.ends
         np.copyto(buffers.feed, buffers.is_above)
         if step.trains_thresholds:
             z = np.multiply(step.z[self.rows].T, step.half, order="C")

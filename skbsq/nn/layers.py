@@ -370,8 +370,8 @@ class Thermometer(_BitLayer):
     Notes
     -----
     Shape: (n, d) float32 to (n, n_columns) float32, for n rows and d features, with the columns of
-    `Codebook.thermometer`. Numbers stand for categories. `set_column_map`, which `JointNet` calls, chooses other outputs
-    from these columns.
+    `Codebook.thermometer`. Numbers stand for categories. `set_column_map`, which `JointNet` calls, chooses other
+    outputs from these columns.
 
     Examples
     --------

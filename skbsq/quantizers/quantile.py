@@ -24,6 +24,8 @@ class QuantileQuantizer(IncrementalQuantizer):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    levels : {"mean", "midpoint"}, default="mean"
+        What a code decodes to: the mean of its training rows, or the middle of its bin.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
         booleans. Or names, numbers of features, or a bool per feature. None: none.
@@ -32,8 +34,6 @@ class QuantileQuantizer(IncrementalQuantizer):
         missing code.
     min_share : float, default=0.0
         Categories with a lower share of the rows are merged into one.
-    levels : {"mean", "midpoint"}, default="mean"
-        What a code decodes to: the mean of its training rows, or the middle of its bin.
     ties : {"refill", "merge"}, default="refill"
         Repeated values make quantiles coincide. "refill" moves the thresholds that would be lost to where they
         split the heaviest bins, so that a feature has min(2^n_bits, unique values) levels. "merge" drops

@@ -9,6 +9,7 @@ from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.labels import in_feature_order, labels_of, numbered_names, string_columns
 from skbsq.codebook.matrix import refuse_mask
 from skbsq.quantizers.base import FixedQuantizer
+from skbsq.thresholds.categories import SeenCategories
 from skbsq.thresholds.filling import build_codebook, may_be_missing
 
 __all__ = ["ThresholdQuantizer"]
@@ -78,6 +79,9 @@ class ThresholdQuantizer(FixedQuantizer):
         self.handle_unknown = handle_unknown
 
     def _seen_categories(self, X):
+        entries = self.thresholds.values() if isinstance(self.thresholds, Mapping) else self.thresholds
+        if not any(isinstance(entry, Mapping) for entry in entries):
+            return SeenCategories(X, None)
         return _GivenCategories(self._given_codebook(string_columns(X), np.shape(X)[1]))
 
     def _given_codebook(self, names, n_features):

@@ -33,14 +33,14 @@ class TreeQuantizer(FixedQuantizer):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    levels : {"mean", "midpoint"}, default="mean"
+        What a code decodes to: the mean of its training rows, or the middle of its bin.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
         booleans. Or names, numbers of features, or a bool per feature. None: none.
     handle_unknown : {"error", "missing"}, default="error"
         What a category is that fit did not see: an error, or missing. Every categorical feature with bits then has a
         missing code.
-    levels : {"mean", "midpoint"}, default="mean"
-        What a code decodes to: the mean of its training rows, or the middle of its bin.
     task : {"auto", "regression", "classification"}, default="auto"
         "auto": floating y means regression, even if all values are integers; bool, string and category mean
         classification; integer y means classification up to 20 classes, and regression beyond.

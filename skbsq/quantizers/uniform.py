@@ -22,6 +22,8 @@ class UniformQuantizer(IncrementalQuantizer):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    levels : {"mean", "midpoint"}, default="mean"
+        What a code decodes to: the mean of its training rows, or the middle of its bin.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
         booleans. Or names, numbers of features, or a bool per feature. None: none.
@@ -30,8 +32,6 @@ class UniformQuantizer(IncrementalQuantizer):
         missing code.
     min_share : float, default=0.0
         Categories with a lower share of the rows are merged into one.
-    levels : {"mean", "midpoint"}, default="mean"
-        What a code decodes to: the mean of its training rows, or the middle of its bin.
     sketch_size : int, default=2048
         For `partial_fit`: up to this many unique values of a feature are kept exactly. Beyond them a sketch of this
         size (at most 65535) keeps their distribution. It is used for ``levels="mean"`` only.

@@ -29,7 +29,16 @@ from skbsq.training.ranks import rank_knots
 
 
 class BaseRows:
-    """Compute what follows from the features and targets of `Rows` or `ChunkedRows`."""
+    """Compute what follows from the features and targets of `Rows` or `ChunkedRows`.
+
+    Attributes
+    ----------
+    categories, orders : dict
+        See `Rows`.
+    """
+
+    categories: dict = {}
+    orders: dict = {}
 
     def in_order(self, n_bits, seed):
         """See `Rows.in_order`."""
@@ -46,7 +55,7 @@ class BaseRows:
     @property
     def is_categorical(self):
         """Categorical features: bool array of shape (d,)."""
-        known = {*getattr(self, "categories", ()), *getattr(self, "orders", ())}
+        known = {*self.categories, *self.orders}
         return np.array([j in known for j in range(self.n_features)])
 
     @property

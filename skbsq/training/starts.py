@@ -128,7 +128,7 @@ class GivenStart:
         thresholds : list of d ndarrays of float32
         """
         given = list(self.given)
-        for j, order in getattr(rows, "orders", {}).items():
+        for j, order in rows.orders.items():
             given[j] = order.unplaced(np.asarray(given[j], dtype=np.float32))
         return None, Codebook.from_thresholds(given).thresholds
 

@@ -310,7 +310,6 @@ ALTERNATIVES = {
     "granularity": 4,
     "categorical_features": None,
     "handle_unknown": "missing",
-    "min_share": 0.2,
     "temperature_schedule": "cosine",
     "temperature_start": 0.5,
     "temperature_end": 0.2,

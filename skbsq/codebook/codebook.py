@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -26,11 +26,12 @@ from skbsq.codebook.checks import (
     check_names,
     check_thresholds,
     midpoint_levels,
+    refuse_missing,
 )
-from skbsq.codebook.columns import numbers_of
+from skbsq.codebook.columns import look_up
 from skbsq.codebook.kernels import Encoder, decode, in_range, thermometer
 from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
-from skbsq.codebook.matrix import as_matrix
+from skbsq.codebook.matrix import as_matrix, as_table, columns_in, has_columns
 from skbsq.codebook.nesting import coarsened, obstacle, recoding
 from skbsq.codebook.transcoding import Transcoder
 
@@ -200,6 +201,8 @@ class Codebook:
         check_fields(*(state[field] for field in self._FIELDS[:-2]))
         if state["_handle_unknown"] not in UNKNOWN_RULES:
             raise ValueError(f"handle_unknown must be one of {list(UNKNOWN_RULES)}, got {state['_handle_unknown']!r}.")
+        if state["_categories"] is None:
+            state["_handle_unknown"] = "error"  # so that codebooks without categories are equal
         for field in self._FIELDS:
             value = state[field]
             if isinstance(value, np.ndarray):
@@ -226,13 +229,17 @@ class Codebook:
                 return mine is theirs
             return np.array_equal(mine, theirs, equal_nan=True) if isinstance(mine, np.ndarray) else mine == theirs
 
-        return all(is_equal(field) for field in self._FIELDS)
+        # The fingerprint tells True from 1, which are equal in Python.
+        return all(is_equal(field) for field in self._FIELDS) and self.fingerprint == other.fingerprint
 
     def __hash__(self):
         return hash(self.fingerprint)
 
     def __repr__(self):
-        return f"Codebook(n_features={self.n_features}, row_bits={self.row_bits}, missing={self.missing!r})"
+        categorical = f"n_categorical={self.is_categorical.sum()}, " if self._categories is not None else ""
+        return (
+            f"Codebook(n_features={self.n_features}, {categorical}row_bits={self.row_bits}, missing={self.missing!r})"
+        )
 
     # -- sizes ---------------------------------------------------------------------------------------
 
@@ -327,11 +334,13 @@ class Codebook:
         In the order of the numbers of the categories.
         """
         found: list = []
-        for j, known in enumerate(self._categories or [None] * self.n_features):
-            codes = None if known is None else np.searchsorted(self.thresholds[j], np.arange(len(known))).tolist()
-            found.append(None if known is None else dict(zip(known, codes, strict=True)))
-            if known is not None and self._has_missing[j]:
-                found[-1][None] = int(self.n_levels[j]) - 1
+        parts = zip(self._categories or [None] * self.n_features, self.thresholds, self._has_missing, strict=True)
+        for known, thresholds, has_missing in parts:
+            if known is None:
+                found.append(None)
+                continue
+            codes = np.searchsorted(thresholds, np.arange(len(known))).tolist()
+            found.append(dict(zip(known, codes, strict=True)) | ({None: thresholds.size + 1} if has_missing else {}))
         return found
 
     @cached_property
@@ -379,7 +388,8 @@ class Codebook:
         dtypes = ("<u4", "<u4", "u1", "<f4")
         content = b"".join(np.asarray(v).astype(dtype).tobytes() for v, dtype in zip(values, dtypes, strict=True))
         if self._categories is not None:
-            content += fingerprint_of_categories(self.categories, unknown_is_missing=self._handle_unknown == "missing")
+            unknown_is_missing = self._has_missing & (self._handle_unknown == "missing")
+            content += fingerprint_of_categories(self.categories, unknown_is_missing)
         return hashlib.sha256((b"skbsq1" if self._categories is None else b"skbsq2") + content).digest()[:8]
 
     @property
@@ -401,21 +411,48 @@ class Codebook:
         return _frozen(np.concatenate([[0], np.cumsum(self.n_levels)]))
 
     @cached_property
+    def _level_objects(self):
+        """Levels of all codes, flat, as floats, categories and None."""
+        return np.concatenate([of_feature.astype(object) for of_feature in self.levels])
+
+    @cached_property
     def _encoder(self):
         # A feature of 0 bits need not be measured, so that NaN is as good as any number there.
         nan_codes = np.where(self._has_missing, self.n_levels - 1, 0)
         return Encoder(self._thresholds, self._offsets, nan_codes, self.refuses_nan, self.dtype)
 
     @cached_property
-    def category_readers(self):
-        """The function that turns the column of each categorical feature into numbers, see `as_numbers`."""
-        return {j: self._category_column(j) for j in np.flatnonzero(self.is_categorical).tolist()}
+    def _numeric_encoder(self):
+        """Encoder of the numeric features alone."""
+        numeric, sizes = ~self.is_categorical, np.diff(self._offsets)
+        thresholds, offsets = self._thresholds[np.repeat(numeric, sizes)], np.cumsum([0, *sizes[numeric]])
+        nan_codes = np.where(self._has_missing, self.n_levels - 1, 0)[numeric]
+        return Encoder(thresholds, offsets, nan_codes, self.refuses_nan[numeric], self.dtype)
 
-    def _category_column(self, j):
-        numbers = {category: number for number, category in enumerate(self._categories[j])}
-        feature, unknown = label(self._names, j), self._handle_unknown if self._has_missing[j] else "error"
-        unknown = "ignore" if self.n_levels[j] == 1 else unknown
-        return lambda column: numbers_of(column, numbers, feature, unknown=unknown)
+    @cached_property
+    def category_readers(self):
+        """For each categorical feature the function that turns its column into numbers, see `as_numbers`."""
+        return {
+            j: self._reader(j, {category: number for number, category in enumerate(known)}, np.nan, np.float32)
+            for j, known in enumerate(self._categories or ())
+            if known is not None
+        }
+
+    @cached_property
+    def _category_codes(self):
+        """For each categorical feature the function that turns its column into codes."""
+        readers = {}
+        for j, codes in enumerate(self.categories):
+            if codes is not None:
+                missing = codes.pop(None, None if self.refuses_nan[j] else 0)
+                readers[j] = self._reader(j, codes, missing, self.dtype)
+        return readers
+
+    def _reader(self, j, numbers, missing, dtype):
+        unknown = missing if self._handle_unknown == "missing" and self._has_missing[j] else None
+        unknown = 0 if self.n_levels[j] == 1 else unknown
+        feature = label(self._names, j)
+        return partial(look_up, numbers=numbers, feature=feature, missing=missing, unknown=unknown, dtype=dtype)
 
     @cached_property
     def columns(self):
@@ -443,7 +480,8 @@ class Codebook:
         -------
         list of str
             ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...`` with the names of the features for f0, f1, ... The columns of
-            a one-hot feature have the names of its categories from code 1 on: ``f0_open``.
+            a one-hot feature have the names of its categories from code 1 on: ``f0_open``. Where two of them would have
+            one name, strings are in quotes: ``f0_'1'`` beside ``f0_1``.
 
         Raises
         ------
@@ -460,7 +498,10 @@ class Codebook:
         out = []
         for j, (name, thresholds) in enumerate(zip(names, self.thresholds, strict=True)):
             own = self._categories[j][1:] if self.is_one_hot[j] else [f"t{k}" for k in range(thresholds.size)]
-            out += [f"{name}_{one}" for one in own] + [f"{name}_missing"] * bool(self._has_missing[j])
+            endings = [*map(str, own), *["missing"] * bool(self._has_missing[j])]
+            if len(set(endings)) < len(endings):
+                endings[: len(own)] = map(repr, own)
+            out += [f"{name}_{ending}" for ending in endings]
         return out
 
     # -- floats to codes and back --------------------------------------------------------------------
@@ -498,7 +539,24 @@ class Codebook:
         array([[0, 1],
                [1, 2]], dtype=uint8)
         """
+        if self._categories is not None and has_columns(X := as_table(X, "X")):
+            return self._encode_frame(X)
         return self.encode_numbers(self._check_rows(X, "X", self.category_readers))
+
+    def _encode_frame(self, table):
+        """Encode a data frame. Columns of categories become codes without a matrix of floats."""
+        self._check_width(len(columns_of(table)), "X")
+        left_out = dict.fromkeys(self._category_codes)
+        numbers = as_matrix(table, "X", self._known_names, strict=self._names is not None, categorical=left_out)
+        codes = np.empty((len(numbers), self.n_features), dtype=self.dtype, order="F")
+        codes[:, ~self.is_categorical], refused = self._numeric_encoder.encode(numbers)
+        if refused is not None:
+            row, k = refused
+            refuse_missing(label(self._names, np.flatnonzero(~self.is_categorical)[k]), row)
+        columns = columns_in(table)
+        for j, codes_of in self._category_codes.items():
+            codes[:, j] = codes_of(columns[j])
+        return codes
 
     def encode_numbers(self, X):
         """Encode a matrix in which the numbers of categories stand for the categories.
@@ -528,10 +586,7 @@ class Codebook:
         codes, refused = self._encoder.encode(X)
         if refused is not None:
             row, j = refused
-            raise ValueError(
-                f"X contains NaN in {label(self._names, j)} (row {row}), which has no missing code: impute NaN first, "
-                'or fit with missing="seen" on rows with NaN in this feature, or with missing="code".'
-            )
+            refuse_missing(label(self._names, j), row)
         return codes
 
     def decode(self, codes):
@@ -567,8 +622,7 @@ class Codebook:
         codes = self.check_codes(codes)
         if self._categories is None:
             return decode(codes, self._levels, self._level_offsets[:-1])
-        levels = np.concatenate([of_feature.astype(object) for of_feature in self.levels])
-        return decode(codes, levels, self._level_offsets[:-1])
+        return decode(codes, self._level_objects, self._level_offsets[:-1])
 
     def thermometer(self, codes):
         """Turn codes into thermometer bits.
@@ -712,9 +766,12 @@ class Codebook:
 
     def _check_rows(self, X, what, categorical=None):
         X = as_matrix(X, what, self._known_names, strict=self._names is not None, categorical=categorical)
-        if X.shape[1] != self.n_features:
-            raise ValueError(f"{what} has {X.shape[1]} features, but this codebook has {self.n_features}.")
+        self._check_width(X.shape[1], what)
         return X
+
+    def _check_width(self, width, what):
+        if width != self.n_features:
+            raise ValueError(f"{what} has {width} features, but this codebook has {self.n_features}.")
 
     # -- coarser codebooks ---------------------------------------------------------------------------
 
@@ -723,7 +780,8 @@ class Codebook:
 
         Each bit less drops every second threshold of a feature, and the levels between are merged: to their mean,
         weighted by the counts, or to midpoints if there are no counts. So its codes can be computed from the codes of
-        this codebook, see `recode`.
+        this codebook, see `recode`. Codes of categories are merged in their order, and decode to the level of the most
+        frequent of them, or of the first if there are no counts.
 
         Parameters
         ----------
@@ -761,7 +819,8 @@ class Codebook:
         """Return whether the codes of this codebook determine the codes of another one.
 
         They do if each feature has the thresholds of the other codebook, and NaN has a code of its own in both or in
-        neither. Where the other codebook has no bits, anything may be here.
+        neither. For a categorical feature both must know the same categories, in any order, and those that share a code
+        here must share one there. Where the other codebook has no bits, anything may be here.
 
         Parameters
         ----------
@@ -843,7 +902,8 @@ class Codebook:
         Raises
         ------
         ValueError
-            If features do not match, or if a feature has a missing code here and none in `new`, where it has bits.
+            If features do not match, or if a feature has a missing code here and none in `new`, where it has bits. If
+            `new` knows a level of a categorical feature neither as a category nor as a missing value.
 
         See Also
         --------

@@ -3,9 +3,13 @@
 import numpy as np
 
 from skbsq.codebook.categories import check_kinds, plain
+from skbsq.codebook.checks import refuse_missing
 from skbsq.codebook.labels import shortened
 from skbsq.codebook.matrix import columns_in, unmasked
 from skbsq.exceptions import NotNumbersError
+
+# Kinds of objects that pandas tells apart as Python does. It takes True for 1 in others.
+_FACTORIZED = ("string", "integer", "boolean")
 
 
 def split_column(column, what):
@@ -36,12 +40,8 @@ def split_column(column, what):
     >>> split_column(np.array(["b", "a", None, "b"], dtype=object), "Column 0")
     (['b', 'a'], array([ 0,  1, -1,  0]))
     """
-    values, places = _split(column)
-    try:
-        values = [plain(value) for value in values]
-    except ValueError as error:
-        raise NotNumbersError(f"{what} holds values that are no categories. {error}") from None
-    numbers = {}
+    values, places = _split_plain(column, what)
+    numbers: dict = {}
     for value in values:
         if value is not None:
             numbers.setdefault(value, len(numbers))
@@ -49,8 +49,19 @@ def split_column(column, what):
         # A missing value among them, or values that are equal once they are plain.
         table = np.array([-1 if value is None else numbers[value] for value in values] or [-1], dtype=np.int64)
         places = np.where(places < 0, -1, table[places])
-    check_kinds(values, what)
     return list(numbers), np.asarray(places, dtype=np.int64)
+
+
+def _split_plain(column, what):
+    """Return values that may be repeated or None, and the place of each row among them, in any type of integer."""
+    try:
+        values, places = _split(column)
+        if not set(map(type, values)) <= {str}:
+            values = [plain(value) for value in values]
+    except (TypeError, ValueError) as error:  # a list, say, is not hashable
+        raise NotNumbersError(f"{what} holds values that are no categories. {error}") from None
+    check_kinds(values, what)
+    return values, places
 
 
 def _split(column):
@@ -63,12 +74,21 @@ def _split(column):
         return _split_arrow(column)
     column = unmasked(np.asanyarray(column))
     if column.dtype.kind == "O":
-        numbers: dict = {}
-        # Booleans and integers that compare as equal are told apart, to be refused later.
-        places = [numbers.setdefault((v.__class__ is bool, v), len(numbers)) for v in _hashable(column.tolist())]
-        return [value for _, value in numbers], np.array(places, dtype=np.int64)
+        return _split_objects(column.tolist())
     values, places = np.unique(column, return_inverse=True)
     return values.tolist(), places.reshape(-1)
+
+
+def _split_objects(objects):
+    if set(map(type, objects)) <= {str, type(None)}:
+        keys = values = list(dict.fromkeys(objects))
+    else:
+        # Booleans and integers that compare as equal are told apart, to be refused later.
+        objects = [(value.__class__ is bool, value) for value in _hashable(objects)]
+        keys = list(dict.fromkeys(objects))
+        values = [value for _, value in keys]
+    numbers = {key: number for number, key in enumerate(keys)}
+    return values, np.fromiter(map(numbers.__getitem__, objects), dtype=np.int64, count=len(objects))
 
 
 def _hashable(values):
@@ -81,7 +101,7 @@ def _split_pandas(column):
 
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.categories.tolist(), column.cat.codes.to_numpy()
-    if column.dtype == object:
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) not in _FACTORIZED:
         return _split(column.to_numpy())
     places, values = pd.factorize(column)
     return values.tolist(), places
@@ -142,21 +162,68 @@ def numbers_of(column, categories, feature, *, unknown):
     >>> numbers_of(np.array(["b", "c"]), {"a": 0, "b": 1}, "feature 0", unknown="missing")
     array([ 1., nan], dtype=float32)
     """
-    values, places = split_column(column, feature)
-    table = np.array([categories.get(value, -1) for value in values] + [-2], dtype=np.float32)
-    numbers = table[places]
-    strange = numbers == -1
-    if strange.any():
-        if unknown == "error":
-            row = int(np.argmax(strange))
+    of_unknown = {"error": None, "missing": np.nan, "ignore": 0}[unknown]
+    return look_up(column, categories, feature, missing=np.nan, unknown=of_unknown, dtype=np.float32)
+
+
+def look_up(column, numbers, feature, *, missing, unknown, dtype):
+    """Look up a number for each row of a column of categories.
+
+    Parameters
+    ----------
+    column : ndarray or column
+        See `split_column`.
+    numbers : dict category -> number
+    feature : str
+        For the message.
+    missing : number
+        For missing values; None: they are refused.
+    unknown : number
+        For values that are no category; None: they are refused.
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        For a value that is refused. The message names it, its feature and row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.codebook.columns import look_up
+    >>> column = np.array(["b", "c", None], dtype=object)
+    >>> look_up(column, {"a": 0, "b": 1}, "feature 0", missing=2, unknown=2, dtype=np.uint8)
+    array([1, 2, 2], dtype=uint8)
+    """
+    values, places = _split_plain(column, feature)
+    # Places of missing values are -1, the last entry of a table.
+    if missing is None:
+        row = _first([value is None for value in values] + [True], places)
+        if row is not None:
+            refuse_missing(feature, row)
+    if unknown is None:
+        row = _first([value is not None and value not in numbers for value in values] + [False], places)
+        if row is not None:
             raise ValueError(
                 f"{values[places[row]]!r} (row {row}) is no category of {feature}, which has "
-                f'{shortened(categories)}: set handle_unknown="missing" before fit to give such values the missing '
+                f'{shortened(numbers)}: set handle_unknown="missing" before fit to give such values the missing '
                 "code, or correct the value."
             )
-        numbers[strange] = np.nan if unknown == "missing" else 0
-    numbers[numbers == -2] = np.nan
-    return numbers
+    missing, unknown = missing or 0, unknown or 0
+    found = [missing if value is None else numbers.get(value, unknown) for value in values]
+    return np.take(np.array([*found, missing], dtype=dtype), places)
+
+
+def _first(is_refused, places):
+    """Return the first row whose place is refused, and None if there is none."""
+    if not any(is_refused) or (is_refused[-1] and not any(is_refused[:-1]) and (not len(places) or places.min() >= 0)):
+        return None
+    rows = np.take(is_refused, places)
+    return int(np.argmax(rows)) if rows.any() else None
 
 
 def find_categorical(X, categorical_features, names):

@@ -4,6 +4,7 @@ from collections import UserString
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, time, timedelta
+from functools import partial
 
 import numpy as np
 
@@ -60,14 +61,13 @@ def as_matrix(X, what, names=None, *, strict=True, categorical=None):
     if type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiub" and not categorical:
         return X
     table = as_table(X, what)
-    columns = columns_of(table)
+    if names is not None:
+        check_columns(columns_of(table), names, what, strict=strict)
     X = np.asarray(as_numbers(table, what, names if strict else None, categorical))
     if X.dtype.kind not in "fiub":
         raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
     if X.ndim != 2:
         raise ValueError(f"{what} must be 2-d, one row per reading, got shape {X.shape}.")
-    if names is not None:
-        check_columns(columns, names, what, strict=strict)
     return X
 
 
@@ -103,7 +103,8 @@ def as_numbers(X, what, names=None, categorical=None):
     names : sequence of str, default=None
         Names of the columns, if X has none.
     categorical : dict int -> callable, default=None
-        By the number of a column: ``function(column)`` turns the column into numbers, whatever it holds.
+        By the number of a column: ``function(column)`` turns the column into numbers, whatever it holds. None leaves
+        the column of a data frame out.
 
     Returns
     -------
@@ -350,11 +351,14 @@ def _of_frame(X, columns, what, categorical):
         array = unmasked(to_array(X, what))
         is_mixed = categorical or array.dtype.kind == "O"
         return _of_objects(array, what, columns, categorical) if is_mixed else array
-    found = [
-        categorical[j](column) if j in categorical else numbers(column, name, what)
-        for j, (column, name) in enumerate(zip(columns_in(X), columns, strict=True))
-    ]
+    read = [categorical.get(j, partial(numbers, name=name, what=what)) for j, name in enumerate(columns)]
+    found = [number(column) for number, column in zip(read, columns_in(X), strict=True) if number is not None]
     return np.stack(found).T if found else np.empty((len(X), 0))
+
+
+def has_columns(table):
+    """Return whether `columns_in` can split a table: a frame of pandas or polars, or an Arrow table."""
+    return _is_arrow(table) or type(table).__module__.startswith("polars") or hasattr(table, "iloc")
 
 
 def columns_in(table):

@@ -6,6 +6,8 @@ from skbsq.codebook.kernels import decode
 from skbsq.codebook.labels import label, numbered_names, shortened
 from skbsq.codebook.nesting import codes_of_thresholds
 
+_CANNOT = "Codes cannot become codes of new:"
+
 
 class Transcoder:
     """Turn codes of an old codebook into codes of a new one, without floats at run time.
@@ -85,8 +87,8 @@ class Transcoder:
             )
         if old.has_missing[k] and not new.has_missing[j]:
             raise ValueError(
-                f"Codes cannot become codes of new: {feature} has a missing code in the "
-                'old codebook only. Fit the new model with missing="code" for it.'
+                f"{_CANNOT} {feature} has a missing code in the old codebook only. Fit the new model with "
+                'missing="code" for it.'
             )
         missing_code = new.n_levels[j] - 1
         if not new.is_categorical[j]:
@@ -98,9 +100,9 @@ class Transcoder:
         table, uncertain = _by_categories(part, levels, target, unknown)
         if (table < 0).any():
             raise ValueError(
-                f"Codes cannot become codes of new: the category {levels[np.argmin(table)]!r} of {feature} is the level "
-                "of an old code, and none of the categories of the new codebook. Fit the new model with "
-                'handle_unknown="missing", or on rows with this category.'
+                f"{_CANNOT} the category {levels[np.argmin(table)]!r} of {feature} is the level of an old code, and "
+                'none of the categories of the new codebook. Fit the new model with handle_unknown="missing", or on '
+                "rows with this category."
             )
         if old.has_missing[k] and old.handle_unknown == "missing":
             uncertain[-1] = bool(target.keys() - part.keys())
@@ -214,12 +216,12 @@ def _sources(old, new, same_units):
             name = new.feature_names[np.argmax(unknown)]
             why = f"{name!r} is none of the features of the old codebook, {shortened(old.feature_names)}"
         raise ValueError(
-            f"Codes cannot become codes of new: {why}. If both codebooks have the same features in the same order and "
+            f"{_CANNOT} {why}. If both codebooks have the same features in the same order and "
             "in the same units, give same_units=True."
         )
     if old.n_features != new.n_features:
         raise ValueError(
-            f"Codes cannot become codes of new: it has {new.n_features} features, and the old codebook has "
+            f"{_CANNOT} it has {new.n_features} features, and the old codebook has "
             f"{old.n_features}. Without equal names, features are matched by position."
         )
     return np.arange(new.n_features)

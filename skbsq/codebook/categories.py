@@ -4,8 +4,6 @@ A codebook orders the categories of a feature by their codes and numbers them fr
 numbers, so that everything behind a lookup treats a category as the float of its number.
 """
 
-import struct
-
 import numpy as np
 
 from skbsq.codebook.labels import in_number_order, shortened
@@ -182,40 +180,6 @@ def level_numbers(thresholds, categories, given, label):
         code = int(np.argmax(wrong))
         raise ValueError(f"The level of code {code} of {label} is {given[code]!r}, which does not have this code.")
     return found.astype(np.float32)
-
-
-def fingerprint_of_categories(categories, unknown_is_missing):
-    """Return the bytes for categories in the text of a fingerprint, see `skbsq.Codebook.fingerprint`.
-
-    Parameters
-    ----------
-    categories : list of d dicts category -> code, or None
-    unknown_is_missing : ndarray of bool of shape (d,)
-
-    Returns
-    -------
-    bytes
-
-    Examples
-    --------
-    >>> from skbsq.codebook.categories import fingerprint_of_categories
-    >>> fingerprint_of_categories([None, {True: 0}], [False, False]).hex()
-    '0100000000010000000000020400000074727565'
-    """
-    content = b""
-    for j, codes in enumerate(categories):
-        if codes is None:
-            continue
-        entries = sorted((code, *_kind_and_text(known)) for known, code in codes.items() if known is not None)
-        content += struct.pack("<IBI", j, bool(unknown_is_missing[j]), len(entries))
-        for code, kind, text in entries:
-            content += struct.pack("<HBI", code, kind, len(text)) + text
-    return content
-
-
-def _kind_and_text(category):
-    kind = {str: 0, int: 1, bool: 2}[type(category)]
-    return kind, (str(category).lower() if kind == 2 else str(category)).encode()
 
 
 def _can_be_written(category):

@@ -1,18 +1,17 @@
 """The codebook, which every trained quantizer ends as. Needs NumPy alone."""
 
-import hashlib
 from collections.abc import Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
 from skbsq.codebook import json
+from skbsq.codebook.bits import bit_conditions, bit_names, codes_of_bits
 from skbsq.codebook.categories import (
     UNKNOWN_RULES,
     check_categories,
     codes_of_mapping,
-    fingerprint_of_categories,
     level_numbers,
     thresholds_of_codes,
 )
@@ -28,11 +27,12 @@ from skbsq.codebook.checks import (
     midpoint_levels,
     refuse_missing,
 )
-from skbsq.codebook.columns import look_up
-from skbsq.codebook.kernels import Encoder, decode, in_range, thermometer
-from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
-from skbsq.codebook.matrix import as_matrix, as_table, columns_in, has_columns
+from skbsq.codebook.fingerprint import fingerprint_of
+from skbsq.codebook.kernels import Encoder, decode, thermometer
+from skbsq.codebook.labels import in_feature_order, label, labels_of, numbered_names
+from skbsq.codebook.matrix import as_table, has_columns
 from skbsq.codebook.nesting import coarsened, obstacle, recoding
+from skbsq.codebook.tables import TableEncoder, check_codes, check_rows, readers_of
 from skbsq.codebook.transcoding import Transcoder
 
 
@@ -383,14 +383,7 @@ class Codebook:
         category, ordered by code, kind and text: u16 code, u8 kind (0 string, 1 integer, 2 bool), u32 size, text in
         UTF-8 (``true`` and ``false`` for bools).
         """
-        numeric = np.repeat(~self.is_categorical, np.diff(self._offsets))
-        values = (self.n_features, self._offsets, self._has_missing, self._thresholds[numeric])
-        dtypes = ("<u4", "<u4", "u1", "<f4")
-        content = b"".join(np.asarray(v).astype(dtype).tobytes() for v, dtype in zip(values, dtypes, strict=True))
-        if self._categories is not None:
-            unknown_is_missing = self._has_missing & (self._handle_unknown == "missing")
-            content += fingerprint_of_categories(self.categories, unknown_is_missing)
-        return hashlib.sha256((b"skbsq1" if self._categories is None else b"skbsq2") + content).digest()[:8]
+        return fingerprint_of(self)
 
     @property
     def folded_from(self):
@@ -400,11 +393,6 @@ class Codebook:
         behind the pipeline accepts rows with this fingerprint.
         """
         return self._folded_from
-
-    @cached_property
-    def _known_names(self):
-        """Names of the features, or x0, x1, ... if there are none."""
-        return self._names or numbered_names(self.n_features)
 
     @cached_property
     def _level_offsets(self):
@@ -422,37 +410,13 @@ class Codebook:
         return Encoder(self._thresholds, self._offsets, nan_codes, self.refuses_nan, self.dtype)
 
     @cached_property
-    def _numeric_encoder(self):
-        """Encoder of the numeric features alone."""
-        numeric, sizes = ~self.is_categorical, np.diff(self._offsets)
-        thresholds, offsets = self._thresholds[np.repeat(numeric, sizes)], np.cumsum([0, *sizes[numeric]])
-        nan_codes = np.where(self._has_missing, self.n_levels - 1, 0)[numeric]
-        return Encoder(thresholds, offsets, nan_codes, self.refuses_nan[numeric], self.dtype)
-
-    @cached_property
     def category_readers(self):
         """For each categorical feature the function that turns its column into numbers, see `as_numbers`."""
-        return {
-            j: self._reader(j, {category: number for number, category in enumerate(known)}, np.nan, np.float32)
-            for j, known in enumerate(self._categories or ())
-            if known is not None
-        }
+        return readers_of(self)
 
     @cached_property
-    def _category_codes(self):
-        """For each categorical feature the function that turns its column into codes."""
-        readers = {}
-        for j, codes in enumerate(self.categories):
-            if codes is not None:
-                missing = codes.pop(None, None if self.refuses_nan[j] else 0)
-                readers[j] = self._reader(j, codes, missing, self.dtype)
-        return readers
-
-    def _reader(self, j, numbers, missing, dtype):
-        unknown = missing if self._handle_unknown == "missing" and self._has_missing[j] else None
-        unknown = 0 if self.n_levels[j] == 1 else unknown
-        feature = label(self._names, j)
-        return partial(look_up, numbers=numbers, feature=feature, missing=missing, unknown=unknown, dtype=dtype)
+    def _table_encoder(self):
+        return TableEncoder(self)
 
     @cached_property
     def columns(self):
@@ -462,11 +426,7 @@ class Codebook:
         for the codes from k + 1 to the highest regular code; if the feature is one-hot, for code k + 1 alone. The
         missing bit is 1 for the missing code alone.
         """
-        rows = []
-        parts = zip(np.diff(self._offsets).tolist(), self.is_one_hot, self._has_missing, strict=True)
-        for j, (size, one_hot, missing) in enumerate(parts):
-            rows += [(j, k, k + 1 if one_hot else size) for k in range(size)] + [(j, size, size + 1)] * bool(missing)
-        return _frozen(np.array(rows, dtype=np.int64).reshape(-1, 3))
+        return _frozen(bit_conditions(self))
 
     def column_names(self, feature_names=None):
         """Name the thermometer columns, in order.
@@ -494,15 +454,8 @@ class Codebook:
         >>> Codebook.from_thresholds([[0, 1], [5]], missing="code").column_names()
         ['x0_t0', 'x0_t1', 'x0_missing', 'x1_t0', 'x1_missing']
         """
-        names = self._known_names if feature_names is None else feature_names
-        out = []
-        for j, (name, thresholds) in enumerate(zip(names, self.thresholds, strict=True)):
-            own = self._categories[j][1:] if self.is_one_hot[j] else [f"t{k}" for k in range(thresholds.size)]
-            endings = [*map(str, own), *["missing"] * bool(self._has_missing[j])]
-            if len(set(endings)) < len(endings):
-                endings[: len(own)] = map(repr, own)
-            out += [f"{name}_{ending}" for ending in endings]
-        return out
+        names = self._names or numbered_names(self.n_features)
+        return bit_names(self, names if feature_names is None else feature_names)
 
     # -- floats to codes and back --------------------------------------------------------------------
 
@@ -540,23 +493,8 @@ class Codebook:
                [1, 2]], dtype=uint8)
         """
         if self._categories is not None and has_columns(X := as_table(X, "X")):
-            return self._encode_frame(X)
-        return self.encode_numbers(self._check_rows(X, "X", self.category_readers))
-
-    def _encode_frame(self, table):
-        """Encode a data frame. Columns of categories become codes without a matrix of floats."""
-        self._check_width(len(columns_of(table)), "X")
-        left_out = dict.fromkeys(self._category_codes)
-        numbers = as_matrix(table, "X", self._known_names, strict=self._names is not None, categorical=left_out)
-        codes = np.empty((len(numbers), self.n_features), dtype=self.dtype, order="F")
-        codes[:, ~self.is_categorical], refused = self._numeric_encoder.encode(numbers)
-        if refused is not None:
-            row, k = refused
-            refuse_missing(label(self._names, np.flatnonzero(~self.is_categorical)[k]), row)
-        columns = columns_in(table)
-        for j, codes_of in self._category_codes.items():
-            codes[:, j] = codes_of(columns[j])
-        return codes
+            return self._table_encoder.encode(X)
+        return self.encode_numbers(check_rows(self, X, "X", self.category_readers))
 
     def encode_numbers(self, X):
         """Encode a matrix in which the numbers of categories stand for the categories.
@@ -686,27 +624,7 @@ class Codebook:
         array([[1],
                [2]], dtype=uint8)
         """
-        given, bits = bits, as_matrix(bits, "bits")
-        if (columns := columns_of(given)) is not None:
-            check_columns(columns, self.column_names(), "bits", strict=self._names is not None)
-        if bits.shape[1] != self.n_columns:
-            raise ValueError(
-                f"bits has {bits.shape[1]} columns, but the thermometer of this codebook has {self.n_columns}."
-            )
-        codes = np.zeros((bits.shape[0], self.n_features), dtype=self.dtype)
-        ends = np.cumsum(np.diff(self._offsets) + self._has_missing)
-        for j, of_feature in enumerate(np.split(bits != 0, ends[:-1], axis=1)):
-            codes[:, j] = of_feature.sum(axis=1)
-            if self.is_one_hot[j] and of_feature.shape[1]:
-                codes[:, j] = np.where(of_feature.any(axis=1), of_feature.argmax(axis=1) + 1, 0)
-            if self._has_missing[j]:
-                codes[of_feature[:, -1], j] = self.n_levels[j] - 1
-        wrong = (self.thermometer(codes) != bits).any(axis=1)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            how = "1...10...0, and a one-hot feature has at most a single 1" if self.is_one_hot.any() else "1...10...0"
-            raise ValueError(f"Row {row} holds no thermometer bits: the bits of a feature must read {how}.")
-        return codes
+        return codes_of_bits(self, bits)
 
     def check_codes(self, codes):
         """Check the shape and range of codes, and return them as an integer array.
@@ -733,45 +651,7 @@ class Codebook:
         ...
         ValueError: Code 3 of feature 0 (row 0) is out of range: it has the codes 0 to 2.
         """
-        codes = self._check_rows(codes, "codes")
-        if codes.dtype.kind == "b":
-            codes = codes.astype(np.uint8)  # as an index, bool would be a mask
-        if codes.dtype.kind == "f":
-            # A data frame or a scaler upstream may have turned codes into floats; whole numbers are still codes.
-            floats = codes
-            with np.errstate(invalid="ignore"):  # NaN, and floats beyond int64
-                codes = floats.astype(np.int64)
-            if not np.array_equal(codes, floats):
-                self._refuse_codes(floats)
-        if not in_range(codes, self.n_levels):
-            row, j = np.argwhere((codes < 0) | (codes >= self.n_levels))[0]
-            raise ValueError(
-                f"Code {codes[row, j]} of {label(self._names, j)} (row {row}) is out of range: "
-                f"it has the codes 0 to {self.n_levels[j] - 1}."
-            )
-        return codes
-
-    def _refuse_codes(self, codes):
-        """Raise the error for floats that are not codes."""
-        with np.errstate(invalid="ignore"):
-            wrong = ~(np.abs(codes) < 2.0**63) | (codes != np.trunc(codes))
-        row, j = np.argwhere(wrong)[0]
-        where = f"in {label(self._names, j)} (row {row})"
-        if np.isnan(codes[row, j]):
-            raise ValueError(
-                f"codes are missing or masked {where}, and every row needs a code per feature: a missing value has the "
-                "highest code of its feature, if the feature has a missing code."
-            )
-        raise ValueError(f"codes must be whole numbers, got {codes[row, j]} {where}.")
-
-    def _check_rows(self, X, what, categorical=None):
-        X = as_matrix(X, what, self._known_names, strict=self._names is not None, categorical=categorical)
-        self._check_width(X.shape[1], what)
-        return X
-
-    def _check_width(self, width, what):
-        if width != self.n_features:
-            raise ValueError(f"{what} has {width} features, but this codebook has {self.n_features}.")
+        return check_codes(self, codes)
 
     # -- coarser codebooks ---------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ import numpy as np
 from skbsq.codebook.categories import check_kinds, plain
 from skbsq.codebook.checks import refuse_missing
 from skbsq.codebook.labels import shortened
-from skbsq.codebook.matrix import columns_in, unmasked
+from skbsq.codebook.matrix import columns_in, unmasked, without_runs
 from skbsq.exceptions import NotNumbersError
 
 # Kinds of objects that pandas tells apart as Python does. It takes True for 1 in others.
@@ -56,8 +56,9 @@ def _split_plain(column, what):
     """Return values that may be repeated or None, and the place of each row among them, in any type of integer."""
     try:
         values, places = _split(column)
-        if not set(map(type, values)) <= {str}:
-            values = [plain(value) for value in values]
+        if set(map(type, values)) <= {str}:
+            return values, places
+        values = [plain(value) for value in values]
     except (TypeError, ValueError) as error:  # a list, say, is not hashable
         raise NotNumbersError(f"{what} holds values that are no categories. {error}") from None
     check_kinds(values, what)
@@ -124,12 +125,14 @@ def _split_arrow(column):
     import pyarrow
     from pyarrow import types
 
+    column = without_runs(column)
     column = column.combine_chunks() if isinstance(column, pyarrow.ChunkedArray) else column
     if isinstance(column, pyarrow.ChunkedArray):
         column = column.chunk(0)
     if not types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    return column.dictionary.to_pylist(), column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    places = column.indices.cast("int64").fill_null(-1)  # they may be unsigned
+    return column.dictionary.to_pylist(), places.to_numpy(zero_copy_only=False)
 
 
 def numbers_of(column, categories, feature, *, unknown):
@@ -200,30 +203,30 @@ def look_up(column, numbers, feature, *, missing, unknown, dtype):
     array([1, 2, 2], dtype=uint8)
     """
     values, places = _split_plain(column, feature)
+    found = list(map(numbers.get, values))
     # Places of missing values are -1, the last entry of a table.
-    if missing is None:
-        row = _first([value is None for value in values] + [True], places)
-        if row is not None:
-            refuse_missing(feature, row)
-    if unknown is None:
-        row = _first([value is not None and value not in numbers for value in values] + [False], places)
+    if missing is None and (row := _first(places < 0, [value is None for value in values], places)) is not None:
+        refuse_missing(feature, row)
+    if None in found:
+        strange = [number is None and value is not None for number, value in zip(found, values, strict=True)]
+        row = None if unknown is not None else _first(False, strange, places)
         if row is not None:
             raise ValueError(
                 f"{values[places[row]]!r} (row {row}) is no category of {feature}, which has "
                 f'{shortened(numbers)}: set handle_unknown="missing" before fit to give such values the missing '
                 "code, or correct the value."
             )
-    missing, unknown = missing or 0, unknown or 0
-    found = [missing if value is None else numbers.get(value, unknown) for value in values]
-    return np.take(np.array([*found, missing], dtype=dtype), places)
+        others = [unknown if is_strange else missing for is_strange in strange]
+        found = [other if number is None else number for number, other in zip(found, others, strict=True)]
+    entries = [0 if number is None else number for number in (*found, missing)]  # those that no row has
+    return np.take(np.array(entries, dtype=dtype), places)
 
 
-def _first(is_refused, places):
-    """Return the first row whose place is refused, and None if there is none."""
-    if not any(is_refused) or (is_refused[-1] and not any(is_refused[:-1]) and (not len(places) or places.min() >= 0)):
-        return None
-    rows = np.take(is_refused, places)
-    return int(np.argmax(rows)) if rows.any() else None
+def _first(rows, is_refused, places):
+    """Return the first row of those given, or with a place that is refused; None if there is none."""
+    if any(is_refused):
+        rows = rows | np.take([*is_refused, False], places)
+    return int(np.argmax(rows)) if np.any(rows) else None
 
 
 def find_categorical(X, categorical_features, names):

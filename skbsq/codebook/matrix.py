@@ -398,12 +398,8 @@ def _of_polars(column, name, what):
 def _of_arrow(column, name, what):
     from pyarrow import types
 
+    column = without_runs(column)
     kind = column.type
-    if types.is_run_end_encoded(kind):
-        from pyarrow import compute
-
-        column = compute.run_end_decode(column)
-        kind = column.type
     numeric = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
     if not any(test(kind) for test in numeric):
         raise NotNumbersError(_message(f"Column {name!r}", what, str(kind)))
@@ -412,6 +408,13 @@ def _of_arrow(column, name, what):
     if not types.is_floating(kind) and (column.null_count or not types.is_integer(column.type)):
         column = column.cast("float64", safe=False)  # unsafe, because float64 may round integers
     return column.to_numpy()
+
+
+def without_runs(column):
+    """Return a run-end encoded column of an Arrow table with a value per row, and any other column unchanged."""
+    from pyarrow import compute, types
+
+    return compute.run_end_decode(column) if types.is_run_end_encoded(column.type) else column
 
 
 def _is_arrow(X):

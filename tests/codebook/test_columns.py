@@ -22,6 +22,9 @@ BOOK = Codebook.from_thresholds({"valve": CODES, "t": [5.0]}, missing="code", ha
 EXPECTED = [[0, 0], [1, 1], [3, 0], [1, 1], [0, 2], [3, 0]]
 
 
+UNSIGNED = pa.dictionary(pa.uint8(), pa.string())
+
+
 def pandas(dtype):
     return pd.DataFrame({"valve": pd.Series(VALVE, dtype=object).astype(dtype), "t": T})
 
@@ -71,6 +74,12 @@ TABLES = {
     "arrow string view": lambda: arrow(pa.array(VALVE, pa.string_view())),
     "arrow chunks": lambda: arrow(pa.chunked_array([VALVE[:2], VALVE[2:]])),
     "arrow dictionaries": lambda: arrow(pa.chunked_array([dictionary(VALVE[:3]), dictionary(VALVE[3:])])),
+    "arrow dictionary of unsigned places": lambda: arrow(pa.array(VALVE).dictionary_encode().cast(UNSIGNED)),
+    "arrow dictionary of polars": lambda: polars(pl.Categorical).to_arrow(),
+    "arrow dictionary with a null and a value twice": lambda: arrow(
+        pa.DictionaryArray.from_arrays([0, 1, 2, 3, 5, 4], ["open", "shut", None, "ajar", "gone", "open"])
+    ),
+    "arrow runs": lambda: arrow(pa.RunEndEncodedArray.from_arrays([1, 2, 3, 4, 5, 6], VALVE)),
     "arrow batch": lambda: arrow(pa.array(VALVE)).to_batches()[0],
     "narwhals": lambda: narwhals.from_native(polars(pl.String)),
     "dask": lambda: dask(pandas(object)),

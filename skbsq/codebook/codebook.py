@@ -379,9 +379,9 @@ class Codebook:
         It is the first 8 bytes of the SHA-256 of, little-endian: ``skbsq1``, u32 d, u32 offsets[d + 1],
         u8 has_missing[d], float32 thresholds. Names, levels and counts do not change it. If there are categorical
         features, the text is ``skbsq2``, thresholds are those of the numeric features alone, and the categories follow:
-        per feature that has them u32 feature, u8 unknown values have the missing code, u32 number of categories; and per
-        category, ordered by code, kind and text: u16 code, u8 kind (0 string, 1 integer, 2 bool), u32 size, text in
-        UTF-8 (``true`` and ``false`` for bools).
+        per feature that has them u32 feature, u8 unknown values have the missing code, u32 number of categories; and
+        per category, ordered by code, kind and text: u16 code, u8 kind (0 string, 1 integer, 2 bool), u32 size, text
+        in UTF-8 (``true`` and ``false`` for bools).
         """
         return fingerprint_of(self)
 

@@ -14,6 +14,7 @@ from skbsq import Codebook
 from skbsq.codebook.columns import find_categorical, look_up, numbers_of, split_column
 from skbsq.exceptions import NotNumbersError
 from tests import reference
+from tests.strategies import mixed_codebooks, values_of
 
 VALVE = ["open", "shut", None, "ajar", "open", "gone"]
 T = [1.0, 9.0, 5.0, 6.0, np.nan, 0.0]
@@ -216,6 +217,15 @@ def test_frames_equal_arrays(values):
     expected = [reference.encode_category(value, CODES, "missing") for value in values]
     for column in (pd.Series(values, dtype=object), pd.Series(values, dtype="category")):
         assert BOOK.encode(pd.DataFrame({"valve": column, "t": 0.0}))[:, 0].tolist() == expected
+
+
+@given(mixed_codebooks())
+def test_mixed_frames_equal_a_lookup(book):
+    rows = values_of(book)
+    columns = [pd.Series([row[j] for row in rows], dtype=object) for j in range(book.n_features)]
+    of_dtypes = [c.astype("category") if known else c for c, known in zip(columns, book.is_categorical, strict=True)]
+    for frame in (pd.concat(columns, axis=1), pd.concat(of_dtypes, axis=1)):
+        assert_array_equal(book.encode(frame), reference.encode_mixed(rows, book))
 
 
 def test_many_categories():

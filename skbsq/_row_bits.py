@@ -137,10 +137,10 @@ def _sent(part, features):
 
 def _codes(codebook, features):
     """Return the codes that the device sends; the server computes the codes of predictions."""
-    rows = zip(codebook.thresholds, codebook.has_missing.tolist(), codebook.n_bits.tolist(), strict=True)
+    rows = zip(codebook.parts, codebook.has_missing.tolist(), codebook.n_bits.tolist(), strict=True)
     bits = {
-        (features.origin(j), thresholds.tobytes(), has_missing): n
-        for j, (thresholds, has_missing, n) in enumerate(rows)
+        (features.origin(j), repr(part) if isinstance(part, dict) else part.tobytes(), has_missing): n
+        for j, (part, has_missing, n) in enumerate(rows)
         if n and features.origin(j) is not None
     }
     return {frozenset(bits): sum(bits.values())}

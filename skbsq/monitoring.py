@@ -49,7 +49,8 @@ class CodeMonitor:
     Notes
     -----
     Drift within a code is invisible, whatever its size. In particular, all values above the highest threshold share a
-    code, and so do all values up to the lowest one.
+    code, and so do all values up to the lowest one. Categories that are unknown to the codebook show as missing, if its
+    ``handle_unknown`` is "missing".
 
     Examples
     --------
@@ -199,10 +200,11 @@ class CodeMonitor:
             - feature: name, or number from 0 if the features have no names
             - psi: population stability index, see Notes
             - p_value: probability of at least this psi if nothing has drifted
-            - ends: share of received rows in the lowest or highest code, the missing code aside
+            - ends: share of received rows in the lowest or highest code, the missing code aside; NaN for a categorical
+              feature, whose codes have no ends
             - missing: share in the missing code, NaN if there is none
-            - guard: share in codes beyond all reference rows, the missing code aside; NaN if there are none. An end
-              code without reference rows is such a code.
+            - guard: share in codes beyond all reference rows, the missing code aside; NaN if there are none, and for a
+              categorical feature. An end code without reference rows is such a code.
             - n, n_reference: rows received, and rows of the reference
             - n_cells: cells that psi compares, see Notes
 
@@ -248,7 +250,8 @@ class CodeMonitor:
         if self.n_rows == 0:
             raise ValueError("No rows were received: call update with codes before report.")
         names = self.codebook.feature_names or range(self.codebook.n_features)
-        parts = zip(names, self._reference, self._received, self.codebook.has_missing.tolist(), strict=True)
+        kinds = self.codebook.has_missing.tolist(), self.codebook.is_categorical.tolist()
+        parts = zip(names, self._reference, self._received, *kinds, strict=True)
         rows = [{"feature": name, **_compare(*counts)} for name, *counts in parts]
         columns = {key: [row[key] for row in rows] for key in rows[0]}
         if as_dict:
@@ -352,21 +355,22 @@ def _read_counts(given, codebook, what):
     return counts
 
 
-def _compare(reference, received, has_missing):
+def _compare(reference, received, has_missing, is_categorical):
     """Return the columns of the report for one feature."""
     n, n_reference = int(received.sum()), int(reference.sum())
     regular = received[: received.size - has_missing]
     code = np.arange(regular.size)
     with_rows = np.flatnonzero(reference[: regular.size])
     is_guard = (code < with_rows[0]) | (code > with_rows[-1]) if with_rows.size else np.ones(regular.size, dtype=bool)
+    n_ends = int(regular[(code == 0) | (code == regular.size - 1)].sum())
     cells = _merge_rare(reference, received)
     psi = _stability_index(*cells)
     return {
         "psi": psi,
         "p_value": _chi2_sf(psi / (1 / n + 1 / n_reference), cells[0].size - 1),
-        "ends": int(regular[(code == 0) | (code == regular.size - 1)].sum()) / n,
+        "ends": math.nan if is_categorical else n_ends / n,
         "missing": int(received[-1]) / n if has_missing else math.nan,
-        "guard": int(regular[is_guard].sum()) / n if is_guard.any() else math.nan,
+        "guard": int(regular[is_guard].sum()) / n if is_guard.any() and not is_categorical else math.nan,
         "n": n,
         "n_reference": n_reference,
         "n_cells": cells[0].size,

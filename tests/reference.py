@@ -26,6 +26,27 @@ def encode(X, codebook):
     return [[encode_one(float(x), *part) for x, part in zip(row, parts, strict=True)] for row in X]
 
 
+def encode_category(value, codes, handle_unknown="error"):
+    """Encode one category by its dict category -> code; KeyError if it is refused."""
+    if len(set(codes.values())) == 1:
+        return 0
+    if handle_unknown == "missing" and None in codes:
+        return codes.get(value, codes[None])
+    return codes[value]
+
+
+def encode_mixed(rows, codebook):
+    """Encode rows of floats and categories."""
+
+    def one(value, part, has_missing):
+        if isinstance(part, dict):
+            return encode_category(value, part, codebook.handle_unknown)
+        return encode_one(math.nan if value is None else float(value), part.tolist(), has_missing)
+
+    parts = list(zip(codebook.parts, codebook.has_missing.tolist(), strict=True))
+    return [[one(value, *part) for value, part in zip(row, parts, strict=True)] for row in rows]
+
+
 def thermometer_one(code, n_thresholds, has_missing=False):
     """Turn one code into its thermometer bits: threshold bits, then the missing bit."""
     missing = has_missing and code == n_thresholds + 1

@@ -20,6 +20,7 @@ from tests.golden import fits, make
 FOLDER = Path(__file__).parent / "golden"
 VERSIONS = sorted(path.name for path in FOLDER.iterdir() if path.name[0].isdigit())
 CODEBOOKS = [path for version in VERSIONS for path in sorted((FOLDER / version / "codebooks").glob("*.json"))]
+MIXED = [path for version in VERSIONS for path in sorted((FOLDER / version / "mixed").glob("*.json"))]
 ESTIMATORS = [path for version in VERSIONS for path in sorted((FOLDER / version / "estimators").glob("*.safetensors"))]
 # Outputs of a graph, and the method that gives the same.
 OUTPUTS = {"codes": "codes", "label": "predict", "probabilities": "predict_proba", "prediction": "predict"}
@@ -50,7 +51,18 @@ def test_a_codebook_gives_the_same_bits(path):
     assert codebook.to_json() == path.read_text(encoding="utf-8")
 
 
-@each_codebook
+@pytest.mark.parametrize("path", MIXED, ids=named)
+def test_a_codebook_with_categories_gives_the_same_bits(path):
+    codebook, then = Codebook.from_json(path.read_text(encoding="utf-8")), np.load(path.with_suffix(".npz"))
+    found = make.encoded(codebook, codebook.encode(make.from_text(then["x"])))
+    assert set(found) == set(then.files) - {"x"}
+    for name, value in found.items():
+        assert value.dtype == then[name].dtype
+        np.testing.assert_array_equal(value, then[name], err_msg=name)
+    assert codebook.to_json() == path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", [*CODEBOOKS, *MIXED], ids=named)
 def test_rows_and_messages_are_read(path):
     codebook, then = Codebook.from_json(path.read_text(encoding="utf-8")), np.load(path.with_suffix(".npz"))
     np.testing.assert_array_equal(RowCodec(codebook).unpack(then["rows"]), then["codes"])

@@ -81,6 +81,18 @@ def test_codes_beyond_the_reference_are_guards():
     assert (only_missing["guard"], only_missing["missing"]) == (0.5, 0.5)
 
 
+def test_categories_have_no_ends():
+    codes = {"open": 0, "shut": 1, "ajar": 2, None: 3}
+    book = Codebook.from_thresholds({"valve": codes}, counts=[[0, 800, 150, 50]], handle_unknown="missing")
+    monitor = CodeMonitor(book).update(book.encode([["open"]] * 100 + [["shut"]] * 200 + [["gone"]] * 100))
+    report = {name: values[0] for name, values in monitor.report(as_dict=True).items()}
+    assert math.isnan(report["ends"])
+    assert math.isnan(report["guard"])
+    assert report["missing"] == 0.25
+    assert report["p_value"] < 1e-6
+    assert CodeMonitor.from_json(monitor.to_json()).to_json() == monitor.to_json()
+
+
 def test_equal_shares_are_no_drift():
     row = one_feature([100, 200, 300], [10, 20, 30])
     assert row["psi"] == pytest.approx(0, abs=1e-3)

@@ -352,6 +352,18 @@ def test_codes_of_old_devices_are_transcoded(regressor, table):
     np.testing.assert_array_equal(receiver.predict(stream), expected)
 
 
+def test_categories_of_old_devices_are_transcoded():
+    old = Codebook.from_thresholds({"valve": {"open": 0, "shut": 1, "ajar": 1}, "t": [5]})
+    new = Codebook.from_thresholds({"t": [5, 7], "valve": {"shut": 0, "ajar": 0, "open": 1, None: 2}})
+    receiver = Receiver().add(lambda codes: codes @ [10, 1], codebook=new, id=1, accepts={2: old})
+    assert receiver.predict(dumps(old, [[0, 0], [1, 1]])).tolist() == [1, 20]
+    assert receiver.predict(bytes([0b10]), frame="bare", id=2).tolist() == [21]
+    assert receiver.transcoders_[old].cost()["n_uncertain"].tolist() == [1, 0]
+    fewer = Codebook.from_thresholds({"valve": {"open": 0, "ajar": 1}})
+    with pytest.raises(ValueError, match="the category 'shut' of feature 'valve' is the level of an old code"):
+        Receiver().add(len, codebook=fewer, accepts=[old])
+
+
 def test_a_monitor_counts_what_the_reader_reads(regressor, table):
     fine, coarse = regressor.codebooks_.values()
     old = QuantileQuantizer(3).fit(table[0]).codebook_

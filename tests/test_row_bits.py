@@ -43,7 +43,7 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from skorch import NeuralNetRegressor
 from torch import nn
 
-from skbsq import BitwiseClassifier, BitwiseRegressor, Codebook, QuantileQuantizer, UniformQuantizer
+from skbsq import BitwiseClassifier, BitwiseRegressor, Codebook, QuantileQuantizer, ThresholdQuantizer, UniformQuantizer
 from skbsq import nn as sq
 from skbsq.model_selection import fewest_bits, rate_distortion, row_bits
 
@@ -150,6 +150,18 @@ def test_codebooks_that_agree_in_part_are_both_sent(data):
     parts = [("q", QuantileQuantizer(2), slice(0, 7))], [("q", QuantileQuantizer(2), slice(1, 8))]
     members = [(str(k), make_pipeline(ColumnTransformer(part), Ridge())) for k, part in enumerate(parts)]
     assert row_bits(VotingRegressor(members).fit(X, y)) == 2 * 7 + 2 * 7
+
+
+def test_codes_of_other_categories_are_sent_too(data):
+    """Both codebooks have a threshold at 0.5, of other categories."""
+    X, y = np.random.default_rng(0).integers(0, 3, (60, 1)), data[1][:60]
+
+    def member(codes):
+        return make_pipeline(ThresholdQuantizer([codes]), Ridge())
+
+    first, second = {0: 0, 1: 1, 2: 1}, {2: 0, 1: 1, 0: 1}
+    assert row_bits(VotingRegressor([("a", member(first)), ("b", member(first))]).fit(X, y)) == 1
+    assert row_bits(VotingRegressor([("a", member(first)), ("b", member(second))]).fit(X, y)) == 2
 
 
 def test_fitted_templates_are_not_counted(data):

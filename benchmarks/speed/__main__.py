@@ -1,9 +1,9 @@
 """Compare the speed of each part with a named rival, in one run.
 
 Both sides of a contest take turns. Their best times count, and a checksum beside each time shows that less work does
-not look faster. Parts: encode, decode, pack, predict, train (against the same model in plain PyTorch, on real data),
-recipe (the default recipe against plain hard bits), start (initial thresholds and the overhead of a fit), gateway
-(a process from its start to a row of codes).
+not look faster. Parts: encode, categories (columns of strings), decode, pack, predict, train (against the same model
+in plain PyTorch, on real data), recipe (the default recipe against plain hard bits), start (initial thresholds and the
+overhead of a fit), gateway (a process from its start to a row of codes).
 """
 
 import pandas as pd
@@ -32,7 +32,7 @@ def draw(table):
     table = table[table["ratio"].notna()].iloc[::-1].reset_index(drop=True)
     figure = Figure(figsize=(9, 0.8 + 0.24 * len(table)), layout="constrained")
     ax = figure.subplots()
-    hues = ("#0072B2", "#56B4E9", "#F0E442", "#009E73", "#D55E00", "#999999", "#CC79A7", "#E69F00")
+    hues = ("#0072B2", "#56B4E9", "#F0E442", "#009E73", "#D55E00", "#999999", "#CC79A7", "#E69F00", "#882255")
     colors = dict(zip(PARTS, hues, strict=True))
     ax.barh(table.index, table["ratio"] - 1, left=1, color=table["part"].map(colors), height=0.7)
     ax.scatter(table["target"], table.index, marker="|", s=120, color="black", zorder=3, label="target")

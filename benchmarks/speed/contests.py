@@ -8,6 +8,7 @@ from functools import partial
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.preprocessing import KBinsDiscretizer
 from torch import nn
@@ -159,6 +160,35 @@ def _same_bins(X, bits):
         warnings.simplefilter("ignore")  # about ties of integers
         bins.fit(X[:50_000])
     return bins, Codebook.from_thresholds([edges[1:-1] for edges in bins.bin_edges_])
+
+
+def categories(n=1_000_000, d=4):
+    """Compare `Codebook.encode` of columns of strings with the codes that pandas has for them, and a table of codes."""
+    rng = np.random.default_rng(SEED)
+    for n_categories in (10, 1000):
+        names = [f"category {k}" for k in range(n_categories)]
+        codes = {name: k * 10 // n_categories for k, name in enumerate(names)}
+        book = Codebook.from_thresholds({f"x{j}": codes for j in range(d)})
+        columns = {f"x{j}": np.array(names, dtype=object)[rng.integers(0, n_categories, n)] for j in range(d)}
+        for dtype in ("object", "string", "category"):
+            frame = pd.DataFrame({name: pd.Series(column, dtype=dtype) for name, column in columns.items()})
+            found = [frame[name].astype("category").cat.categories for name in frame]
+            tables = [np.array([codes[name] for name in of_column], dtype=book.dtype) for of_column in found]
+            yield Contest(
+                f"{n_categories} categories, {dtype}",
+                partial(book.encode, frame),
+                partial(_take_categories, frame, tables),
+                "cat.codes, then np.take",
+                target=0.8,
+                repeats=5,
+            )
+
+
+def _take_categories(frame, tables):
+    codes = np.empty(frame.shape, dtype=tables[0].dtype, order="F")
+    for j, (name, table) in enumerate(zip(frame, tables, strict=True)):
+        codes[:, j] = np.take(table, frame[name].astype("category").cat.codes)
+    return codes
 
 
 def decode(n=1_000_000, d=20):
@@ -341,4 +371,4 @@ def gateway():
     )
 
 
-PARTS = {part.__name__: part for part in (encode, decode, pack, predict, train, recipe, start, gateway)}
+PARTS = {part.__name__: part for part in (encode, categories, decode, pack, predict, train, recipe, start, gateway)}

@@ -4,13 +4,15 @@ A codebook orders the categories of a feature by their codes and numbers them fr
 numbers, so that everything behind a lookup treats a category as the float of its number.
 """
 
-import struct
-
 import numpy as np
 
+from skbsq.codebook.labels import in_number_order, shortened
 from skbsq.codebook.matrix import is_missing
 
 UNKNOWN_RULES = ("error", "missing")
+# Thresholds between the numbers of more categories would be rounded in float32.
+MAX_CATEGORIES = 2**22
+_INT64 = np.iinfo(np.int64)
 
 
 def plain(value):
@@ -92,16 +94,16 @@ def codes_of_mapping(mapping, label):
         entries[name] = int(code)
     has_missing = None in entries
     missing_code = entries.pop(None, None)
+    if not entries:
+        raise ValueError(f"The codes of {label} name no category but None.")
     categories = tuple(sorted(entries, key=entries.get))
     check_kinds(categories, label)
-    codes = np.array([entries[category] for category in categories], dtype=np.int64)
-    used = sorted({*codes.tolist(), *([missing_code] if has_missing else [])})
-    if used != list(range(len(used))) or (has_missing and missing_code in codes):
-        last = ", and None the highest, alone" if has_missing else ""
-        raise ValueError(f"The codes of the categories of {label} must be all of 0, 1, ...{last}, got {mapping!r}.")
-    if has_missing and missing_code != used[-1]:
-        raise ValueError(f"None of {label} must have the highest code, {used[-1]}, got {missing_code}.")
-    return categories, codes, has_missing
+    used = sorted(set(entries.values()))
+    if used != list(range(len(used))) or missing_code not in (None, len(used)):
+        last = f"; None must have the highest, {len(used)}, alone" if has_missing else ""
+        given = shortened([*entries.values(), *([missing_code] if has_missing else [])])
+        raise ValueError(f"The codes of the categories of {label} must be all of 0, 1, ...{last}, got {given}.")
+    return categories, np.array(sorted(entries.values()), dtype=np.int64), has_missing
 
 
 def check_kinds(categories, label):
@@ -142,7 +144,7 @@ def level_numbers(thresholds, categories, given, label):
         Between the numbers of categories.
     categories : tuple
         In order.
-    given : sequence of categories, or None
+    given : sequence of categories, dict or pandas Series, or None
         A category of each code; None: the first.
     label : str
         The feature, for the message.
@@ -166,47 +168,29 @@ def level_numbers(thresholds, categories, given, label):
     """
     if given is None:
         return np.append(0, thresholds + np.float32(0.5)).astype(np.float32)
-    given = [plain(category) for category in given]
-    if len(given) != thresholds.size + 1:
-        raise ValueError(f"The levels of {label} must be {thresholds.size + 1} categories, one per code, got {given}.")
-    for code, category in enumerate(given):
-        if category not in categories or np.searchsorted(thresholds, categories.index(category)) != code:
-            raise ValueError(f"The level of code {code} of {label} is {category!r}, which does not have this code.")
-    return np.array([categories.index(category) for category in given], dtype=np.float32)
+    given = in_number_order(given, f"the levels of {label}")
+    if isinstance(given, str | bytes) or not hasattr(given, "__len__") or len(given) != thresholds.size + 1:
+        raise ValueError(
+            f"The levels of {label} must be {thresholds.size + 1} categories, one per code, got {given!r}."
+        )
+    numbers = {category: number for number, category in enumerate(categories)}
+    found = np.array([numbers.get(plain(category), -1) for category in given])
+    wrong = (found < 0) | (np.searchsorted(thresholds, found) != np.arange(found.size))
+    if wrong.any():
+        code = int(np.argmax(wrong))
+        raise ValueError(f"The level of code {code} of {label} is {given[code]!r}, which does not have this code.")
+    return found.astype(np.float32)
 
 
-def fingerprint_of_categories(categories, *, unknown_is_missing):
-    """Return the bytes for categories in the text of a fingerprint, see `skbsq.Codebook.fingerprint`.
-
-    Parameters
-    ----------
-    categories : list of d dicts category -> code, or None
-    unknown_is_missing : bool
-
-    Returns
-    -------
-    bytes
-
-    Examples
-    --------
-    >>> from skbsq.codebook.categories import fingerprint_of_categories
-    >>> fingerprint_of_categories([None, {True: 0}], unknown_is_missing=False).hex()
-    '0100000000010000000000020400000074727565'
-    """
-    content = b""
-    for j, codes in enumerate(categories):
-        if codes is None:
-            continue
-        entries = sorted((code, *_kind_and_text(known)) for known, code in codes.items() if known is not None)
-        content += struct.pack("<IBI", j, unknown_is_missing, len(entries))
-        for code, kind, text in entries:
-            content += struct.pack("<HBI", code, kind, len(text)) + text
-    return content
-
-
-def _kind_and_text(category):
-    kind = {str: 0, int: 1, bool: 2}[type(category)]
-    return kind, (str(category).lower() if kind == 2 else str(category)).encode()
+def _can_be_written(category):
+    """Return whether a category fits in JSON, fingerprints and tables of other languages."""
+    if isinstance(category, int):
+        return _INT64.min <= category <= _INT64.max
+    try:
+        category.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_categories(categories, thresholds, levels, labels):
@@ -247,6 +231,12 @@ def check_categories(categories, thresholds, levels, labels):
         distinct = are_plain and known and len(set(known)) == len(known)
         demand(distinct, f"the categories of {name} are not distinct strings, integers or bools")
         check_kinds(known, name)
+        demand(len(known) <= MAX_CATEGORIES, f"{name} has {len(known)} categories, more than {MAX_CATEGORIES}")
+        if (strange := next((category for category in known if not _can_be_written(category)), None)) is not None:
+            raise ValueError(
+                f"The category {strange!a:.40} of {name} cannot be written: integers must fit in 64 bits, and strings "
+                "must be Unicode without lone surrogates."
+            )
         between = np.isin(t, np.arange(len(known) - 1, dtype=np.float32) + np.float32(0.5)).all()
         demand(between, f"a threshold of {name} does not lie between two categories")
         numbers, codes = level[: t.size + 1], np.arange(t.size + 1)

@@ -124,6 +124,14 @@ def check_finite(X, cast, names):
         raise ValueError(f"Input X {why} in {label(names, j)} (row {row}): clip or drop such values first.")
 
 
+def refuse_missing(feature, row):
+    """Raise the error for a missing value in a feature without a missing code."""
+    raise ValueError(
+        f"X contains NaN in {feature} (row {row}), which has no missing code: impute NaN first, "
+        'or fit with missing="seen" on rows with NaN in this feature, or with missing="code".'
+    )
+
+
 def check_missing(missing, names, n_features):
     """Validate `missing`, and return the rule of each feature.
 

@@ -1,6 +1,5 @@
 """The codebook, which every trained quantizer ends as. Needs NumPy alone."""
 
-import hashlib
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
@@ -8,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 
 from skbsq.codebook import json
+from skbsq.codebook.bits import bit_conditions, bit_names, codes_of_bits
 from skbsq.codebook.categories import (
     UNKNOWN_RULES,
     check_categories,
     codes_of_mapping,
-    fingerprint_of_categories,
     level_numbers,
     thresholds_of_codes,
 )
@@ -26,12 +25,14 @@ from skbsq.codebook.checks import (
     check_names,
     check_thresholds,
     midpoint_levels,
+    refuse_missing,
 )
-from skbsq.codebook.columns import numbers_of
-from skbsq.codebook.kernels import Encoder, decode, in_range, thermometer
-from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
-from skbsq.codebook.matrix import as_matrix
+from skbsq.codebook.fingerprint import fingerprint_of
+from skbsq.codebook.kernels import Encoder, decode, thermometer
+from skbsq.codebook.labels import in_feature_order, label, labels_of, numbered_names
+from skbsq.codebook.matrix import as_table, has_columns
 from skbsq.codebook.nesting import coarsened, obstacle, recoding
+from skbsq.codebook.tables import TableEncoder, check_codes, check_rows, readers_of
 from skbsq.codebook.transcoding import Transcoder
 
 
@@ -200,6 +201,8 @@ class Codebook:
         check_fields(*(state[field] for field in self._FIELDS[:-2]))
         if state["_handle_unknown"] not in UNKNOWN_RULES:
             raise ValueError(f"handle_unknown must be one of {list(UNKNOWN_RULES)}, got {state['_handle_unknown']!r}.")
+        if state["_categories"] is None:
+            state["_handle_unknown"] = "error"  # so that codebooks without categories are equal
         for field in self._FIELDS:
             value = state[field]
             if isinstance(value, np.ndarray):
@@ -226,13 +229,17 @@ class Codebook:
                 return mine is theirs
             return np.array_equal(mine, theirs, equal_nan=True) if isinstance(mine, np.ndarray) else mine == theirs
 
-        return all(is_equal(field) for field in self._FIELDS)
+        # The fingerprint tells True from 1, which are equal in Python.
+        return all(is_equal(field) for field in self._FIELDS) and self.fingerprint == other.fingerprint
 
     def __hash__(self):
         return hash(self.fingerprint)
 
     def __repr__(self):
-        return f"Codebook(n_features={self.n_features}, row_bits={self.row_bits}, missing={self.missing!r})"
+        categorical = f"n_categorical={self.is_categorical.sum()}, " if self._categories is not None else ""
+        return (
+            f"Codebook(n_features={self.n_features}, {categorical}row_bits={self.row_bits}, missing={self.missing!r})"
+        )
 
     # -- sizes ---------------------------------------------------------------------------------------
 
@@ -327,11 +334,13 @@ class Codebook:
         In the order of the numbers of the categories.
         """
         found: list = []
-        for j, known in enumerate(self._categories or [None] * self.n_features):
-            codes = None if known is None else np.searchsorted(self.thresholds[j], np.arange(len(known))).tolist()
-            found.append(None if known is None else dict(zip(known, codes, strict=True)))
-            if known is not None and self._has_missing[j]:
-                found[-1][None] = int(self.n_levels[j]) - 1
+        parts = zip(self._categories or [None] * self.n_features, self.thresholds, self._has_missing, strict=True)
+        for known, thresholds, has_missing in parts:
+            if known is None:
+                found.append(None)
+                continue
+            codes = np.searchsorted(thresholds, np.arange(len(known))).tolist()
+            found.append(dict(zip(known, codes, strict=True)) | ({None: thresholds.size + 1} if has_missing else {}))
         return found
 
     @cached_property
@@ -370,17 +379,11 @@ class Codebook:
         It is the first 8 bytes of the SHA-256 of, little-endian: ``skbsq1``, u32 d, u32 offsets[d + 1],
         u8 has_missing[d], float32 thresholds. Names, levels and counts do not change it. If there are categorical
         features, the text is ``skbsq2``, thresholds are those of the numeric features alone, and the categories follow:
-        per feature that has them u32 feature, u8 unknown values are missing, u32 number of categories; and per
-        category, ordered by code, kind and text: u16 code, u8 kind (0 string, 1 integer, 2 bool), u32 size, text in
-        UTF-8 (``true`` and ``false`` for bools).
+        per feature that has them u32 feature, u8 unknown values have the missing code, u32 number of categories; and
+        per category, ordered by code, kind and text: u16 code, u8 kind (0 string, 1 integer, 2 bool), u32 size, text
+        in UTF-8 (``true`` and ``false`` for bools).
         """
-        numeric = np.repeat(~self.is_categorical, np.diff(self._offsets))
-        values = (self.n_features, self._offsets, self._has_missing, self._thresholds[numeric])
-        dtypes = ("<u4", "<u4", "u1", "<f4")
-        content = b"".join(np.asarray(v).astype(dtype).tobytes() for v, dtype in zip(values, dtypes, strict=True))
-        if self._categories is not None:
-            content += fingerprint_of_categories(self.categories, unknown_is_missing=self._handle_unknown == "missing")
-        return hashlib.sha256((b"skbsq1" if self._categories is None else b"skbsq2") + content).digest()[:8]
+        return fingerprint_of(self)
 
     @property
     def folded_from(self):
@@ -392,13 +395,13 @@ class Codebook:
         return self._folded_from
 
     @cached_property
-    def _known_names(self):
-        """Names of the features, or x0, x1, ... if there are none."""
-        return self._names or numbered_names(self.n_features)
-
-    @cached_property
     def _level_offsets(self):
         return _frozen(np.concatenate([[0], np.cumsum(self.n_levels)]))
+
+    @cached_property
+    def _level_objects(self):
+        """Levels of all codes, flat, as floats, categories and None."""
+        return np.concatenate([of_feature.astype(object) for of_feature in self.levels])
 
     @cached_property
     def _encoder(self):
@@ -408,14 +411,12 @@ class Codebook:
 
     @cached_property
     def category_readers(self):
-        """The function that turns the column of each categorical feature into numbers, see `as_numbers`."""
-        return {j: self._category_column(j) for j in np.flatnonzero(self.is_categorical).tolist()}
+        """For each categorical feature the function that turns its column into numbers, see `as_numbers`."""
+        return readers_of(self)
 
-    def _category_column(self, j):
-        numbers = {category: number for number, category in enumerate(self._categories[j])}
-        feature, unknown = label(self._names, j), self._handle_unknown if self._has_missing[j] else "error"
-        unknown = "ignore" if self.n_levels[j] == 1 else unknown
-        return lambda column: numbers_of(column, numbers, feature, unknown=unknown)
+    @cached_property
+    def _table_encoder(self):
+        return TableEncoder(self)
 
     @cached_property
     def columns(self):
@@ -425,11 +426,7 @@ class Codebook:
         for the codes from k + 1 to the highest regular code; if the feature is one-hot, for code k + 1 alone. The
         missing bit is 1 for the missing code alone.
         """
-        rows = []
-        parts = zip(np.diff(self._offsets).tolist(), self.is_one_hot, self._has_missing, strict=True)
-        for j, (size, one_hot, missing) in enumerate(parts):
-            rows += [(j, k, k + 1 if one_hot else size) for k in range(size)] + [(j, size, size + 1)] * bool(missing)
-        return _frozen(np.array(rows, dtype=np.int64).reshape(-1, 3))
+        return _frozen(bit_conditions(self))
 
     def column_names(self, feature_names=None):
         """Name the thermometer columns, in order.
@@ -443,7 +440,8 @@ class Codebook:
         -------
         list of str
             ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...`` with the names of the features for f0, f1, ... The columns of
-            a one-hot feature have the names of its categories from code 1 on: ``f0_open``.
+            a one-hot feature have the names of its categories from code 1 on: ``f0_open``. Where two of them would have
+            one name, strings are in quotes: ``f0_'1'`` beside ``f0_1``.
 
         Raises
         ------
@@ -456,12 +454,8 @@ class Codebook:
         >>> Codebook.from_thresholds([[0, 1], [5]], missing="code").column_names()
         ['x0_t0', 'x0_t1', 'x0_missing', 'x1_t0', 'x1_missing']
         """
-        names = self._known_names if feature_names is None else feature_names
-        out = []
-        for j, (name, thresholds) in enumerate(zip(names, self.thresholds, strict=True)):
-            own = self._categories[j][1:] if self.is_one_hot[j] else [f"t{k}" for k in range(thresholds.size)]
-            out += [f"{name}_{one}" for one in own] + [f"{name}_missing"] * bool(self._has_missing[j])
-        return out
+        names = self._names or numbered_names(self.n_features)
+        return bit_names(self, names if feature_names is None else feature_names)
 
     # -- floats to codes and back --------------------------------------------------------------------
 
@@ -498,7 +492,9 @@ class Codebook:
         array([[0, 1],
                [1, 2]], dtype=uint8)
         """
-        return self.encode_numbers(self._check_rows(X, "X", self.category_readers))
+        if self._categories is not None and has_columns(X := as_table(X, "X")):
+            return self._table_encoder.encode(X)
+        return self.encode_numbers(check_rows(self, X, "X", self.category_readers))
 
     def encode_numbers(self, X):
         """Encode a matrix in which the numbers of categories stand for the categories.
@@ -528,10 +524,7 @@ class Codebook:
         codes, refused = self._encoder.encode(X)
         if refused is not None:
             row, j = refused
-            raise ValueError(
-                f"X contains NaN in {label(self._names, j)} (row {row}), which has no missing code: impute NaN first, "
-                'or fit with missing="seen" on rows with NaN in this feature, or with missing="code".'
-            )
+            refuse_missing(label(self._names, j), row)
         return codes
 
     def decode(self, codes):
@@ -567,8 +560,7 @@ class Codebook:
         codes = self.check_codes(codes)
         if self._categories is None:
             return decode(codes, self._levels, self._level_offsets[:-1])
-        levels = np.concatenate([of_feature.astype(object) for of_feature in self.levels])
-        return decode(codes, levels, self._level_offsets[:-1])
+        return decode(codes, self._level_objects, self._level_offsets[:-1])
 
     def thermometer(self, codes):
         """Turn codes into thermometer bits.
@@ -632,27 +624,7 @@ class Codebook:
         array([[1],
                [2]], dtype=uint8)
         """
-        given, bits = bits, as_matrix(bits, "bits")
-        if (columns := columns_of(given)) is not None:
-            check_columns(columns, self.column_names(), "bits", strict=self._names is not None)
-        if bits.shape[1] != self.n_columns:
-            raise ValueError(
-                f"bits has {bits.shape[1]} columns, but the thermometer of this codebook has {self.n_columns}."
-            )
-        codes = np.zeros((bits.shape[0], self.n_features), dtype=self.dtype)
-        ends = np.cumsum(np.diff(self._offsets) + self._has_missing)
-        for j, of_feature in enumerate(np.split(bits != 0, ends[:-1], axis=1)):
-            codes[:, j] = of_feature.sum(axis=1)
-            if self.is_one_hot[j] and of_feature.shape[1]:
-                codes[:, j] = np.where(of_feature.any(axis=1), of_feature.argmax(axis=1) + 1, 0)
-            if self._has_missing[j]:
-                codes[of_feature[:, -1], j] = self.n_levels[j] - 1
-        wrong = (self.thermometer(codes) != bits).any(axis=1)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            how = "1...10...0, and a one-hot feature has at most a single 1" if self.is_one_hot.any() else "1...10...0"
-            raise ValueError(f"Row {row} holds no thermometer bits: the bits of a feature must read {how}.")
-        return codes
+        return codes_of_bits(self, bits)
 
     def check_codes(self, codes):
         """Check the shape and range of codes, and return them as an integer array.
@@ -679,42 +651,7 @@ class Codebook:
         ...
         ValueError: Code 3 of feature 0 (row 0) is out of range: it has the codes 0 to 2.
         """
-        codes = self._check_rows(codes, "codes")
-        if codes.dtype.kind == "b":
-            codes = codes.astype(np.uint8)  # as an index, bool would be a mask
-        if codes.dtype.kind == "f":
-            # A data frame or a scaler upstream may have turned codes into floats; whole numbers are still codes.
-            floats = codes
-            with np.errstate(invalid="ignore"):  # NaN, and floats beyond int64
-                codes = floats.astype(np.int64)
-            if not np.array_equal(codes, floats):
-                self._refuse_codes(floats)
-        if not in_range(codes, self.n_levels):
-            row, j = np.argwhere((codes < 0) | (codes >= self.n_levels))[0]
-            raise ValueError(
-                f"Code {codes[row, j]} of {label(self._names, j)} (row {row}) is out of range: "
-                f"it has the codes 0 to {self.n_levels[j] - 1}."
-            )
-        return codes
-
-    def _refuse_codes(self, codes):
-        """Raise the error for floats that are not codes."""
-        with np.errstate(invalid="ignore"):
-            wrong = ~(np.abs(codes) < 2.0**63) | (codes != np.trunc(codes))
-        row, j = np.argwhere(wrong)[0]
-        where = f"in {label(self._names, j)} (row {row})"
-        if np.isnan(codes[row, j]):
-            raise ValueError(
-                f"codes are missing or masked {where}, and every row needs a code per feature: a missing value has the "
-                "highest code of its feature, if the feature has a missing code."
-            )
-        raise ValueError(f"codes must be whole numbers, got {codes[row, j]} {where}.")
-
-    def _check_rows(self, X, what, categorical=None):
-        X = as_matrix(X, what, self._known_names, strict=self._names is not None, categorical=categorical)
-        if X.shape[1] != self.n_features:
-            raise ValueError(f"{what} has {X.shape[1]} features, but this codebook has {self.n_features}.")
-        return X
+        return check_codes(self, codes)
 
     # -- coarser codebooks ---------------------------------------------------------------------------
 
@@ -723,7 +660,8 @@ class Codebook:
 
         Each bit less drops every second threshold of a feature, and the levels between are merged: to their mean,
         weighted by the counts, or to midpoints if there are no counts. So its codes can be computed from the codes of
-        this codebook, see `recode`.
+        this codebook, see `recode`. Codes of categories are merged in their order, and decode to the level of the most
+        frequent of them, or of the first if there are no counts.
 
         Parameters
         ----------
@@ -761,7 +699,8 @@ class Codebook:
         """Return whether the codes of this codebook determine the codes of another one.
 
         They do if each feature has the thresholds of the other codebook, and NaN has a code of its own in both or in
-        neither. Where the other codebook has no bits, anything may be here.
+        neither. For a categorical feature both must know the same categories, in any order, and those that share a code
+        here must share one there. Where the other codebook has no bits, anything may be here.
 
         Parameters
         ----------
@@ -843,7 +782,8 @@ class Codebook:
         Raises
         ------
         ValueError
-            If features do not match, or if a feature has a missing code here and none in `new`, where it has bits.
+            If features do not match, or if a feature has a missing code here and none in `new`, where it has bits. If
+            `new` knows a level of a categorical feature neither as a category nor as a missing value.
 
         See Also
         --------

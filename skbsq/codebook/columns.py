@@ -3,9 +3,13 @@
 import numpy as np
 
 from skbsq.codebook.categories import check_kinds, plain
+from skbsq.codebook.checks import refuse_missing
 from skbsq.codebook.labels import shortened
-from skbsq.codebook.matrix import columns_in, unmasked
+from skbsq.codebook.matrix import columns_in, unmasked, without_runs
 from skbsq.exceptions import NotNumbersError
+
+# Kinds of objects that pandas tells apart as Python does. It takes True for 1 in others.
+_FACTORIZED = ("string", "integer", "boolean")
 
 
 def split_column(column, what):
@@ -36,12 +40,8 @@ def split_column(column, what):
     >>> split_column(np.array(["b", "a", None, "b"], dtype=object), "Column 0")
     (['b', 'a'], array([ 0,  1, -1,  0]))
     """
-    values, places = _split(column)
-    try:
-        values = [plain(value) for value in values]
-    except ValueError as error:
-        raise NotNumbersError(f"{what} holds values that are no categories. {error}") from None
-    numbers = {}
+    values, places = _split_plain(column, what)
+    numbers: dict = {}
     for value in values:
         if value is not None:
             numbers.setdefault(value, len(numbers))
@@ -49,8 +49,20 @@ def split_column(column, what):
         # A missing value among them, or values that are equal once they are plain.
         table = np.array([-1 if value is None else numbers[value] for value in values] or [-1], dtype=np.int64)
         places = np.where(places < 0, -1, table[places])
-    check_kinds(values, what)
     return list(numbers), np.asarray(places, dtype=np.int64)
+
+
+def _split_plain(column, what):
+    """Return values that may be repeated or None, and the place of each row among them, in any type of integer."""
+    try:
+        values, places = _split(column)
+        if set(map(type, values)) <= {str}:
+            return values, places
+        values = [plain(value) for value in values]
+    except (TypeError, ValueError) as error:  # a list, say, is not hashable
+        raise NotNumbersError(f"{what} holds values that are no categories. {error}") from None
+    check_kinds(values, what)
+    return values, places
 
 
 def _split(column):
@@ -63,12 +75,21 @@ def _split(column):
         return _split_arrow(column)
     column = unmasked(np.asanyarray(column))
     if column.dtype.kind == "O":
-        numbers: dict = {}
-        # Booleans and integers that compare as equal are told apart, to be refused later.
-        places = [numbers.setdefault((v.__class__ is bool, v), len(numbers)) for v in _hashable(column.tolist())]
-        return [value for _, value in numbers], np.array(places, dtype=np.int64)
+        return _split_objects(column.tolist())
     values, places = np.unique(column, return_inverse=True)
     return values.tolist(), places.reshape(-1)
+
+
+def _split_objects(objects):
+    if set(map(type, objects)) <= {str, type(None)}:
+        keys = values = list(dict.fromkeys(objects))
+    else:
+        # Booleans and integers that compare as equal are told apart, to be refused later.
+        objects = [(value.__class__ is bool, value) for value in _hashable(objects)]
+        keys = list(dict.fromkeys(objects))
+        values = [value for _, value in keys]
+    numbers = {key: number for number, key in enumerate(keys)}
+    return values, np.fromiter(map(numbers.__getitem__, objects), dtype=np.int64, count=len(objects))
 
 
 def _hashable(values):
@@ -81,7 +102,7 @@ def _split_pandas(column):
 
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.categories.tolist(), column.cat.codes.to_numpy()
-    if column.dtype == object:
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) not in _FACTORIZED:
         return _split(column.to_numpy())
     places, values = pd.factorize(column)
     return values.tolist(), places
@@ -104,12 +125,14 @@ def _split_arrow(column):
     import pyarrow
     from pyarrow import types
 
+    column = without_runs(column)
     column = column.combine_chunks() if isinstance(column, pyarrow.ChunkedArray) else column
     if isinstance(column, pyarrow.ChunkedArray):
         column = column.chunk(0)
     if not types.is_dictionary(column.type):
         column = column.dictionary_encode()
-    return column.dictionary.to_pylist(), column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    places = column.indices.cast("int64").fill_null(-1)  # they may be unsigned
+    return column.dictionary.to_pylist(), places.to_numpy(zero_copy_only=False)
 
 
 def numbers_of(column, categories, feature, *, unknown):
@@ -142,21 +165,68 @@ def numbers_of(column, categories, feature, *, unknown):
     >>> numbers_of(np.array(["b", "c"]), {"a": 0, "b": 1}, "feature 0", unknown="missing")
     array([ 1., nan], dtype=float32)
     """
-    values, places = split_column(column, feature)
-    table = np.array([categories.get(value, -1) for value in values] + [-2], dtype=np.float32)
-    numbers = table[places]
-    strange = numbers == -1
-    if strange.any():
-        if unknown == "error":
-            row = int(np.argmax(strange))
+    of_unknown = {"error": None, "missing": np.nan, "ignore": 0}[unknown]
+    return look_up(column, categories, feature, missing=np.nan, unknown=of_unknown, dtype=np.float32)
+
+
+def look_up(column, numbers, feature, *, missing, unknown, dtype):
+    """Look up a number for each row of a column of categories.
+
+    Parameters
+    ----------
+    column : ndarray or column
+        See `split_column`.
+    numbers : dict category -> number
+    feature : str
+        For the message.
+    missing : number
+        For missing values; None: they are refused.
+    unknown : number
+        For values that are no category; None: they are refused.
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        For a value that is refused. The message names it, its feature and row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.codebook.columns import look_up
+    >>> column = np.array(["b", "c", None], dtype=object)
+    >>> look_up(column, {"a": 0, "b": 1}, "feature 0", missing=2, unknown=2, dtype=np.uint8)
+    array([1, 2, 2], dtype=uint8)
+    """
+    values, places = _split_plain(column, feature)
+    found = list(map(numbers.get, values))
+    # Places of missing values are -1, the last entry of a table.
+    if missing is None and (row := _first(places < 0, [value is None for value in values], places)) is not None:
+        refuse_missing(feature, row)
+    if None in found:
+        strange = [number is None and value is not None for number, value in zip(found, values, strict=True)]
+        row = None if unknown is not None else _first(False, strange, places)
+        if row is not None:
             raise ValueError(
                 f"{values[places[row]]!r} (row {row}) is no category of {feature}, which has "
-                f'{shortened(categories)}: set handle_unknown="missing" before fit to give such values the missing '
+                f'{shortened(numbers)}: set handle_unknown="missing" before fit to give such values the missing '
                 "code, or correct the value."
             )
-        numbers[strange] = np.nan if unknown == "missing" else 0
-    numbers[numbers == -2] = np.nan
-    return numbers
+        others = [unknown if is_strange else missing for is_strange in strange]
+        found = [other if number is None else number for number, other in zip(found, others, strict=True)]
+    entries = [0 if number is None else number for number in (*found, missing)]  # those that no row has
+    return np.take(np.array(entries, dtype=dtype), places)
+
+
+def _first(rows, is_refused, places):
+    """Return the first row of those given, or with a place that is refused; None if there is none."""
+    if any(is_refused):
+        rows = rows | np.take([*is_refused, False], places)
+    return int(np.argmax(rows)) if np.any(rows) else None
 
 
 def find_categorical(X, categorical_features, names):

@@ -4,6 +4,7 @@ from collections import UserString
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, time, timedelta
+from functools import partial
 
 import numpy as np
 
@@ -60,14 +61,13 @@ def as_matrix(X, what, names=None, *, strict=True, categorical=None):
     if type(X) is np.ndarray and X.ndim == 2 and X.dtype.kind in "fiub" and not categorical:
         return X
     table = as_table(X, what)
-    columns = columns_of(table)
+    if names is not None:
+        check_columns(columns_of(table), names, what, strict=strict)
     X = np.asarray(as_numbers(table, what, names if strict else None, categorical))
     if X.dtype.kind not in "fiub":
         raise ValueError(f"{what} must hold real numbers, got dtype {X.dtype}.")
     if X.ndim != 2:
         raise ValueError(f"{what} must be 2-d, one row per reading, got shape {X.shape}.")
-    if names is not None:
-        check_columns(columns, names, what, strict=strict)
     return X
 
 
@@ -103,7 +103,8 @@ def as_numbers(X, what, names=None, categorical=None):
     names : sequence of str, default=None
         Names of the columns, if X has none.
     categorical : dict int -> callable, default=None
-        By the number of a column: ``function(column)`` turns the column into numbers, whatever it holds.
+        By the number of a column: ``function(column)`` turns the column into numbers, whatever it holds. None leaves
+        the column of a data frame out.
 
     Returns
     -------
@@ -350,11 +351,14 @@ def _of_frame(X, columns, what, categorical):
         array = unmasked(to_array(X, what))
         is_mixed = categorical or array.dtype.kind == "O"
         return _of_objects(array, what, columns, categorical) if is_mixed else array
-    found = [
-        categorical[j](column) if j in categorical else numbers(column, name, what)
-        for j, (column, name) in enumerate(zip(columns_in(X), columns, strict=True))
-    ]
+    read = [categorical.get(j, partial(numbers, name=name, what=what)) for j, name in enumerate(columns)]
+    found = [number(column) for number, column in zip(read, columns_in(X), strict=True) if number is not None]
     return np.stack(found).T if found else np.empty((len(X), 0))
+
+
+def has_columns(table):
+    """Return whether `columns_in` can split a table: a frame of pandas or polars, or an Arrow table."""
+    return _is_arrow(table) or type(table).__module__.startswith("polars") or hasattr(table, "iloc")
 
 
 def columns_in(table):
@@ -394,12 +398,8 @@ def _of_polars(column, name, what):
 def _of_arrow(column, name, what):
     from pyarrow import types
 
+    column = without_runs(column)
     kind = column.type
-    if types.is_run_end_encoded(kind):
-        from pyarrow import compute
-
-        column = compute.run_end_decode(column)
-        kind = column.type
     numeric = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
     if not any(test(kind) for test in numeric):
         raise NotNumbersError(_message(f"Column {name!r}", what, str(kind)))
@@ -408,6 +408,13 @@ def _of_arrow(column, name, what):
     if not types.is_floating(kind) and (column.null_count or not types.is_integer(column.type)):
         column = column.cast("float64", safe=False)  # unsafe, because float64 may round integers
     return column.to_numpy()
+
+
+def without_runs(column):
+    """Return a run-end encoded column of an Arrow table with a value per row, and any other column unchanged."""
+    from pyarrow import compute, types
+
+    return compute.run_end_decode(column) if types.is_run_end_encoded(column.type) else column
 
 
 def _is_arrow(X):

@@ -1,4 +1,4 @@
-"""Nested codebooks: a coarse one has some of the thresholds of a fine one. Needs NumPy alone."""
+"""Nested codebooks: a coarse one merges codes of a fine one. Needs NumPy alone."""
 
 import numpy as np
 
@@ -51,24 +51,30 @@ def coarsened(book, n_bits):
         Arguments of `Codebook.from_thresholds`.
     """
     has_missing = book.has_missing & (n_bits > 0)
-    thresholds, levels, counts = [], [], []
-    for j, (t, level) in enumerate(zip(book.thresholds, book.levels, strict=True)):
+    parts, levels, counts = [], [], []
+    for j, (t, of_feature, categories) in enumerate(zip(book.thresholds, book.levels, book.categories, strict=True)):
         kept = t[coarse_thresholds(t.size, bool(book.has_missing[j]), int(n_bits[j]))]
         group = codes_of_thresholds(t, kept)
         count = None if book.counts is None else book.counts[j]
-        thresholds.append(kept)
-        levels.append(_merged_levels(kept, level[: t.size + 1], group, count))
+        regular = of_feature[: t.size + 1]
+        if categories is None:
+            parts.append(kept)
+            levels.append(_merged_levels(kept, regular, group, count))
+        else:
+            parts.append(_merged_categories(categories, group, bool(has_missing[j])))
+            levels.append(_most_frequent(regular, group, count))
         if count is not None:
             # Without bits NaN shares the only code with all numbers.
             group = np.append(group, kept.size + has_missing[j]) if book.has_missing[j] else group
             counts.append(np.bincount(group, count, minlength=kept.size + 1 + has_missing[j]).astype(np.int64))
     return {
-        "thresholds": thresholds,
+        "thresholds": parts,
         "levels": levels,
         "counts": counts or None,
         "missing": "seen",
         "has_missing": has_missing,
         "feature_names": book.feature_names,
+        "handle_unknown": book.handle_unknown,
     }
 
 
@@ -112,6 +118,21 @@ def _merged_levels(thresholds, levels, group, counts):
     return merged
 
 
+def _merged_categories(categories, group, has_missing):
+    """Return the code of each category after the merge, and of None if it keeps a code."""
+    merged = {category: int(group[code]) for category, code in categories.items() if category is not None}
+    return {**merged, None: int(group[-1]) + 1} if has_missing else merged
+
+
+def _most_frequent(levels, group, counts):
+    """Return the level of the code with most rows in each group of codes; of the first code without counts."""
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    if counts is None:
+        return levels[starts].tolist()
+    ends = [*starts[1:].tolist(), levels.size]
+    return [levels[start + int(np.argmax(counts[start:end]))] for start, end in zip(starts, ends, strict=True)]
+
+
 def obstacle(fine, coarse):
     """Say why the codes of one codebook do not determine those of another; None if they do.
 
@@ -128,11 +149,35 @@ def obstacle(fine, coarse):
         return f"it has {coarse.n_features} features, and this codebook has {fine.n_features}"
     if None not in (names, coarse.feature_names) and names != coarse.feature_names:
         return "its features have other names"
-    for j, (t, kept) in enumerate(zip(fine.thresholds, coarse.thresholds, strict=True)):
-        if (unknown := kept[~np.isin(kept, t)]).size:
-            return f"its threshold {unknown[0]} of {label(names, j)} is not in this codebook"
-        if coarse.n_levels[j] > 1 and fine.has_missing[j] != coarse.has_missing[j]:
+    for j, (part, kept) in enumerate(zip(fine.parts, coarse.parts, strict=True)):
+        if coarse.n_levels[j] == 1:
+            continue
+        if fine.is_categorical[j] != coarse.is_categorical[j]:
+            return f"{label(names, j)} is categorical in only one of the two"
+        differ = _categories_differ if fine.is_categorical[j] else _thresholds_differ
+        if (why := differ(part, kept, label(names, j))) is not None:
+            return why
+        if fine.has_missing[j] != coarse.has_missing[j]:
             return f"only one of the two has a missing code for {label(names, j)}"
+    return None
+
+
+def _thresholds_differ(fine, coarse, feature):
+    unknown = coarse[~np.isin(coarse, fine)]
+    return f"its threshold {unknown[0]} of {feature} is not in this codebook" if unknown.size else None
+
+
+def _categories_differ(fine, coarse, feature):
+    """Say why the codes of categories do not determine their coarse codes."""
+    known = fine.keys() | {None}, coarse.keys() | {None}  # missing codes are compared elsewhere
+    if known[0] != known[1]:
+        category = next(one for one in (*fine, *coarse) if not (one in known[0] and one in known[1]))
+        return f"the category {category!r} of {feature} is in only one of the two"
+    codes: dict = {}
+    for category, code in fine.items():
+        first = codes.setdefault(code, category)
+        if category is not None and coarse[first] != coarse[category]:
+            return f"{first!r} and {category!r} of {feature} share a code in this codebook and not in it"
     return None
 
 
@@ -149,9 +194,14 @@ def recoding(fine, coarse):
     list of d ndarrays of int64
     """
     tables = []
-    for t, kept, nan_before, nan_after in zip(
-        fine.thresholds, coarse.thresholds, fine.has_missing, coarse.has_missing, strict=True
-    ):
-        table = codes_of_thresholds(t, kept)
-        tables.append(np.append(table, kept.size + 1 if nan_after else 0) if nan_before else table)
+    for j, (part, kept) in enumerate(zip(fine.parts, coarse.parts, strict=True)):
+        table = np.zeros(fine.n_levels[j], dtype=np.int64)
+        if coarse.n_levels[j] > 1:
+            if fine.is_categorical[j]:
+                table[list(part.values())] = [kept[category] for category in part]
+            else:
+                table[: part.size + 1] = codes_of_thresholds(part, kept)
+                if fine.has_missing[j]:
+                    table[-1] = kept.size + 1
+        tables.append(table)
     return tables

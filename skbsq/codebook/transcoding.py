@@ -6,12 +6,15 @@ from skbsq.codebook.kernels import decode
 from skbsq.codebook.labels import label, numbered_names, shortened
 from skbsq.codebook.nesting import codes_of_thresholds
 
+_CANNOT = "Codes cannot become codes of new:"
+
 
 class Transcoder:
     """Turn codes of an old codebook into codes of a new one, without floats at run time.
 
-    An old code stands for a bin of values. If no new threshold lies inside the bin, all of its values have the same new
-    code, and the result is exact. Otherwise the new code is that of the old level. `cost` shows how often that happens.
+    An old code stands for a bin of values, or for some categories. If no new threshold lies inside the bin, or if its
+    categories share a new code, the result is exact. Otherwise the new code is that of the old level. `cost` shows how
+    often that happens.
 
     Parameters
     ----------
@@ -32,7 +35,8 @@ class Transcoder:
     Raises
     ------
     ValueError
-        If features do not match, or if an old missing code has no counterpart.
+        If features do not match, or if an old missing code has no counterpart. If the level of an old code is a
+        category that the new codebook does not know, and the new feature has no missing code for it.
 
     See Also
     --------
@@ -43,6 +47,8 @@ class Transcoder:
     -----
     d is the number of features of the new codebook. They are matched by name, so that their order and number may
     differ. If a new feature is not in the old codebook, `same_units` matches all features by their position.
+
+    Under ``handle_unknown="missing"`` of the new codebook, categories that it does not know have its missing code.
 
     Examples
     --------
@@ -63,18 +69,44 @@ class Transcoder:
         self.old, self.new = old, new
         self.source = _sources(old, new, same_units)
         self.tables, self._uncertain = [], []
-        thresholds, levels = old.thresholds, old.levels
-        for j, (k, target) in enumerate(zip(self.source.tolist(), new.thresholds, strict=True)):
-            table, uncertain = _table(thresholds[k], levels[k], target)
-            if old.has_missing[k]:
-                if new.refuses_nan[j]:
-                    raise ValueError(
-                        f"Codes cannot become codes of new: {label(old.feature_names, k)} has a missing code in the "
-                        'old codebook only. Fit the new model with missing="code" for it.'
-                    )
-                table = np.append(table, new.n_levels[j] - 1)
+        parts, levels, targets = old.parts, old.levels, new.parts
+        for j, k in enumerate(self.source.tolist()):
+            table, uncertain = self._table(k, parts[k], levels[k], j, targets[j])
             self.tables.append(table.astype(new.dtype))
             self._uncertain.append(uncertain)
+
+    def _table(self, k, part, levels, j, target):
+        """Return the new code of each code of old feature k, and whether it may be wrong."""
+        old, new = self.old, self.new
+        if new.n_bits[j] == 0:
+            return np.zeros(levels.size, dtype=np.int64), np.zeros(levels.size, dtype=bool)
+        feature = label(old.feature_names, k)
+        if old.is_categorical[k] != new.is_categorical[j]:
+            raise ValueError(
+                f"Codes cannot become codes of new: {feature} is categorical in only one of the codebooks."
+            )
+        if old.has_missing[k] and not new.has_missing[j]:
+            raise ValueError(
+                f"{_CANNOT} {feature} has a missing code in the old codebook only. Fit the new model with "
+                'missing="code" for it.'
+            )
+        missing_code = new.n_levels[j] - 1
+        if not new.is_categorical[j]:
+            table, uncertain = np.full(levels.size, missing_code), np.zeros(levels.size, dtype=bool)
+            regular = part.size + 1
+            table[:regular], uncertain[:regular] = _by_thresholds(part, levels[:regular], target)
+            return table, uncertain
+        unknown = missing_code if new.handle_unknown == "missing" and new.has_missing[j] else -1
+        table, uncertain = _by_categories(part, levels, target, unknown)
+        if (table < 0).any():
+            raise ValueError(
+                f"{_CANNOT} the category {levels[np.argmin(table)]!r} of {feature} is the level of an old code, and "
+                'none of the categories of the new codebook. Fit the new model with handle_unknown="missing", or on '
+                "rows with this category."
+            )
+        if old.has_missing[k] and old.handle_unknown == "missing":
+            uncertain[-1] = bool(target.keys() - part.keys())
+        return table, uncertain
 
     def transcode(self, codes):
         """Turn codes of the old codebook into codes of the new one.
@@ -103,9 +135,10 @@ class Transcoder:
         Returns
         -------
         DataFrame
-            One row per new feature: n_uncertain (old codes with a new threshold inside their bin), and share (their
-            share of the training rows of the old codebook, NaN if it has no counts). Of such rows, at most this share
-            has a wrong code.
+            One row per new feature: n_uncertain (old codes with a new threshold inside their bin, or whose categories
+            have several new codes or are unknown), and share (their share of the training rows of the old codebook, NaN
+            if it has no counts). Of such rows, at most this share has a wrong code. An old missing code counts too, if
+            it stands for unknown categories of which the new codebook has some.
         """
         import pandas as pd  # not at the top, because transcoding works without pandas
 
@@ -117,7 +150,7 @@ class Transcoder:
         return pd.DataFrame({"n_uncertain": n_uncertain, "share": shares}, index=pd.Index(names, name="feature"))
 
 
-def _table(thresholds, levels, target):
+def _by_thresholds(thresholds, levels, target):
     """Return the code among other thresholds for each regular code, and whether it may be wrong.
 
     Parameters
@@ -138,8 +171,33 @@ def _table(thresholds, levels, target):
         np.append(np.searchsorted(target, thresholds), target.size),
     )
     # A level may lie outside its bin, because rounding puts it on a threshold, or because the user gave it.
-    codes = np.searchsorted(target, levels[: thresholds.size + 1])
+    codes = np.searchsorted(target, levels)
     return np.clip(codes, lowest, highest), lowest < highest
+
+
+def _by_categories(categories, levels, target, unknown):
+    """Return the code among other categories for each code, and whether it may be wrong.
+
+    Parameters
+    ----------
+    categories, target : dicts category -> code
+        Of the feature in the old and in the new codebook, with None if it has a missing code.
+    levels : ndarray of object
+        Of the feature in the old codebook.
+    unknown : int
+        Code of a category that is not in `target`, or -1.
+
+    Returns
+    -------
+    table : ndarray of int64
+    uncertain : ndarray of bool
+        Codes with a category whose code differs from that of the level.
+    """
+    table = np.array([target.get(category, unknown) for category in levels], dtype=np.int64)
+    uncertain = np.zeros(table.size, dtype=bool)
+    for category, code in categories.items():
+        uncertain[code] |= target.get(category, unknown) != table[code]
+    return table, uncertain
 
 
 def _sources(old, new, same_units):
@@ -158,12 +216,12 @@ def _sources(old, new, same_units):
             name = new.feature_names[np.argmax(unknown)]
             why = f"{name!r} is none of the features of the old codebook, {shortened(old.feature_names)}"
         raise ValueError(
-            f"Codes cannot become codes of new: {why}. If both codebooks have the same features in the same order and "
+            f"{_CANNOT} {why}. If both codebooks have the same features in the same order and "
             "in the same units, give same_units=True."
         )
     if old.n_features != new.n_features:
         raise ValueError(
-            f"Codes cannot become codes of new: it has {new.n_features} features, and the old codebook has "
+            f"{_CANNOT} it has {new.n_features} features, and the old codebook has "
             f"{old.n_features}. Without equal names, features are matched by position."
         )
     return np.arange(new.n_features)

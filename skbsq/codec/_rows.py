@@ -44,7 +44,8 @@ class RowCodec:
 
     Notes
     -----
-    In all shapes, n is the number of rows and d the number of features.
+    In all shapes, n is the number of rows and d the number of features. Codes of categories are packed as those of
+    numbers.
 
     Examples
     --------

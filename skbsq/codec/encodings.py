@@ -1,8 +1,13 @@
 """Forms of codes in a table: the codes, thermometer bits, levels or packed bytes. Needs NumPy alone."""
 
+from functools import partial
+
 import numpy as np
 
+from skbsq.codebook.columns import look_up
 from skbsq.codebook.kernels import as_float32
+from skbsq.codebook.labels import label
+from skbsq.codebook.matrix import as_matrix
 from skbsq.codec import RowCodec
 
 ENCODINGS = ("ordinal", "thermometer", "value", "packed")
@@ -52,12 +57,13 @@ def decoded(book, X, encode):
     ----------
     book : Codebook
     X : ndarray of shape (n, d), (n, n_columns) or (n, row_bytes)
+        A data frame too, if it holds levels of a codebook with categorical features.
     encode : str
 
     Returns
     -------
     ndarray of float32 of shape (n, d)
-        NaN for missing codes.
+        NaN for missing codes. If there are categorical features, an array of objects, see `skbsq.Codebook.decode`.
 
     Raises
     ------
@@ -82,14 +88,43 @@ def decoded(book, X, encode):
 
 
 def _checked_levels(book, X):
+    levels, is_categorical = book.levels, book.is_categorical
+    if is_categorical.any():
+        X = as_matrix(X, "X", categorical=_level_readers(book, levels))
     if X.shape[1] != book.n_features:
         raise ValueError(f"X has {X.shape[1]} features, but the codebook has {book.n_features}.")
     values = as_float32(X)
-    for j, levels in enumerate(book.levels):
-        known = np.isin(values[:, j], levels) | (np.isnan(values[:, j]) & book.has_missing[j])
+    for j in np.flatnonzero(~is_categorical).tolist():
+        known = np.isin(values[:, j], levels[j]) | (np.isnan(values[:, j]) & book.has_missing[j])
         if not known.all():
-            raise ValueError(f"Column {j} of X holds {X[np.argmin(known), j]}, which is not a level of this quantizer.")
-    return values
+            raise _no_level(j, X[np.argmin(known), j])
+    if not is_categorical.any():
+        return values
+    found = values.astype(object)
+    for j in np.flatnonzero(is_categorical).tolist():
+        found[:, j] = levels[j][values[:, j].astype(np.intp)]
+    return found
+
+
+def _level_readers(book, levels):
+    """Return for each categorical feature what turns a column of its levels into codes."""
+    readers = {}
+    for j in np.flatnonzero(book.is_categorical).tolist():
+        codes = {level: code for code, level in enumerate(levels[j].tolist())}
+        missing, feature = codes.pop(None, -1), label(book.feature_names, j)
+        readers[j] = partial(_codes_of_levels, j=j, codes=codes, missing=missing, feature=feature)
+    return readers
+
+
+def _codes_of_levels(column, *, j, codes, missing, feature):
+    found = look_up(column, codes, feature, missing=missing, unknown=-1, dtype=np.int64)
+    if (found < 0).any():
+        raise _no_level(j, np.asarray(column)[np.argmin(found)])
+    return found
+
+
+def _no_level(j, value):
+    return ValueError(f"Column {j} of X holds {value!s}, which is not a level of this quantizer.")
 
 
 def encoded_names(book, names, encode):

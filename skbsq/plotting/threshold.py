@@ -9,23 +9,29 @@ from skbsq.codebook.matrix import as_matrix, as_table
 from skbsq.plotting._axes import BLUE, ORANGE, fitted_part, names_of, pyplot, tidy
 
 _MAX_PANELS = 12
+_MAX_NAMED_CATEGORIES = 30
 
 
 class ThresholdDisplay:
     """Histograms of features with their thresholds, before and after learning.
+
+    A categorical feature has a bar per category, in the order of their codes, with lines between the codes.
 
     Make one with `from_estimator`.
 
     Parameters
     ----------
     values : list of 1-d arrays
-        Values of each feature that is shown, without missing values.
+        Values of each feature that is shown, without missing values. Numbers of categories in a categorical feature.
     thresholds : list of 1-d arrays
         Thresholds of these features, in the units of the values.
     names : list of str
         Titles of the panels.
     initial_thresholds : list of 1-d arrays, default=None
-        Thresholds before learning. None: they are not shown.
+        Thresholds before learning, of numeric features. None: they are not shown.
+    categories : list of None or list, default=None
+        The categories of each categorical feature by their numbers, and None for numeric features. None: there are
+        none.
 
     Attributes
     ----------
@@ -50,11 +56,12 @@ class ThresholdDisplay:
     ['x0 (2 bits)', 'x3 (2 bits)']
     """
 
-    def __init__(self, values, thresholds, *, names, initial_thresholds=None):
+    def __init__(self, values, thresholds, *, names, initial_thresholds=None, categories=None):
         self.values = values
         self.thresholds = thresholds
         self.names = names
         self.initial_thresholds = initial_thresholds
+        self.categories = categories
 
     @classmethod
     def from_estimator(cls, estimator, X, *, features=None, axes=None, **kwargs):
@@ -94,10 +101,12 @@ class ThresholdDisplay:
             if absent := [name for name in known if name not in columns]:
                 raise ValueError(f"X has no column of the feature {absent[0]!r}, but {columns}.")
             X = X.select(known) if hasattr(X, "column_names") else X[known]
-        X = as_matrix(X, "X").astype(float)
+        book = part.codebook_
+        X = as_matrix(X, "X", categorical=book.category_readers).astype(float)
         if X.shape[1] != names.size:
             raise ValueError(f"X must have {names.size} columns, as in fit, got shape {X.shape}.")
-        thresholds = part.codebook_.thresholds
+        thresholds = book.thresholds
+        categories = [None if codes is None else [one for one in codes if one is not None] for codes in book.categories]
         if features is None:
             shown = sorted(np.argsort([-t.size for t in thresholds], kind="stable")[:_MAX_PANELS].tolist())
         else:
@@ -109,8 +118,9 @@ class ThresholdDisplay:
         return cls(
             [column[np.isfinite(column)] for column in columns],
             [thresholds[j] for j in shown],
-            names=[f"{names[j]} ({part.codebook_.n_bits[j]} bits)" for j in shown],
+            names=[f"{names[j]} ({book.n_bits[j]} bits)" for j in shown],
             initial_thresholds=None if initial is None else [initial[j] for j in shown],
+            categories=[categories[j] for j in shown] if book.is_categorical.any() else None,
         ).plot(axes=axes, **kwargs)
 
     def plot(self, axes=None, **kwargs):
@@ -141,10 +151,15 @@ class ThresholdDisplay:
         self.figure_ = self.axes_[0].figure
         for i, ax in enumerate(self.axes_):
             values, thresholds = self.values[i], self.thresholds[i]
-            low, high = _window(values, thresholds)
-            style = {"bins": 50, "range": (low, high), "color": "0.8"}
-            ax.hist(values, **{**style, **kwargs})
-            if self.initial_thresholds is not None:
+            categories = None if self.categories is None else self.categories[i]
+            if categories is None:
+                low, high = _window(values, thresholds)
+                ax.hist(values, **{"bins": 50, "range": (low, high), "color": "0.8", **kwargs})
+            else:
+                low, high = -0.5, len(categories) - 0.5
+                bars = {"bins": np.arange(len(categories) + 1) - 0.5, "range": None}
+                ax.hist(values, **{"rwidth": 0.8, "color": "0.8", **kwargs, **bars})
+            if self.initial_thresholds is not None and categories is None:
                 for k, t in enumerate(self.initial_thresholds[i]):
                     ax.axvline(t, ymax=0.5, color=ORANGE, linestyle=":", linewidth=1.2, label="_" * (k > 0) + "start")
             for k, t in enumerate(thresholds):
@@ -152,6 +167,9 @@ class ThresholdDisplay:
             ax.set_xlim(low, high)
             ax.set_title(self.names[i], fontsize=9)
             ax.set_yticks([])
+            if categories is not None:
+                named = categories if len(categories) <= _MAX_NAMED_CATEGORIES else []
+                ax.set_xticks(range(len(named)), [str(category) for category in named], rotation=90, parse_math=False)
             ax.tick_params(labelsize=8)
             tidy(ax)
             ax.grid(False)

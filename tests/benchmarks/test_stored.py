@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import benchmarks
 from benchmarks.command import read_rows
 from benchmarks.paper import budget, floats, losses, protocol, rates, small
-from benchmarks.speed import default, gpu
+from benchmarks.speed import contests, default, gpu
 
 RESULTS = Path(benchmarks.__file__).parent / "results"
 COLUMNS = {
@@ -15,6 +16,14 @@ COLUMNS = {
     **{"floats": floats.COLUMNS, "default": default.COLUMNS, "small": small.COLUMNS, "gpu": gpu.COLUMNS},
     **{"losses": losses.COLUMNS, "rates": rates.COLUMNS},
 }
+
+
+def test_stored_speed_of_categories_reaches_its_target():
+    table = pd.read_csv(RESULTS / "speed_categories.csv")
+    assert list(table["part"].unique()) == [contests.categories.__name__]
+    assert len(table) == 6
+    assert (table["ratio"] >= 0.8).all()
+    assert (table["checksum"] == table["rival_checksum"]).all()
 
 
 @pytest.mark.parametrize("name", COLUMNS)

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from skbsq import BitwiseRegressor, Codebook
 from skbsq.codec import RowCodec
 from skbsq.export import to_codebook
-from tests.strategies import codebooks, neighbours
+from tests.strategies import category_codes, codebooks, neighbours
 
 NAN = np.nan
 OLD = Codebook.from_thresholds(
@@ -190,3 +190,92 @@ def test_one_table_for_many_payloads():
     for codes, why in [([[3, 0, 0]], "Code 3 of feature 't'"), ([[0]], "1 features")]:
         with pytest.raises(ValueError, match=why):
             transcoder.transcode(codes)
+
+
+# -- categories ----------------------------------------------------------------------------------------------
+
+VALVE = Codebook.from_thresholds(
+    {"valve": {"open": 0, "shut": 1, "ajar": 1, "stuck": 2, None: 3}, "t": [10]},
+    levels=[["open", "ajar", "stuck"], [5, 15]],
+    counts=[[4, 3, 2, 1], [5, 5]],
+)
+
+
+@pytest.mark.parametrize(
+    ("codes", "table", "uncertain"),
+    [
+        ({"open": 1, "shut": 0, "ajar": 0, "stuck": 1, None: 2}, [1, 0, 1, 2], 0),
+        ({"open": 0, "shut": 1, "ajar": 2, "stuck": 3, None: 4}, [0, 2, 3, 4], 1),
+        ({"stuck": 0, "ajar": 1, "open": 2, "new": 3, None: 4}, [2, 1, 0, 4], 1),  # "shut" is unknown
+        ({"open": 0, "new": 0}, [0, 0, 0, 0], 0),  # no bits
+    ],
+)
+def test_tables_of_categories(codes, table, uncertain):
+    transcoder = VALVE.transcoder(Codebook.from_thresholds({"valve": codes}))
+    assert transcoder.tables[0].tolist() == table
+    assert transcoder.cost()["n_uncertain"].tolist() == [uncertain]
+    assert transcoder.cost()["share"].tolist() == [0.3 * uncertain]
+
+
+def test_unknown_levels_become_missing_or_are_named():
+    codes = {"open": 0, "shut": 1, None: 2}
+    new = Codebook.from_thresholds({"valve": codes}, handle_unknown="missing")
+    transcoder = VALVE.transcoder(new)
+    assert transcoder.tables[0].tolist() == [0, 2, 2, 2]
+    assert transcoder.cost()["n_uncertain"].tolist() == [1]  # "shut"; "stuck" is missing in the new codebook
+    with pytest.raises(
+        ValueError, match="the category 'ajar' of feature 'valve' is the level of an old code, and none"
+    ):
+        VALVE.transcoder(Codebook.from_thresholds({"valve": codes}))
+
+
+def test_an_old_missing_code_may_stand_for_new_categories():
+    old = Codebook.from_thresholds({"v": {"a": 0, None: 1}}, counts=[[3, 1]], handle_unknown="missing")
+    same = Codebook.from_thresholds({"v": {"a": 0, None: 1}})
+    more = Codebook.from_thresholds({"v": {"a": 0, "b": 1, None: 2}})
+    assert old.transcoder(same).cost()["n_uncertain"].tolist() == [0]
+    assert old.transcoder(more).cost().loc["v"].tolist() == [1, 0.25]
+    assert same.transcoder(more).cost()["n_uncertain"].tolist() == [0]
+    assert old.transcoder(more).tables[0].tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("names", [["valve", "t"], ["x", "y"]])
+def test_a_category_is_no_number(names):
+    new = Codebook.from_thresholds([[0.5], [10.0]], feature_names=names)
+    with pytest.raises(ValueError, match="feature 'valve' is categorical in only one of the codebooks"):
+        VALVE.transcoder(new, same_units=True)
+    with pytest.raises(ValueError, match="is categorical in only one of the codebooks"):
+        new.transcoder(VALVE, same_units=True)
+
+
+def test_a_missing_category_needs_a_counterpart():
+    new = Codebook.from_thresholds({"valve": {"open": 0, "shut": 1, "ajar": 1, "stuck": 1}})
+    with pytest.raises(ValueError, match="feature 'valve' has a missing code in the old codebook only"):
+        VALVE.transcoder(new)
+
+
+@given(category_codes(), category_codes(), st.sampled_from(["error", "missing"]), st.sampled_from(["error", "missing"]))
+def test_against_categories(first, second, old_rule, new_rule):
+    """A code is that of the level, and it is certain if all that had the old code have that new code."""
+    old = Codebook.from_thresholds([first], handle_unknown=old_rule)
+    new = Codebook.from_thresholds([second], handle_unknown=new_rule)
+    if None in first and new.refuses_nan[0]:
+        return
+
+    def encode(category):
+        if new.n_bits[0] == 0:
+            return 0
+        return second.get(category, second.get(None) if new_rule == "missing" else None)
+
+    expected = [encode(level) for level in old.levels[0]]
+    if None in expected:
+        with pytest.raises(ValueError, match="is the level of an old code, and none of the categories"):
+            old.transcoder(new, same_units=True)
+        return
+    transcoder = old.transcoder(new, same_units=True)
+    assert transcoder.tables[0].tolist() == expected
+    members = {code: [known for known in first if first[known] == code] for code in first.values()}
+    if old_rule == "missing" and None in first:
+        members[first[None]] += [known for known in second if known not in first]
+    n_wrong = sum(len({encode(known) for known in of_code}) > 1 for of_code in members.values())
+    assert transcoder.cost()["n_uncertain"].tolist() == [n_wrong]

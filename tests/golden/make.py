@@ -1,9 +1,11 @@
 """Write the formats of this version to a folder, for later versions to read: python -m tests.golden.make FOLDER
 
 A folder is written once, at a release, and never again: what is in it stands for files and devices in the field.
+A new format can be written before the release: python -m tests.golden.make FOLDER --parts mixed
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +46,26 @@ CODEBOOKS = {
     "wide": Codebook.from_thresholds([np.linspace(-4, 4, 300, dtype=np.float32), [0.5]], folded_from=bytes(range(8))),
 }
 
+# With categorical features. Neither C nor NumPy files hold their values, so there are no headers, and JSON in arrays.
+MIXED = {
+    "grouped": Codebook.from_thresholds(
+        {
+            "Stadt": {"Köln": 0, "Trier": 1, "": 1, 'a "b" \\': 2, None: 3},
+            "t": [-1.5, 0.25],
+            "count": {-3: 0, 0: 0, 2**40: 1, 7: 2},
+        },
+        levels=[["Köln", "", 'a "b" \\'], [-2, 0.5, 8], [0, 2**40, 7]],
+        counts=[[5, 4, 3, 2], [7, 0, 7], [6, 5, 3]],
+    ),
+    "one_hot": Codebook.from_thresholds(
+        [{"open": 0, "shut": 1, "ajar": 2, None: 3}, {False: 0, True: 1}, {"only": 0}, {"1": 0, 1: 1, "missing": 2}],
+        handle_unknown="missing",
+    ),
+    "wide": Codebook.from_thresholds([{f"category {k}": k % 300 for k in range(400)}, [0.5]], folded_from=bytes(8)),
+}
+# A value that is none of the categories above.
+UNKNOWN = "unknown"
+
 
 def values_for(codebook):
     """Each threshold, the floats beside it and hard cases, mixed over the features: float32 of shape (n, d)."""
@@ -55,6 +77,33 @@ def values_for(codebook):
         columns.append(np.roll(np.concatenate([own, *beside, ends, own_nan]), j))
     n = max(map(len, columns))
     return np.stack([np.resize(column, n) for column in columns], axis=1).astype(np.float32)
+
+
+def mixed_values_for(codebook):
+    """Each category, None and an unknown value where they are accepted, and values near thresholds: objects, (n, d)."""
+    columns = []
+    for j, part in enumerate(codebook.parts):
+        if not isinstance(part, dict):
+            columns.append([*part.tolist(), *np.nextafter(part, np.float32(INF)).tolist(), -INF, 0.0])
+            continue
+        accepted = [None, UNKNOWN] if codebook.handle_unknown == "missing" and None in part else []
+        columns.append([*part, *accepted, *([] if codebook.n_bits[j] else [None, UNKNOWN])])
+    n = max(map(len, columns))
+    rows = np.empty((n, len(columns)), dtype=object)
+    rows[:] = [[column[i % len(column)] for column in columns] for i in range(n)]
+    return rows
+
+
+def as_text(values):
+    """Objects as JSON, one text for each."""
+    return np.array([[json.dumps(value) for value in row] for row in values.tolist()])
+
+
+def from_text(texts):
+    """What `as_text` wrote, as objects."""
+    values = np.empty(texts.shape, dtype=object)
+    values[:] = [[json.loads(text) for text in row] for row in texts.tolist()]
+    return values
 
 
 def table(seed=0, n=120):
@@ -111,9 +160,10 @@ def results(estimator, X):
 
 def encoded(codebook, codes):
     """What a codebook makes of the codes of values, as arrays by name."""
+    levels = codebook.decode(codes)
     return {
         "codes": codes,
-        "levels": codebook.decode(codes),
+        "levels": as_text(levels) if levels.dtype == object else levels,
         "bits": codebook.thermometer(codes),
         "rows": RowCodec(codebook).pack(codes),
         "message": np.frombuffer(dumps(codebook, codes), dtype=np.uint8),
@@ -131,6 +181,15 @@ def write_codebooks(folder):
         np.savez_compressed(folder / f"{name}.npz", x=x, **encoded(codebook, codebook.encode(x)))
 
 
+def write_mixed(folder):
+    """JSON, values as JSON and what they become."""
+    folder.mkdir()
+    for name, codebook in MIXED.items():
+        x = mixed_values_for(codebook)
+        (folder / f"{name}.json").write_text(codebook.to_json(), encoding="utf-8")
+        np.savez_compressed(folder / f"{name}.npz", x=as_text(x), **encoded(codebook, codebook.encode(x)))
+
+
 def write_estimators(folder, fitted):
     """Saved files, and what they predict."""
     folder.mkdir()
@@ -146,15 +205,19 @@ def write_onnx(folder, fitted):
         (folder / f"{name}.onnx").write_bytes(to_onnx(fitted[name][0]).SerializeToString())
 
 
+PARTS = {"codebooks": write_codebooks, "mixed": write_mixed, "estimators": write_estimators, "onnx": write_onnx}
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(prog="python -m tests.golden.make", description=__doc__)
-    parser.add_argument("folder", type=Path, help="must not exist")
-    folder = parser.parse_args(argv).folder
-    folder.mkdir(parents=True)
-    write_codebooks(folder / "codebooks")
-    fitted = estimators()
-    write_estimators(folder / "estimators", fitted)
-    write_onnx(folder / "onnx", fitted)
+    parser.add_argument("folder", type=Path, help="its parts must not exist")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to write; all by default")
+    arguments = parser.parse_args(argv)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    fitted = estimators() if {"estimators", "onnx"} & set(arguments.parts) else None
+    for name in arguments.parts:
+        folder = arguments.folder / name
+        PARTS[name](folder, fitted) if name in ("estimators", "onnx") else PARTS[name](folder)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import skbsq
-from skbsq import BitwiseQuantizer, BitwiseRegressor, QuantileQuantizer
+from skbsq import BitwiseQuantizer, BitwiseRegressor, QuantileQuantizer, ThresholdQuantizer
 from skbsq.model_selection import all_rates, rate_distortion, row_bits
 from skbsq.monitoring import CodeMonitor
 from skbsq.plotting import AllocationDisplay, DriftDisplay, HistoryDisplay, RateDistortionDisplay, ThresholdDisplay
@@ -152,6 +152,27 @@ def test_thresholds_of_predictors_and_fixed_quantizers(regressor, data):
     assert display.axes_ == [ax]
     assert len(ax.patches) == 10
     assert not vertical_lines(ax, "#D55E00")
+
+
+def test_categories_have_bars():
+    codes = {"shut": 0, "open": 1, "ajar $x$": 1, "stuck": 2}
+    X = pd.DataFrame({"valve": ["open", "ajar $x$", "shut", "open"], "t": [1.0, 2.0, 3.0, 4.0]})
+    quantizer = ThresholdQuantizer({"valve": codes, "t": [2.5]}).fit(X)
+    display = ThresholdDisplay.from_estimator(quantizer, X, color="red", bins=3)
+    bars, histogram = display.axes_
+    assert bars.get_title() == "valve (2 bits)"
+    assert [label.get_text() for label in bars.get_xticklabels()] == list(codes)
+    assert [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in bars.patches] == [
+        (0, 1),
+        (1, 2),
+        (2, 1),
+        (3, 0),
+    ]
+    assert vertical_lines(bars, "#0072B2") == [0.5, 2.5]
+    assert len(histogram.patches) == 3
+    display.figure_.draw_without_rendering()
+    many = ThresholdQuantizer([dict.fromkeys(range(40), 0)]).fit(np.arange(40)[:, None], None)
+    assert not ThresholdDisplay.from_estimator(many, [[3]], axes=[axes()]).axes_[0].get_xticklabels()
 
 
 def test_features_with_most_thresholds_are_shown():

@@ -55,7 +55,7 @@ def test_both_sides_of_start_take_the_same_steps():
     assert row["checksum"] == pytest.approx(row["rival_checksum"], rel=0.5)
 
 
-@pytest.mark.parametrize("part", ["encode", "decode", "pack", "predict"])
+@pytest.mark.parametrize("part", ["encode", "categories", "decode", "pack", "predict"])
 def test_both_sides_compute_the_same(part):
     sizes = {"n": 50, "units": 4} if part == "predict" else {"n": 2000, "d": 3}
     for contest in contests.PARTS[part](**sizes):

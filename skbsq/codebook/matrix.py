@@ -11,7 +11,10 @@ import numpy as np
 from skbsq.codebook.labels import check_columns, columns_of, label, labels_of
 from skbsq.exceptions import NotATableError, NotNumbersError
 
-_ENCODE = "encode it as numbers first, for example with scikit-learn's OrdinalEncoder, or leave it out"
+_ENCODE = (
+    "name it in categorical_features, encode it as numbers first, for example with scikit-learn's OrdinalEncoder, or "
+    "leave it out"
+)
 _COUNT = "turn it into numbers first, such as seconds since a start that keeps them small, or leave it out"
 # Types of objects that a cast to float64 turns into numbers or NaN.
 _PLAIN_NUMBERS = {type(None), float, int, bool, *(np.dtype(code).type for code in "?bBhHiIlLqQefd")}

@@ -28,11 +28,12 @@ BOOK = Codebook.from_thresholds([[0], [0]], missing="code")
 QUANTIZER = QuantileQuantizer(2, missing="code").fit([[0.0, 0.0], [1.0, 1.0]])
 MODEL = BitwiseRegressor(2, missing="code", **QUICK).fit([[0.0, 0.0], [1.0, 1.0]], [0.0, 1.0])
 # Every function that takes rows of floats.
+NUMERIC = {"missing": "code", "categorical_features": None}
 ENTRIES = {
     "encode": BOOK.encode,
-    "fit": lambda X: QuantileQuantizer(missing="code").fit(X),
-    "partial_fit": lambda X: UniformQuantizer(missing="code", levels="midpoint").partial_fit(X),
-    "fit_chunks": lambda X: BitwiseRegressor(missing="code", **QUICK).fit_chunks([(X, [0.0, 1.0])]),
+    "fit": lambda X: QuantileQuantizer(**NUMERIC).fit(X),
+    "partial_fit": lambda X: UniformQuantizer(levels="midpoint", **NUMERIC).partial_fit(X),
+    "fit_chunks": lambda X: BitwiseRegressor(**NUMERIC, **QUICK).fit_chunks([(X, [0.0, 1.0])]),
     "transform": QUANTIZER.transform,
     "predict": MODEL.predict,
 }

@@ -43,9 +43,7 @@ def decompress(payload, n_bytes):
     except zlib.error as error:
         raise ValueError(f"The rows of this message cannot be inflated ({error}): it is corrupt.") from None
     if len(packed) != n_bytes or not decoder.eof or decoder.unused_data:
-        raise ValueError(
-            f"The deflated rows of this message are not the {n_bytes} bytes that it states: it is corrupt."
-        )
+        raise ValueError(f"The deflated rows of this message are not the {n_bytes} bytes that it states.")
     return packed
 
 

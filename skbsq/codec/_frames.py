@@ -59,8 +59,8 @@ def dumps(codebook, codes, *, frame="message", pad_rows=True, entropy=False, def
     ------
     ValueError
         If a code is out of range, or a parameter does not belong to the frame. If there are too many rows for one
-        message: 2^32, or 2^24 codes with `entropy`, `deflate` or rows of 0 bits. With `entropy` also if the codebook has no
-        counts. If a short or bare frame has no rows, or rows of 0 bits.
+        message: 2^32, or 2^24 codes with `entropy`, `deflate` or rows of 0 bits. With `entropy` also if the codebook
+        has no counts. If a short or bare frame has no rows, or rows of 0 bits.
     TypeError
         If `codebook` is not a Codebook.
     ImportError
@@ -173,7 +173,8 @@ class FrameInfo:
     frame : {"message", "short"}
     size : int or None
         Bytes of the whole frame. None if that is not known: for a message of none of the given codebooks, and for an
-        entropy-coded or deflated message of which only the beginning was given. For a short frame, the bytes that were given.
+        entropy-coded or deflated message of which only the beginning was given. For a short frame, the bytes that were
+        given.
     version : int or None, default=None
         Format version of a message.
     fingerprint : bytes or None, default=None

@@ -96,9 +96,8 @@ def test_streams_of_messages():
     write_messages(file, BOOK, CODES, rows=40, deflate=True)
     data = file.getvalue()
     assert [data[5], data[peek(data, codebooks=[BOOK]).size + 5]] == [4, 4]
-    assert [codes.tolist() for codes in read_messages(data, BOOK)] == [
-        CODES[:40].tolist(), CODES[40:80].tolist(), CODES[80:].tolist()
-    ]  # fmt: skip
+    parts = [CODES[start : start + 40].tolist() for start in (0, 40, 80)]
+    assert [codes.tolist() for codes in read_messages(data, BOOK)] == parts
 
 
 # -- refused -----------------------------------------------------------------------------------------

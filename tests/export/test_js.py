@@ -314,3 +314,17 @@ def test_a_parser_of_the_version_accepts_it():
     if done.returncode == 3:
         pytest.skip("this node has no parser; the words are tested all the same")
     assert done.returncode == 0, done.stderr
+
+
+# -- the page ----------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_what_the_script_returns():
+    page = (vectors.FOLDER.parent / "languages.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    (behind,) = re.findall(r"^```js\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    book = Codebook.from_thresholds({"temperature": [18.0, 20.0, 22.0], "humidity": [40.0, 60.0]}, missing="code")
+    script = to_js(book)
+    assert decode(script, [0x1A]) == [json.loads(shown)]
+    inputs = [{"bytes": [0x1A], "fPort": port} for port in (8, 9)]
+    assert decode_all([(script + behind, inputs)]) == [[json.loads(shown), {"errors": ["No rows on port 9."]}]]

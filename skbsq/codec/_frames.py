@@ -38,7 +38,7 @@ def dumps(codebook, codes, *, frame="message", pad_rows=True, entropy=False, def
         without entropy coding if that is shorter. Messages only.
     deflate : bool, default=False
         Compress the packed rows by deflate, the method of zlib and gzip. It needs no package and shortens batches of 10
-        rows and more that are alike, at 2 bits per feature more than `entropy`. The rows are written without it if that
+        rows and more that are alike, at 2 bits often more than `entropy`. The rows are written without it if that
         is shorter. With both, the shorter form is written. Messages only.
     id : int, default=None
         Number from 0 to 255 that stands for the codebook and the layout of the frame. A short frame needs it.

@@ -18,6 +18,7 @@ from skbsq.codebook.checks import (
     check_thresholds,
     midpoint_levels,
 )
+from skbsq.codebook.guards import guard_numbers
 from skbsq.codebook.kernels import Encoder, decode, in_range, thermometer
 from skbsq.codebook.labels import check_columns, columns_of, in_feature_order, label, labels_of, numbered_names
 from skbsq.codebook.matrix import as_matrix
@@ -244,6 +245,16 @@ class Codebook:
     def has_missing(self):
         """Which features have a missing code: read-only bool array of shape (d,)."""
         return self._has_missing
+
+    @cached_property
+    def has_guard(self):
+        """Which features have guard codes, see docs/monitoring.md: read-only bool array of shape (d,).
+
+        The lowest and the highest code of such a feature, apart from the missing code, stand for values below and
+        above all training rows. They decode to the smallest and the largest value of these rows.
+        """
+        guards = map(guard_numbers, self.thresholds, self.levels)
+        return _frozen(np.array([len(numbers) > 0 for numbers in guards]))
 
     @cached_property
     def refuses_nan(self):
@@ -589,7 +600,8 @@ class Codebook:
         -------
         Codebook
             A feature with a missing code keeps it at 1 bit or more; at 1 bit nothing else is left. At 0 bits NaN and
-            all numbers share code 0.
+            all numbers share code 0. A feature with guard codes keeps them as long as at least two other codes for
+            numbers have room beside them.
 
         Raises
         ------

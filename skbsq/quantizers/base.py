@@ -6,12 +6,16 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
 
 from skbsq._validation import all_or_nothing, check_weights, check_X, constant_features, nan_features
-from skbsq.codebook.checks import MISSING_RULES, check_n_bits
+from skbsq.codebook.checks import MISSING_RULES, check_guard, check_n_bits
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds, may_be_missing
+
+
+# Types of the parameter `guard`, whose values `check_guard` checks once the features are known.
+GUARD = ["boolean", "array-like", dict]
 
 
 def takes_nan(missing):
@@ -159,13 +163,15 @@ class FixedQuantizer(BaseQuantizer):
     # n_bits is not listed, because `check_n_bits` checks it once the features are known.
     _parameter_constraints: dict = {
         **BaseQuantizer._parameter_constraints,
+        "guard": GUARD,
         "levels": [StrOptions({"mean", "midpoint"})],
     }
 
-    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", levels="mean"):
+    def __init__(self, n_bits=4, *, encode="ordinal", missing="error", guard=False, levels="mean"):
         self.n_bits = n_bits
         self.encode = encode
         self.missing = missing
+        self.guard = guard
         self.levels = levels
 
     def fit(self, X, y=None, sample_weight=None):
@@ -210,16 +216,14 @@ class FixedQuantizer(BaseQuantizer):
                 y = None if y is None else y[kept]
             names = getattr(self, "feature_names_in_", None)
             features = features_of(X, weights, y)
-            has_missing, thresholds = self._all_thresholds(features, names, constant_features(X), nan_features(X))
-            self.codebook_ = build_codebook(
-                X, weights, thresholds, has_missing=has_missing, levels=self.levels, names=names
-            )
+            thresholds, codes = self._all_thresholds(features, names, constant_features(X), nan_features(X))
+            self.codebook_ = build_codebook(X, weights, thresholds, levels=self.levels, names=names, **codes)
         return self
 
     def _codebook_of(self, summary, names):
         """Build the codebook from a `Summary` of the rows."""
-        has_missing, thresholds = self._all_thresholds(summary.features(), names, summary.constant, summary.nan_seen)
-        return summary.codebook(thresholds, levels=self.levels, has_missing=has_missing, names=names)
+        thresholds, codes = self._all_thresholds(summary.features(), names, summary.constant, summary.nan_seen)
+        return summary.codebook(thresholds, levels=self.levels, names=names, **codes)
 
     def _check_can_summarize(self):
         """Reject a fit on a `Summary` if the quantizer needs all rows at once."""
@@ -234,11 +238,14 @@ class FixedQuantizer(BaseQuantizer):
         return None
 
     def _all_thresholds(self, features, names, constant, nan_seen):
-        """Return which features have a missing code, and the thresholds of each feature."""
+        """Return the thresholds of each feature, and which features have missing and guard codes."""
         n_bits = check_n_bits(self.n_bits, names, nan_seen.size)
-        widths = Widths.of(n_bits, may_be_missing(self.missing, names, nan_seen), constant, nan_seen)
+        guarded = check_guard(self.guard, names, nan_seen.size) & ~constant
+        widths = Widths.of(n_bits, may_be_missing(self.missing, names, nan_seen), constant, nan_seen, guarded)
+        widths.refuse_without_guards(guarded, names)
         widths.warn_of_indicators(nan_seen, names, stacklevel=4)
-        return widths.has_missing, find_thresholds(self._thresholds_of, features, widths.n_levels)
+        thresholds = find_thresholds(self._thresholds_of, features, widths.n_levels)
+        return thresholds, {"has_missing": widths.has_missing, "has_guard": widths.has_guard}
 
     def _thresholds_of(self, feature, n_levels):
         """Find thresholds that split the feature into at most `n_levels` (at least 2) bins."""

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from skbsq.codebook.checks import check_guard
 from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.guards import inner_thresholds
 from skbsq.codebook.labels import in_feature_order, labels_of, numbered_names
 from skbsq.codebook.matrix import refuse_mask
 from skbsq.quantizers.base import FixedQuantizer
@@ -26,6 +28,10 @@ class ThresholdQuantizer(FixedQuantizer):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    guard : bool, array-like of bool of shape (d,), dict or pandas Series, default=False
+        Whether the lowest and the highest code are kept for values below and above all rows of fit, so that a
+        `skbsq.monitoring.CodeMonitor` sees a sensor that leaves its range. This adds two thresholds to a feature.
+        A feature without thresholds and a constant one have no such codes.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
 
@@ -60,17 +66,20 @@ class ThresholdQuantizer(FixedQuantizer):
         "thresholds": ["array-like", dict],
     }
 
-    def __init__(self, thresholds, *, encode="ordinal", missing="error", levels="mean"):
+    def __init__(self, thresholds, *, encode="ordinal", missing="error", guard=False, levels="mean"):
         self.thresholds = thresholds
         self.encode = encode
         self.missing = missing
+        self.guard = guard
         self.levels = levels
 
     def _all_thresholds(self, features, names, constant, nan_seen):
         given = _one_array_per_feature(self.thresholds, names, nan_seen.size)
         thresholds = Codebook.from_thresholds(given, feature_names=names).thresholds
         sent = np.array([t.size > 0 for t in thresholds])
-        return may_be_missing(self.missing, names, nan_seen) & (sent | nan_seen), thresholds
+        has_missing = may_be_missing(self.missing, names, nan_seen) & (sent | nan_seen)
+        has_guard = check_guard(self.guard, names, nan_seen.size) & sent & ~constant
+        return thresholds, {"has_missing": has_missing, "has_guard": has_guard}
 
 
 def _one_array_per_feature(thresholds, names, n_features):
@@ -106,7 +115,8 @@ def with_codebook(codebook, quantizer):
     ThresholdQuantizer
     """
     missing = np.where(codebook.has_missing, "seen", "error").tolist()
-    made = ThresholdQuantizer(codebook.thresholds, encode=quantizer.encode, missing=missing)
+    guard = codebook.has_guard.tolist() if codebook.has_guard.any() else False
+    made = ThresholdQuantizer(inner_thresholds(codebook), encode=quantizer.encode, missing=missing, guard=guard)
     for name in ("n_features_in_", "feature_names_in_", "_sklearn_output_config"):
         if hasattr(quantizer, name):
             setattr(made, name, getattr(quantizer, name))

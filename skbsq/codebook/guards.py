@@ -175,4 +175,3 @@ def inner_thresholds(book):
     [array([2.], dtype=float32)]
     """
     return [np.delete(t, guard_numbers(t, levels)) for t, levels in zip(book.thresholds, book.levels, strict=True)]
-

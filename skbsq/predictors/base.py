@@ -44,6 +44,7 @@ _HEAD_PARAMETERS = (
 )
 _QUANTIZER_PARAMETERS = (
     "missing",
+    "guard",
     "init",
     "bit_budget",
     "rates",
@@ -153,6 +154,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         made.quantizer_ = with_codebook(book, self.quantizer_)
         # set_params fails if a subclass's constructor lacks them.
         made.n_bits, made.bit_budget, made.rates, made.quantizer = None, None, (), clone(made.quantizer_)
+        made.guard = False  # the quantizer says which features have guard codes
         made.head = _with_module(self.head, module.head)
         made.net_ = net_around(module, self)
         made._set_optional(rates_=None, feature_importances_=None)
@@ -363,6 +365,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 f"quantizer={self.quantizer!r} sets its bits itself: omit one of the two."
             )
         self._check_rates_are_possible()
+        self._check_guards_are_possible()
         if isinstance(self.quantizer, str):
             self.quantizer_ = None
             learned = self._learner(rows, checkpoint).learn_floats()
@@ -392,6 +395,13 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 "BitwiseQuantizer, or a quantizer that does not learn with the head."
             )
 
+    def _check_guards_are_possible(self):
+        if np.any(self._guard) and self.quantizer is not None and not hasattr(self.quantizer, "guard"):
+            raise ValueError(
+                f"guard={self.guard!r} needs a quantizer with guard codes, and quantizer={self.quantizer!r} has none: "
+                "use None, a BitwiseQuantizer, or a quantizer that does not learn with the head."
+            )
+
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
         self._set_optional(rates_=learned.rates, feature_importances_=feature_importances(learned, rows))
@@ -401,7 +411,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         if self.quantizer is None:
             return BitwiseQuantizer(**parameters_of(self, BitwiseQuantizer))
         shared = {name: getattr(self, name) for name in _HEAD_PARAMETERS if hasattr(self, name)}
-        shared |= {"missing": self._missing, "task": task}
+        shared |= {"missing": self._missing, "guard": self._guard, "task": task}
         if len(self.rates):
             shared["rates"] = self.rates
         quantizer = clone_with(self.quantizer, "quantizer", seed=self.random_state, **shared)
@@ -411,7 +421,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
     def _learn_behind_fixed(self, rows, checkpoint):
         """Fit the quantizer on the rows, and then learn the head."""
         learner = self._learner(rows, checkpoint)
-        given = {"missing": self._missing, "task": rows.task, "seed": learner.seed}
+        given = {"missing": self._missing, "guard": self._guard, "task": rows.task, "seed": learner.seed}
         self.quantizer_ = clone_with(self.quantizer, "quantizer", **given)
         with own_randomness(learner.seed, learner.recipe.trained_on):
             fit_on(self.quantizer_, rows)
@@ -436,6 +446,11 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         """Rules for NaN: those of the predictor, unless they are the default; then those of `quantizer`."""
         is_default = isinstance(self.missing, str) and self.missing == "error"
         return getattr(self.quantizer, "missing", self.missing) if is_default else self.missing
+
+    @property
+    def _guard(self):
+        """Which features get guard codes: as for the predictor, unless that is the default; then for `quantizer`."""
+        return getattr(self.quantizer, "guard", self.guard) if self.guard is False else self.guard
 
     def _rate(self, rate):
         """Return codebook and net of a rate; None means the finest."""

@@ -64,6 +64,12 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
         The default leaves the rule to a `quantizer` that has one.
+    guard : bool, array-like of bool of shape (d,), dict or pandas Series, default=False
+        Whether the lowest and the highest code are kept for values below and above all rows of fit, so that a
+        `skbsq.monitoring.CodeMonitor` sees a sensor that leaves its range. This takes two levels from a feature. The
+        head reads such a code as the code next to it. A feature of 0 bits and a constant one have no such codes, and
+        at a coarse rate no feature that has fewer than two other codes for numbers.
+        The default leaves the rule to a `quantizer` that has one.
     max_epochs : int or "auto", default="auto"
         Passes over the rows. "auto" finds the number on held-out rows, see `early_stopping`.
     batch_size : int or "auto", default="auto"
@@ -209,6 +215,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         quantile=0.5,
         init="auto",
         missing="error",
+        guard=False,
         max_epochs="auto",
         batch_size="auto",
         lr=2e-3,
@@ -240,6 +247,7 @@ class BitwiseRegressor(RegressorMixin, BasePredictor):
         self.quantile = quantile
         self.init = init
         self.missing = missing
+        self.guard = guard
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.lr = lr

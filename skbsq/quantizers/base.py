@@ -13,7 +13,6 @@ from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, enc
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds, may_be_missing
 
-
 # Types of the parameter `guard`, whose values `check_guard` checks once the features are known.
 GUARD = ["boolean", "array-like", dict]
 

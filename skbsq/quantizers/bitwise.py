@@ -7,6 +7,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq.nn.layers import FORWARDS
+from skbsq.quantizers.base import GUARD
 from skbsq.quantizers.learned import StartsFromThresholds
 from skbsq.quantizers.threshold import with_codebook
 from skbsq.training.budget import learn_within
@@ -60,6 +61,11 @@ class BitwiseQuantizer(StartsFromThresholds):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    guard : bool, array-like of bool of shape (d,), dict or pandas Series, default=False
+        Whether the lowest and the highest code are kept for values below and above all rows of fit, so that a
+        `skbsq.monitoring.CodeMonitor` sees a sensor that leaves its range. This takes two levels from a feature. The
+        head reads such a code as the code next to it. A feature of 0 bits and a constant one have no such codes, and
+        at a coarse rate no feature that has fewer than two other codes for numbers.
     task : {"auto", "regression", "classification"}, default="auto"
         "auto": floating y means regression, even if all values are integers; bool, string and category mean
         classification; integer y means classification up to 20 classes, and regression beyond.
@@ -192,6 +198,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         **StartsFromThresholds._parameter_constraints,
         "bit_budget": [None, Interval(Integral, 0, None, closed="left")],
         "rates": ["array-like"],
+        "guard": GUARD,
         "level_inputs": ["boolean"],
         "forward": [StrOptions(set(FORWARDS))],
         "space": [StrOptions({"rank", "standard"})],
@@ -210,6 +217,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         init="auto",
         encode="ordinal",
         missing="error",
+        guard=False,
         task="auto",
         max_epochs="auto",
         batch_size="auto",
@@ -243,6 +251,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.init = init
         self.encode = encode
         self.missing = missing
+        self.guard = guard
         self.task = task
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -266,6 +275,10 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
+
+    @property
+    def _guard(self):
+        return self.guard
 
     def _learn(self, rows, checkpoint):
         if self.bit_budget is None:

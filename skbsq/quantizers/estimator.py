@@ -130,7 +130,8 @@ class LearnedEstimator(BaseEstimator):
             self._validate_params()
             recipe = Recipe.of(self)
             given = {"groups": groups, "X_val": X_val, "y_val": y_val}
-            rows = read_rows(self, X, y, sample_weight, self._task, self._missing, recipe.class_weight, **given)
+            rules = self._task, self._missing, self._guard, recipe.class_weight
+            rows = read_rows(self, X, y, sample_weight, *rules, **given)
             with checkpointed(self.checkpoint, lambda: fit_identity(self, rows, recipe.trained_on)) as checkpoint:
                 self._learn(rows, checkpoint)
         return self
@@ -188,6 +189,7 @@ class LearnedEstimator(BaseEstimator):
                 validation,
                 task=self._task,
                 missing=self._missing,
+                guard=self._guard,
                 class_weight=Recipe.of(self).class_weight,
                 sketch_size=sketch_size,
             )
@@ -203,6 +205,11 @@ class LearnedEstimator(BaseEstimator):
     def _missing(self):
         """Rules for NaN, see `skbsq.codebook.checks.check_missing`."""
         return self.missing
+
+    @property
+    def _guard(self):
+        """Which features get guard codes, see `skbsq.codebook.checks.check_guard`."""
+        return False
 
     def _check_can_learn_in_chunks(self):
         """Reject parameters that need all rows at once, before a pass over the chunks."""

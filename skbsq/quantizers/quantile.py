@@ -97,9 +97,7 @@ class QuantileQuantizer(IncrementalQuantizer):
         quantile_method="averaged_inverted_cdf",
         sketch_size=DEFAULT_SIZE,
     ):
-        super().__init__(
-            n_bits, encode=encode, missing=missing, guard=guard, levels=levels, sketch_size=sketch_size
-        )
+        super().__init__(n_bits, encode=encode, missing=missing, guard=guard, levels=levels, sketch_size=sketch_size)
         self.ties = ties
         self.quantile_method = quantile_method
 

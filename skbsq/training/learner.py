@@ -145,7 +145,8 @@ class Learner:
             learned = self._learn_with_best_ratio(kind, widths, starts)
         module = learned.net.module_
         thresholds, folded = module.quantization.fold()
-        codebook = rows.codebook(thresholds, has_missing=widths.has_missing, levels="mean")
+        codes = {"has_missing": widths.has_missing, "has_guard": widths.has_guard}
+        codebook = rows.codebook(thresholds, levels="mean", **codes)
         module.freeze(codebook, folded)
         return replace(learned, codebook=codebook, rule=rule, starts=starts)
 

@@ -10,6 +10,7 @@ from sklearn.utils import compute_sample_weight
 from skbsq import nn as sq
 from skbsq._targets import check_class_weight, check_target
 from skbsq._validation import check_groups, check_weights, check_X, constant_features, nan_features, refuse_nan
+from skbsq.codebook.checks import check_guard
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, may_be_missing
@@ -22,7 +23,7 @@ class BaseRows:
     """Compute what follows from the features and targets of `Rows` or `ChunkedRows`."""
 
     def widths(self, n_bits):
-        """Find the features with a missing code, and the levels that are left for numbers.
+        """Find the features with missing and guard codes, and the levels that are left for numbers.
 
         Parameters
         ----------
@@ -32,7 +33,7 @@ class BaseRows:
         -------
         Widths
         """
-        return Widths.of(n_bits, self.may_be_missing, self.constant, self.nan_seen)
+        return Widths.of(n_bits, self.may_be_missing, self.constant, self.nan_seen, self.guarded)
 
     def moments(self):
         """Compute the weighted mean and standard deviation of each feature, without NaN.
@@ -131,6 +132,8 @@ class Rows(BaseRows):
         Validation rows that the caller gave.
     may_be_missing : ndarray of bool of shape (d,) or bool, default=False
         Features in which NaN has a missing code. No other feature may hold NaN.
+    guarded : ndarray of bool of shape (d,) or bool, default=False
+        Features that have guard codes if these have room.
 
     See Also
     --------
@@ -153,6 +156,7 @@ class Rows(BaseRows):
     groups: np.ndarray | None = None
     held_out: tuple | None = None
     may_be_missing: np.ndarray | bool = False
+    guarded: np.ndarray | bool = False
 
     @property
     def n_features(self):
@@ -243,7 +247,9 @@ class Rows(BaseRows):
         Rows
         """
         X = self.X[index] if features is None else self.X[np.ix_(index, features)]
-        may_be_missing = np.broadcast_to(self.may_be_missing, self.n_features)
+        # What all rows have shown, although these rows may hold no NaN, or be constant.
+        codes = (np.broadcast_to(given, self.n_features) for given in (self.may_be_missing, self.guarded))
+        may_be_missing, guarded = (given if features is None else given[features] for given in codes)
         return replace(
             self,
             X=X,
@@ -252,8 +258,8 @@ class Rows(BaseRows):
             names=self.names if features is None or self.names is None else self.names[features],
             groups=None if self.groups is None else self.groups[index],
             held_out=None,
-            # What all rows have shown, although these rows may hold no NaN.
-            may_be_missing=may_be_missing if features is None else may_be_missing[features],
+            may_be_missing=may_be_missing,
+            guarded=guarded,
         )
 
     def distinct(self):
@@ -343,7 +349,9 @@ class Rows(BaseRows):
         return self._as_tensors(self.X, self.y, self.weights, mean, scale)
 
 
-def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, groups=None, X_val=None, y_val=None):
+def read_rows(
+    estimator, X, y, sample_weight, task, missing, guard, class_weight, *, groups=None, X_val=None, y_val=None
+):
     """Check the arguments of a fit.
 
     Parameters
@@ -355,6 +363,8 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     task : {"auto", "regression", "classification"}
     missing : str, array-like, dict or Series
         See `skbsq.codebook.checks.check_missing`.
+    guard : bool, array-like, dict or Series
+        See `skbsq.codebook.checks.check_guard`.
     class_weight : dict, "balanced" or None
 
     Returns
@@ -369,7 +379,8 @@ def read_rows(estimator, X, y, sample_weight, task, missing, class_weight, *, gr
     X = check_X(estimator, X, reset=True, missing=missing, min_rows=2, stacklevel=5)
     targets = columns_of(y)
     rows = rows_with_target(estimator, X, y, sample_weight, groups, task, class_weight)
-    rows = replace(rows, may_be_missing=may_be_missing(missing, rows.names, rows.nan_seen))
+    guarded = check_guard(guard, rows.names, rows.n_features) & ~rows.constant
+    rows = replace(rows, may_be_missing=may_be_missing(missing, rows.names, rows.nan_seen), guarded=guarded)
     if X_val is None and y_val is None:
         return rows
     return replace(rows, held_out=_read_validation_rows(estimator, rows, X_val, y_val, targets))

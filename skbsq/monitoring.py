@@ -15,6 +15,10 @@ __all__ = ["CodeMonitor"]
 _FORMAT, _VERSION = "skbsq-monitor", 1
 # Rows expected in a cell of the smaller sample. With fewer, the index is not chi-square distributed.
 _LEAST_EXPECTED = 5
+# Rows added to each count, so that the index is finite. With half a row, which is usual, two or three cells of which
+# one is rare raise up to 5.1 % false alarms at a p-value below 0.05 (exactly computed for 500 rows received and 2000 of
+# the reference); with three quarters at most 5.0 %. More would only cost power where there are many cells.
+_ADDED = 0.75
 
 
 class CodeMonitor:
@@ -220,8 +224,9 @@ class CodeMonitor:
 
         That holds for cells with enough rows. So a cell is a code, or neighbouring codes merged until at least 5 rows
         are expected in the smaller sample, by the shares of both samples together. A rare missing code joins the
-        highest cell. The merging does not look at which sample a row is from, so it raises no false alarms. Half a row
-        is added to each count, so that psi is finite where one sample has no rows in a cell.
+        highest cell. The merging does not look at which sample a row is from, so it raises no false alarms. Three
+        quarters of a row are added to each count, so that psi is finite where one sample has no rows in a cell, and
+        rare cells raise no more false alarms than others.
 
         With one cell psi is 0 and the p-value 1: the feature has one code, or one sample has fewer than 10 rows.
 
@@ -236,8 +241,8 @@ class CodeMonitor:
         >>> for name, (value,) in monitor.report(as_dict=True).items():
         ...     print(name, round(value, 4))
         feature 0
-        psi 0.0268
-        p_value 0.6693
+        psi 0.0248
+        p_value 0.6897
         ends 0.625
         missing 0.125
         guard 0.125
@@ -392,7 +397,7 @@ def _merge_rare(reference, received):
 
 
 def _stability_index(reference, received):
-    q, p = ((counts + 0.5) / (counts.sum() + 0.5 * counts.size) for counts in (reference, received))
+    q, p = ((counts + _ADDED) / (counts.sum() + _ADDED * counts.size) for counts in (reference, received))
     return float(np.sum((p - q) * np.log(p / q)))
 
 

@@ -90,6 +90,7 @@ def clone_with(estimator, **parameters):
 @parametrize_with_checks(
     [clone_with(e, missing=missing) for e in ESTIMATORS for missing in ("error", "code")]
     + [clone_with(e, missing="seen") for e in FIXED]
+    + [clone_with(e, guard=True) for e in (*FIXED, LEARNED[0], *PREDICTORS[:2], PREDICTORS[-1])]
     + [clone_with(e, rates=(1, 2)) for e in (LEARNED[0], *PREDICTORS[:2], PREDICTORS[-1])]
 )
 def test_sklearn_checks(estimator, check):

@@ -365,7 +365,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 f"quantizer={self.quantizer!r} sets its bits itself: omit one of the two."
             )
         self._check_rates_are_possible()
-        self._check_guards_are_possible()
+        self._check_guards_are_possible(rows)
         if isinstance(self.quantizer, str):
             self.quantizer_ = None
             learned = self._learner(rows, checkpoint).learn_floats()
@@ -395,8 +395,8 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 "BitwiseQuantizer, or a quantizer that does not learn with the head."
             )
 
-    def _check_guards_are_possible(self):
-        if np.any(self._guard) and self.quantizer is not None and not hasattr(self.quantizer, "guard"):
+    def _check_guards_are_possible(self, rows):
+        if np.any(rows.guarded) and self.quantizer is not None and not hasattr(self.quantizer, "guard"):
             raise ValueError(
                 f"guard={self.guard!r} needs a quantizer with guard codes, and quantizer={self.quantizer!r} has none: "
                 "use None, a BitwiseQuantizer, or a quantizer that does not learn with the head."

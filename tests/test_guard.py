@@ -290,5 +290,5 @@ def test_errors(model, parameters, message, rows):
 
 def test_nothing_lies_below_the_lowest_float():
     X = np.float32([[-3.4028235e38], [1], [2]])
-    with pytest.raises(ValueError, match="float32 below the smallest value of feature 0, .* replace it by NaN"):
+    with pytest.raises(ValueError, match=r"float32 below the smallest value of feature 0, .* replace it by NaN"):
         QuantileQuantizer(3, guard=True).fit(X)

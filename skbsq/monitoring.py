@@ -53,7 +53,8 @@ class CodeMonitor:
     Notes
     -----
     Drift within a code is invisible, whatever its size. In particular, all values above the highest threshold share a
-    code, and so do all values up to the lowest one.
+    code, and so do all values up to the lowest one. With ``guard=True`` quantizers keep these two codes for values
+    beyond all training rows.
 
     Examples
     --------
@@ -206,7 +207,7 @@ class CodeMonitor:
             - ends: share of received rows in the lowest or highest code, the missing code aside
             - missing: share in the missing code, NaN if there is none
             - guard: share in codes beyond all reference rows, the missing code aside; NaN if there are none. An end
-              code without reference rows is such a code.
+              code without reference rows is such a code. Quantizers keep these codes with ``guard=True``.
             - n, n_reference: rows received, and rows of the reference
             - n_cells: cells that psi compares, see Notes
 

@@ -248,7 +248,7 @@ class Codebook:
 
     @cached_property
     def has_guard(self):
-        """Which features have guard codes, see docs/monitoring.md: read-only bool array of shape (d,).
+        """Which features have guard codes: read-only bool array of shape (d,).
 
         The lowest and the highest code of such a feature, apart from the missing code, stand for values below and
         above all training rows. They decode to the smallest and the largest value of these rows.

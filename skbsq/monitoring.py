@@ -16,8 +16,8 @@ _FORMAT, _VERSION = "skbsq-monitor", 1
 # Rows expected in a cell of the smaller sample. With fewer, the index is not chi-square distributed.
 _LEAST_EXPECTED = 5
 # Rows added to each count, so that the index is finite. With half a row, which is usual, two or three cells of which
-# one is rare raise up to 5.1 % false alarms at a p-value below 0.05 (exactly computed for 500 rows received and 2000 of
-# the reference); with three quarters at most 5.0 %. More would only cost power where there are many cells.
+# one is rare raise up to 5.1 % false alarms at a p-value below 0.05, computed exactly for 500 rows received and 2000 of
+# the reference; with three quarters of a row at most 5.0 %. More would only cost power where there are many cells.
 _ADDED = 0.75
 
 

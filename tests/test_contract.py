@@ -279,9 +279,10 @@ def linear_head(n_inputs, n_outputs):
 
 
 ALTERNATIVES = {
-    "n_bits": 2,
+    "n_bits": 3,  # with a missing code and guard codes there are levels for numbers
     "encode": "value",
     "missing": "code",
+    "guard": True,
     "levels": "midpoint",
     "ties": "merge",
     "quantile_method": "linear",
@@ -293,7 +294,7 @@ ALTERNATIVES = {
     "loss": "huber",
     "quantile": 0.9,
     "init": "kmeans",
-    "quantizer": UniformQuantizer(2),
+    "quantizer": UniformQuantizer(3),
     "max_epochs": 2,
     "batch_size": 10,
     "lr": 0.1,
@@ -336,6 +337,7 @@ def test_refit_equals_a_fresh_fit(estimator, data, fit_once, part):
         changed.pop("bit_budget", None)  # predictors reject the two together
     if {**before, **changed}.get("quantizer") == "passthrough":
         changed.pop("rates", None)
+        changed.pop("guard", None)
     used = fit_once(estimator, framed)
     fresh_fits = fit(clone(estimator).set_params(**changed), X, y), fit_once(estimator)
     for parameters, fresh in zip((changed, before), fresh_fits, strict=True):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, chi2
 
 from skbsq import Codebook, QuantileQuantizer, UniformQuantizer
-from skbsq.monitoring import _ADDED, CodeMonitor, _chi2_sf, _merge_rare
+from skbsq.monitoring import CodeMonitor, _added, _chi2_sf, _merge_rare
 from tests.strategies import codebooks
 
 COLUMNS = ["feature", "psi", "p_value", "ends", "missing", "guard", "n", "n_reference", "n_cells"]
@@ -45,7 +45,8 @@ def test_report_by_hand():
     assert report["feature"].tolist() == ["a", "b"]
 
     def psi(reference, received):
-        q, p = ([(c + 0.75) / (sum(counts) + 0.75 * len(counts)) for c in counts] for counts in (reference, received))
+        added = 0.5 + 1 / len(reference)
+        q, p = ([(c + added) / (sum(counts) + added * len(counts)) for c in counts] for counts in (reference, received))
         return sum((a - b) * math.log(a / b) for a, b in zip(p, q, strict=True))
 
     # Five rows of the smaller sample of 40 are an eighth of the pooled rows: 17.5 of 140, and 18.75 of 150, so that the
@@ -151,7 +152,7 @@ def test_false_alarms_of_two_cells_exactly(share):
         alarm = several & (psi / (1 / n + 1 / n_reference) > chi2.isf(0.05, 1))
         return binom.pmf(received[:, 0], n, share) @ alarm @ binom.pmf(reference, n_reference, share)
 
-    assert 0.045 < false_alarms(_ADDED) < 0.05
+    assert 0.045 < false_alarms(_added(2)) < 0.05
     if share <= 0.03:
         assert false_alarms(0.5) > 0.0505  # rare cells are why more than half a row is added
 

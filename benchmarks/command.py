@@ -44,6 +44,12 @@ def print_table(table: pd.DataFrame):
     print(table.to_string(index=False, float_format="{:.4g}".format, na_rep="-"))
 
 
+def as_markdown(lines):
+    """Write a table of texts, whose first line is its head, in Markdown."""
+    head, *rest = lines
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rest))
+
+
 def print_failures(rows: pd.DataFrame, columns):
     """Print the rows that failed, if there are any: these columns, and the reason."""
     failed = rows[rows["error"].isna()]

@@ -49,8 +49,9 @@ class CodeMonitor:
     Notes
     -----
     Drift within a code is invisible, whatever its size. In particular, all values above the highest threshold share a
-    code, and so do all values up to the lowest one. Categories that are unknown to the codebook show as missing, if its
-    ``handle_unknown`` is "missing".
+    code, and so do all values up to the lowest one. With ``guard=True`` quantizers keep these two codes for values
+    beyond all training rows. Categories that are unknown to the codebook show as missing, if its ``handle_unknown`` is
+    "missing".
 
     Examples
     --------
@@ -204,7 +205,8 @@ class CodeMonitor:
               feature, whose codes have no ends
             - missing: share in the missing code, NaN if there is none
             - guard: share in codes beyond all reference rows, the missing code aside; NaN if there are none, and for a
-              categorical feature. An end code without reference rows is such a code.
+              categorical feature. An end code without reference rows is such a code. Quantizers keep these codes with
+              ``guard=True``.
             - n, n_reference: rows received, and rows of the reference
             - n_cells: cells that psi compares, see Notes
 
@@ -222,8 +224,9 @@ class CodeMonitor:
 
         That holds for cells with enough rows. So a cell is a code, or neighbouring codes merged until at least 5 rows
         are expected in the smaller sample, by the shares of both samples together. A rare missing code joins the
-        highest cell. The merging does not look at which sample a row is from, so it raises no false alarms. Half a row
-        is added to each count, so that psi is finite where one sample has no rows in a cell.
+        highest cell. The merging does not look at which sample a row is from, so it raises no false alarms. To each
+        count ``0.5 + 1 / n_cells`` rows are added, so that psi is finite where one sample has no rows in a cell, and
+        rare cells raise no more false alarms than others.
 
         With one cell psi is 0 and the p-value 1: the feature has one code, or one sample has fewer than 10 rows.
 
@@ -238,8 +241,8 @@ class CodeMonitor:
         >>> for name, (value,) in monitor.report(as_dict=True).items():
         ...     print(name, round(value, 4))
         feature 0
-        psi 0.0268
-        p_value 0.6693
+        psi 0.0241
+        p_value 0.6962
         ends 0.625
         missing 0.125
         guard 0.125
@@ -396,8 +399,20 @@ def _merge_rare(reference, received):
 
 
 def _stability_index(reference, received):
-    q, p = ((counts + 0.5) / (counts.sum() + 0.5 * counts.size) for counts in (reference, received))
+    added = _added(reference.size)
+    q, p = ((counts + added) / (counts.sum() + added * counts.size) for counts in (reference, received))
     return float(np.sum((p - q) * np.log(p / q)))
+
+
+def _added(n_cells):
+    """Return the rows that are added to each count, so that the index is finite: half a row, and a share of one row.
+
+    With half a row alone, which is usual, two to four cells of which one is rare raise up to 5.2 % false alarms at a
+    p-value below 0.05, for 500 rows received and 2000 of the reference; with the share, at most 5.0 %. More would cost
+    power where there are many cells: with 0.75 rows in each of 16 cells, 37 instead of 49 % of the shifts of a gamma
+    distribution by 0.2 standard deviations are found in 100 rows.
+    """
+    return 0.5 + 1 / n_cells
 
 
 def _chi2_sf(x, df):

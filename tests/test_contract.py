@@ -90,6 +90,7 @@ def clone_with(estimator, **parameters):
 @parametrize_with_checks(
     [clone_with(e, missing=missing) for e in ESTIMATORS for missing in ("error", "code")]
     + [clone_with(e, missing="seen") for e in FIXED]
+    + [clone_with(e, guard=True) for e in (*FIXED, LEARNED[0], *PREDICTORS[:2], PREDICTORS[-1])]
     + [clone_with(e, rates=(1, 2)) for e in (LEARNED[0], *PREDICTORS[:2], PREDICTORS[-1])]
 )
 def test_sklearn_checks(estimator, check):
@@ -278,9 +279,10 @@ def linear_head(n_inputs, n_outputs):
 
 
 ALTERNATIVES = {
-    "n_bits": 2,
+    "n_bits": 3,  # with a missing code and guard codes there are levels for numbers
     "encode": "value",
     "missing": "code",
+    "guard": True,
     "levels": "midpoint",
     "ties": "merge",
     "quantile_method": "linear",
@@ -292,7 +294,7 @@ ALTERNATIVES = {
     "loss": "huber",
     "quantile": 0.9,
     "init": "kmeans",
-    "quantizer": UniformQuantizer(2),
+    "quantizer": UniformQuantizer(3),
     "max_epochs": 2,
     "batch_size": 10,
     "lr": 0.1,
@@ -337,6 +339,7 @@ def test_refit_equals_a_fresh_fit(estimator, data, fit_once, part):
         changed.pop("bit_budget", None)  # predictors reject the two together
     if {**before, **changed}.get("quantizer") == "passthrough":
         changed.pop("rates", None)
+        changed.pop("guard", None)
     used = fit_once(estimator, framed)
     fresh_fits = fit(clone(estimator).set_params(**changed), X, y), fit_once(estimator)
     for parameters, fresh in zip((changed, before), fresh_fits, strict=True):

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import chi2
+from scipy.stats import binom, chi2
 
 from skbsq import Codebook, QuantileQuantizer, UniformQuantizer
-from skbsq.monitoring import CodeMonitor, _chi2_sf, _merge_rare
+from skbsq.monitoring import CodeMonitor, _added, _chi2_sf, _merge_rare
 from tests.strategies import codebooks
 
 COLUMNS = ["feature", "psi", "p_value", "ends", "missing", "guard", "n", "n_reference", "n_cells"]
@@ -45,7 +45,8 @@ def test_report_by_hand():
     assert report["feature"].tolist() == ["a", "b"]
 
     def psi(reference, received):
-        q, p = ([(c + 0.5) / (sum(counts) + 0.5 * len(counts)) for c in counts] for counts in (reference, received))
+        added = 0.5 + 1 / len(reference)
+        q, p = ([(c + added) / (sum(counts) + added * len(counts)) for c in counts] for counts in (reference, received))
         return sum((a - b) * math.log(a / b) for a, b in zip(p, q, strict=True))
 
     # Five rows of the smaller sample of 40 are an eighth of the pooled rows: 17.5 of 140, and 18.75 of 150, so that the
@@ -136,6 +137,36 @@ def test_a_code_without_rows_keeps_psi_finite():
     row = one_feature([100, 100, 100], [0, 0, 100])
     assert 1 < row["psi"] < 10
     assert row["p_value"] < 1e-9
+
+
+def test_readings_beyond_the_training_rows_have_guard_codes():
+    codebook = QuantileQuantizer(3, guard=True, missing="code").fit(np.arange(1, 100.0)[:, None]).codebook_
+    inside, outside = np.arange(1, 100.0, 10), [0.99, -1e9, 99.01, 1e9, 100.0]
+    monitor = CodeMonitor(codebook).update(codebook.encode(np.append(inside, outside)[:, None]))
+    assert monitor.report()["guard"].tolist() == [5 / 15]
+    assert CodeMonitor(codebook).update(codebook.encode(inside[:, None])).report()["guard"].tolist() == [0]
+    coarse = codebook.coarsened(2)  # there the guard codes have no room beside the missing code
+    report = CodeMonitor(coarse).update(codebook.recode(codebook.encode([[0.0]]), coarse)).report()
+    assert np.isnan(report["guard"]).all()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.3, 0.1, 0.03, 0.02])
+def test_false_alarms_of_two_cells_exactly(share):
+    n, n_reference = 500, 2000
+    received, reference = np.arange(n + 1)[:, None], np.arange(n_reference + 1)
+
+    def false_alarms(added):
+        q, p = ((counts + added) / (total + 2 * added) for counts, total in ((reference, n_reference), (received, n)))
+        psi = (p - q) * np.log(p / q * (1 - q) / (1 - p))
+        # Below 25 pooled rows, 5 of the smaller sample are not expected, and there is one cell.
+        pooled = received + reference
+        several = (pooled >= 25) & (n + n_reference - pooled >= 25)
+        alarm = several & (psi / (1 / n + 1 / n_reference) > chi2.isf(0.05, 1))
+        return binom.pmf(received[:, 0], n, share) @ alarm @ binom.pmf(reference, n_reference, share)
+
+    assert 0.045 < false_alarms(_added(2)) < 0.05
+    if share <= 0.03:
+        assert false_alarms(0.5) > 0.0505  # rare cells are why more than half a row is added
 
 
 @pytest.fixture(scope="module")

@@ -73,6 +73,18 @@ def test_rows_of_several_readers_come_back_in_their_order():
     assert by_hand().predict(stream).tolist() == [603, 201, -4, 100]
 
 
+def test_deflated_messages(table, regressor):
+    """Those of every rate are read, and nothing of a damaged one."""
+    receiver, X = Receiver([regressor], errors="report"), np.repeat(table[0][:5], 30, axis=0)
+    messages = [dumps(book, book.encode(X), deflate=True) for book in regressor.codebooks_.values()]
+    assert [message[5] for message in messages] == [4, 4]
+    y_pred = receiver.predict(damaged(messages[0]) + b"".join(messages), device="hut")
+    expected = [regressor.predict(X, rate=rate) for rate in regressor.codebooks_]
+    np.testing.assert_allclose(y_pred, np.concatenate(expected), rtol=1e-5)
+    np.testing.assert_allclose(regressor.predict_packed(messages[0]), expected[0], rtol=1e-5)
+    assert receiver.counts_["hut"] == Counts(frames=2, rows=300, damaged=1)
+
+
 def test_two_models_and_rates_in_one_stream(regressor, table, rng):
     X, y = table
     second = BitwiseRegressor(n_bits=2, max_epochs=3, random_state=1).fit(X, y)

@@ -22,7 +22,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from benchmarks.arguments import add_number, make_parser
-from benchmarks.command import plain_errors, write_table
+from benchmarks.command import as_markdown, plain_errors, write_table
 from benchmarks.datasets import load_several
 from skbsq import BitwiseClassifier, BitwiseRegressor
 from skbsq.codec import ChangeReceiver, ChangeSender
@@ -152,12 +152,7 @@ def page_tables(table):
         numbers = [*(f"{number:.3g}" for number in joules), *(f"{error:.4f}" for error in group["error"])]
         wrong = f"{100 * group['wrong_rows'].iloc[-1]:.1f} %"
         errors.append([name, "every row" if keyframe == 1 else f"{keyframe} rows", *numbers, wrong])
-    return [_as_markdown(lines) for lines in (by_bits, errors)]
-
-
-def _as_markdown(lines):
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return [as_markdown(lines) for lines in (by_bits, errors)]
 
 
 def main(argv=None):

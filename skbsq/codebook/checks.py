@@ -171,6 +171,38 @@ def check_missing(missing, names, n_features):
     return rules.astype("U5")
 
 
+def check_guard(guard, names, n_features):
+    """Validate `guard`, and return the features for which guard codes are wanted.
+
+    Parameters
+    ----------
+    guard : bool, array-like of bool of shape (d,), dict or pandas Series
+    names : sequence of str, or None for x0, x1, ...
+    n_features : int
+
+    Returns
+    -------
+    ndarray of bool of shape (d,)
+
+    Raises
+    ------
+    ValueError
+        For a value that is no bool, a wrong length, an unknown name or an absent name.
+
+    Examples
+    --------
+    >>> from skbsq.codebook.checks import check_guard
+    >>> check_guard({"b": True, "a": False}, ["a", "b"], 2)
+    array([False,  True])
+    """
+    if isinstance(guard, bool | np.bool_):
+        return np.full(n_features, bool(guard))
+    wanted = np.asarray(in_feature_order(refuse_mask(guard, "guard"), names, n_features, "guard"))
+    if wanted.shape != (n_features,) or wanted.dtype != bool:
+        raise ValueError(f"guard must be True, False or {n_features} of them, one per feature, got {guard!r}.")
+    return wanted
+
+
 def check_has_missing(has_missing, missing, thresholds, names):
     """Return which features have a missing code, as a bool array of shape (d,)."""
     d = len(thresholds)

@@ -28,6 +28,7 @@ from skbsq.codebook.checks import (
     refuse_missing,
 )
 from skbsq.codebook.fingerprint import fingerprint_of
+from skbsq.codebook.guards import guard_numbers
 from skbsq.codebook.kernels import Encoder, decode, thermometer
 from skbsq.codebook.labels import in_feature_order, label, labels_of, numbered_names
 from skbsq.codebook.matrix import as_table, has_columns
@@ -284,6 +285,16 @@ class Codebook:
     def has_missing(self):
         """Which features have a missing code: read-only bool array of shape (d,)."""
         return self._has_missing
+
+    @cached_property
+    def has_guard(self):
+        """Which features have guard codes: read-only bool array of shape (d,).
+
+        The lowest and the highest code of such a feature, apart from the missing code, stand for values below and
+        above all training rows. They decode to the smallest and the largest value of these rows.
+        """
+        guards = map(guard_numbers, self.thresholds, self.level_numbers)
+        return _frozen(np.array([len(numbers) > 0 for numbers in guards]))
 
     @cached_property
     def refuses_nan(self):
@@ -672,7 +683,8 @@ class Codebook:
         -------
         Codebook
             A feature with a missing code keeps it at 1 bit or more; at 1 bit nothing else is left. At 0 bits NaN and
-            all numbers share code 0.
+            all numbers share code 0. A feature with guard codes keeps them as long as at least two other codes for
+            numbers have room beside them.
 
         Raises
         ------

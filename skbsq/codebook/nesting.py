@@ -2,39 +2,51 @@
 
 import numpy as np
 
+from skbsq.codebook.bins import codes_of_thresholds
 from skbsq.codebook.checks import midpoint_levels
+from skbsq.codebook.guards import GuardedFeature, guard_numbers
 from skbsq.codebook.labels import label
 
 
-def coarse_thresholds(n_thresholds, has_missing, n_bits):
+def coarse_thresholds(n_thresholds, has_missing, n_bits, has_guard=False):
     """Choose the thresholds of a feature that remain at fewer bits.
 
-    Each bit less drops every second threshold. If that leaves a threshold too many, because one code is kept for NaN,
-    the last one is dropped too. So the choice at 2 bits is the same, whether it is made from 4 bits or from 3.
+    Each bit less drops every second threshold. If that leaves thresholds too many, because codes are kept for NaN or as
+    guards, the last ones are dropped too. So the choice at 2 bits is the same, whether it is made from 4 bits or from
+    3. Guard codes remain as long as there is room for a threshold between them.
 
     Parameters
     ----------
     n_thresholds : int
+        Without guard thresholds.
     has_missing : bool
         Whether one code stands for NaN.
     n_bits : int
+    has_guard : bool, default=False
+        Whether there are two guard codes.
 
     Returns
     -------
-    ndarray of int64
+    kept : ndarray of int64
         Numbers of the thresholds that remain.
+    has_guard : bool
+        Whether the guard codes remain.
 
     Examples
     --------
     >>> from skbsq.codebook.nesting import coarse_thresholds
-    >>> coarse_thresholds(7, False, 2), coarse_thresholds(6, True, 2)
-    (array([1, 3, 5]), array([1, 3]))
+    >>> coarse_thresholds(7, False, 2), coarse_thresholds(6, True, 2), coarse_thresholds(5, False, 2, has_guard=True)
+    ((array([1, 3, 5]), False), (array([1, 3]), False), (array([1]), True))
     """
     kept = np.arange(n_thresholds)
-    while (bits := (kept.size + has_missing).bit_length()) > n_bits:
-        kept = kept[1::2][: 2 ** (bits - 1) - 1 - has_missing]
+    while (bits := (kept.size + has_missing + 2 * has_guard).bit_length()) > n_bits:
+        room = 2 ** (bits - 1) - 1 - has_missing - 2 * has_guard
+        if has_guard and room < 1:
+            has_guard = False
+            continue
+        kept = kept[1::2][:room]
         has_missing = has_missing and bits > 1
-    return kept
+    return kept, has_guard
 
 
 def coarsened(book, n_bits):
@@ -52,25 +64,16 @@ def coarsened(book, n_bits):
     """
     has_missing = book.has_missing & (n_bits > 0)
     parts, levels, counts = [], [], []
-    for j, (t, of_feature, categories) in enumerate(zip(book.thresholds, book.levels, book.categories, strict=True)):
-        kept = t[coarse_thresholds(t.size, bool(book.has_missing[j]), int(n_bits[j]))]
-        group = codes_of_thresholds(t, kept)
-        count = None if book.counts is None else book.counts[j]
-        regular = of_feature[: t.size + 1]
-        if categories is None:
-            parts.append(kept)
-            levels.append(_merged_levels(kept, regular, group, count))
-        else:
-            parts.append(_merged_categories(categories, group, bool(has_missing[j])))
-            levels.append(_most_frequent(regular, group, count))
-        if count is not None:
-            # Without bits NaN shares the only code with all numbers.
-            group = np.append(group, kept.size + has_missing[j]) if book.has_missing[j] else group
-            counts.append(np.bincount(group, count, minlength=kept.size + 1 + has_missing[j]).astype(np.int64))
+    for j, categories in enumerate(book.categories):
+        coarse_feature = _coarse_feature if categories is None else _coarse_categories
+        part, level, count = coarse_feature(book, j, int(n_bits[j]))
+        parts.append(part)
+        levels.append(level)
+        counts.append(count)
     return {
         "thresholds": parts,
         "levels": levels,
-        "counts": counts or None,
+        "counts": None if book.counts is None else counts,
         "missing": "seen",
         "has_missing": has_missing,
         "feature_names": book.feature_names,
@@ -78,28 +81,45 @@ def coarsened(book, n_bits):
     }
 
 
-def codes_of_thresholds(fine, coarse):
-    """Return the code among the coarse thresholds for each regular code among the fine ones.
+def _coarse_feature(book, j, n_bits):
+    """Return thresholds, levels and counts (None if there are none) of a feature at fewer bits."""
+    t, level, count = book.thresholds[j], book.levels[j], None if book.counts is None else book.counts[j]
+    has_missing, guards = bool(book.has_missing[j]), guard_numbers(t, level)
+    level, missing = level[: t.size + 1], () if count is None else count[t.size + 1 :]
+    count = None if count is None else count[: t.size + 1]
+    if guards:
+        lowest, highest = level[[0, -1]]
+        t = np.delete(t, guards)
+        fine = GuardedFeature(t, lowest, highest)
+        level, count = fine.gather(level), None if count is None else fine.gather(count)
+    numbers, has_guard = coarse_thresholds(t.size, has_missing, n_bits, bool(guards))
+    kept = t[numbers]
+    group = codes_of_thresholds(t, kept)
+    level = _merged_levels(kept, level, group, count)
+    if count is not None:
+        count = np.bincount(group, count, minlength=kept.size + 1).astype(np.int64)
+    if has_guard:
+        coarse = GuardedFeature(kept, lowest, highest)
+        kept, level = coarse.thresholds, coarse.with_ends(coarse.spread(level), lowest, highest)
+        count = None if count is None else coarse.spread(count)
+    if count is not None and has_missing:
+        # Without bits NaN shares the only code with all numbers.
+        count = np.append(count, missing) if n_bits > 0 else count + missing
+    return kept, level, count
 
-    Parameters
-    ----------
-    fine, coarse : ndarrays of float32
-        Strictly increasing; all coarse thresholds are fine ones.
 
-    Returns
-    -------
-    ndarray of int64
-        One more than fine thresholds.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skbsq.codebook.nesting import codes_of_thresholds
-    >>> codes_of_thresholds(np.float32([1, 2, 3]), np.float32([2]))
-    array([0, 0, 1, 1])
-    """
-    # A code lies above the threshold before it, and so above all coarse thresholds up to that one.
-    return np.append(0, np.searchsorted(coarse, fine, side="right"))
+def _coarse_categories(book, j, n_bits):
+    """Return codes of categories, levels and counts (None if there are none) of a feature at fewer bits."""
+    t, has_missing = book.thresholds[j], bool(book.has_missing[j])
+    kept = t[coarse_thresholds(t.size, has_missing, n_bits, False)[0]]
+    group, count = codes_of_thresholds(t, kept), None if book.counts is None else book.counts[j]
+    part = _merged_categories(book.categories[j], group, has_missing and n_bits > 0)
+    level = _most_frequent(book.levels[j][: t.size + 1], group, count)
+    if count is not None:
+        # Without bits NaN shares the only code with all categories.
+        group = np.append(group, kept.size + (n_bits > 0)) if has_missing else group
+        count = np.bincount(group, count).astype(np.int64)
+    return part, level, count
 
 
 def _merged_levels(thresholds, levels, group, counts):

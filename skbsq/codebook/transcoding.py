@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from skbsq.codebook.bins import codes_of_thresholds
 from skbsq.codebook.kernels import decode
 from skbsq.codebook.labels import label, numbered_names, shortened
-from skbsq.codebook.nesting import codes_of_thresholds
 
 _CANNOT = "Codes cannot become codes of new:"
 

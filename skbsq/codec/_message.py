@@ -4,10 +4,10 @@ All numbers are little-endian:
 
     4 bytes   SBSQ
     u8        version, 1
-    u8        flags: 1 rows without padding, 2 entropy-coded
+    u8        flags: 1 rows without padding, 2 entropy-coded, 4 deflated
     8 bytes   fingerprint of the codebook
     u32       rows
-    payload   the packed rows, or their entropy-coded form, see `skbsq.codec._entropy`
+    payload   the packed rows, or their coded form, see `skbsq.codec._entropy` and `skbsq.codec._deflate`
     u32       CRC-32 (of zlib) of all bytes before it; if entropy-coded, of the header and the packed rows
 """
 
@@ -17,15 +17,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skbsq.codec import _entropy
+from skbsq.codec import _deflate, _entropy
 from skbsq.codec._rows import RowCodec
 
 MAGIC = b"SBSQ"
 VERSION = 1
-TIGHT, ENTROPY = 1, 2
+TIGHT, ENTROPY, DEFLATE = 1, 2, 4
+# Their payload does not bound the number of codes.
+_CODED = ENTROPY | DEFLATE
 HEADER = struct.Struct("<4sBB8sI")
 _CRC = struct.Struct("<I")
-# Most codes in a message whose length does not bound their number: entropy-coded, or with rows of 0 bits.
+# Most codes in a message whose length does not bound their number: of coded rows, or of rows of 0 bits.
 MAX_UNBOUND = 2**24
 # A header and a check sum, around no rows.
 SHORTEST = HEADER.size + _CRC.size
@@ -53,7 +55,7 @@ class Header:
     rows: int
 
 
-def write(codebook, codes, *, pad_rows, entropy):
+def write(codebook, codes, *, pad_rows, entropy, deflate):
     """Write codes as one message: bytes. See `skbsq.codec.dumps`."""
     codec = RowCodec(codebook)
     flags = 0 if pad_rows else TIGHT
@@ -61,18 +63,21 @@ def write(codebook, codes, *, pad_rows, entropy):
     n = len(rows) if pad_rows else len(np.asarray(codes))
     if n >= 2**32:
         raise ValueError(f"A message holds less than 2^32 rows, got {n}: write several messages.")
-    if (entropy or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
+    if (entropy or deflate or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
         raise ValueError(
-            f"A message holds at most 2^24 codes of rows that take 0 bits or are entropy-coded, got {n} x "
+            f"A message holds at most 2^24 codes of rows that take 0 bits, are entropy-coded or deflated, got {n} x "
             f"{codebook.n_features}: write several messages, as write_messages does."
         )
-    packed = payload = rows.tobytes()
+    packed = rows.tobytes()
+    forms = [(0, packed)]
     if entropy:
-        coded = _entropy.compress(codebook, codebook.check_codes(codes))
-        if len(coded) < len(packed):
-            payload, flags = coded, flags | ENTROPY
-    header = HEADER.pack(MAGIC, VERSION, flags, codebook.fingerprint, n)
-    return b"".join((header, payload, _CRC.pack(zlib.crc32(packed, zlib.crc32(header)))))
+        forms.append((ENTROPY, _entropy.compress(codebook, codebook.check_codes(codes))))
+    if deflate:
+        forms.append((DEFLATE, _deflate.compress(packed)))
+    coding, payload = min(forms, key=lambda form: len(form[1]))
+    header = HEADER.pack(MAGIC, VERSION, flags | coding, codebook.fingerprint, n)
+    checked = packed if coding == ENTROPY else payload
+    return b"".join((header, payload, _CRC.pack(zlib.crc32(checked, zlib.crc32(header)))))
 
 
 def parse_header(data):
@@ -83,7 +88,7 @@ def parse_header(data):
         raise ValueError(f"Not a message of skbsq: it begins with {magic!r}, not with {MAGIC!r}.")
     if header.version != VERSION:
         raise ValueError(f"This message has format version {header.version}; this skbsq reads version {VERSION}.")
-    if header.flags & ~(TIGHT | ENTROPY):
+    if header.flags & ~(TIGHT | _CODED) or header.flags & _CODED == _CODED:
         raise ValueError(
             f"This message has the unknown flags {header.flags:#04x}: a newer skbsq wrote it, or it is corrupt."
         )
@@ -101,12 +106,14 @@ def rows_bytes(codec, header):
 
 
 def size_of(codebook, header, payload):
-    """Count the bytes of a whole message, of which `payload` may be cut off. None if it is entropy-coded and too short.
+    """Count the bytes of a whole message, of which `payload` may be cut off. None if it is coded and too short.
 
-    An entropy-coded payload states its length in its first bytes.
+    A coded payload states its length in its first bytes.
     """
     if header.flags & ENTROPY:
         size = _entropy.stated_size(codebook, payload)
+    elif header.flags & DEFLATE:
+        size = _deflate.stated_size(payload)
     else:
         size = rows_bytes(RowCodec(codebook), header)
     return None if size is None else SHORTEST + size
@@ -134,20 +141,23 @@ def read(take, codebooks):
     if codebook is None:
         raise ForeignMessage(header.fingerprint, codebooks)
     codec = RowCodec(codebook)
-    if (flags & ENTROPY or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
+    if (flags & _CODED or codec.row_bits == 0) and n * codebook.n_features > MAX_UNBOUND:
         raise ValueError(f"This message states {n} rows, more than a message may hold: it is corrupt.")
 
     codes = None
     if flags & ENTROPY:
         codes = _entropy.decompress(codebook, lambda size: take(size, "payload"), n)
         rows = codec.pack_tight(codes) if flags & TIGHT else codec.pack(codes)
-        packed = rows.tobytes()
+        checked = rows.tobytes()
+    elif flags & DEFLATE:
+        checked = _deflate.take_payload(lambda size: take(size, "payload"), rows_bytes(codec, header))
     else:
-        packed = take(rows_bytes(codec, header), "rows")
+        checked = take(rows_bytes(codec, header), "rows")
     (crc,) = _CRC.unpack(take(_CRC.size, "check sum"))
-    if zlib.crc32(packed, zlib.crc32(start)) != crc:
+    if zlib.crc32(checked, zlib.crc32(start)) != crc:
         raise ValueError("The check sum of this message is wrong: it is corrupt.")
     if codes is None:
+        packed = _deflate.decompress(checked, rows_bytes(codec, header)) if flags & DEFLATE else checked
         rows = np.frombuffer(packed, dtype=np.uint8)
         codes = codec.unpack_tight(rows, n) if flags & TIGHT else codec.unpack(rows.reshape(n, codec.row_bytes))
     return codebook, codes

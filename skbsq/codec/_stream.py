@@ -53,7 +53,7 @@ class Skipped:
     fingerprint: bytes | None = None
 
 
-def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=False):
+def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=False, deflate=False):
     """Write codes to a file or a stream, as messages one after the other.
 
     Parameters
@@ -66,7 +66,7 @@ def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=
     rows : int, default=65536
         Rows per message. The last message may have fewer. All have fewer if a message cannot hold as many, see
         `dumps`.
-    pad_rows, entropy : bool
+    pad_rows, entropy, deflate : bool
         As in `dumps`.
 
     Returns
@@ -103,10 +103,10 @@ def write_messages(file, codebook, codes, *, rows=2**16, pad_rows=True, entropy=
         raise ValueError(f"rows must be an integer of at least 1, got {rows!r}.")
     codec = RowCodec(codebook)
     codes = codebook.check_codes(codes)
-    if entropy or codec.row_bits == 0:
+    if entropy or deflate or codec.row_bits == 0:
         rows = min(rows, max(1, MAX_UNBOUND // codebook.n_features))
     messages = (
-        _message.write(codebook, codes[start : start + rows], pad_rows=pad_rows, entropy=entropy)
+        _message.write(codebook, codes[start : start + rows], pad_rows=pad_rows, entropy=entropy, deflate=deflate)
         for start in range(0, len(codes), rows)
     )
     return sum(_write(file, message) for message in messages)

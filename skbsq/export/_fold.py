@@ -349,6 +349,10 @@ def _raw_codebook(inner, folded, levels, columns, n_raw, names):
         counts = [inner.counts[0].sum(keepdims=True)] * n_raw
         for j, count in zip(columns.tolist(), inner.counts, strict=True):
             counts[j] = count
+    for j, t, has_guard in zip(columns.tolist(), folded, inner.has_guard.tolist(), strict=True):
+        if has_guard:
+            # The levels of guard codes are next to the guard thresholds, whatever the scalers round.
+            levels[[0, t.size], j] = np.nextafter(t[0], np.float32(np.inf)), t[-1]
     given = {
         "levels": [column[: t.size + 1] for column, t in zip(levels.T, thresholds, strict=True)],
         "counts": counts,

@@ -131,7 +131,8 @@ class _BitLayer(nn.Module):
         Parameters
         ----------
         codebook : Codebook
-            Made from the thresholds that `fold` returned.
+            Made from the thresholds that `fold` returned. Guard thresholds may be among its thresholds, which no output
+            shows: guard codes have the bits of the codes next to them.
         columns : ndarray of int64 of shape (n_columns,)
             As returned by `fold`.
         column_map : ndarray of int64 of shape (n_outputs,), or None
@@ -143,6 +144,8 @@ class _BitLayer(nn.Module):
         column_map : ndarray of int64 of shape (n_outputs,)
             Column of the thermometer that each output has to show, so that the bits stay the same.
         """
+        if codebook.has_guard.any():
+            columns = columns_among(codebook, self.fold()[0])[columns]
         return Thermometer(codebook), columns if column_map is None else np.append(columns, -1)[column_map]
 
     def ends(self):
@@ -466,6 +469,38 @@ class Thermometer(_BitLayer):
         code, highest = self.outputs.spread(codes), torch.iinfo(torch.int32).max
         low, high = self.outputs.pick(self.low, highest), self.outputs.pick(self.high, highest)
         return ((code > low) & (code <= high)).flatten(1).float()
+
+
+def columns_among(codebook, thresholds):
+    """Find the thermometer columns of some of the thresholds of a codebook.
+
+    Parameters
+    ----------
+    codebook : Codebook
+    thresholds : list of d ndarrays of float32
+        Some of the thresholds of each feature.
+
+    Returns
+    -------
+    ndarray of int64
+        Feature by feature the columns of the thresholds, and the missing column where there is one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq import Codebook
+    >>> from skbsq.nn.layers import columns_among
+    >>> columns_among(Codebook.from_thresholds([[1, 2], [5]], missing="code"), [np.float32([2]), np.float32([5])])
+    array([1, 2, 3, 4])
+    """
+    found, start = [], 0
+    for all_thresholds, some, has_missing in zip(codebook.thresholds, thresholds, codebook.has_missing, strict=True):
+        found.append(start + np.searchsorted(all_thresholds, some))
+        start += all_thresholds.size
+        if has_missing:
+            found.append([start])
+            start += 1
+    return np.concatenate(found).astype(np.int64)
 
 
 class Standardization(nn.Module):

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import skbsq
 from skbsq._files import atomic_write, read_arrays, safetensors_for
-from skbsq.codebook.checks import check_missing, check_n_bits
+from skbsq.codebook.checks import check_guard, check_missing, check_n_bits
 from skbsq.codebook.documents import NotPlain, from_document, to_document
 from skbsq.codebook.json import check_keys, read
 from skbsq.codebook.labels import without_pandas
@@ -283,7 +283,7 @@ def _estimator_from(document, arrays, classes, given, *, fitted):
         check_attributes(estimator, attributes)
         estimator.__setstate__({**vars(estimator), **attributes})
         # Only now is the number of features confirmed by arrays.
-        for parameter, check in (("n_bits", check_n_bits), ("missing", check_missing)):
+        for parameter, check in (("n_bits", check_n_bits), ("missing", check_missing), ("guard", check_guard)):
             if parameter in document["parameters"]:
                 features = attributes.get("feature_names_in_"), attributes["n_features_in_"]
                 check(getattr(estimator, parameter), *features)

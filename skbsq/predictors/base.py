@@ -45,6 +45,7 @@ _HEAD_PARAMETERS = (
 )
 _QUANTIZER_PARAMETERS = (
     "missing",
+    "guard",
     *CATEGORY_DEFAULTS,
     "init",
     "bit_budget",
@@ -155,6 +156,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         made.quantizer_ = with_codebook(book, self.quantizer_)
         # set_params fails if a subclass's constructor lacks them.
         made.n_bits, made.bit_budget, made.rates, made.quantizer = None, None, (), clone(made.quantizer_)
+        made.guard = False  # the quantizer says which features have guard codes
         made.head = _with_module(self.head, module.head)
         made.net_ = net_around(module, self)
         made._set_optional(rates_=None, feature_importances_=None)
@@ -365,6 +367,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 f"quantizer={self.quantizer!r} sets its bits itself: omit one of the two."
             )
         self._check_rates_are_possible()
+        self._check_guards_are_possible(rows)
         if isinstance(self.quantizer, str):
             _refuse_categories(rows)
             self.quantizer_ = None
@@ -395,6 +398,13 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 "BitwiseQuantizer, or a quantizer that does not learn with the head."
             )
 
+    def _check_guards_are_possible(self, rows):
+        if np.any(rows.guarded) and self.quantizer is not None and not hasattr(self.quantizer, "guard"):
+            raise ValueError(
+                f"guard={self.guard!r} needs a quantizer with guard codes, and quantizer={self.quantizer!r} has none: "
+                "use None, a BitwiseQuantizer, or a quantizer that does not learn with the head."
+            )
+
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
         self._set_optional(rates_=learned.rates, feature_importances_=feature_importances(learned, rows))
@@ -404,7 +414,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         if self.quantizer is None:
             return BitwiseQuantizer(**parameters_of(self, BitwiseQuantizer))
         shared = {name: getattr(self, name) for name in _HEAD_PARAMETERS if hasattr(self, name)}
-        shared |= {"missing": self._missing, "task": task}
+        shared |= {"missing": self._missing, "guard": self._guard, "task": task}
         shared |= dict(zip(CATEGORY_DEFAULTS, self._categorical, strict=True))
         if len(self.rates):
             shared["rates"] = self.rates
@@ -415,7 +425,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
     def _learn_behind_fixed(self, rows, checkpoint):
         """Fit the quantizer on the rows, and then learn the head."""
         learner = self._learner(rows, checkpoint)
-        given = {"missing": self._missing, "task": rows.task, "seed": learner.seed}
+        given = {"missing": self._missing, "guard": self._guard, "task": rows.task, "seed": learner.seed}
         given |= {"categorical_features": sorted(rows.categories) or None, "handle_unknown": rows.handle_unknown}
         self.quantizer_ = clone_with(self.quantizer, "quantizer", **given)
         with own_randomness(learner.seed, learner.recipe.trained_on):
@@ -441,6 +451,11 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         """Rules for NaN: those of the predictor, unless they are the default; then those of `quantizer`."""
         is_default = isinstance(self.missing, str) and self.missing == "error"
         return getattr(self.quantizer, "missing", self.missing) if is_default else self.missing
+
+    @property
+    def _guard(self):
+        """Which features get guard codes: as for the predictor, unless that is the default; then for `quantizer`."""
+        return getattr(self.quantizer, "guard", self.guard) if self.guard is False else self.guard
 
     @property
     def _categorical(self):

@@ -51,6 +51,12 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
         The default leaves the rule to a `quantizer` that has one.
+    guard : bool, array-like of bool of shape (d,), dict or pandas Series, default=False
+        Whether the lowest and the highest code are kept for values below and above all rows of fit, so that a
+        `skbsq.monitoring.CodeMonitor` sees a sensor that leaves its range. This takes two levels from a feature. The
+        head reads such a code as the code next to it. A feature of 0 bits and a constant one have no such codes, and
+        at a coarse rate no feature that has fewer than two other codes for numbers.
+        The default leaves the rule to a `quantizer` that has one.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
         booleans. Or names, numbers of features, or a bool per feature. None: none.
@@ -197,6 +203,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         head=None,
         init="auto",
         missing="error",
+        guard=False,
         categorical_features="from_dtype",
         handle_unknown="error",
         min_share=0.0,
@@ -230,6 +237,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         self.head = head
         self.init = init
         self.missing = missing
+        self.guard = guard
         self.categorical_features = categorical_features
         self.handle_unknown = handle_unknown
         self.min_share = min_share

@@ -9,13 +9,16 @@ from sklearn.utils.validation import _check_feature_names_in, check_array, check
 
 from skbsq._validation import all_or_nothing, check_weights, check_X, constant_features, nan_features
 from skbsq.codebook.categories import UNKNOWN_RULES
-from skbsq.codebook.checks import MISSING_RULES, check_n_bits
+from skbsq.codebook.checks import MISSING_RULES, check_guard, check_n_bits
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
 from skbsq.thresholds.categories import SeenCategories, draw_folds, order_by_weight
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds, may_be_missing
+
+# Types of the parameter `guard`, whose values `check_guard` checks once the features are known.
+GUARD = ["boolean", "array-like", dict]
 
 
 def takes_nan(missing):
@@ -173,6 +176,7 @@ class FixedQuantizer(BaseQuantizer):
     _parameter_constraints: dict = {
         **BaseQuantizer._parameter_constraints,
         **CATEGORY_CONSTRAINTS,
+        "guard": GUARD,
         "levels": [StrOptions({"mean", "midpoint"})],
     }
 
@@ -182,6 +186,7 @@ class FixedQuantizer(BaseQuantizer):
         *,
         encode="ordinal",
         missing="error",
+        guard=False,
         levels="mean",
         categorical_features="from_dtype",
         handle_unknown="error",
@@ -190,6 +195,7 @@ class FixedQuantizer(BaseQuantizer):
         self.n_bits = n_bits
         self.encode = encode
         self.missing = missing
+        self.guard = guard
         self.levels = levels
         self.categorical_features = categorical_features
         self.handle_unknown = handle_unknown
@@ -244,8 +250,8 @@ class FixedQuantizer(BaseQuantizer):
                 self.codebook_ = self._mixed_codebook(X, y, weights, categories, **given)
                 return self
             features = features_of(X, weights, y)
-            has_missing, thresholds = self._all_thresholds(features, names, constant_features(X), nan_features(X))
-            self.codebook_ = build_codebook(X, weights, thresholds, has_missing=has_missing, **given)
+            thresholds, codes = self._all_thresholds(features, names, constant_features(X), nan_features(X))
+            self.codebook_ = build_codebook(X, weights, thresholds, **given, **codes)
         return self
 
     @property
@@ -271,7 +277,8 @@ class FixedQuantizer(BaseQuantizer):
             thresholds[j] = order.gaps if order.is_kept else np.asarray(thresholds[j], dtype=np.float32)
             thresholds[j] = order.placed(thresholds[j])
             thresholds[j], X[:, j] = np.unique(thresholds[j][np.isfinite(thresholds[j])]), order.ranks
-        given |= {"has_missing": widths.has_missing, "handle_unknown": self.handle_unknown}
+        given |= {"has_missing": widths.has_missing, "has_guard": widths.has_guard}
+        given["handle_unknown"] = self.handle_unknown
         return build_codebook(X, weights, thresholds, categories={j: o.names for j, o in orders.items()}, **given)
 
     def _order_of(self, categories, numbers, y, weights, room, folds):
@@ -282,14 +289,18 @@ class FixedQuantizer(BaseQuantizer):
     def _widths(self, names, constant, nan_seen, categories=()):
         n_bits = check_n_bits(self.n_bits, names, nan_seen.size)
         may = may_be_missing(self.missing, names, nan_seen)
+        guarded = check_guard(self.guard, names, nan_seen.size) & ~constant
+        guarded[list(categories)] = False
         if self.handle_unknown == "missing":
             may[list(categories)] = True
-        return Widths.of(n_bits, may, constant, nan_seen)
+        widths = Widths.of(n_bits, may, constant, nan_seen, guarded)
+        widths.refuse_without_guards(guarded, names)
+        return widths
 
     def _codebook_of(self, summary, names):
         """Build the codebook from a `Summary` of the rows."""
-        has_missing, thresholds = self._all_thresholds(summary.features(), names, summary.constant, summary.nan_seen)
-        return summary.codebook(thresholds, levels=self.levels, has_missing=has_missing, names=names)
+        thresholds, codes = self._all_thresholds(summary.features(), names, summary.constant, summary.nan_seen)
+        return summary.codebook(thresholds, levels=self.levels, names=names, **codes)
 
     def _check_can_summarize(self):
         """Reject a fit on a `Summary` if the quantizer needs all rows at once."""
@@ -304,10 +315,11 @@ class FixedQuantizer(BaseQuantizer):
         return None
 
     def _all_thresholds(self, features, names, constant, nan_seen):
-        """Return which features have a missing code, and the thresholds of each feature."""
+        """Return the thresholds of each feature, and which features have missing and guard codes."""
         widths = self._widths(names, constant, nan_seen)
         widths.warn_of_indicators(nan_seen, names, stacklevel=4)
-        return widths.has_missing, find_thresholds(self._thresholds_of, features, widths.n_levels)
+        thresholds = find_thresholds(self._thresholds_of, features, widths.n_levels)
+        return thresholds, {"has_missing": widths.has_missing, "has_guard": widths.has_guard}
 
     def _thresholds_of(self, feature, n_levels):
         """Find thresholds that split the feature into at most `n_levels` (at least 2) bins."""

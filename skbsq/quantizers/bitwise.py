@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq.nn.layers import FORWARDS
+from skbsq.quantizers.base import GUARD
 from skbsq.quantizers.learned import StartsFromThresholds
 from skbsq.quantizers.threshold import with_codebook
 from skbsq.training.budget import learn_within
@@ -61,6 +62,11 @@ class BitwiseQuantizer(StartsFromThresholds):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    guard : bool, array-like of bool of shape (d,), dict or pandas Series, default=False
+        Whether the lowest and the highest code are kept for values below and above all rows of fit, so that a
+        `skbsq.monitoring.CodeMonitor` sees a sensor that leaves its range. This takes two levels from a feature. The
+        head reads such a code as the code next to it. A feature of 0 bits and a constant one have no such codes, and
+        at a coarse rate no feature that has fewer than two other codes for numbers.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
         booleans. Or names, numbers of features, or a bool per feature. None: none.
@@ -206,6 +212,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         **StartsFromThresholds._parameter_constraints,
         "bit_budget": [None, Interval(Integral, 0, None, closed="left")],
         "rates": ["array-like"],
+        "guard": GUARD,
         "level_inputs": ["boolean"],
         "forward": [StrOptions(set(FORWARDS))],
         "space": [StrOptions({"rank", "standard"})],
@@ -224,6 +231,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         init="auto",
         encode="ordinal",
         missing="error",
+        guard=False,
         categorical_features="from_dtype",
         handle_unknown="error",
         min_share=0.0,
@@ -260,6 +268,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.init = init
         self.encode = encode
         self.missing = missing
+        self.guard = guard
         self.categorical_features = categorical_features
         self.handle_unknown = handle_unknown
         self.min_share = min_share
@@ -286,6 +295,10 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.checkpoint = checkpoint
         self.random_state = random_state
         self.verbose = verbose
+
+    @property
+    def _guard(self):
+        return self.guard
 
     def _learn(self, rows, checkpoint):
         if self.bit_budget is None:

@@ -133,7 +133,8 @@ class LearnedEstimator(BaseEstimator):
             recipe = Recipe.of(self)
             given = {"groups": groups, "X_val": X_val, "y_val": y_val}
             given["categorical"] = self._categorical
-            rows = read_rows(self, X, y, sample_weight, self._task, self._missing, recipe.class_weight, **given)
+            rules = self._task, self._missing, self._guard, recipe.class_weight
+            rows = read_rows(self, X, y, sample_weight, *rules, **given)
             with checkpointed(self.checkpoint, lambda: fit_identity(self, rows, recipe.trained_on)) as checkpoint:
                 self._learn(rows, checkpoint)
         return self
@@ -191,6 +192,7 @@ class LearnedEstimator(BaseEstimator):
                 validation,
                 task=self._task,
                 missing=self._missing,
+                guard=self._guard,
                 class_weight=Recipe.of(self).class_weight,
                 sketch_size=sketch_size,
             )
@@ -211,6 +213,11 @@ class LearnedEstimator(BaseEstimator):
     def _categorical(self):
         """The parameters that concern categories: categorical_features, handle_unknown, min_share."""
         return self.categorical_features, self.handle_unknown, self.min_share
+
+    @property
+    def _guard(self):
+        """Which features get guard codes, see `skbsq.codebook.checks.check_guard`."""
+        return False
 
     def _check_can_learn_in_chunks(self):
         """Reject parameters that need all rows at once, before a pass over the chunks."""

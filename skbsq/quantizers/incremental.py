@@ -9,7 +9,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq._validation import all_or_nothing, check_chunk_weights, check_X
-from skbsq.codebook.checks import check_missing, check_n_bits
+from skbsq.codebook.checks import check_guard, check_missing, check_n_bits
 from skbsq.codebook.labels import label
 from skbsq.quantizers.base import FixedQuantizer
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
@@ -18,7 +18,7 @@ from skbsq.thresholds.summary import DEFAULT_SIZE, Summary
 # Attributes that a call of `partial_fit` or `merge` replaces.
 _RESULTS = ("codebook_", "summary_", "_pending")
 # Parameters with a value per feature, and the function that reads them.
-_PER_FEATURE = {"n_bits": check_n_bits, "missing": check_missing}
+_PER_FEATURE = {"n_bits": check_n_bits, "missing": check_missing, "guard": check_guard}
 
 
 class IncrementalQuantizer(FixedQuantizer):
@@ -36,6 +36,7 @@ class IncrementalQuantizer(FixedQuantizer):
         *,
         encode="ordinal",
         missing="error",
+        guard=False,
         levels="mean",
         categorical_features="from_dtype",
         handle_unknown="error",
@@ -46,6 +47,7 @@ class IncrementalQuantizer(FixedQuantizer):
             n_bits,
             encode=encode,
             missing=missing,
+            guard=guard,
             levels=levels,
             categorical_features=categorical_features,
             handle_unknown=handle_unknown,
@@ -181,6 +183,7 @@ class IncrementalQuantizer(FixedQuantizer):
             where = label(names, int(np.argmax(refused)))
             raise ValueError(f'missing="error" was set after NaN had been seen in {where}: set it back to what it was.')
         check_n_bits(self.n_bits, names, summary.d)
+        check_guard(self.guard, names, summary.d)
         self.summary_ = summary.state()
         self._pending = _PendingCodebook(self)
         vars(self).pop("codebook_", None)

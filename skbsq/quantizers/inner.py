@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import clone
 
+from skbsq.codebook.guards import inner_thresholds
 from skbsq.quantizers.base import BaseQuantizer, FixedQuantizer
 from skbsq.training.rows import Rows
 
@@ -123,4 +124,5 @@ def fit_on(quantizer, rows):
     """
     book = fit_thresholds_on(quantizer, rows).codebook_
     if not isinstance(rows, Rows):
-        quantizer.codebook_ = rows.codebook(book.thresholds, has_missing=book.has_missing, levels=quantizer.levels)
+        codes = {"has_missing": book.has_missing, "has_guard": book.has_guard}
+        quantizer.codebook_ = rows.codebook(inner_thresholds(book), levels=quantizer.levels, **codes)

@@ -8,6 +8,7 @@ from sklearn.utils._param_validation import HasMethods, StrOptions
 
 from skbsq._targets import TASKS
 from skbsq.codebook.checks import check_n_bits
+from skbsq.codebook.guards import inner_thresholds
 from skbsq.exceptions import MissingCodeWarning
 from skbsq.quantizers.base import BaseQuantizer, FixedQuantizer
 from skbsq.quantizers.estimator import LearnedEstimator
@@ -58,9 +59,11 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         return learner.learn(self._kind(), n_bits, start)
 
     def _checked_n_bits(self, n_bits, rows):
-        """Return the bits per feature, and warn if they leave features without thresholds."""
+        """Return the bits per feature; reject those without room for guards, warn of those without for thresholds."""
         n_bits = check_n_bits(n_bits, rows.names, rows.n_features)
-        rows.widths(n_bits).warn_of_indicators(rows.nan_seen, rows.names, stacklevel=6)
+        widths = rows.widths(n_bits)
+        widths.refuse_without_guards(rows.guarded, rows.names)
+        widths.warn_of_indicators(rows.nan_seen, rows.names, stacklevel=6)
         return n_bits
 
     def _keep(self, learned, rows):
@@ -147,8 +150,8 @@ class QuantizerStart:
         """See `skbsq.training.starts.RuleStart.thresholds`."""
         # These rules leave each feature the levels that `widths` leaves it: NaN without a missing code has 0 bits.
         missing = np.where(widths.has_missing, "code", "seen")
-        given = {"n_bits": widths.n_bits, "missing": missing, "task": rows.task}
+        given = {"n_bits": widths.n_bits, "missing": missing, "guard": widths.has_guard, "task": rows.task}
         quantizer = clone_with(self.quantizer, "init", seed=seed, **given)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MissingCodeWarning)  # the fit that starts from the thresholds warns
-            return None, fit_thresholds_on(quantizer, rows).thresholds_
+            return None, inner_thresholds(fit_thresholds_on(quantizer, rows).codebook_)

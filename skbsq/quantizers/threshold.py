@@ -4,8 +4,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from skbsq._validation import nan_features
+from skbsq._validation import constant_features, nan_features
+from skbsq.codebook.checks import check_guard
 from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.guards import inner_thresholds
 from skbsq.codebook.labels import in_feature_order, labels_of, numbered_names, string_columns
 from skbsq.codebook.matrix import refuse_mask
 from skbsq.quantizers.base import FixedQuantizer
@@ -30,6 +32,10 @@ class ThresholdQuantizer(FixedQuantizer):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    guard : bool, array-like of bool of shape (d,), dict or pandas Series, default=False
+        Whether the lowest and the highest code are kept for values below and above all rows of fit, so that a
+        `skbsq.monitoring.CodeMonitor` sees a sensor that leaves its range. This adds two thresholds to a feature.
+        A feature without thresholds and a constant one have no such codes.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
     handle_unknown : {"error", "missing"}, default="error"
@@ -71,10 +77,13 @@ class ThresholdQuantizer(FixedQuantizer):
     def _categorical(self):
         return "from_dtype", self.handle_unknown, 0.0
 
-    def __init__(self, thresholds, *, encode="ordinal", missing="error", levels="mean", handle_unknown="error"):
+    def __init__(
+        self, thresholds, *, encode="ordinal", missing="error", guard=False, levels="mean", handle_unknown="error"
+    ):
         self.thresholds = thresholds
         self.encode = encode
         self.missing = missing
+        self.guard = guard
         self.levels = levels
         self.handle_unknown = handle_unknown
 
@@ -89,18 +98,21 @@ class ThresholdQuantizer(FixedQuantizer):
         return Codebook.from_thresholds(given, feature_names=names, handle_unknown=self.handle_unknown)
 
     def _mixed_codebook(self, X, y, weights, categories, **given):
-        book, nan_seen = self._given_codebook(given["names"], X.shape[1]), nan_features(X)
-        has_missing, thresholds = self._all_thresholds(None, given["names"], None, nan_seen)
-        has_missing |= book.has_missing
+        book = self._given_codebook(given["names"], X.shape[1])
+        thresholds, codes = self._all_thresholds(None, given["names"], constant_features(X), nan_features(X))
+        codes["has_guard"] &= ~book.is_categorical
+        codes["has_missing"] |= book.has_missing
         if self.handle_unknown == "missing":
-            has_missing |= book.is_categorical & (book.n_bits > 0)
-        given |= {"has_missing": has_missing, "handle_unknown": self.handle_unknown}
+            codes["has_missing"] |= book.is_categorical & (book.n_bits > 0)
+        given |= {**codes, "handle_unknown": self.handle_unknown}
         return build_codebook(X, weights, thresholds, categories=categories, **given)
 
     def _all_thresholds(self, features, names, constant, nan_seen):
         thresholds = self._given_codebook(names, nan_seen.size).thresholds
         sent = np.array([t.size > 0 for t in thresholds])
-        return may_be_missing(self.missing, names, nan_seen) & (sent | nan_seen), thresholds
+        has_missing = may_be_missing(self.missing, names, nan_seen) & (sent | nan_seen)
+        has_guard = check_guard(self.guard, names, nan_seen.size) & sent & ~constant
+        return thresholds, {"has_missing": has_missing, "has_guard": has_guard}
 
 
 class _GivenCategories:
@@ -148,8 +160,10 @@ def with_codebook(codebook, quantizer):
     ThresholdQuantizer
     """
     missing = np.where(codebook.has_missing, "seen", "error").tolist()
-    given = {"encode": quantizer.encode, "missing": missing, "handle_unknown": codebook.handle_unknown}
-    made = ThresholdQuantizer(codebook.parts, **given)
+    guard = codebook.has_guard.tolist() if codebook.has_guard.any() else False
+    given = {"encode": quantizer.encode, "missing": missing, "handle_unknown": codebook.handle_unknown, "guard": guard}
+    parts = zip(inner_thresholds(codebook), codebook.categories, strict=True)
+    made = ThresholdQuantizer([t if known is None else known for t, known in parts], **given)
     for name in ("n_features_in_", "feature_names_in_", "_sklearn_output_config"):
         if hasattr(quantizer, name):
             setattr(made, name, getattr(quantizer, name))

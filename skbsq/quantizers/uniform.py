@@ -22,6 +22,10 @@ class UniformQuantizer(IncrementalQuantizer):
         Rule for NaN, for all features or one per feature. "error" rejects NaN in fit. "seen" gives a missing code to
         the features in which fit sees NaN, "code" to every feature with bits. With `n_bits` given, a missing code
         leaves one level fewer for numbers. After fit, NaN is rejected in a feature with bits and no missing code.
+    guard : bool, array-like of bool of shape (d,), dict or pandas Series, default=False
+        Whether the lowest and the highest code are kept for values below and above all rows of fit, so that a
+        `skbsq.monitoring.CodeMonitor` sees a sensor that leaves its range. This takes two levels from a feature. A
+        feature of 0 bits and a constant one have no such codes.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"

@@ -8,7 +8,8 @@ import numpy as np
 
 from skbsq.codebook.checks import check_missing, midpoint_levels
 from skbsq.codebook.codebook import Codebook
-from skbsq.codebook.labels import numbered_names, shortened
+from skbsq.codebook.guards import GuardedFeature, threshold_below
+from skbsq.codebook.labels import label, numbered_names, shortened
 from skbsq.exceptions import MissingCodeWarning
 
 
@@ -47,16 +48,20 @@ class Widths:
     n_bits : ndarray of int64 of shape (d,)
     has_missing : ndarray of bool of shape (d,)
         Which features have a missing code.
+    has_guard : ndarray of bool of shape (d,)
+        Which features have guard codes.
     """
 
     n_bits: np.ndarray
     has_missing: np.ndarray
+    has_guard: np.ndarray
 
     @classmethod
-    def of(cls, n_bits, may_be_missing, constant, nan_seen):
-        """Find the features with a missing code.
+    def of(cls, n_bits, may_be_missing, constant, nan_seen, guarded=False):
+        """Find the features with a missing code, and those with guard codes.
 
-        Every feature that may be missing has one if it has at least one bit, unless it is constant and never missing.
+        Every feature that may be missing has a missing code if it has at least one bit, unless it is constant and never
+        missing. Guard codes must leave room for two other codes of numbers.
 
         Parameters
         ----------
@@ -65,6 +70,8 @@ class Widths:
             See the function of this name.
         constant, nan_seen : ndarrays of bool of shape (d,)
             Features of at most one value, and features with a NaN.
+        guarded : ndarray of bool of shape (d,), default=False
+            Features that have guard codes if these have room.
 
         Returns
         -------
@@ -78,12 +85,36 @@ class Widths:
         >>> Widths.of(np.array([2, 2]), yes, np.array([False, True]), np.array([False, False])).n_levels
         array([3, 4])
         """
-        return cls(n_bits, may_be_missing & (n_bits >= 1) & (nan_seen | ~constant))
+        has_missing = may_be_missing & (n_bits >= 1) & (nan_seen | ~constant)
+        return cls(n_bits, has_missing, guarded & guards_have_room(n_bits, has_missing))
 
     @property
     def n_levels(self):
-        """Levels for numbers, one less if there is a missing code: ndarray of int64 of shape (d,)."""
-        return 2**self.n_bits - self.has_missing
+        """Levels for numbers, without a missing code and guard codes: ndarray of int64 of shape (d,)."""
+        return 2**self.n_bits - self.has_missing - 2 * self.has_guard
+
+    def refuse_without_guards(self, guarded, names):
+        """Reject features with bits that have no room for the guard codes they should have.
+
+        Parameters
+        ----------
+        guarded : ndarray of bool of shape (d,)
+        names : sequence of str or None
+
+        Raises
+        ------
+        ValueError
+            If there are such features. The message names the first.
+        """
+        refused = guarded & (self.n_bits > 0) & ~self.has_guard
+        if refused.any():
+            j = int(np.argmax(refused))
+            bits, least = int(self.n_bits[j]), 3 if self.has_missing[j] else 2
+            kept = "two guard codes and a missing code" if self.has_missing[j] else "two guard codes"
+            raise ValueError(
+                f"guard=True needs at least {least} bits for {label(names, j)}, got n_bits={bits}: {kept} would leave "
+                f"it fewer than two codes for numbers. Give it {least} bits, or 0, or guard=False for this feature."
+            )
 
     def warn_of_indicators(self, nan_seen, names, stacklevel):
         """Warn about features whose single bit is spent on a missing code, although no NaN was seen.
@@ -110,6 +141,27 @@ class Widths:
                 MissingCodeWarning,
                 stacklevel=stacklevel,
             )
+
+
+def guards_have_room(n_bits, has_missing):
+    """Return whether two guard codes leave at least two other codes for numbers.
+
+    Parameters
+    ----------
+    n_bits : int or ndarray of int64
+    has_missing : bool or ndarray of bool
+
+    Returns
+    -------
+    bool or ndarray of bool
+
+    Examples
+    --------
+    >>> from skbsq.thresholds.filling import guards_have_room
+    >>> guards_have_room(2, False), guards_have_room(2, True)
+    (True, False)
+    """
+    return 2**n_bits - has_missing - 2 >= 2
 
 
 def find_thresholds(rule, features, n_levels):
@@ -145,7 +197,7 @@ def build_codebook(X, weights, thresholds, *, levels, **options):
     levels : {"mean", "midpoint"}
         See `CodebookBuilder.codebook`.
     **options
-        has_missing and names: see `CodebookBuilder`.
+        has_missing, has_guard and names: see `CodebookBuilder`.
 
     Returns
     -------
@@ -165,13 +217,16 @@ class CodebookBuilder:
     has_missing : ndarray of bool of shape (d,)
         Which features have a missing code.
     names : sequence of str or None
+    has_guard : ndarray of bool of shape (d,), default=None
+        Features to which guard codes are added, at the extremes of the rows. None: none.
     categories : dict int -> tuple, default=None
         By feature, its categories in order. Rows hold their places, and thresholds lie between places.
     handle_unknown : {"error", "missing"}, default="error"
         See `skbsq.Codebook.from_thresholds`.
     """
 
-    def __init__(self, thresholds, *, has_missing, names, categories=None, handle_unknown="error"):
+    def __init__(self, thresholds, *, has_missing, names, has_guard=None, categories=None, handle_unknown="error"):
+        self.has_guard = np.zeros(len(thresholds), dtype=bool) if has_guard is None else has_guard
         self.options = {"missing": "seen", "has_missing": has_missing, "feature_names": names}
         self.options["handle_unknown"] = handle_unknown
         self.categories = categories or {}
@@ -224,11 +279,29 @@ class CodebookBuilder:
         -------
         Codebook
         """
-        sums = zip(self.book.thresholds, self.low, self.high, self.weights, self.sums, strict=True)
-        all_levels = [_levels_of(*sums_of_one, mean=levels == "mean") for sums_of_one in sums]
-        for j, known in self.categories.items():
-            all_levels[j] = _most_frequent(known, self.book.thresholds[j], self.category_weights[j])
-        return Codebook.from_thresholds(self.book.parts, levels=all_levels, counts=self.counts, **self.options)
+        parts = [self._feature(j, mean=levels == "mean") for j in range(self.book.n_features)]
+        thresholds, all_levels, counts = map(list, zip(*parts, strict=True))
+        counts = None if self.counts is None else counts
+        return Codebook.from_thresholds(thresholds, levels=all_levels, counts=counts, **self.options)
+
+    def _feature(self, j, *, mean):
+        """Return thresholds, levels and counts (None if they are not known) of a feature, with its guard codes."""
+        t, low, high, sums = self.book.thresholds[j], self.low[j], self.high[j], (self.weights[j], self.sums[j])
+        counts = None if self.counts is None else self.counts[j]
+        if j in self.categories:
+            return self.book.parts[j], _most_frequent(self.categories[j], t, self.category_weights[j]), counts
+        if not self.has_guard[j] or np.isnan(low):
+            return t, _levels_of(t, low, high, *sums, mean=mean), counts
+        if np.isneginf(threshold_below(low)):
+            raise ValueError(
+                f"guard=True needs a float32 below the smallest value of {label(self.options['feature_names'], j)}, "
+                f"{low}: if that marks missing values, replace it by NaN."
+            )
+        feature = GuardedFeature(t, low, high)
+        level = _levels_of(feature.thresholds, low, high, *map(feature.spread, sums), mean=mean)
+        if counts is not None:
+            counts = np.append(feature.spread(counts[: t.size + 1]), counts[t.size + 1 :])
+        return feature.thresholds, feature.with_ends(level, low, high), counts
 
 
 def _most_frequent(categories, thresholds, weights):

@@ -141,7 +141,7 @@ class Summary:
         levels : {"mean", "midpoint"}
             See `skbsq.thresholds.filling.CodebookBuilder.codebook`.
         **options
-            has_missing and names: see `skbsq.thresholds.filling.CodebookBuilder`.
+            has_missing, has_guard and names: see `skbsq.thresholds.filling.CodebookBuilder`.
 
         Returns
         -------

@@ -16,10 +16,14 @@ import torch
 from torch import nn
 
 from skbsq.budget import allocate_bits
+from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.guards import inner_thresholds
 from skbsq.codebook.labels import numbered_names
+from skbsq.codebook.nesting import recoding
 from skbsq.nn.losses import row_criterion, row_losses
 from skbsq.nn.randomness import draw_seed
 from skbsq.thresholds.features import group_starts
+from skbsq.thresholds.filling import guards_have_room
 from skbsq.training.learner import Learner
 from skbsq.training.nets import begins_with_linear
 from skbsq.training.recipe import AUTO_SIZES
@@ -161,12 +165,20 @@ class WideModel:
         module = net.module_
         self.book, self.rows, self.criterion = book, rows, row_criterion(net)
         self.n_bits = np.asarray(book.n_bits, dtype=np.int64)
-        self.thresholds = [np.asarray(t) for t in book.thresholds]
         self.head = module.head
         table, self.layers_behind = module.first_table()
-        *self.tables, (self.bias,) = table.split([*book.n_levels.tolist(), 1])
-        self.code_shares = [counts / max(counts.sum(), 1) for counts in book.counts]
-        self.codes = torch.from_numpy(book.encode_numbers(rows.in_order_of(book).X).astype(np.int64))
+        *tables, (self.bias,) = table.split([*book.n_levels.tolist(), 1])
+        # A guard code is merged with the code next to it, which the head reads for it.
+        self.thresholds = inner_thresholds(book)
+        parts = zip(self.thresholds, book.categories, strict=True)
+        parts = [t if known is None else known for t, known in parts]
+        inner = Codebook.from_thresholds(parts, missing="seen", has_missing=book.has_missing)
+        merged = recoding(book, inner)
+        firsts = (np.unique(codes, return_index=True)[1] for codes in merged)
+        self.tables = [table[first] for table, first in zip(tables, firsts, strict=True)]
+        parts = zip(merged, book.counts, strict=True)
+        self.code_shares = [np.bincount(codes, counts) / max(counts.sum(), 1) for codes, counts in parts]
+        self.codes = torch.from_numpy(inner.encode_numbers(rows.in_order_of(book).X).astype(np.int64))
         self.weights = torch.from_numpy(rows.weights / rows.weights.mean())
         self.target = rows.tensors(target_mean, target_scale).y
         self.hidden = self.bias.repeat(len(self.codes), 1)
@@ -190,6 +202,32 @@ class WideModel:
         """
         with torch.inference_mode():
             return [self._costs_of(j) for j in range(len(self.tables))]
+
+    def has_guard(self, n_bits):
+        """Return which features keep their guard codes if each feature has `n_bits`.
+
+        Parameters
+        ----------
+        n_bits : ndarray of int64 of shape (d,)
+
+        Returns
+        -------
+        ndarray of bool of shape (d,)
+        """
+        return np.array([self._has_guard(j, b) for j, b in enumerate(n_bits.tolist())])
+
+    def max_codes(self, j, n_bits):
+        """Return how many codes for numbers feature j has room for with `n_bits`, apart from guard codes.
+
+        Parameters
+        ----------
+        j, n_bits : int
+
+        Returns
+        -------
+        int
+        """
+        return 2**n_bits - self._has_missing(j, n_bits) - 2 * self._has_guard(j, n_bits)
 
     def costs_of_dropping(self):
         """Compute by how much the loss increases if a single feature has no bits.
@@ -264,8 +302,14 @@ class WideModel:
     def _has_missing(self, j, b):
         return b > 0 and bool(self.book.has_missing[j])
 
+    def _has_guard(self, j, b):
+        has_room = b >= self.n_bits[j] or guards_have_room(b, bool(self.book.has_missing[j]))
+        return bool(self.book.has_guard[j]) and bool(has_room)
+
     def _costs_of(self, j):
-        return np.array([*(self._cost(j, self._partition(j, b)) for b in range(int(self.n_bits[j]))), 0.0])
+        # A budget never pays for bits that leave a feature without its guard codes: they are worth no more than none.
+        is_paid = [b == 0 or self._has_guard(j, b) == self.book.has_guard[j] for b in range(int(self.n_bits[j]))]
+        return np.array([*(self._cost(j, self._partition(j, b * paid)) for b, paid in enumerate(is_paid)), 0.0])
 
     def _cost(self, j, starts):
         """Compute the increase of the loss if the codes of feature j are merged into the groups that begin there."""
@@ -310,7 +354,7 @@ class WideModel:
             return [0]
         (points, weights), has_missing = self.points(j), self._has_missing(j, b)
         starts = np.arange(len(points)) if starts is None else starts
-        groups = best_partition(*merged_points(points, weights, starts), 2**b - has_missing)
+        groups = best_partition(*merged_points(points, weights, starts), self.max_codes(j, b))
         return [*starts[groups].tolist(), *([len(points)] if has_missing else [])]
 
     @cached_property

@@ -8,6 +8,7 @@ from sklearn.utils import compute_class_weight
 
 from skbsq._targets import MAX_INTEGER_CLASSES, as_target, check_class_weight, check_target, resolve_task
 from skbsq._validation import check_chunk_weights, check_X
+from skbsq.codebook.checks import check_guard
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_table
 from skbsq.thresholds.features import Feature, joined_sums
@@ -32,12 +33,12 @@ class ChunkedRows(BaseRows):
     held_out : (X, y, weights) or None
     task : {"regression", "classification"}
     names : ndarray of str or None
-    may_be_missing : ndarray of bool of shape (d,)
+    may_be_missing, guarded : ndarrays of bool of shape (d,)
     """
 
     can_hold_out = False
 
-    def __init__(self, read, summary, target, held_out, task, names, may_be_missing):
+    def __init__(self, read, summary, target, held_out, task, names, may_be_missing, guarded):
         self.read, self.summary, self.target = read, summary, target
         self.held_out, self.task, self.names, self.classes = held_out, task, names, target.classes
         self.n_features, self.n_rows = summary.d, summary.n_rows
@@ -45,7 +46,8 @@ class ChunkedRows(BaseRows):
         self.target_ndim = target.ndim
         self.weighted = target.min_weight < target.max_weight
         self.mean_weight = target.weight / summary.n_rows
-        self.constant, self.nan_seen, self.may_be_missing = summary.constant, summary.nan_seen, may_be_missing
+        self.constant, self.nan_seen = summary.constant, summary.nan_seen
+        self.may_be_missing, self.guarded = may_be_missing, guarded
 
     def class_shares(self):
         return self.target.class_weights / self.target.class_weights.sum()
@@ -147,7 +149,7 @@ class Targets:
             self.summary.add(y.reshape(len(y), -1).astype(np.float32), weights)
 
 
-def read_chunks(estimator, chunks, validation, *, task, missing, class_weight, sketch_size):
+def read_chunks(estimator, chunks, validation, *, task, missing, guard, class_weight, sketch_size):
     """Collect, in a pass or two over the chunks, what a fit needs to know before it trains.
 
     Parameters
@@ -160,6 +162,8 @@ def read_chunks(estimator, chunks, validation, *, task, missing, class_weight, s
     task : {"auto", "regression", "classification"}
     missing : str, array-like, dict or Series
         See `skbsq.codebook.checks.check_missing`.
+    guard : bool, array-like, dict or Series
+        See `skbsq.codebook.checks.check_guard`.
     class_weight : dict, "balanced" or None
     sketch_size : int
 
@@ -195,7 +199,8 @@ def read_chunks(estimator, chunks, validation, *, task, missing, class_weight, s
         held_out = reader.checked(validation, "validation")
         if held_out is None:
             raise ValueError("validation has no row of positive weight.")
-    return ChunkedRows(reader.read, summary, target, held_out, task, names, reader.may_be_missing)
+    guarded = check_guard(guard, names, summary.d) & ~summary.constant
+    return ChunkedRows(reader.read, summary, target, held_out, task, names, reader.may_be_missing, guarded)
 
 
 class _Reader:

@@ -8,7 +8,9 @@ from torch import nn
 
 from skbsq import nn as sq
 from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.guards import inner_thresholds
 from skbsq.codebook.labels import label
+from skbsq.nn.layers import columns_among
 from skbsq.training.ranks import levels_of_inputs
 from skbsq.training.starts import check_total
 
@@ -89,7 +91,9 @@ class Bits:
         given = {"has_missing": widths.has_missing, "forward": self.forward}
         given |= {"fixed": learner.rows.kept, "one_hot": learner.rows.one_hot}
         layer = sq.BitwiseQuantization(starts, space=space, **given)
-        return _bit_feed(learner.rows, layer, starts, _column_map(layer, widths.n_bits), self.level_inputs)
+        feature, is_missing = layer.column_features()
+        column_map = head_inputs(feature, is_missing, widths.n_bits)
+        return _bit_feed(learner.rows, layer, starts, np.flatnonzero(~is_missing), column_map, self.level_inputs)
 
     def still_feed(self, learner, widths, starts):
         """Build the feed of a head whose thresholds stay where they start.
@@ -187,7 +191,7 @@ class Table:
 
 
 def codebook_feed(rows, codebook, n_bits, level_inputs):
-    """Build the feed of a head that reads the bits of a codebook.
+    """Build the feed of a head that reads the bits of a codebook, except for those of guard thresholds.
 
     Parameters
     ----------
@@ -205,8 +209,11 @@ def codebook_feed(rows, codebook, n_bits, level_inputs):
     ValueError
         If the head would have more than 2^20 inputs.
     """
-    layer = sq.Thermometer(codebook)
-    return _bit_feed(rows, layer, codebook.thresholds, _column_map(layer, n_bits), level_inputs)
+    layer, thresholds = sq.Thermometer(codebook), inner_thresholds(codebook)
+    columns = columns_among(codebook, thresholds)
+    feature, is_missing = (of_column[columns] for of_column in layer.column_features())
+    column_map = np.append(columns, -1)[head_inputs(feature, is_missing, n_bits)]
+    return _bit_feed(rows, layer, thresholds, columns[~is_missing], column_map, level_inputs)
 
 
 def frozen_feed(rows, module, codebook, level_inputs):
@@ -234,7 +241,12 @@ def frozen_feed(rows, module, codebook, level_inputs):
     columns, first = np.unique(given, return_index=True)
     column_map = np.full_like(given, -1)
     column_map[first] = columns
-    return _bit_feed(rows, layer, codebook.thresholds, column_map, level_inputs)
+    # The head of a coarse rate has inputs for guard thresholds, with weights of 0.
+    thresholds = inner_thresholds(codebook)
+    columns = columns_among(codebook, thresholds)
+    column_map[~np.isin(column_map, columns)] = -1
+    _, is_missing = layer.column_features()
+    return _bit_feed(rows, layer, thresholds, columns[~is_missing[columns]], column_map, level_inputs)
 
 
 def float_feed(rows):
@@ -259,13 +271,8 @@ def _one_hot_part(thresholds):
     return {code: code for code in range(len(thresholds) + 1)}
 
 
-def _column_map(layer, n_bits):
-    return head_inputs(*layer.column_features(), n_bits)
-
-
-def _bit_feed(rows, layer, thresholds, column_map, level_inputs):
-    _, is_missing = layer.column_features()
-    columns = np.flatnonzero(~is_missing)
+def _bit_feed(rows, layer, thresholds, columns, column_map, level_inputs):
+    """Build a feed; `columns` are those of the thresholds."""
     one_hot = layer.one_hot.cpu().numpy()
     levels = levels_of_inputs(rows, thresholds, columns, column_map, one_hot) if level_inputs else None
     return Feed(layer, column_map.size, column_map, levels)

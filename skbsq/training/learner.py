@@ -164,7 +164,8 @@ class Learner:
             learned = self._learn_with_best_ratio(kind, widths, starts)
         module = learned.net.module_
         thresholds, folded = module.quantization.fold(rows.placed)
-        codebook = rows.codebook(thresholds, has_missing=widths.has_missing, levels="mean")
+        codes = {"has_missing": widths.has_missing, "has_guard": widths.has_guard}
+        codebook = rows.codebook(thresholds, levels="mean", **codes)
         module.freeze(codebook, folded)
         if rows.orders and starts is not None:
             placed = [rows.placed(j, t) for j, t in enumerate(starts)]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from skbsq.codebook.guards import inner_thresholds
 from skbsq.training.budget import WideModel, best_partition, merged_points
 from skbsq.training.feeds import Bits
 from skbsq.training.learner import Learner
@@ -85,7 +86,7 @@ class _NarrowModel:
             kept = before.kept(np.minimum(n_bits, before.n_bits))
             start = GivenStart([t[numbers] for t, numbers in zip(before.thresholds, kept, strict=True)])
         self.before = self.learner.learn(self.kind, n_bits, start)
-        return self.before.codebook.thresholds
+        return inner_thresholds(self.before.codebook)
 
 
 def _like(model, j, n_bits, numbers, wanted):
@@ -115,8 +116,8 @@ def _like(model, j, n_bits, numbers, wanted):
     middles = (thresholds[1:] + thresholds[:-1]) / 2
     points = _means_of_groups(points, weights, np.searchsorted(middles, wanted))
     starts = np.append(0, numbers + 1)
-    max_groups = 2**n_bits - bool(model.book.has_missing[j])
-    alike = starts[best_partition(*merged_points(points, weights, starts), max_groups)][1:] - 1
+    groups = best_partition(*merged_points(points, weights, starts), model.max_codes(j, n_bits))
+    alike = starts[groups][1:] - 1
     losses = [
         weights @ np.square(_means_of_groups(points, weights, kept) - points).sum(1)
         for kept in (near, alike, np.zeros(0, dtype=np.int64))

@@ -17,6 +17,7 @@ from torch import nn
 
 from skbsq.budget import allocate_bits
 from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.guards import inner_thresholds
 from skbsq.nn.heads import unfolded
 from skbsq.nn.joint import JointNet, first_linear, has_hooks
 from skbsq.nn.layers import Thermometer
@@ -295,8 +296,8 @@ def learn_rates(learner, learned, rates, *, as_budgets=False, kind=None, start=N
             # A rate begins with what the rate before it has learned.
             left = [np.searchsorted(*pair) for pair in zip(kept, all_kept[rate], strict=True)]
             thresholds, head = model.narrowed(n_bits[rate], left)
-            has_missing = model.book.has_missing & (n_bits[rate] > 0)
-            book = given or rows.codebook(thresholds, has_missing=has_missing, levels="mean")
+            has_missing, has_guard = model.book.has_missing & (n_bits[rate] > 0), model.has_guard(n_bits[rate])
+            book = given or rows.codebook(thresholds, levels="mean", has_missing=has_missing, has_guard=has_guard)
             feed = codebook_feed(rows, book, n_bits[rate], level_inputs=False)
             module = JointNet(feed.layer, _with_fixed_layers(head), column_map=feed.column_map)
             share = _SHARE_OF_EPOCHS if n_bits[rate].mean() <= FEW_BITS else _SHARE_WITH_MORE_BITS
@@ -324,7 +325,7 @@ def _of_codebooks(model, codebooks):
             raise ValueError(f"The codebook of rate {rate} is not nested in that of the rate before it.")
         if book.counts is None:
             raise ValueError(f"The codebook of rate {rate} has no counts, by which levels are merged.")
-        kept[rate] = [np.searchsorted(*pair) for pair in zip(model.thresholds, book.thresholds, strict=True)]
+        kept[rate] = [np.searchsorted(*pair) for pair in zip(model.thresholds, inner_thresholds(book), strict=True)]
         fine = book
     return {rate: book.n_bits for rate, book in codebooks.items()}, kept
 

@@ -10,6 +10,7 @@ from sklearn.utils import compute_sample_weight
 from skbsq import nn as sq
 from skbsq._targets import check_class_weight, check_target
 from skbsq._validation import check_groups, check_weights, check_X, constant_features, nan_features, refuse_nan
+from skbsq.codebook.checks import check_guard
 from skbsq.codebook.columns import numbers_of
 from skbsq.codebook.labels import check_columns, columns_of, label
 from skbsq.codebook.matrix import as_table
@@ -69,7 +70,7 @@ class BaseRows:
         return np.zeros(self.n_features, dtype=bool)
 
     def widths(self, n_bits):
-        """Find the features with a missing code, and the levels that are left for numbers.
+        """Find the features with missing and guard codes, and the levels that are left for numbers.
 
         Parameters
         ----------
@@ -79,7 +80,7 @@ class BaseRows:
         -------
         Widths
         """
-        return Widths.of(n_bits, self.may_be_missing, self.constant, self.nan_seen)
+        return Widths.of(n_bits, self.may_be_missing, self.constant, self.nan_seen, self.guarded)
 
     def moments(self):
         """Compute the weighted mean and standard deviation of each feature, without NaN.
@@ -178,6 +179,8 @@ class Rows(BaseRows):
         Validation rows that the caller gave.
     may_be_missing : ndarray of bool of shape (d,) or bool, default=False
         Features in which NaN has a missing code. No other feature may hold NaN.
+    guarded : ndarray of bool of shape (d,) or bool, default=False
+        Features that have guard codes if these have room.
     categories : dict int -> Categories, default={}
         By categorical feature; X holds the numbers of categories.
     orders : dict int -> Order, default={}
@@ -206,6 +209,7 @@ class Rows(BaseRows):
     groups: np.ndarray | None = None
     held_out: tuple | None = None
     may_be_missing: np.ndarray | bool = False
+    guarded: np.ndarray | bool = False
     categories: dict = field(default_factory=dict)
     orders: dict = field(default_factory=dict)
     handle_unknown: str = "error"
@@ -387,7 +391,9 @@ class Rows(BaseRows):
         Rows
         """
         X = self.X[index] if features is None else self.X[np.ix_(index, features)]
-        may_be_missing = np.broadcast_to(self.may_be_missing, self.n_features)
+        # What all rows have shown, although these rows may hold no NaN, or be constant.
+        codes = (np.broadcast_to(given, self.n_features) for given in (self.may_be_missing, self.guarded))
+        may_be_missing, guarded = (given if features is None else given[features] for given in codes)
         return replace(
             self,
             X=X,
@@ -396,8 +402,8 @@ class Rows(BaseRows):
             names=self.names if features is None or self.names is None else self.names[features],
             groups=None if self.groups is None else self.groups[index],
             held_out=None,
-            # What all rows have shown, although these rows may hold no NaN.
-            may_be_missing=may_be_missing if features is None else may_be_missing[features],
+            may_be_missing=may_be_missing,
+            guarded=guarded,
             categories=_of_features(self.categories, features),
             orders={j: order.some(index) for j, order in _of_features(self.orders, features).items()},
         )
@@ -511,6 +517,7 @@ def read_rows(
     sample_weight,
     task,
     missing,
+    guard,
     class_weight,
     *,
     categorical=(None, "error", 0.0),
@@ -529,6 +536,8 @@ def read_rows(
     task : {"auto", "regression", "classification"}
     missing : str, array-like, dict or Series
         See `skbsq.codebook.checks.check_missing`.
+    guard : bool, array-like, dict or Series
+        See `skbsq.codebook.checks.check_guard`.
     class_weight : dict, "balanced" or None
     categorical : (categorical_features, handle_unknown, min_share)
         See `skbsq.BitwiseQuantizer`.
@@ -552,8 +561,10 @@ def read_rows(
     rows = rows_with_target(estimator, X, y, sample_weight, groups, task, class_weight)
     may = may_be_missing(missing, rows.names, rows.nan_seen)
     may[unknown] = True
+    guarded = check_guard(guard, rows.names, rows.n_features) & ~rows.constant
+    guarded[seen.features] = False
     categories = seen.numbered(rows.X, rows.weights, min_share)
-    rows = replace(rows, may_be_missing=may, categories=categories, handle_unknown=handle_unknown)
+    rows = replace(rows, may_be_missing=may, guarded=guarded, categories=categories, handle_unknown=handle_unknown)
     if X_val is None and y_val is None:
         return rows
     return replace(rows, held_out=_read_validation_rows(estimator, rows, X_val, y_val, targets))

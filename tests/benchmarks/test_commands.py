@@ -16,6 +16,7 @@ LOADING = {
         "paper.rates": [],
         "device.traffic": [],
         "device.change": [],
+        "device.streams": [],
     },
     **{"experiments": ["start"], "speed": ["--parts", "train"]},
 }

@@ -26,15 +26,16 @@ NAN = np.nan
     ],
 )
 def test_thresholds_that_remain(n_thresholds, has_missing, n_bits, kept):
-    assert coarse_thresholds(n_thresholds, has_missing, n_bits).tolist() == kept
+    assert coarse_thresholds(n_thresholds, has_missing, n_bits)[0].tolist() == kept
 
 
-@given(st.integers(0, 70), st.booleans(), st.integers(0, 7), st.integers(0, 7))
-def test_one_chain_whatever_the_way(n_thresholds, has_missing, n_bits, between):
+@given(st.integers(0, 70), st.booleans(), st.booleans(), st.integers(0, 7), st.integers(0, 7))
+def test_one_chain_whatever_the_way(n_thresholds, has_missing, has_guard, n_bits, between):
     between = max(n_bits, between)
-    first = coarse_thresholds(n_thresholds, has_missing, between)
-    second = coarse_thresholds(first.size, has_missing and between > 0, n_bits)
-    assert first[second].tolist() == coarse_thresholds(n_thresholds, has_missing, n_bits).tolist()
+    first, left = coarse_thresholds(n_thresholds, has_missing, between, has_guard)
+    second, kept = coarse_thresholds(first.size, has_missing and between > 0, n_bits, left)
+    at_once, kept_at_once = coarse_thresholds(n_thresholds, has_missing, n_bits, has_guard)
+    assert (first[second].tolist(), kept) == (at_once.tolist(), kept_at_once)
 
 
 def test_levels_and_counts_are_merged():

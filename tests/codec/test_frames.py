@@ -22,6 +22,7 @@ SHORT = {"id": 7, "seq": 1, "crc": 8}
         ("message", {"seq": 0}),
         ("message", {"crc": None}),
         ("short", {"id": 7, "entropy": True}),
+        ("short", {"id": 7, "deflate": True}),
         ("short", {"id": 7, "pad_rows": False}),
         ("bare", {"id": 7}),
         ("bare", {"crc": 8}),
@@ -73,7 +74,7 @@ def test_frames_are_not_guessed():
 
 def test_peek_at_a_message():
     message = dumps(BOOK, CODES, pad_rows=False)
-    known = FrameInfo("message", 24, 1, BOOK.fingerprint, 3, False, False, 5)
+    known = FrameInfo("message", 24, 1, BOOK.fingerprint, 3, False, False, 5, deflate=False)
     assert peek(message, codebooks=[BOOK]) == known
     assert peek(message[:18] + b"what follows", codebooks=iter([BOOK.coarsened(1), BOOK])) == known
     unknown = peek(message, codebooks=[BOOK.coarsened(1)])
@@ -85,9 +86,11 @@ def test_peek_finds_the_end_of_a_message(options):
     message = dumps(BOOK, CODES + [[0, 0, 0]] * 297, **options)
     info = peek(message + message, codebooks=[BOOK])
     assert info.size == len(message)
-    assert (info.rows, info.pad_rows, info.entropy) == (300, options["pad_rows"], options["entropy"])
+    coding = {"entropy": info.entropy, "deflate": info.deflate}
+    assert {"pad_rows": info.pad_rows, **coding} == {"entropy": False, "deflate": False, **options}
+    assert info.rows == 300
     sizes = [peek(message[:size], codebooks=[BOOK]).size for size in range(18, len(message))]
-    known_from = 18 + 8 + 2 * 3 + 4 if options["entropy"] else 18
+    known_from = 18 + 8 + 2 * 3 + 4 if info.entropy else 18 + 4 * info.deflate
     assert sizes == [None] * (known_from - 18) + [len(message)] * (len(message) - known_from)
 
 
@@ -113,7 +116,7 @@ def test_peek_does_not_check_the_crc():
         (b"SBSQ" + bytes(13), "header of 18 bytes, got 17: it is cut off"),
         (b"SBSR" + bytes(14), "Not a message of skbsq"),
         (struct.pack("<4sBB12s", b"SBSQ", 2, 0, bytes(12)), "format version 2"),
-        (struct.pack("<4sBB12s", b"SBSQ", 1, 4, bytes(12)), "unknown flags 0x04"),
+        (struct.pack("<4sBB12s", b"SBSQ", 1, 8, bytes(12)), "unknown flags 0x08"),
     ],
 )
 def test_peek_at_what_is_no_message(data, text):

@@ -20,7 +20,8 @@ BOOK = Codebook.from_thresholds(
     [[0, 1, 2], [], [0, 1, 2, 3, 4, 5]], counts=[[50, 30, 15, 5], [100], [94, 1, 1, 1, 1, 1, 1]]
 )
 CODES = [[2, 0, 5], [3, 0, 6], [0, 0, 0]]
-OPTIONS = [{"pad_rows": pad_rows, "entropy": entropy} for pad_rows in (True, False) for entropy in (False, True)]
+CODINGS = [{"entropy": False, "deflate": False}, {"entropy": True}, {"deflate": True}]
+OPTIONS = [{"pad_rows": pad_rows, **coding} for pad_rows in (True, False) for coding in CODINGS]
 each_option = pytest.mark.parametrize("options", OPTIONS, ids=str)
 HEADER = 18
 
@@ -103,7 +104,7 @@ def test_every_flipped_bit(options):
             errors.append(str(error))
     known = ("corrupt", "cut off", "version", "Not a message", "follow")
     assert [error for error in errors if not any(text in error for text in known)] == []
-    assert read <= (32 if options["entropy"] else 0)
+    assert read <= (32 if options.get("entropy") else 0)
 
 
 def test_trailing_bytes():
@@ -116,7 +117,8 @@ def test_trailing_bytes():
     [
         (0, b"SBSR", "Not a message of skbsq: it begins with b'SBSR'"),
         (4, b"\2", "format version 2; this skbsq reads version 1"),
-        (5, b"\4", "unknown flags 0x04"),
+        (5, b"\6", "unknown flags 0x06"),
+        (5, b"\x08", "unknown flags 0x08"),
         (HEADER, b"\x80", "Row 0 does not end with zero bits"),
         (HEADER + 1, b"\x1f", "Code 7 of feature 2 .row 1. is out of range"),
     ],
@@ -126,7 +128,7 @@ def test_wrong_content_under_a_right_check_sum(at, new, text):
         loads(resealed(dumps(BOOK, CODES), at, new), BOOK)
 
 
-@pytest.mark.parametrize("flags", [0, 1, 2, 3])
+@pytest.mark.parametrize("flags", [0, 1, 2, 3, 4, 5])
 @pytest.mark.parametrize("tail", [0, 100, 2**12])
 def test_a_wrong_header_allocates_no_memory(flags, tail):
     header = struct.pack("<4sBB8sI", b"SBSQ", 1, flags, BOOK.fingerprint, 2**32 - 1)
@@ -146,7 +148,7 @@ def test_rows_of_no_bits_are_bounded():
     book = book_of([1] * 2**10)
     many = np.zeros((2**14 + 1, 2**10), dtype=np.uint8)
     assert loads(dumps(book, many[:-1]), book).shape == (2**14, 2**10)
-    with pytest.raises(ValueError, match=r"at most 2.24 codes of rows that take 0 bits .* got 16385 x 1024"):
+    with pytest.raises(ValueError, match=r"at most 2.24 codes of rows that take 0 bits, .* got 16385 x 1024"):
         dumps(book, many)
     lying = resealed(dumps(book, many[:5]), HEADER - 4, struct.pack("<I", 2**32 - 1))
     with pytest.raises(ValueError, match="states 4294967295 rows, more than a message may hold"):

@@ -109,15 +109,15 @@ def test_rows_per_message(rows):
 # -- messages of several codebooks -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("entropy", [False, True])
-def test_messages_of_several_codebooks(entropy):
-    if entropy:
+@pytest.mark.parametrize("coding", [{}, {"entropy": True}, {"deflate": True}], ids=str)
+def test_messages_of_several_codebooks(coding):
+    if "entropy" in coding:
         pytest.importorskip("constriction")
     books = [BOOK, BOOK.coarsened(1), BOOK.coarsened(0)]
     parts = [
         (books[k], BOOK.recode(np.array(CODES)[:n], books[k])) for k, n in [(1, 2), (0, 3), (0, 1), (2, 3), (1, 0)]
     ]
-    stream = b"".join(dumps(book, codes, entropy=entropy) for book, codes in parts)
+    stream = b"".join(dumps(book, codes, **coding) for book, codes in parts)
     for file in (stream, io.BytesIO(stream)):
         for found, (book, codes) in zip(read_messages_of(file, iter(books)), parts, strict=True):
             assert found[0] is book
@@ -249,6 +249,16 @@ def test_entropy_coded_messages_are_skipped_and_read():
     assert good[5] == 2
     damaged = good[:30] + bytes([good[30] ^ 1]) + good[31:]
     long = good[:32] + b"\xff" * 4 + good[36:]
+    found, skipped = recovered(good + damaged + long + good)
+    assert found == [CODES * 40] * 2
+    assert sum(part.n_bytes for part in skipped) == 2 * len(good)
+
+
+def test_deflated_messages_are_skipped_and_read():
+    good = dumps(BOOK, CODES * 40, deflate=True)
+    assert good[5] == 4
+    damaged = good[:30] + bytes([good[30] ^ 1]) + good[31:]
+    long = good[:18] + b"\xff" * 4 + good[22:]
     found, skipped = recovered(good + damaged + long + good)
     assert found == [CODES * 40] * 2
     assert sum(part.n_bytes for part in skipped) == 2 * len(good)

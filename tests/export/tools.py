@@ -23,6 +23,7 @@ PACKAGES = {
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-arm": "qemu-user",
     "mosquitto": "mosquitto",
+    "node": "nodejs",
 }
 
 # Uses what the programs of the tests use: headers of the C library, the heap, the standard output.

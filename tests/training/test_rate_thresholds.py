@@ -47,7 +47,7 @@ def table_of_one_feature(values, weights):
     return SimpleNamespace(
         thresholds=[np.arange(1, len(values), dtype=np.float32)],
         points=lambda j: (points, np.array(weights, dtype=float)),
-        book=SimpleNamespace(has_missing=np.array([False])),
+        max_codes=lambda j, n_bits: 2**n_bits,
     )
 
 

@@ -41,7 +41,7 @@ def test_moments_of_a_constant_are_exact(value):
 
 
 def checked(X, weights=None):
-    return read_rows(BitwiseRegressor(), X, np.arange(len(X), dtype=float), weights, "regression", "error", None)
+    return read_rows(BitwiseRegressor(), X, np.arange(len(X), dtype=float), weights, "regression", "error", False, None)
 
 
 def test_rows_are_copied_only_if_some_are_dropped():

@@ -39,7 +39,7 @@ def rank_knots(feature, standard_share=STANDARD_SHARE):
     return (x, z), slope
 
 
-def levels_of_inputs(rows, thresholds, columns, column_map, one_hot):
+def levels_of_inputs(rows, thresholds, columns, column_map, one_hot=None):
     """Compute what each input of the head adds to the level of its feature.
 
     A level is the mean, in the rank space, of the rows between two thresholds.
@@ -52,8 +52,8 @@ def levels_of_inputs(rows, thresholds, columns, column_map, one_hot):
     columns : ndarray of int
         Column of the quantization layer of each threshold, feature by feature.
     column_map : ndarray of int64 of shape (n_inputs,)
-    one_hot : ndarray of bool of shape (d,)
-        Features with an input per code, of which at most one is on.
+    one_hot : ndarray of bool of shape (d,), default=None
+        Features with an input per code, of which at most one is on. None: none.
 
     Returns
     -------
@@ -67,6 +67,7 @@ def levels_of_inputs(rows, thresholds, columns, column_map, one_hot):
     n_columns = int(column_map.max(initial=-1)) + 2  # the last one is for inputs without a column
     feature, increments = np.zeros(n_columns, dtype=np.int64), np.zeros(n_columns)
     feature[columns] = np.repeat(np.arange(len(levels)), [level.size - 1 for level in levels])
+    one_hot = np.zeros(len(levels), dtype=bool) if one_hot is None else one_hot
     rises = [level[1:] - level[0] if alone else np.diff(level) for level, alone in zip(levels, one_hot, strict=True)]
     increments[columns] = np.concatenate(rises)
     return feature[column_map], increments[column_map], np.array([level[0] for level in levels])

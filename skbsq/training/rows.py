@@ -40,6 +40,7 @@ class BaseRows:
 
     categories: dict = {}
     orders: dict = {}
+    handle_unknown = "error"
 
     def in_order(self, n_bits, seed):
         """See `Rows.in_order`."""

@@ -177,6 +177,7 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         raise ValueError("offset, count_type and missing_count describe counts: give a scale too.")
     parts = [
         c.INCLUDES,
+        c.with_prefix(c.MACROS, name),
         c.with_prefix(_constants(codebook, source), name),
         _feature_numbers(codebook, name),
         _tables(codebook, source, name),
@@ -267,8 +268,9 @@ def _feature_numbers(codebook, name):
     if codebook.feature_names is None:
         return ""
     prefix = f"{name.upper()}_FEATURE_"
-    lines = [f"    {prefix}{constant} = {j}" for j, constant in enumerate(_identifiers(codebook.feature_names))]
-    return "enum {\n" + ",\n".join(lines) + "\n};\n"
+    return "".join(
+        f"#define {prefix}{constant} {j}\n" for j, constant in enumerate(_identifiers(codebook.feature_names))
+    )
 
 
 def _tables(codebook, source, name):

@@ -1,7 +1,7 @@
 """Templates of the C code, with `name_` and `NAME_` in place of the prefix.
 
-They are valid in both C99 and C++11: no hexadecimal floats (C++ has them since C++17), and a cast wherever a type gets
-narrower. An int may have only 16 bits.
+They are valid in both C99 and C++11: no hexadecimal floats (C++ has them since C++17), and a NAME_CAST wherever a type
+gets narrower. An int may have only 16 bits.
 """
 
 import re
@@ -45,13 +45,23 @@ INCLUDES = """\
 #include <string.h>
 """
 
+MACROS = """
+/* A cast that no warning of a C or C++ compiler objects to. */
+#ifdef __cplusplus
+#define NAME_CAST(type, value) static_cast<type>(value)
+#else
+#define NAME_CAST(type, value) ((type)(value))
+#endif
+"""
+
+# Sizes have no casts, so that `#if` can compare them.
 SIZES = """\
 #define NAME_FEATURES {features}
 #define NAME_ROW_BITS {row_bits}
 #define NAME_ROW_BYTES {row_bytes}
 /* Bytes of a message: before its rows, and in all for n rows. */
 #define NAME_HEADER_BYTES 18
-#define NAME_MESSAGE_BYTES(n) ((size_t)22 + (size_t)(n) * {row_bytes})
+#define NAME_MESSAGE_BYTES(n) (22ul + (n) * {row_bytes}ul)
 """
 
 FLOAT_CHECK = """
@@ -78,7 +88,7 @@ FLOAT_KEY = """\
     uint32_t bits;
     int32_t magnitude, key;
     memcpy(&bits, &value, sizeof bits);
-    magnitude = (int32_t)(bits & 0x7FFFFFFFu);
+    magnitude = NAME_CAST(int32_t, bits & 0x7FFFFFFFu);
     key = bits >> 31 ? -magnitude : magnitude;
 """
 FLOAT_IS_MISSING = "magnitude > 0x7F800000"
@@ -112,10 +122,10 @@ PUT = """
 static inline void name_put_code(uint8_t *row, uint32_t feature, uint32_t code)
 {{
     const uint32_t at = name_bits[feature];
-    uint32_t mask = (((uint32_t)1 << (name_bits[feature + 1] - at)) - 1) << (at & 7u);
+    uint32_t mask = ((NAME_CAST(uint32_t, 1) << (name_bits[feature + 1] - at)) - 1) << (at & 7u);
     code <<= at & 7u;
     for (row += at >> 3; mask != 0; ++row) {{
-        *row = (uint8_t)((*row & ~mask) | code);
+        *row = NAME_CAST(uint8_t, (*row & ~mask) | code);
         code >>= 8;
         mask >>= 8;
     }}
@@ -144,7 +154,7 @@ PUT_UNSENT = """\
 """
 PUT_REFUSE = """\
     if (code == 0xFFFFFFFFu)
-        return (int)(feature + 1);
+        return NAME_CAST(int, feature + 1);
 """
 
 ENCODE = """
@@ -164,17 +174,17 @@ static inline int {function}const {type} *x, uint8_t *row)
 {lower}\
         waiting |= code << n_waiting;
         for (n_waiting += n_bits; n_waiting >= 8; n_waiting -= 8) {{
-            *to++ = (uint8_t)(waiting & 0xFFu);
+            *to++ = NAME_CAST(uint8_t, waiting & 0xFFu);
             waiting >>= 8;
         }}
     }}
     if (n_waiting > 0)
-        *to = (uint8_t)waiting;
+        *to = NAME_CAST(uint8_t, waiting);
     return 0;
 }}
 """
 ENCODE_BITS = """\
-        const uint32_t n_bits = (uint32_t)name_bits[feature + 1] - name_bits[feature];
+        const uint32_t at = name_bits[feature], n_bits = name_bits[feature + 1] - at;
 """
 ENCODE_UNSENT = """\
         if (n_bits == 0)
@@ -183,7 +193,7 @@ ENCODE_UNSENT = """\
 ENCODE_REFUSE = """\
         if (code == 0xFFFFFFFFu) {{
 {clear}\
-            return (int)(feature + 1);
+            return NAME_CAST(int, feature + 1);
         }}
 """
 
@@ -212,7 +222,7 @@ static inline void name_write_u32(uint8_t *bytes, uint32_t value)
 {
     int i;
     for (i = 0; i < 4; ++i) {
-        bytes[i] = (uint8_t)(value & 0xFFu);
+        bytes[i] = NAME_CAST(uint8_t, value & 0xFFu);
         value >>= 8;
     }
 }
@@ -231,7 +241,7 @@ static inline size_t name_message_begin(uint8_t *message, uint32_t n_rows)
    header, and the CRC after the rows. Returns the size of the message, NAME_MESSAGE_BYTES(n_rows). */
 static inline size_t name_message_end(uint8_t *message, uint32_t n_rows)
 {
-    const size_t size = NAME_MESSAGE_BYTES(n_rows) - 4;
+    const size_t size = NAME_HEADER_BYTES + NAME_CAST(size_t, n_rows) * NAME_ROW_BYTES;
     name_write_u32(message + 14, n_rows);
     name_write_u32(message + size, name_crc(0, message, size));
     return size + 4;
@@ -242,7 +252,7 @@ static inline size_t name_message_end(uint8_t *message, uint32_t n_rows)
 
 SHORT_SIZES = """
 /* Bytes of a short frame of n rows with a CRC-16: one more with a sequence number, one less with a CRC-8. */
-#define NAME_SHORT_BYTES(n) ((size_t)3 + (size_t)(n) * {row_bytes})
+#define NAME_SHORT_BYTES(n) (3ul + (n) * {row_bytes}ul)
 /* CRCs of the fingerprint. The CRC of a short frame starts from them. */
 #define NAME_CRC16_START {crc16:#06x}u
 #define NAME_CRC8_START {crc8:#04x}u
@@ -256,7 +266,7 @@ static inline uint32_t name_crc16(uint32_t crc, const uint8_t *data, size_t size
 {
     for (; size > 0; --size) {
         int i;
-        crc ^= (uint32_t)*data++ << 8;
+        crc ^= NAME_CAST(uint32_t, *data++) << 8;
         for (i = 0; i < 8; ++i)
             crc = (crc << 1) ^ ((crc & 0x8000u) != 0 ? 0x11021u : 0u);
     }
@@ -295,15 +305,15 @@ static inline size_t name_short_begin_seq(uint8_t *frame, uint8_t id, uint8_t se
 static inline size_t name_short_end(uint8_t *frame, size_t size)
 {
     const uint32_t crc = name_crc16(NAME_CRC16_START, frame, size);
-    frame[size] = (uint8_t)(crc & 0xFFu);
-    frame[size + 1] = (uint8_t)(crc >> 8);
+    frame[size] = NAME_CAST(uint8_t, crc & 0xFFu);
+    frame[size + 1] = NAME_CAST(uint8_t, crc >> 8);
     return size + 2;
 }
 
 /* The same with a CRC-8. */
 static inline size_t name_short_end_crc8(uint8_t *frame, size_t size)
 {
-    frame[size] = (uint8_t)name_crc8(NAME_CRC8_START, frame, size);
+    frame[size] = NAME_CAST(uint8_t, name_crc8(NAME_CRC8_START, frame, size));
     return size + 1;
 }
 """
@@ -317,9 +327,9 @@ RATE_SIZES = """
 {numbers}\
 /* Sizes at a rate. They use `rate` more than once. */
 #define NAME_ROW_BITS_AT(rate) ({row_bits})
-#define NAME_ROW_BYTES_AT(rate) ((NAME_ROW_BITS_AT(rate) + 7u) / 8u)
-#define NAME_MESSAGE_BYTES_AT(rate, n) ((size_t)22 + (size_t)(n) * NAME_ROW_BYTES_AT(rate))
-#define NAME_SHORT_BYTES_AT(rate, n) ((size_t)3 + (size_t)(n) * NAME_ROW_BYTES_AT(rate))
+#define NAME_ROW_BYTES_AT(rate) ((NAME_ROW_BITS_AT(rate) + 7ul) / 8ul)
+#define NAME_MESSAGE_BYTES_AT(rate, n) (22ul + (n) * NAME_ROW_BYTES_AT(rate))
+#define NAME_SHORT_BYTES_AT(rate, n) (3ul + (n) * NAME_ROW_BYTES_AT(rate))
 """
 
 RATE_TABLES = """
@@ -331,8 +341,8 @@ ENCODE_AT_BEGIN = """\
         return -1;
 """
 ENCODE_AT_BITS = """\
-        const uint32_t fine_bits = (uint32_t)name_bits[feature + 1] - name_bits[feature];
-        const uint32_t n_bits = rate == 0 ? fine_bits : (uint32_t)name_rate_bits[rate - 1][feature];
+        const uint32_t at = name_bits[feature], fine_bits = name_bits[feature + 1] - at;
+        const uint32_t n_bits = rate == 0 ? fine_bits : NAME_CAST(uint32_t, name_rate_bits[rate - 1][feature]);
 """
 # Compilers inline a memset of a constant size. Any other one takes flash, up to 200 bytes if it is the only one of the
 # program. They also make it from a loop, except if the bytes are volatile.
@@ -359,7 +369,7 @@ STEPS_BEGIN = """\
 STEPS = """\
         if (rate != 0) {
             const uint32_t fine = code;
-            uint32_t left = ((uint32_t)1 << n_bits) - 1;
+            uint32_t left = (NAME_CAST(uint32_t, 1) << n_bits) - 1;
             for (code = 0; left > 0; --left)
                 if (*step++ < fine)
                     ++code;
@@ -377,13 +387,13 @@ MARKS_BEGIN = """\
 """
 MARKS_RANGE = """\
         begin = end;
-        end += ((uint32_t)1 << fine_bits) - 1;
+        end += (NAME_CAST(uint32_t, 1) << fine_bits) - 1;
 """
 MARKS = """\
         if (rate != 0) {
             const uint32_t fine = begin + code;
             for (code = 0; begin < fine; ++begin)
-                code += ((uint32_t)name_rate_marks[rate - 1][begin >> 3] >> (begin & 7u)) & 1u;
+                code += (NAME_CAST(uint32_t, name_rate_marks[rate - 1][begin >> 3]) >> (begin & 7u)) & 1u;
         }
 """
 
@@ -407,7 +417,7 @@ static inline size_t name_message_end_at(uint32_t rate, uint8_t *message, uint32
     size_t size = NAME_HEADER_BYTES;
     if (rate >= NAME_RATES)
         return 0;
-    size += (size_t)n_rows * name_rate_row_bytes[rate];
+    size += NAME_CAST(size_t, n_rows) * name_rate_row_bytes[rate];
     name_write_u32(message + 14, n_rows);
     name_write_u32(message + size, name_crc(0, message, size));
     return size + 4;
@@ -427,8 +437,8 @@ static inline size_t name_short_end_at(uint32_t rate, uint8_t *frame, size_t siz
     if (rate >= NAME_RATES)
         return 0;
     crc = name_crc16(name_rate_crc16[rate], frame, size);
-    frame[size] = (uint8_t)(crc & 0xFFu);
-    frame[size + 1] = (uint8_t)(crc >> 8);
+    frame[size] = NAME_CAST(uint8_t, crc & 0xFFu);
+    frame[size + 1] = NAME_CAST(uint8_t, crc >> 8);
     return size + 2;
 }
 
@@ -437,7 +447,7 @@ static inline size_t name_short_end_crc8_at(uint32_t rate, uint8_t *frame, size_
 {
     if (rate >= NAME_RATES)
         return 0;
-    frame[size] = (uint8_t)name_crc8(name_rate_crc8[rate], frame, size);
+    frame[size] = NAME_CAST(uint8_t, name_crc8(name_rate_crc8[rate], frame, size));
     return size + 1;
 }
 """

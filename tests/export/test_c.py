@@ -451,7 +451,7 @@ def test_constants():
         "#define HUT2_B_FEATURES 2",
         "#define HUT2_B_ROW_BITS 3",
         "#define HUT2_B_ROW_BYTES 1",
-        "    HUT2_B_FEATURE_b = 1",
+        "#define HUT2_B_FEATURE_b 1",
         f"Codebook {BOOK.fingerprint.hex()} as C",
     ]:
         assert line in text

@@ -153,7 +153,7 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     >>> print(to_c(book, "hut"))  # doctest: +ELLIPSIS
     /* Codebook ... as C: floats to codes, packed rows and messages.
     ...
-    static const int32_t hut_thresholds[] = {
+    static const int32_t hut_thresholds[] HUT_FLASH = {
         /* 0 "temperature" */
         1100218368, /* 0x1.28p+4 = 18.5 */
         1103626240, /* 0x1.9p+4 = 25.0 */
@@ -181,7 +181,8 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         c.with_prefix(_constants(codebook, source), name),
         _feature_numbers(codebook, name),
         _tables(codebook, source, name),
-        c.with_prefix(_functions(codebook, source) + c.MESSAGE + _c_short.functions(codebook), name),
+        c.with_prefix(_functions(codebook, source), name),
+        c.with_prefix(c.message(codebook.fingerprint) + _c_short.functions(codebook), name),
         c.with_prefix(_c_change.functions(codebook), name),
     ]
     if further:
@@ -231,6 +232,8 @@ def _counts(codebook, scale, offset, count_type, missing_count):
     is_missing, missing_value = c.COUNT_IS_MISSING, "NAME_MISSING_COUNT"
     if isinstance(missing_count, list):
         is_missing, missing_value = c.FEATURE_COUNT_IS_MISSING, "the missing count of the feature"
+        if count_type == "int32":
+            is_missing = c.FEATURE_COUNT_IS_MISSING_IF_ANY
     if missing_count is None:
         is_missing = None
     c_type = f"{count_type}_t"
@@ -274,9 +277,8 @@ def _feature_numbers(codebook, name):
 
 
 def _tables(codebook, source, name):
-    fingerprint = ", ".join(f"0x{byte:02x}" for byte in codebook.fingerprint)
     # This text contains names of features, so `with_prefix` must not replace anything in it.
-    text = f"static const uint8_t {name}_fingerprint[8] = {{{fingerprint}}};\n"
+    text = f"static const uint8_t {name}_fingerprint[8] = {{{c.hexadecimal(codebook.fingerprint)}}};\n"
 
     about = {
         "float": "The thresholds: bits of float32 as integers that sort like floats.\n"
@@ -284,7 +286,8 @@ def _tables(codebook, source, name):
         "count": "For each threshold the first count whose value exceeds it.\n"
         "   A code is the number of entries that the count reaches.",
     }
-    text += f"\n/* {about[source.kind]} */\nstatic const {source.key_type} {name}_thresholds[] = {{\n"
+    text += f"\n/* {about[source.kind]} */\n"
+    text += f"static const {source.key_type} {name}_thresholds[] {name.upper()}_FLASH = {{\n"
     for j, (keys, notes) in enumerate(zip(source.keys, source.notes, strict=True)):
         text += f"    /* {_feature(codebook, j)} */\n"
         text += "".join(
@@ -293,15 +296,25 @@ def _tables(codebook, source, name):
     if not any(source.keys):
         text += "    0 /* no thresholds; C allows no empty array */\n"
     text += "};\n\n/* Feature j has the thresholds, and the bits of a row, from entry j up to entry j + 1. */\n"
-    text += c.array(f"{name}_offsets", [*accumulate(map(len, source.keys), initial=0)])
-    text += c.array(f"{name}_bits", [*accumulate(codebook.n_bits.tolist(), initial=0)])
+    offsets = c.array("name_offsets", [*accumulate(map(len, source.keys), initial=0)])
+    text += c.with_prefix(offsets + c.array("name_bits", [*accumulate(codebook.n_bits.tolist(), initial=0)]), name)
     if isinstance(source.missing_count, list):
-        # A feature without a missing count gets a number beyond all counts.
-        none = np.iinfo(source.type.removesuffix("_t")).max + 1
-        counts = ", ".join(_integer(none if count is None else count) for count in source.missing_count)
-        text += "\n/* The missing count of each feature; a number beyond all counts if the feature has none. */\n"
-        text += f"static const {'int64_t' if none > 2**16 else 'int32_t'} {name}_missing_counts[] = {{{counts}}};\n"
+        text += _missing_counts(source, name)
     return text
+
+
+def _missing_counts(source, name):
+    """Write the missing counts of features that have different ones."""
+    none = np.iinfo(source.type.removesuffix("_t")).max + 1
+    if none < 2**31:
+        about = "The missing count of each feature; a number beyond all counts if the feature has none."
+        entries = [none if count is None else count for count in source.missing_count]
+    else:
+        about = "For each feature whether it has a missing count, and the count."
+        entries = [x for count in source.missing_count for x in ((0, 0) if count is None else (1, count))]
+    counts = ", ".join(map(_integer, entries))
+    text = f"\n/* {about} */\nstatic const int32_t name_missing_counts[] NAME_FLASH = {{{counts}}};\n"
+    return c.with_prefix(text, name)
 
 
 def _functions(codebook, source):
@@ -385,7 +398,7 @@ def _missing_codes(codebook, source):
     sent = codebook.n_bits.tolist()
     if all(code == len(keys) + 1 or not bits for code, keys, bits in zip(codes, source.keys, sent, strict=True)):
         return "", "end - begin + 1"
-    code = "name_missing_codes[feature]"
+    code = "NAME_READ(name_missing_codes + feature)"
     if codebook.refuses_nan.any():
         code = f"{code} != 0 ? {code} : {c.REFUSED}"
     return c.array("name_missing_codes", codes), code

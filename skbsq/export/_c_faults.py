@@ -30,13 +30,13 @@ PUT = """\
 # The missing code comes after those of the thresholds.
 PUT_LAST = """\
     {
-        const uint32_t begin = name_offsets[feature], end = name_offsets[feature + 1];
+        const uint32_t begin = NAME_READ(name_offsets + feature), end = NAME_READ(name_offsets + feature + 1);
         name_put_code(row, feature, end - begin + 1);
     }
     return 0;
 """
 PUT_IF_ANY = """\
-    if (name_missing_codes[feature] == 0)
+    if (NAME_READ(name_missing_codes + feature) == 0)
         return NAME_CAST(int, feature + 1);
 """
 PUT_NONE = """\
@@ -65,7 +65,7 @@ static inline void name_clear(uint8_t *row, uint8_t *mask)
 """
 # From a table even if it is all zeros: a message needs memcpy of the C library anyway, and memset takes 200 bytes more.
 COPY = """\
-    memcpy({what}, name_new_{what}, NAME_{size}_BYTES);
+    NAME_COPY({what}, name_new_{what}, NAME_{size}_BYTES);
 """
 NO_BYTES = """\
     NAME_CAST(void, row);
@@ -152,7 +152,7 @@ def _put_missing(codebook, table):
     if not some:
         put = PUT_NONE
     elif table:
-        put = PUT_IF_ANY * refuses + PUT.format(code="name_missing_codes[feature]")
+        put = PUT_IF_ANY * refuses + PUT.format(code="NAME_READ(name_missing_codes + feature)")
     else:
         put = PUT_LAST
     unsent = c.PUT_UNSENT * (not codebook.n_bits.all() and (refuses or not some))

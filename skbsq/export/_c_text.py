@@ -14,13 +14,13 @@ def array(name, values):
 
     Examples
     --------
-    >>> print(array("hut_bits", [0, 3, 300]), end="")
-    static const uint16_t hut_bits[] = {0, 3, 300};
+    >>> print(array("name_bits", [0, 3, 300]), end="")
+    static const uint16_t name_bits[] NAME_FLASH = {0, 3, 300};
     """
     bits = bits_of(values)
     lines = [", ".join(map(str, values[start : start + 16])) for start in range(0, len(values), 16)]
     break_if_long = "\n    " if len(lines) > 1 else ""
-    return f"static const uint{bits}_t {name}[] = {{{break_if_long}" + ",\n    ".join(lines) + "};\n"
+    return f"static const uint{bits}_t {name}[] NAME_FLASH = {{{break_if_long}" + ",\n    ".join(lines) + "};\n"
 
 
 def bits_of(values):
@@ -39,6 +39,22 @@ def with_prefix(text, name):
     return _PREFIX.sub(lambda match: f"{name}_" if match[0] == "name_" else f"{name.upper()}_", text)
 
 
+def hexadecimal(data):
+    r"""Write bytes as entries of a table.
+
+    Examples
+    --------
+    >>> hexadecimal(b"\x07A")
+    '0x07, 0x41'
+    """
+    return ", ".join(f"0x{byte:02x}" for byte in data)
+
+
+def message(fingerprint):
+    """Write the functions for a message of a codebook."""
+    return MESSAGE.replace("FINGERPRINT", hexadecimal(fingerprint))
+
+
 INCLUDES = """\
 #include <stddef.h>
 #include <stdint.h>
@@ -51,6 +67,21 @@ MACROS = """
 #define NAME_CAST(type, value) static_cast<type>(value)
 #else
 #define NAME_CAST(type, value) ((type)(value))
+#endif
+
+/* Tables. AVR reads from flash by instructions for that, and keeps other constants in RAM. */
+#ifdef __AVR__
+#include <avr/pgmspace.h>
+#define NAME_FLASH PROGMEM
+#define NAME_READ(at) \\
+    NAME_CAST(__typeof__(*(at)), sizeof *(at) == 1   ? pgm_read_byte(at) \\
+                                 : sizeof *(at) == 2 ? pgm_read_word(at) \\
+                                                     : pgm_read_dword(at))
+#define NAME_COPY(to, table, size) memcpy_P(to, table, size)
+#else
+#define NAME_FLASH
+#define NAME_READ(at) (*(at))
+#define NAME_COPY(to, table, size) memcpy(to, table, size)
 #endif
 """
 
@@ -73,8 +104,8 @@ CODE = """
 /* Returns the code of a value{refusal}. */
 static inline uint32_t name_code(uint32_t feature, {type} value)
 {{
-    const uint32_t begin = name_offsets[feature];
-    uint32_t k = begin, end = name_offsets[feature + 1];
+    const uint32_t begin = NAME_READ(name_offsets + feature);
+    uint32_t k = begin, end = NAME_READ(name_offsets + feature + 1);
 {key}\
 {missing}\
 {search}\
@@ -94,7 +125,11 @@ FLOAT_KEY = """\
 FLOAT_IS_MISSING = "magnitude > 0x7F800000"
 
 COUNT_IS_MISSING = "value == NAME_MISSING_COUNT"
-FEATURE_COUNT_IS_MISSING = "value == name_missing_counts[feature]"
+FEATURE_COUNT_IS_MISSING = "value == NAME_READ(name_missing_counts + feature)"
+# For counts of 32 bits.
+FEATURE_COUNT_IS_MISSING_IF_ANY = (
+    "NAME_READ(name_missing_counts + 2 * feature) != 0 && value == NAME_READ(name_missing_counts + 2 * feature + 1)"
+)
 
 MISSING = """\
     if ({is_missing})
@@ -104,13 +139,13 @@ REFUSED = "0xFFFFFFFFu"
 
 # Counts the thresholds below the value: linear search for few thresholds, bisection for many.
 LINEAR = """\
-    while (k < end && name_thresholds[k] {below})
+    while (k < end && NAME_READ(name_thresholds + k) {below})
         ++k;
 """
 BISECT = """\
     while (k < end) {{
         const uint32_t middle = k + (end - k) / 2;
-        if (name_thresholds[middle] {below})
+        if (NAME_READ(name_thresholds + middle) {below})
             k = middle + 1;
         else
             end = middle;
@@ -121,8 +156,8 @@ PUT = """
 /* Writes a code into the bits of a feature. */
 static inline void name_put_code(uint8_t *row, uint32_t feature, uint32_t code)
 {{
-    const uint32_t at = name_bits[feature];
-    uint32_t mask = ((NAME_CAST(uint32_t, 1) << (name_bits[feature + 1] - at)) - 1) << (at & 7u);
+    const uint32_t at = NAME_READ(name_bits + feature), n_bits = NAME_READ(name_bits + feature + 1) - at;
+    uint32_t mask = ((NAME_CAST(uint32_t, 1) << n_bits) - 1) << (at & 7u);
     code <<= at & 7u;
     for (row += at >> 3; mask != 0; ++row) {{
         *row = NAME_CAST(uint8_t, (*row & ~mask) | code);
@@ -149,7 +184,7 @@ static inline int name_put(uint8_t *row, uint32_t feature, {type} value)
 }}
 """
 PUT_UNSENT = """\
-    if (name_bits[feature] == name_bits[feature + 1])
+    if (NAME_READ(name_bits + feature) == NAME_READ(name_bits + feature + 1))
         return 0; /* a feature of 0 bits */
 """
 PUT_REFUSE = """\
@@ -184,7 +219,7 @@ static inline int {function}const {type} *x, uint8_t *row)
 }}
 """
 ENCODE_BITS = """\
-        const uint32_t at = name_bits[feature], n_bits = name_bits[feature + 1] - at;
+        const uint32_t at = NAME_READ(name_bits + feature), n_bits = NAME_READ(name_bits + feature + 1) - at;
 """
 ENCODE_UNSENT = """\
         if (n_bits == 0)
@@ -205,14 +240,14 @@ MESSAGE = """
 /* Computes the CRC-32 of zlib piece by piece: pass 0 for the first piece, then the result of the last call. */
 static inline uint32_t name_crc(uint32_t crc, const uint8_t *data, size_t size)
 {
-    static const uint32_t table[16] = {
+    static const uint32_t table[16] NAME_FLASH = {
         0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu, 0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
         0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu, 0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu};
     crc = ~crc;
     for (; size > 0; --size) {
         crc ^= *data++;
-        crc = (crc >> 4) ^ table[crc & 15u];
-        crc = (crc >> 4) ^ table[crc & 15u];
+        crc = (crc >> 4) ^ NAME_READ(table + (crc & 15u));
+        crc = (crc >> 4) ^ NAME_READ(table + (crc & 15u));
     }
     return ~crc;
 }
@@ -230,9 +265,8 @@ static inline void name_write_u32(uint8_t *bytes, uint32_t value)
 /* Writes the header of a message of n_rows rows. Returns its size, NAME_HEADER_BYTES; the rows follow it. */
 static inline size_t name_message_begin(uint8_t *message, uint32_t n_rows)
 {
-    static const uint8_t start[6] = {'S', 'B', 'S', 'Q', 1, 0};
-    memcpy(message, start, 6);
-    memcpy(message + 6, name_fingerprint, 8);
+    static const uint8_t start[14] NAME_FLASH = {'S', 'B', 'S', 'Q', 1, 0, FINGERPRINT};
+    NAME_COPY(message, start, 14);
     name_write_u32(message + 14, n_rows);
     return NAME_HEADER_BYTES;
 }
@@ -341,14 +375,15 @@ ENCODE_AT_BEGIN = """\
         return -1;
 """
 ENCODE_AT_BITS = """\
-        const uint32_t at = name_bits[feature], fine_bits = name_bits[feature + 1] - at;
-        const uint32_t n_bits = rate == 0 ? fine_bits : NAME_CAST(uint32_t, name_rate_bits[rate - 1][feature]);
+        const uint32_t at = NAME_READ(name_bits + feature), fine_bits = NAME_READ(name_bits + feature + 1) - at;
+        const uint32_t n_bits =
+            rate == 0 ? fine_bits : NAME_CAST(uint32_t, NAME_READ(name_rate_bits[rate - 1] + feature));
 """
 # Compilers inline a memset of a constant size. Any other one takes flash, up to 200 bytes if it is the only one of the
 # program. They also make it from a loop, except if the bytes are volatile.
 CLEAR_AT = """\
             volatile uint8_t *const bytes = row;
-            for (n_waiting = name_rate_row_bytes[rate]; n_waiting > 0; --n_waiting)
+            for (n_waiting = NAME_READ(name_rate_row_bytes + rate); n_waiting > 0; --n_waiting)
                 bytes[n_waiting - 1] = 0;
 """
 
@@ -364,14 +399,14 @@ STEPS_BEGIN = """\
     const uint{bits}_t *step;
     if (rate >= NAME_RATES)
         return -1;
-    step = name_steps + name_step_starts[rate];
+    step = name_steps + NAME_READ(name_step_starts + rate);
 """
 STEPS = """\
         if (rate != 0) {
             const uint32_t fine = code;
             uint32_t left = (NAME_CAST(uint32_t, 1) << n_bits) - 1;
             for (code = 0; left > 0; --left)
-                if (*step++ < fine)
+                if (NAME_READ(step++) < fine)
                     ++code;
         }
 """
@@ -391,9 +426,10 @@ MARKS_RANGE = """\
 """
 MARKS = """\
         if (rate != 0) {
+            const uint8_t *marks = name_rate_marks[rate - 1];
             const uint32_t fine = begin + code;
             for (code = 0; begin < fine; ++begin)
-                code += (NAME_CAST(uint32_t, name_rate_marks[rate - 1][begin >> 3]) >> (begin & 7u)) & 1u;
+                code += (NAME_CAST(uint32_t, NAME_READ(marks + (begin >> 3))) >> (begin & 7u)) & 1u;
         }
 """
 
@@ -406,7 +442,7 @@ static inline size_t name_message_begin_at(uint32_t rate, uint8_t *message, uint
         return 0;
     name_message_begin(message, n_rows);
     if (rate > 0)
-        memcpy(message + 6, name_rate_fingerprints[rate - 1], 8);
+        NAME_COPY(message + 6, name_rate_fingerprints[rate - 1], 8);
     return NAME_HEADER_BYTES;
 }
 
@@ -417,7 +453,7 @@ static inline size_t name_message_end_at(uint32_t rate, uint8_t *message, uint32
     size_t size = NAME_HEADER_BYTES;
     if (rate >= NAME_RATES)
         return 0;
-    size += NAME_CAST(size_t, n_rows) * name_rate_row_bytes[rate];
+    size += NAME_CAST(size_t, n_rows) * NAME_READ(name_rate_row_bytes + rate);
     name_write_u32(message + 14, n_rows);
     name_write_u32(message + size, name_crc(0, message, size));
     return size + 4;
@@ -436,7 +472,7 @@ static inline size_t name_short_end_at(uint32_t rate, uint8_t *frame, size_t siz
     uint32_t crc;
     if (rate >= NAME_RATES)
         return 0;
-    crc = name_crc16(name_rate_crc16[rate], frame, size);
+    crc = name_crc16(NAME_READ(name_rate_crc16 + rate), frame, size);
     frame[size] = NAME_CAST(uint8_t, crc & 0xFFu);
     frame[size + 1] = NAME_CAST(uint8_t, crc >> 8);
     return size + 2;
@@ -447,7 +483,7 @@ static inline size_t name_short_end_crc8_at(uint32_t rate, uint8_t *frame, size_
 {
     if (rate >= NAME_RATES)
         return 0;
-    frame[size] = NAME_CAST(uint8_t, name_crc8(name_rate_crc8[rate], frame, size));
+    frame[size] = NAME_CAST(uint8_t, name_crc8(NAME_READ(name_rate_crc8 + rate), frame, size));
     return size + 1;
 }
 """

@@ -10,12 +10,9 @@ from itertools import accumulate
 import numpy as np
 
 from skbsq.codec import RowCodec
-from skbsq.export import _c_change, _c_faults, _c_rates, _c_short
+from skbsq.export import _c_change, _c_faults, _c_rates, _c_search, _c_short, _c_speed
 from skbsq.export import _c_text as c
 from skbsq.export._adc import check_counts, first_counts_above
-
-# Up to this many thresholds, a linear search takes fewer instructions than bisection on a Cortex-M0+ and M4.
-_MAX_LINEAR = 7
 
 _IDENTIFIER = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
 _KEYWORD = re.compile(
@@ -31,7 +28,18 @@ _KEYWORD = re.compile(
 )
 
 
-def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_count=None, dtype="float32", coarser=()):
+def to_c(
+    fitted,
+    name,
+    *,
+    scale=None,
+    offset=None,
+    count_type=None,
+    missing_count=None,
+    dtype="float32",
+    coarser=(),
+    optimize="size",
+):
     """Write an encoder as a C header.
 
     The header is one self-contained file of C99 and C++11: constant tables, and functions that turn readings into the
@@ -63,6 +71,9 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         Further rates of a codebook, or of a model without rates: codebooks with some of its thresholds, such as
         ``codebook.coarsened(2)``. Their units are those of the header. A model with rates has all its codebooks in the
         header without this.
+    optimize : {"size", "speed"}, default="size"
+        "speed": ``sensor_encode`` has its own search for each number of thresholds, and its own statements for each
+        feature. It takes fewer instructions and more flash. Rows and functions are the same.
 
     Returns
     -------
@@ -74,7 +85,7 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     ValueError
         If `name` is not a C identifier or is a keyword, if `scale`, `offset`, `count_type` or `missing_count` is
         invalid, if the codes of a codebook in `coarser` do not follow from those of the finest one, if two rates of
-        them have equally many bits per row, or if `to_codebook` raises it.
+        them have equally many bits per row, if `optimize` is neither "size" nor "speed", or if `to_codebook` raises it.
     sklearn.exceptions.NotFittedError
         If `fitted`, or a step of it, is not fitted.
 
@@ -169,6 +180,8 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     rates = _c_rates.find_rates(fitted, coarser, dtype)
     codebook, *further = rates.values()
     _check_name(name)
+    if optimize not in ("size", "speed"):
+        raise ValueError(f"optimize must be 'size' or 'speed', got {optimize!r}.")
     if scale is not None:
         source = _counts(codebook, scale, offset, count_type or "uint16", missing_count)
     elif offset is None and count_type is None and missing_count is None:
@@ -181,7 +194,7 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         c.with_prefix(_constants(codebook, source), name),
         _feature_numbers(codebook, name),
         _tables(codebook, source, name),
-        c.with_prefix(_functions(codebook, source), name),
+        c.with_prefix(_functions(codebook, source, optimize), name),
         c.with_prefix(c.message(codebook.fingerprint) + _c_short.functions(codebook), name),
         c.with_prefix(_c_change.functions(codebook), name),
     ]
@@ -215,8 +228,9 @@ def _floats(codebook):
     keys, notes = [], []
     for thresholds in codebook.thresholds:
         bits = thresholds.view(np.int32).astype(np.int64)
-        # Without the sign bit, the bits of a negative float are its magnitude.
-        keys.append(np.where(bits < 0, -(bits & 0x7FFFFFFF), bits).tolist())
+        # Without the sign bit, the bits of a negative float are its magnitude. -0.0 is the threshold 0.0.
+        magnitude = bits & 0x7FFFFFFF
+        keys.append(np.where((bits < 0) & (magnitude > 0), -magnitude - 1, magnitude).tolist())
         notes.append([_exact(t) for t in thresholds])
     return _Source("float", "float", "int32_t", keys, notes, "< key", c.FLOAT_IS_MISSING, "NaN")
 
@@ -261,7 +275,7 @@ def _constants(codebook, source):
         features=codebook.n_features, row_bits=codebook.row_bits, row_bytes=RowCodec(codebook).row_bytes
     )
     if isinstance(source.missing_count, int):
-        text += f"#define NAME_MISSING_COUNT ({_integer(source.missing_count)})\n"
+        text += f"#define NAME_MISSING_COUNT ({c.integer(source.missing_count)})\n"
     if source.kind == "float":
         text += c.FLOAT_CHECK
     return text
@@ -291,7 +305,7 @@ def _tables(codebook, source, name):
     for j, (keys, notes) in enumerate(zip(source.keys, source.notes, strict=True)):
         text += f"    /* {_feature(codebook, j)} */\n"
         text += "".join(
-            f"    {_integer(key)}, /* {note} */\n" for key, note in zip(keys, notes[: len(keys)], strict=True)
+            f"    {c.integer(key)}, /* {note} */\n" for key, note in zip(keys, notes[: len(keys)], strict=True)
         )
     if not any(source.keys):
         text += "    0 /* no thresholds; C allows no empty array */\n"
@@ -312,25 +326,26 @@ def _missing_counts(source, name):
     else:
         about = "For each feature whether it has a missing count, and the count."
         entries = [x for count in source.missing_count for x in ((0, 0) if count is None else (1, count))]
-    counts = ", ".join(map(_integer, entries))
+    counts = ", ".join(map(c.integer, entries))
     text = f"\n/* {about} */\nstatic const int32_t name_missing_counts[] NAME_FLASH = {{{counts}}};\n"
     return c.with_prefix(text, name)
 
 
-def _functions(codebook, source):
-    refuses, unsent = _refuses(codebook, source), not codebook.n_bits.all()
+def _functions(codebook, source, optimize):
+    refuses, unsent, is_float = _refuses(codebook, source), not codebook.n_bits.all(), source.kind == "float"
     some, missing = bool(codebook.has_missing.any()), ""
-    table, code = _missing_codes(codebook, source)
+    begin, search, n_keys = _c_search.of_features(source)
+    table, code = _missing_codes(codebook, source, n_keys)
     if source.is_missing is not None:
         missing = c.MISSING.format(is_missing=source.is_missing, code=code)
     if_missing = f" if it is {source.missing_value}" + " and the feature has no missing code" * some
-    search = c.LINEAR if max(map(len, source.keys)) <= _MAX_LINEAR else c.BISECT
     code = c.CODE.format(
         type=source.type,
         refusal=f"; {c.REFUSED}{if_missing}" * refuses,
-        key=c.FLOAT_KEY if source.kind == "float" else "",
+        key=c.FLOAT_KEY if is_float else "",
         missing=missing,
-        search=search.format(below=source.below),
+        begin=begin,
+        search=search,
     )
     put = c.PUT.format(
         type=source.type,
@@ -338,7 +353,17 @@ def _functions(codebook, source):
         unsent=c.PUT_UNSENT * (unsent and refuses),
         refuse=c.PUT_REFUSE * refuses,
     )
-    encode = _encode(
+    encode = _fast_encode(codebook, source) if optimize == "speed" else _small_encode(codebook, source)
+    faults = _c_faults.functions(codebook, source.type, table=bool(table))
+    return c.FLOAT * is_float + table + code + put + encode + faults
+
+
+def _fast_encode(codebook, source):
+    return _c_speed.encode(codebook, source, _refusal(codebook, source))
+
+
+def _small_encode(codebook, source):
+    return _encode(
         [codebook],
         source,
         row_bytes="NAME_ROW_BYTES",
@@ -348,7 +373,6 @@ def _functions(codebook, source):
         n_bits=c.ENCODE_BITS,
         **dict.fromkeys(("begin", "before", "lower"), ""),
     )
-    return table + code + put + encode + _c_faults.functions(codebook, source.type, table=bool(table))
 
 
 def _rate_functions(rates, source):
@@ -368,15 +392,23 @@ def _rate_functions(rates, source):
 def _encode(codebooks, source, *, clear, no_rate, **fields):
     """Write a function that encodes rows of one of the codebooks; `fields` are those of `c.ENCODE`."""
     finest, *_ = codebooks
-    refuses, some = _refuses(finest, source), bool(finest.has_missing.any())
-    first_missing = f"the first feature that is {source.missing_value}" + " and has no missing code" * some
     return c.ENCODE.format(
         type=source.type,
-        refusal=no_rate + f", or the number, from 1,\n   of {first_missing}. Then do not send "
-        "the row:\n   it is all zeros, which is a valid row of other values" * refuses,
+        refusal=no_rate + _refusal(finest, source),
         unsent=c.ENCODE_UNSENT * any(not book.n_bits.all() for book in codebooks),
-        refuse=c.ENCODE_REFUSE.format(clear=clear) * refuses,
+        refuse=c.ENCODE_REFUSE.format(clear=clear) * _refuses(finest, source),
         **fields,
+    )
+
+
+def _refusal(codebook, source):
+    """Say in the comment of a function what it returns if it refuses a row."""
+    if not _refuses(codebook, source):
+        return ""
+    missing = source.missing_value + " and has no missing code" * bool(codebook.has_missing.any())
+    return (
+        f", or the number, from 1,\n   of the first feature that is {missing}. Then do not send the row:\n"
+        "   it is all zeros, which is a valid row of other values"
     )
 
 
@@ -384,8 +416,10 @@ def _refuses(codebook, source):
     return source.is_missing is not None and bool(codebook.refuses_nan.any())
 
 
-def _missing_codes(codebook, source):
+def _missing_codes(codebook, source, n_keys):
     """Return the C of a table, if one is needed, and the C expression for the code of a missing value.
+
+    `n_keys` is an expression for the number of thresholds in the header.
 
     The table has 0 for a feature without a missing code. Of these, only features with bits are looked up.
     """
@@ -397,7 +431,7 @@ def _missing_codes(codebook, source):
     ]
     sent = codebook.n_bits.tolist()
     if all(code == len(keys) + 1 or not bits for code, keys, bits in zip(codes, source.keys, sent, strict=True)):
-        return "", "end - begin + 1"
+        return "", f"{n_keys} + 1"
     code = "NAME_READ(name_missing_codes + feature)"
     if codebook.refuses_nan.any():
         code = f"{code} != 0 ? {code} : {c.REFUSED}"
@@ -441,11 +475,6 @@ def _feature(codebook, j):
     for before, after in [(r"\*", "/"), ("/", r"\*"), (r"\?", r"\?")]:
         text = re.sub(f"({before})(?={after})", r"\1 ", text)
     return f"{j} {text}"
-
-
-def _integer(value):
-    # In C, -2147483648 is the negation of 2147483648, which is not an int.
-    return str(value) if value > -(2**31) else f"{value + 1} - 1"
 
 
 def _exact(threshold):

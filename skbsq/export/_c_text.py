@@ -39,6 +39,17 @@ def with_prefix(text, name):
     return _PREFIX.sub(lambda match: f"{name}_" if match[0] == "name_" else f"{name.upper()}_", text)
 
 
+def integer(value):
+    """Write an integer of up to 32 bits. In C, -2147483648 is the negation of 2147483648, which is not an int.
+
+    Examples
+    --------
+    >>> integer(-(2**31))
+    '-2147483647 - 1'
+    """
+    return str(value) if value > -(2**31) else f"{value + 1} - 1"
+
+
 def hexadecimal(data):
     r"""Write bytes as entries of a table.
 
@@ -104,25 +115,37 @@ CODE = """
 /* Returns the code of a value{refusal}. */
 static inline uint32_t name_code(uint32_t feature, {type} value)
 {{
-    const uint32_t begin = NAME_READ(name_offsets + feature);
-    uint32_t k = begin, end = NAME_READ(name_offsets + feature + 1);
+{begin}\
 {key}\
 {missing}\
 {search}\
-    return k - begin;
 }}
 """
 
 # With the local copy `value` a compiler can drop the memcpy: a float is aligned, while `x` may point anywhere.
-FLOAT_KEY = """\
-    /* Integers that sort like floats, -0.0 equal to 0.0: no FPU is needed, and none can flush subnormals to zero. */
+FLOAT = """
+static inline uint32_t name_float_bits(float value)
+{
     uint32_t bits;
-    int32_t magnitude, key;
     memcpy(&bits, &value, sizeof bits);
-    magnitude = NAME_CAST(int32_t, bits & 0x7FFFFFFFu);
-    key = bits >> 31 ? -magnitude : magnitude;
+    return bits;
+}
+
+/* Turns the bits of floats into integers that sort like the floats: no FPU is needed, and none can flush subnormals to
+   zero. -0.0 becomes -1, which no threshold tells from 0. */
+static inline int32_t name_key(uint32_t bits)
+{
+    int32_t key;
+    bits ^= (0u - (bits >> 31)) >> 1;
+    memcpy(&key, &bits, sizeof key);
+    return key;
+}
 """
-FLOAT_IS_MISSING = "magnitude > 0x7F800000"
+FLOAT_KEY = """\
+    const uint32_t bits = name_float_bits(value);
+    const int32_t key = name_key(bits);
+"""
+FLOAT_IS_MISSING = "bits << 1 > 0xFF000000u"
 
 COUNT_IS_MISSING = "value == NAME_MISSING_COUNT"
 FEATURE_COUNT_IS_MISSING = "value == NAME_READ(name_missing_counts + feature)"
@@ -136,21 +159,6 @@ MISSING = """\
         return {code};
 """
 REFUSED = "0xFFFFFFFFu"
-
-# Counts the thresholds below the value: linear search for few thresholds, bisection for many.
-LINEAR = """\
-    while (k < end && NAME_READ(name_thresholds + k) {below})
-        ++k;
-"""
-BISECT = """\
-    while (k < end) {{
-        const uint32_t middle = k + (end - k) / 2;
-        if (NAME_READ(name_thresholds + middle) {below})
-            k = middle + 1;
-        else
-            end = middle;
-    }}
-"""
 
 PUT = """
 /* Writes a code into the bits of a feature. */

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.export import driver, test_c_faults, test_c_rates, tools
+from tests.export import driver, test_c_faults, test_c_rates, test_c_speed, tools
 from tests.export.test_c import BOOKS, check_books, check_counts, count_texts, count_types, headers
 
 if not os.environ.get("SKBSQ_DEVICE"):
@@ -44,6 +44,11 @@ def test_fast_math_flushes_subnormals(program, request):
 
 def test_all_counts_equal_the_codebook(build):
     check_counts(build(count_texts(), count_types()), emulator=QEMU)
+
+
+def test_rows_of_fast_c_equal_the_codebook(build):
+    check_books(build(test_c_speed.headers(), dict.fromkeys(BOOKS, "float")), emulator=QEMU)
+    check_counts(build(test_c_speed.count_texts(), count_types()), emulator=QEMU)
 
 
 def test_rows_of_all_rates_equal_the_codebooks(build):

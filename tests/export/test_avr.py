@@ -26,8 +26,8 @@ PROBE = """\
 #include <avr/sleep.h>
 int main(void) { cli(); sleep_enable(); sleep_cpu(); return 0; }
 """
-# Writes lines of hexadecimal numbers to the serial port: for each row the result and row of encode, those of put feature
-# by feature, and those of every rate. Then a message, one of the coarsest rate, a short frame, and a new row.
+# Writes lines of hexadecimal numbers to the serial port: for each row the results and rows of encode, of put feature by
+# feature, and of every rate. Then a message, one of the coarsest rate, a short frame, and a new row.
 MAIN = """\
 #include "hut.h"
 #include <avr/interrupt.h>
@@ -168,21 +168,23 @@ def check(book, X, lines, coarser=()):
     assert [data for _, data in lines[n_lines:]] == [*frames, RowCodec(book).pack(missing[None])[0].tobytes()]
 
 
+@pytest.mark.parametrize("optimize", ["size", "speed"])
 @pytest.mark.parametrize("name", BOOKS)
-def test_floats(name, command, tmp_path):
+def test_floats(name, optimize, command, tmp_path):
     book, coarser = BOOKS[name], COARSER.get(name, [])
-    X = values_of(book)
-    check(book, X, lines_of(to_c(book, "hut", coarser=coarser), "float", X, command, tmp_path), coarser)
+    X, header = values_of(book), to_c(book, "hut", coarser=coarser, optimize=optimize)
+    check(book, X, lines_of(header, "float", X, command, tmp_path), coarser)
 
 
+@pytest.mark.parametrize("optimize", ["size", "speed"])
 @pytest.mark.parametrize("name", ["int8_error", "uint8_seen", "int16_code", "int32_error"])
-def test_counts(name, command, tmp_path):
+def test_counts(name, optimize, command, tmp_path):
     book, options = COUNT_CASES[name]
     counts, X = count_values(name)
     finite = np.flatnonzero(~np.isnan(X).any(axis=1))[:1]
     rows = np.concatenate([finite, np.flatnonzero(np.isnan(X).any(axis=1))[:20], np.arange(0, len(X), len(X) // 60)])
-    lines = lines_of(to_c(book, "hut", **options), f"{options['count_type']}_t", counts[rows], command, tmp_path)
-    check(book, X[rows], lines)
+    header = to_c(book, "hut", optimize=optimize, **options)
+    check(book, X[rows], lines_of(header, f"{options['count_type']}_t", counts[rows], command, tmp_path))
 
 
 def test_tables_take_no_ram(command, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from skbsq import Codebook
 from skbsq.export import to_c
-from tests.export import driver, test_c_rates, tools
+from tests.export import driver, test_c_rates, test_c_speed, tools
 from tests.export.test_c import count_texts, headers
 
 STRICTEST = {
@@ -49,11 +49,18 @@ int main(void) { return sizeof messages != 56; }
 """
 
 
+HEADERS = [
+    headers() | count_texts(),
+    test_c_rates.headers(),
+    test_c_speed.headers() | test_c_speed.count_texts(),
+]
+
+
 @pytest.mark.parametrize("command", STRICTEST.values(), ids=STRICTEST)
 def test_no_warning(command, tmp_path):
     """The tests of rows compile more, but their own code has casts of C."""
     tools.need(*command[:1], *(flag for flag in command[1:] if flag[:2] != "-W"))
-    for number, texts in enumerate([headers() | count_texts(), test_c_rates.headers()]):
+    for number, texts in enumerate(HEADERS):
         for name, text in texts.items():
             (tmp_path / f"{name}.h").write_text(text, encoding="ascii")
         (tmp_path / f"{number}.c").write_text("".join(f'#include "{name}.h"\n' for name in texts), encoding="ascii")

@@ -10,7 +10,7 @@ from itertools import accumulate
 import numpy as np
 
 from skbsq.codec import RowCodec
-from skbsq.export import _c_change, _c_faults, _c_rates, _c_search, _c_short, _c_speed
+from skbsq.export import _c_change, _c_decoder, _c_faults, _c_rates, _c_search, _c_short, _c_speed
 from skbsq.export import _c_text as c
 from skbsq.export._adc import check_counts, first_counts_above
 
@@ -39,6 +39,7 @@ def to_c(
     dtype="float32",
     coarser=(),
     optimize="size",
+    decoder=False,
 ):
     """Write an encoder as a C header.
 
@@ -74,6 +75,9 @@ def to_c(
     optimize : {"size", "speed"}, default="size"
         "speed": ``sensor_encode`` has its own search for each number of thresholds, and its own statements for each
         feature. It takes fewer instructions and more flash. Rows and functions are the same.
+    decoder : bool, default=False
+        Add functions for a gateway that receives: they check messages and short frames, unpack rows into codes, and
+        give their levels. A header with a decoder has one rate.
 
     Returns
     -------
@@ -85,7 +89,8 @@ def to_c(
     ValueError
         If `name` is not a C identifier or is a keyword, if `scale`, `offset`, `count_type` or `missing_count` is
         invalid, if the codes of a codebook in `coarser` do not follow from those of the finest one, if two rates of
-        them have equally many bits per row, if `optimize` is neither "size" nor "speed", or if `to_codebook` raises it.
+        them have equally many bits per row, if `decoder` is asked for with several rates, if `optimize` is neither
+        "size" nor "speed", or if `to_codebook` raises it.
     sklearn.exceptions.NotFittedError
         If `fitted`, or a step of it, is not fitted.
 
@@ -121,6 +126,20 @@ def to_c(
       and returns its size, or 0 if nothing is to be sent. The state starts as zeros.
     - ``SENSOR_FEATURES``, ``SENSOR_ROW_BITS``, ``SENSOR_ROW_BYTES``, ``SENSOR_HEADER_BYTES``,
       ``SENSOR_MESSAGE_BYTES(n)``, ``sensor_fingerprint``; ``SENSOR_FEATURE_<feature>`` if features have names.
+
+    With ``decoder=True`` it also holds, for the receiver:
+
+    - ``int sensor_message_check(const uint8_t *message, size_t size, uint32_t *n_rows)``: returns 0 and the number of
+      rows if a message is whole and of this codebook. Otherwise returns ``SENSOR_NO_MESSAGE``,
+      ``SENSOR_UNSUPPORTED`` (only padded rows that are not compressed are read), ``SENSOR_FOREIGN``,
+      ``SENSOR_WRONG_SIZE`` or ``SENSOR_CORRUPT``.
+    - ``int sensor_short_check(const uint8_t *frame, size_t size, size_t begin, uint32_t *n_rows)`` and
+      ``sensor_short_check_crc8``: the same for a short frame; its rows begin at byte 1, or 2 with a sequence number.
+    - ``const uint8_t *sensor_row(const uint8_t *rows, uint32_t number)``: where a row lies.
+    - ``int sensor_unpack(const uint8_t *row, sensor_code_type *codes)``: unpacks d codes. Returns 0; feature + 1 of the
+      first that has no such code; or -1 if the row does not end with zero bits.
+    - ``float sensor_level(uint32_t feature, uint32_t code)``: the level, NaN for a missing code, of which ``int
+      sensor_is_missing(uint32_t feature, uint32_t code)`` tells without floats.
 
     A feature of 0 bits is not sent and need not be measured, because the C never reads its value.
 
@@ -180,6 +199,11 @@ def to_c(
     rates = _c_rates.find_rates(fitted, coarser, dtype)
     codebook, *further = rates.values()
     _check_name(name)
+    if decoder and further:
+        raise ValueError(
+            "decoder=True is for one codebook, but this header has several rates: write a header for each of them, "
+            "such as to_c(codebook.coarsened(2), 'name2', decoder=True)."
+        )
     if optimize not in ("size", "speed"):
         raise ValueError(f"optimize must be 'size' or 'speed', got {optimize!r}.")
     if scale is not None:
@@ -191,12 +215,13 @@ def to_c(
     parts = [
         c.INCLUDES,
         c.with_prefix(c.MACROS, name),
-        c.with_prefix(_constants(codebook, source), name),
+        c.with_prefix(_constants(codebook, source, decoder), name),
         _feature_numbers(codebook, name),
         _tables(codebook, source, name),
         c.with_prefix(_functions(codebook, source, optimize), name),
         c.with_prefix(c.message(codebook.fingerprint) + _c_short.functions(codebook), name),
         c.with_prefix(_c_change.functions(codebook), name),
+        c.with_prefix(_c_decoder.functions(codebook) if decoder else "", name),
     ]
     if further:
         parts.insert(2, c.with_prefix(_c_rates.sizes(rates), name))
@@ -270,13 +295,13 @@ def _title(codebook, source, more):
     return f"/* {comment} */"
 
 
-def _constants(codebook, source):
+def _constants(codebook, source, decoder):
     text = c.SIZES.format(
         features=codebook.n_features, row_bits=codebook.row_bits, row_bytes=RowCodec(codebook).row_bytes
     )
     if isinstance(source.missing_count, int):
         text += f"#define NAME_MISSING_COUNT ({c.integer(source.missing_count)})\n"
-    if source.kind == "float":
+    if source.kind == "float" or decoder:
         text += c.FLOAT_CHECK
     return text
 

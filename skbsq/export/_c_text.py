@@ -270,11 +270,13 @@ static inline void name_write_u32(uint8_t *bytes, uint32_t value)
     }
 }
 
+/* "SBSQ", the version, flags, and the fingerprint. */
+static const uint8_t name_message_start[14] NAME_FLASH = {'S', 'B', 'S', 'Q', 1, 0, FINGERPRINT};
+
 /* Writes the header of a message of n_rows rows. Returns its size, NAME_HEADER_BYTES; the rows follow it. */
 static inline size_t name_message_begin(uint8_t *message, uint32_t n_rows)
 {
-    static const uint8_t start[14] NAME_FLASH = {'S', 'B', 'S', 'Q', 1, 0, FINGERPRINT};
-    NAME_COPY(message, start, 14);
+    NAME_COPY(message, name_message_start, 14);
     name_write_u32(message + 14, n_rows);
     return NAME_HEADER_BYTES;
 }

@@ -30,7 +30,7 @@ OPTIMIZE = ("-Os", "-ffunction-sections", "-fdata-sections")
 EMULATOR = ("qemu-arm", "-cpu", "cortex-a15")
 
 # Features and bits of the codebooks.
-SIZES = [(8, 2), (8, 4), (20, 8), (81, 4)]
+SIZES = [(8, 2), (8, 4), (20, 6), (20, 8), (40, 4), (81, 4)]
 # Numbers of rows. The cost per row comes from their difference, which leaves out work that is done once.
 FEW, MANY = 4, RANDOM
 # Rows whose codes are compared.
@@ -104,11 +104,11 @@ void encode(const value_t *x, uint8_t *out) { (void)x; (void)out; }
 # -- arguments of the commands -----------------------------------------------------------------------------------------
 
 
-def check_tools():
+def check_tools(tools=TOOLS):
     """Raise a `CommandError` that names the missing tools and their packages."""
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    missing = [tool for tool in tools if not shutil.which(tool)]
     if missing:
-        packages = " ".join(dict.fromkeys(TOOLS[tool] for tool in missing))
+        packages = " ".join(dict.fromkeys(tools[tool] for tool in missing))
         raise CommandError(f"There is no {' and no '.join(missing)}. On Debian: apt install {packages}")
 
 
@@ -120,18 +120,18 @@ def size(text):
     return int(match[1]), int(match[2])
 
 
-def add_chips(parser, sizes):
+def add_chips(parser, sizes, cores=tuple(CORES)):
     """Add the sizes of codebooks and the cores."""
     shown = f"{'x'.join(map(str, sizes[0]))} ... {'x'.join(map(str, sizes[-1]))}"
     parser.add_argument(
         "--sizes", type=size, nargs="+", default=sizes, metavar="DxB", help=f"features x bits (default: {shown})"
     )
-    parser.add_argument("--cores", nargs="+", default=list(CORES), choices=CORES, metavar="CORE", help="of %(choices)s")
+    parser.add_argument("--cores", nargs="+", default=list(cores), choices=cores, metavar="CORE", help="of %(choices)s")
 
 
-def gcc_version():
-    """Return the version of the cross compiler."""
-    return re.search(r"\d+\.\d+\.\d+", output_of("arm-none-eabi-gcc", "--version"))[0]
+def gcc_version(compiler="arm-none-eabi-gcc"):
+    """Return the version of a cross compiler."""
+    return re.search(r"\d+\.\d+\.\d+", output_of(compiler, "--version"))[0]
 
 
 # -- building and running --------------------------------------------------------------------------------------------

@@ -1,10 +1,6 @@
 """Write a codebook as one C header. NumPy alone."""
 
 import hashlib
-import json
-import re
-from collections import Counter
-from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
@@ -12,20 +8,8 @@ import numpy as np
 from skbsq.codec import RowCodec
 from skbsq.export import _c_change, _c_decoder, _c_faults, _c_rates, _c_search, _c_short, _c_speed
 from skbsq.export import _c_text as c
-from skbsq.export._adc import check_counts, first_counts_above
-
-_IDENTIFIER = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
-_KEYWORD = re.compile(
-    # C11
-    "auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|register|"
-    "restrict|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while|"
-    # C++20
-    "alignas|alignof|and|and_eq|asm|bitand|bitor|bool|catch|char8_t|char16_t|char32_t|class|co_await|co_return|"
-    "co_yield|compl|concept|consteval|constexpr|constinit|const_cast|decltype|delete|dynamic_cast|explicit|export|"
-    "false|friend|mutable|namespace|new|noexcept|not|not_eq|nullptr|operator|or|or_eq|private|protected|public|"
-    "reinterpret_cast|requires|static_assert|static_cast|template|this|thread_local|throw|true|try|typeid|typename|"
-    "using|virtual|wchar_t|xor|xor_eq"
-)
+from skbsq.export._c_names import check_name, identifiers, label
+from skbsq.export._c_source import find_source
 
 
 def to_c(
@@ -198,7 +182,7 @@ def to_c(
     """
     rates = _c_rates.find_rates(fitted, coarser, dtype)
     codebook, *further = rates.values()
-    _check_name(name)
+    check_name(name)
     if decoder and further:
         raise ValueError(
             "decoder=True is for one codebook, but this header has several rates: write a header for each of them, "
@@ -206,16 +190,22 @@ def to_c(
         )
     if optimize not in ("size", "speed"):
         raise ValueError(f"optimize must be 'size' or 'speed', got {optimize!r}.")
-    if scale is not None:
-        source = _counts(codebook, scale, offset, count_type or "uint16", missing_count)
-    elif offset is None and count_type is None and missing_count is None:
-        source = _floats(codebook)
-    else:
-        raise ValueError("offset, count_type and missing_count describe counts: give a scale too.")
+    source = find_source(codebook, scale, offset, count_type, missing_count)
+    body = _body(rates, source, name, optimize, decoder)
+    # The guard contains a hash, so that the compiler complains about two different headers of the same name.
+    guard = f"SKBSQ_{name}_{hashlib.sha256(body.encode('ascii')).hexdigest()[:16]}_H"
+    title = _title(codebook, source, _c_rates.title_lines(rates) if further else [])
+    return f"{title}\n\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
+
+
+def _body(rates, source, name, optimize, decoder):
+    """Write what stands between the guards of a header."""
+    codebook, *further = rates.values()
     parts = [
         c.INCLUDES,
-        c.with_prefix(c.MACROS, name),
-        c.with_prefix(_constants(codebook, source, decoder), name),
+        c.with_prefix(c.MACROS + _constants(codebook, source, decoder), name),
+        c.with_prefix(_c_rates.sizes(rates) if further else "", name),
+        # These two contain names of features, so `with_prefix` must not replace anything in them.
         _feature_numbers(codebook, name),
         _tables(codebook, source, name),
         c.with_prefix(_functions(codebook, source, optimize), name),
@@ -224,59 +214,9 @@ def to_c(
         c.with_prefix(_c_decoder.functions(codebook) if decoder else "", name),
     ]
     if further:
-        parts.insert(2, c.with_prefix(_c_rates.sizes(rates), name))
         at_rates = _rate_functions(rates, source) + c.MESSAGE_AT + _c_short.rate_functions([*rates.values()])
         parts.append(c.with_prefix(at_rates, name))
-    body = "\n".join(part.strip("\n") + "\n" for part in parts if part)
-    # The guard contains a hash, so that the compiler complains about two different headers of the same name.
-    guard = f"SKBSQ_{name}_{hashlib.sha256(body.encode('ascii')).hexdigest()[:16]}_H"
-    title = _title(codebook, source, _c_rates.title_lines(rates) if further else [])
-    return f"{title}\n\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Values that the C reads, and how it compares them."""
-
-    kind: str  # "float" or "count"
-    type: str  # C type of a value
-    key_type: str  # C type of a table entry
-    keys: list  # per feature: integers in increasing order
-    notes: list  # per feature: a comment for each key
-    below: str  # C: the rest of a comparison that is true if a table entry lies below the value
-    is_missing: str | None  # C expression; None if no value counts as missing
-    missing_value: str  # the missing value in words
-    missing_count: int | list | None = None  # one for all features, or one (or None) per feature
-
-
-def _floats(codebook):
-    keys, notes = [], []
-    for thresholds in codebook.thresholds:
-        bits = thresholds.view(np.int32).astype(np.int64)
-        # Without the sign bit, the bits of a negative float are its magnitude. -0.0 is the threshold 0.0.
-        magnitude = bits & 0x7FFFFFFF
-        keys.append(np.where((bits < 0) & (magnitude > 0), -magnitude - 1, magnitude).tolist())
-        notes.append([_exact(t) for t in thresholds])
-    return _Source("float", "float", "int32_t", keys, notes, "< key", c.FLOAT_IS_MISSING, "NaN")
-
-
-def _counts(codebook, scale, offset, count_type, missing_count):
-    scale, offset, missing_count = check_counts(codebook, scale, offset, count_type, missing_count)
-    keys, notes = [], []
-    for thresholds, a, b in zip(codebook.thresholds, scale.tolist(), offset.tolist(), strict=True):
-        first = first_counts_above(thresholds, a, b, count_type)
-        # No count exceeds the other thresholds.
-        keys.append(first[first <= np.iinfo(count_type).max].tolist())
-        notes.append([f"above {_exact(t)}" for t in thresholds])
-    is_missing, missing_value = c.COUNT_IS_MISSING, "NAME_MISSING_COUNT"
-    if isinstance(missing_count, list):
-        is_missing, missing_value = c.FEATURE_COUNT_IS_MISSING, "the missing count of the feature"
-        if count_type == "int32":
-            is_missing = c.FEATURE_COUNT_IS_MISSING_IF_ANY
-    if missing_count is None:
-        is_missing = None
-    c_type = f"{count_type}_t"
-    return _Source("count", c_type, c_type, keys, notes, "<= value", is_missing, missing_value, missing_count)
+    return "\n".join(part.strip("\n") + "\n" for part in parts if part)
 
 
 def _title(codebook, source, more):
@@ -290,7 +230,7 @@ def _title(codebook, source, more):
         "Feature, name, bits, levels:" if codebook.feature_names else "Feature, bits, levels:",
     ]
     for j, (bits, levels) in enumerate(zip(codebook.n_bits.tolist(), codebook.n_levels.tolist(), strict=True)):
-        lines.append(f"{_feature(codebook, j)}, {bits}, {levels}" + ", not sent" * (bits == 0))
+        lines.append(f"{label(codebook, j)}, {bits}, {levels}" + ", not sent" * (bits == 0))
     comment = "\n   ".join(lines + more).replace("   \n", "\n")
     return f"/* {comment} */"
 
@@ -311,12 +251,11 @@ def _feature_numbers(codebook, name):
         return ""
     prefix = f"{name.upper()}_FEATURE_"
     return "".join(
-        f"#define {prefix}{constant} {j}\n" for j, constant in enumerate(_identifiers(codebook.feature_names))
+        f"#define {prefix}{constant} {j}\n" for j, constant in enumerate(identifiers(codebook.feature_names))
     )
 
 
 def _tables(codebook, source, name):
-    # This text contains names of features, so `with_prefix` must not replace anything in it.
     text = f"static const uint8_t {name}_fingerprint[8] = {{{c.hexadecimal(codebook.fingerprint)}}};\n"
 
     about = {
@@ -328,7 +267,7 @@ def _tables(codebook, source, name):
     text += f"\n/* {about[source.kind]} */\n"
     text += f"static const {source.key_type} {name}_thresholds[] {name.upper()}_FLASH = {{\n"
     for j, (keys, notes) in enumerate(zip(source.keys, source.notes, strict=True)):
-        text += f"    /* {_feature(codebook, j)} */\n"
+        text += f"    /* {label(codebook, j)} */\n"
         text += "".join(
             f"    {c.integer(key)}, /* {note} */\n" for key, note in zip(keys, notes[: len(keys)], strict=True)
         )
@@ -378,13 +317,12 @@ def _functions(codebook, source, optimize):
         unsent=c.PUT_UNSENT * (unsent and refuses),
         refuse=c.PUT_REFUSE * refuses,
     )
-    encode = _fast_encode(codebook, source) if optimize == "speed" else _small_encode(codebook, source)
+    if optimize == "speed":
+        encode = _c_speed.encode(codebook, source, _refusal(codebook, source))
+    else:
+        encode = _small_encode(codebook, source)
     faults = _c_faults.functions(codebook, source.type, table=bool(table))
     return c.FLOAT * is_float + table + code + put + encode + faults
-
-
-def _fast_encode(codebook, source):
-    return _c_speed.encode(codebook, source, _refusal(codebook, source))
 
 
 def _small_encode(codebook, source):
@@ -461,47 +399,3 @@ def _missing_codes(codebook, source, n_keys):
     if codebook.refuses_nan.any():
         code = f"{code} != 0 ? {code} : {c.REFUSED}"
     return c.array("name_missing_codes", codes), code
-
-
-def _check_name(name):
-    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
-        raise ValueError(
-            f"name must be a C identifier of ASCII letters, digits and single underscores between them, got {name!r}."
-        )
-    if _KEYWORD.fullmatch(name):
-        raise ValueError(f"name must not be a keyword of C or C++, got {name!r}.")
-
-
-def _identifiers(names):
-    """Turn names into distinct ends of C identifiers.
-
-    Examples
-    --------
-    >>> _identifiers(["wind", "t (C)", "t [C]", "t_C_1", "%"])
-    ['wind', 't_C_1', 't_C_2', 't_C_1_3', '4']
-    """
-    plain = [re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") for name in names]
-    times, unique = Counter(plain), {}
-    for j, identifier in enumerate(plain):
-        if not identifier or times[identifier] > 1:
-            identifier = f"{identifier}_{j}".strip("_")
-        while identifier in unique:
-            identifier += f"_{j}"
-        unique[identifier] = j
-    return list(unique)
-
-
-def _feature(codebook, j):
-    """Return the number and name of a feature for a C comment."""
-    if codebook.feature_names is None:
-        return str(j)
-    text = json.dumps(codebook.feature_names[j])  # ASCII, one line
-    # Break up everything that begins or ends a comment, and trigraphs.
-    for before, after in [(r"\*", "/"), ("/", r"\*"), (r"\?", r"\?")]:
-        text = re.sub(f"({before})(?={after})", r"\1 ", text)
-    return f"{j} {text}"
-
-
-def _exact(threshold):
-    """Write a float32 exactly in hexadecimal, and briefly in decimal."""
-    return f"{re.sub('[.]?0*p', 'p', float(threshold).hex())} = {threshold!s}"

@@ -94,8 +94,7 @@ def encode(codebook, source, refusal):
     Parameters
     ----------
     codebook : Codebook
-    source : _Source
-        Of `skbsq.export._c`.
+    source : Source
     refusal : str
         What the comment says about refused values.
 

@@ -29,8 +29,8 @@ def to_c(
 
     The header is one self-contained file of C99 and C++11: constant tables, and functions that turn readings into the
     codes of `Codebook.encode`, packed rows and messages. Readings are floats or the counts of an analog-to-digital
-    converter. The header includes only ``stddef.h``, ``stdint.h`` and ``string.h``. It allocates no memory and uses no
-    floating-point arithmetic.
+    converter. The header includes only ``stddef.h``, ``stdint.h`` and ``string.h``. On AVR it also includes
+    ``avr/pgmspace.h``, and its tables are in flash. It allocates no memory and uses no floating-point arithmetic.
 
     Parameters
     ----------
@@ -80,6 +80,7 @@ def to_c(
 
     See Also
     --------
+    to_arduino : Write the header as an Arduino library.
     to_codebook : Fold a pipeline into one codebook.
     to_onnx : Write an encoder or a predictor as an ONNX model.
 
@@ -178,6 +179,10 @@ def to_c(
     >>> "#define HUT_ROW_BYTES 1" in to_c(book, "hut", scale=0.1, offset=[-40, 0], count_type="int16")
     True
     >>> "#define HUT_RATE_2 1" in to_c(book, "hut", coarser=[book.coarsened(1)])
+    True
+    >>> "hut_find_2_refusing" in to_c(book, "hut", optimize="speed")
+    True
+    >>> "hut_message_check" in to_c(book, "hut", decoder=True)
     True
     """
     rates = _c_rates.find_rates(fitted, coarser, dtype)

@@ -19,6 +19,7 @@ _KEYWORD = re.compile(
 
 
 def check_name(name):
+    """Raise a ValueError unless a name can be the prefix of a header."""
     if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
         raise ValueError(
             f"name must be a C identifier of ASCII letters, digits and single underscores between them, got {name!r}."

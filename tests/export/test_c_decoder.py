@@ -11,6 +11,7 @@ import pytest
 from skbsq import Codebook
 from skbsq.codec import RowCodec, dumps, loads
 from skbsq.export import to_c
+from tests import vectors
 from tests.export import driver, tools
 from tests.export.test_c import BOOKS, COUNT_CASES
 
@@ -82,7 +83,7 @@ def program(request, tmp_path_factory):
     )
 
 
-def decode(program, name, frames):
+def decode(program, name, frames, books=BOOKS):
     """Return what the C reads in frames, each given as bytes, where its rows begin, and the bytes of its CRC.
 
     Returns
@@ -98,7 +99,7 @@ def decode(program, name, frames):
     found, at = [], 0
     for _ in frames:
         result, n_rows = struct.unpack_from("<iI", done.stdout, at)
-        row = np.dtype([("result", "<i4"), ("features", value, (BOOKS[name].n_features,))])
+        row = np.dtype([("result", "<i4"), ("features", value, (books[name].n_features,))])
         rows = np.frombuffer(done.stdout, row, n_rows, at + 8)
         at += 8 + rows.nbytes
         found.append((result, rows))
@@ -228,6 +229,85 @@ def test_rows_of_another_codebook_are_refused(program):
         if result:
             with pytest.raises(ValueError, match=r"zero bits|code"):
                 codec.unpack([[row]])
+
+
+# -- conformance files -----------------------------------------------------------------------------------------------
+
+FILES = vectors.books()
+# What the check says of a message without flags, for a reason in the files; 0 if the rows are wrong.
+RESULTS = {
+    "magic": NO_MESSAGE,
+    "version": NO_MESSAGE,
+    "flags": UNSUPPORTED,
+    "codebook": FOREIGN,
+    "cut off": WRONG_SIZE,
+    "trailing bytes": WRONG_SIZE,
+    "check sum": CORRUPT,
+    "padding": 0,
+    "code": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def conforming(tmp_path_factory):
+    command = tools.need_c(*driver.FLAVOURS["sanitized"])
+    texts = {name: to_c(book, name, decoder=True) for name, book in FILES.items()}
+    folder = tmp_path_factory.mktemp("vectors")
+    return driver.build(folder, texts, dict.fromkeys(texts, "float"), command, {"decode": DECODE})
+
+
+def decode_one(program, case, begin=0, crc=4):
+    ((result, rows),) = decode(program, case["codebook"], [(bytes.fromhex(case["hex"]), begin, crc)], FILES)
+    return result, rows
+
+
+def test_good_messages_of_the_files(conforming):
+    levels = {case["codebook"]: case["levels"] for case in vectors.load("levels")["good"]}
+    for case in vectors.load("messages")["good"]:
+        result, rows = decode_one(conforming, case)
+        if case["flags"]:
+            assert result == UNSUPPORTED
+            continue
+        book = FILES[case["codebook"]]
+        assert_decoded(book, np.array(case["codes"], dtype=int).reshape(len(rows), book.n_features), (result, rows))
+        expected = [[levels[case["codebook"]][j][code] for j, code in enumerate(row)] for row in case["codes"]]
+        found = np.where(rows["features"]["missing"], None, rows["features"]["level"]).tolist()
+        assert found == expected
+
+
+def test_good_short_frames_of_the_files(conforming):
+    for case in vectors.load("short")["good"]:
+        if case["crc"]:
+            result, rows = decode_one(conforming, case, 1 + (case["seq"] is not None), case["crc"] // 8)
+            assert_decoded(FILES[case["codebook"]], np.array(case["codes"]), (result, rows))
+
+
+def test_bad_messages_of_the_files(conforming):
+    for case in vectors.load("messages")["bad"]:
+        result, rows = decode_one(conforming, case)
+        assert result or rows["result"].any()
+        if case["hex"][10:12] in ("", "00"):
+            assert result == RESULTS[case["reason"]], case
+
+
+def test_bad_short_frames_of_the_files(conforming):
+    for case in vectors.load("short")["bad"]:
+        if case["crc"] and case["reason"] != "id":  # the program of the gateway compares the id
+            result, rows = decode_one(conforming, case, 1 + case["seq"], case["crc"] // 8)
+            assert result or rows["result"].any()
+
+
+def test_bad_rows_of_the_files(conforming):
+    found = 0
+    for case in vectors.load("rows")["bad"]:
+        book, row = FILES[case["codebook"]], bytes.fromhex(case["hex"])
+        if len(row) == RowCodec(book).row_bytes:
+            head = dumps(book, random_codes(book, 1))[:18]
+            ((result, rows),) = decode(conforming, case["codebook"], [(with_crc(head + row), 0, 4)], FILES)
+            assert result == 0
+            assert (rows["result"] < 0).all() if case["reason"] == "padding" else (rows["result"] > 0).all()
+            found += 1
+    assert found > 10
 
 
 def test_counts_have_a_decoder(tmp_path):

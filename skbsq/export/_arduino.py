@@ -195,7 +195,7 @@ def _keywords(header, name):
     upper = name.upper()
     types = re.findall(rf"^(?:}} |typedef uint\d+_t )({name}_\w+);", header, re.MULTILINE)
     functions = re.findall(rf"^static inline .*?\b({name}_\w+)\(", header, re.MULTILINE)
-    constants = re.findall(rf"^#define ({upper}_(?!CAST\b|FLASH\b|READ\b|COPY\b)\w+)", header, re.MULTILINE)
+    constants = re.findall(rf"^#define ({upper}_(?!(?:CAST|TYPE_OF|FLASH|READ|COPY)\b)\w+)", header, re.MULTILINE)
     kinds = [(types, "KEYWORD1"), (functions, "KEYWORD2"), (constants, "LITERAL1")]
     return "".join(f"{word}\t{kind}\n" for words, kind in kinds for word in dict.fromkeys(words))
 

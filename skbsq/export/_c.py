@@ -208,7 +208,8 @@ def _body(rates, source, name, optimize, decoder):
     codebook, *further = rates.values()
     parts = [
         c.INCLUDES,
-        c.with_prefix(c.MACROS + _constants(codebook, source, decoder), name),
+        c.with_prefix(c.MACROS, name),
+        c.with_prefix(_constants(codebook, source, decoder), name),
         c.with_prefix(_c_rates.sizes(rates) if further else "", name),
         # These two contain names of features, so `with_prefix` must not replace anything in them.
         _feature_numbers(codebook, name),

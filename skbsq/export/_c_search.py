@@ -27,7 +27,7 @@ _BEGIN_STEPS = """\
     const uint32_t begin = NAME_READ(name_offsets + feature);
 """
 _STEP = """\
-    if (NAME_READ(at + {entry}) {below})
+    if (NAME_READ({entry}) {below})
         at += {passed};
 """
 # Declared after the test for a missing value, it takes less flash.
@@ -54,15 +54,15 @@ def of_features(source):
     """
     numbers = set(map(len, source.keys))
     if len(numbers) == 1 and (n := numbers.pop()):
-        at = _AT.format(key_type=source.key_type)
-        return _BEGIN_STEPS, at + steps(n, source.below) + _RETURN, f"{n}u"
+        return _BEGIN_STEPS, _AT.format(key_type=source.key_type) + steps(n, source.below) + _RETURN, f"{n}u"
     search = _LINEAR if max(map(len, source.keys)) <= _MAX_LINEAR else _BISECT
     return _BEGIN_LOOP, search.format(below=source.below), "end - begin"
 
 
 def steps(n, below):
     """Write a search that moves `at` beyond those of the n thresholds from there on that lie below the value."""
-    return "".join(_STEP.format(entry=entry, below=below, passed=passed) for entry, passed in plan(n))
+    entries = [("at" if entry == 0 else f"at + {entry}", passed) for entry, passed in plan(n)]
+    return "".join(_STEP.format(entry=entry, below=below, passed=passed) for entry, passed in entries)
 
 
 def plan(n):

@@ -13,7 +13,7 @@ from skbsq.export import _c_search
 from skbsq.export import _c_text as c
 
 _FIND = """
-/* Counts the {n} thresholds from `at` on that lie below a value{missing}. */
+/* Counts how many of the {n} thresholds from `at` on lie below a value{missing}. */
 static inline uint32_t name_find_{name}(const {key_type} *at, {parameters})
 {{
 {begin}\
@@ -157,10 +157,11 @@ def _find(search, source):
         is_missing = "value == missing" if search.missing_differs else source.is_missing
         test = c.MISSING.format(is_missing=is_missing, code=_literal(search.missing_code))
     steps = _c_search.steps(search.n_keys, source.below)
-    about = {None: "", c.REFUSED: f"; {c.REFUSED} if the value is missing"}
+    if_missing = f" if it is {source.missing_value}"
+    about = {None: "", c.REFUSED: f"; {c.REFUSED}{if_missing}"}
     return _FIND.format(
         n=search.n_keys,
-        missing=about.get(search.missing_code, f"; {search.missing_code} if the value is missing"),
+        missing=about.get(search.missing_code, f"; {search.missing_code}{if_missing}"),
         name=search.name,
         key_type=source.key_type,
         parameters=("uint32_t bits" if is_float else f"{source.type} value")

@@ -84,10 +84,15 @@ MACROS = """
 #ifdef __AVR__
 #include <avr/pgmspace.h>
 #define NAME_FLASH PROGMEM
+#ifdef __cplusplus /* a reference, because C++ compilers warn of a cast to a constant */
+#define NAME_TYPE_OF(at) __typeof__(*(at)) &
+#else
+#define NAME_TYPE_OF(at) __typeof__(*(at))
+#endif
 #define NAME_READ(at) \\
-    NAME_CAST(__typeof__(*(at)), sizeof *(at) == 1   ? pgm_read_byte(at) \\
-                                 : sizeof *(at) == 2 ? pgm_read_word(at) \\
-                                                     : pgm_read_dword(at))
+    NAME_CAST(NAME_TYPE_OF(at), sizeof *(at) == 1   ? pgm_read_byte(at) \\
+                                : sizeof *(at) == 2 ? pgm_read_word(at) \\
+                                                    : pgm_read_dword(at))
 #define NAME_COPY(to, table, size) memcpy_P(to, table, size)
 #else
 #define NAME_FLASH
@@ -271,7 +276,8 @@ static inline void name_write_u32(uint8_t *bytes, uint32_t value)
 }
 
 /* "SBSQ", the version, flags, and the fingerprint. */
-static const uint8_t name_message_start[14] NAME_FLASH = {'S', 'B', 'S', 'Q', 1, 0, FINGERPRINT};
+static const uint8_t name_message_start[14] NAME_FLASH = {
+    'S', 'B', 'S', 'Q', 1, 0, FINGERPRINT};
 
 /* Writes the header of a message of n_rows rows. Returns its size, NAME_HEADER_BYTES; the rows follow it. */
 static inline size_t name_message_begin(uint8_t *message, uint32_t n_rows)

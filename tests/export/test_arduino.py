@@ -102,7 +102,7 @@ def test_keywords(tmp_path):
     assert words["hut_encode"] == "KEYWORD2"
     assert words["hut_change"] == words["hut_code_type"] == "KEYWORD1"
     assert words["HUT_FEATURE_wind"] == words["HUT_FOREIGN"] == "LITERAL1"
-    assert not words.keys() & {"HUT_CAST", "HUT_READ", "HUT_FLASH", "HUT_COPY"}
+    assert not words.keys() & {"HUT_CAST", "HUT_TYPE_OF", "HUT_READ", "HUT_FLASH", "HUT_COPY"}
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,27 @@ def test_rows_of_another_codebook_are_refused(program):
                 codec.unpack([[row]])
 
 
+def damaged(message, rng):
+    """Return a message with some bytes changed, cut off or added, and half of the time with the right CRC."""
+    body = bytearray(message[:-4])
+    for _ in range(rng.integers(1, 4)):
+        body[rng.integers(len(body))] ^= rng.integers(256)
+    body = bytes(body)[: rng.choice([len(body), rng.integers(len(body) + 1)])] + bytes(rng.choice([0, 0, 1, 3]))
+    return with_crc(body) if rng.random() < 0.5 else body + message[-4:]
+
+
+@pytest.mark.parametrize("name", ["mixed", "widths"])
+def test_damaged_messages_are_read_as_in_python(name, program):
+    rng = np.random.default_rng(0)
+    book = BOOKS[name]
+    message = dumps(book, random_codes(book, 3))
+    frames = [frame for frame in (damaged(message, rng) for _ in range(500)) if len(frame) < 6 or frame[5] == 0]
+    for frame, (result, rows) in zip(frames, decode(program, name, [(f, 0, 4) for f in frames]), strict=True):
+        assert refused(frame, book) == bool(result or rows["result"].any()), frame.hex()
+        if not refused(frame, book):
+            assert rows["features"]["code"].tolist() == loads(frame, book).tolist()
+
+
 # -- conformance files -----------------------------------------------------------------------------------------------
 
 FILES = vectors.books()

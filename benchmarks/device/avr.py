@@ -107,20 +107,38 @@ def measure(job, encoder, folder):
     # A double has 32 bits here.
     values, codes = job.rows(encoder.dtype, ROWS)
     values = values.astype("f4") if encoder.dtype == "f8" else values
+    found, output = cost(encoder, folder, values)
+    if not found:
+        return {"out_bytes": encoder.out_bytes}
+    exact = float((codes_in(job, encoder, output) == codes).mean())
+    return found | {"out_bytes": encoder.out_bytes, "exact": exact}
+
+
+def cost(encoder, folder, values):
+    """Measure what an encoder adds to a program.
+
+    Parameters
+    ----------
+    encoder : Encoder
+    folder : Path
+        For the programs.
+    values : ndarray of shape (ROWS, d)
+
+    Returns
+    -------
+    dict
+        flash, ram and stack in bytes, and cycles per row; empty if the encoder does not fit into the chip.
+    bytes
+        The output for all rows.
+    """
     program = _build(folder / "with", encoder, encoder.source, values)
     if program is None:
-        return {"out_bytes": encoder.out_bytes}
+        return {}, b""
     empty = _build(folder / "without", encoder, EMPTY, values)
     (flash, ram), (empty_flash, empty_ram) = map(_memory, (program, empty))
     (cycles, stack, output), (empty_cycles, empty_stack, _) = map(_run, (program, empty))
-    return {
-        "flash": flash - empty_flash,
-        "ram": ram - empty_ram,
-        "stack": stack - empty_stack,
-        "cycles": cycles - empty_cycles,
-        "out_bytes": encoder.out_bytes,
-        "exact": float((codes_in(job, encoder, output) == codes).mean()),
-    }
+    found = {"flash": flash - empty_flash, "ram": ram - empty_ram}
+    return found | {"stack": stack - empty_stack, "cycles": cycles - empty_cycles}, output
 
 
 def _build(folder, encoder, source, values):

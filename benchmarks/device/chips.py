@@ -233,25 +233,52 @@ def measure(job, core, encoder, folder):
     dict
         flash, ram and stack in bytes, instructions per row, out_bytes per row, and the share of codes that are NumPy's.
     """
+    values, codes = job.rows(encoder.dtype, COMPARED)
+    found, output = cost(core, encoder, folder, job.rows(encoder.dtype, MANY)[0], values)
+    return found | {
+        "out_bytes": encoder.out_bytes,
+        "exact": float((codes_in(job, encoder, output) == codes).mean()),
+    }
+
+
+def cost(core, encoder, folder, values, compared):
+    """Measure what an encoder adds to a program.
+
+    Parameters
+    ----------
+    core : str
+        Of `CORES`.
+    encoder : Encoder
+    folder : Path
+        For the programs.
+    values : ndarray of shape (MANY, d)
+        Rows whose instructions are counted.
+    compared : ndarray of shape (n, d)
+
+    Returns
+    -------
+    dict
+        flash, ram and stack in bytes, and instructions per row.
+    bytes
+        The output for the rows of `compared`.
+    """
     programs = [
         build(folder / "with", core, encoder, encoder.source),
         build(folder / "without", core, encoder, EMPTY),
     ]
     (flash, ram), (empty_flash, empty_ram) = map(memory, programs)
-    values, _ = job.rows(encoder.dtype, MANY)
     per_row = [
-        (instructions(program, values) - instructions(program, values[:FEW])) / (MANY - FEW) for program in programs
+        (instructions(program, values) - instructions(program, values[:FEW])) / (len(values) - FEW)
+        for program in programs
     ]
-    values, codes = job.rows(encoder.dtype, COMPARED)
-    output, empty_output = (run(program, values) for program in programs)
-    return {
+    output, empty_output = (run(program, compared) for program in programs)
+    found = {
         "flash": flash - empty_flash,
         "ram": ram - empty_ram,
         "stack": int.from_bytes(output[-4:], "little") - int.from_bytes(empty_output[-4:], "little"),
         "instructions": per_row[0] - per_row[1],
-        "out_bytes": encoder.out_bytes,
-        "exact": float((codes_in(job, encoder, output[:-4]) == codes).mean()),
     }
+    return found, output[:-4]
 
 
 def flash_of_messages(source, books, core):

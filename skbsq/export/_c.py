@@ -6,7 +6,7 @@ from itertools import accumulate
 import numpy as np
 
 from skbsq.codec import RowCodec
-from skbsq.export import _c_change, _c_decoder, _c_faults, _c_rates, _c_search, _c_short, _c_speed
+from skbsq.export import _c_change, _c_decoder, _c_faults, _c_predictor, _c_rates, _c_search, _c_short, _c_speed
 from skbsq.export import _c_text as c
 from skbsq.export._c_names import check_name, identifiers, label
 from skbsq.export._c_source import find_source
@@ -24,8 +24,11 @@ def to_c(
     coarser=(),
     optimize="size",
     decoder=False,
+    part="encoder",
+    weights="int8",
+    max_bytes=_c_predictor.MAX_BYTES,
 ):
-    """Write an encoder as a C header.
+    """Write an encoder, or a whole predictor, as a C header.
 
     The header is one self-contained file of C99 and C++11: constant tables, and functions that turn readings into the
     codes of `Codebook.encode`, packed rows and messages. Readings are floats or the counts of an analog-to-digital
@@ -62,6 +65,14 @@ def to_c(
     decoder : bool, default=False
         Add functions for a gateway that receives: they check messages and short frames, unpack rows into codes, and
         give their levels. A header with a decoder has one rate.
+    part : {"encoder", "predictor"}, default="encoder"
+        "predictor": the header predicts too, in integers, see `to_integers`. It needs a predictor with a small head,
+        such as one with ``hidden_sizes=(16,)``.
+    weights : {"int8"}, default="int8"
+        Type of the weights of a predictor. Those of the outputs are int16.
+    max_bytes : int, default=16384
+        Most bytes of the tables of the head, see `IntegerPredictor.n_bytes`. Larger heads, as the default one of 128
+        and more units, are a ValueError.
 
     Returns
     -------
@@ -74,7 +85,8 @@ def to_c(
         If `name` is not a C identifier or is a keyword, if `scale`, `offset`, `count_type` or `missing_count` is
         invalid, if the codes of a codebook in `coarser` do not follow from those of the finest one, if two rates of
         them have equally many bits per row, if `decoder` is asked for with several rates, if `optimize` is neither
-        "size" nor "speed", or if `to_codebook` raises it.
+        "size" nor "speed", or if `to_codebook` raises it. With ``part="predictor"`` also if `to_integers` raises it,
+        or if the head takes more than `max_bytes`.
     sklearn.exceptions.NotFittedError
         If `fitted`, or a step of it, is not fitted.
 
@@ -82,6 +94,7 @@ def to_c(
     --------
     to_arduino : Write the header as an Arduino library.
     to_codebook : Fold a pipeline into one codebook.
+    to_integers : The predictor of ``part="predictor"`` in Python.
     to_onnx : Write an encoder or a predictor as an ONNX model.
 
     Notes
@@ -156,6 +169,20 @@ def to_c(
     - ``SENSOR_ROW_BITS_AT(rate)``, ``SENSOR_ROW_BYTES_AT(rate)``, ``SENSOR_MESSAGE_BYTES_AT(rate, n)``,
       ``SENSOR_SHORT_BYTES_AT(rate, n)``.
 
+    With ``part="predictor"`` the header also holds the following. Rows are those of the finest rate.
+
+    - ``int sensor_predict(const uint8_t *row, int32_t *outputs)``: predicts from a packed row. Writes
+      ``SENSOR_OUTPUTS`` integers and returns 0, or feature + 1 if a code of the row does not exist.
+    - ``SENSOR_OUTPUT_SCALE``: value of an output of 1, as a float: a power of two. With several targets
+      ``SENSOR_OUTPUT_SCALE_0``, ``SENSOR_OUTPUT_SCALE_1`` and so on.
+    - ``uint32_t sensor_class(const int32_t *outputs)`` and ``SENSOR_CLASSES``, of a classifier: the number of the class
+      among the sorted labels, which a comment lists. Its outputs are logits: one per class, or for two classes one,
+      that of the second class.
+    - ``int sensor_predict_changed(sensor_prediction *state, const uint8_t *row, int32_t tolerance, uint16_t
+      keyframe)``: tells whether to send a row, because its prediction differs from that of the row sent last. Returns
+      1 or 0, or -1 if a code of the row does not exist. With several targets the parameter is ``const int32_t
+      *tolerances``, and a classifier has none. See `IntegerPredictor.changes`.
+
     Thresholds are stored as integers: the bits of the float32, changed so that the integers sort as the floats do. A
     comment gives the exact value. C++11 has no hexadecimal floats. Comparing integers needs no FPU, and does not depend
     on compiler options such as ``-ffast-math`` or on the treatment of subnormals.
@@ -188,6 +215,17 @@ def to_c(
     rates = _c_rates.find_rates(fitted, coarser, dtype)
     codebook, *further = rates.values()
     check_name(name)
+    _check_options(optimize, decoder, further)
+    predictor = _c_predictor.check(fitted, part, weights, max_bytes, dtype)
+    source = find_source(codebook, scale, offset, count_type, missing_count)
+    body = _body(rates, source, predictor, name, optimize, decoder)
+    # The guard contains a hash, so that the compiler complains about two different headers of the same name.
+    guard = f"SKBSQ_{name}_{hashlib.sha256(body.encode('ascii')).hexdigest()[:16]}_H"
+    title = _title(codebook, source, _c_rates.title_lines(rates) if further else [])
+    return f"{title}\n\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
+
+
+def _check_options(optimize, decoder, further):
     if decoder and further:
         raise ValueError(
             "decoder=True is for one codebook, but this header has several rates: write a header for each of them, "
@@ -195,15 +233,9 @@ def to_c(
         )
     if optimize not in ("size", "speed"):
         raise ValueError(f"optimize must be 'size' or 'speed', got {optimize!r}.")
-    source = find_source(codebook, scale, offset, count_type, missing_count)
-    body = _body(rates, source, name, optimize, decoder)
-    # The guard contains a hash, so that the compiler complains about two different headers of the same name.
-    guard = f"SKBSQ_{name}_{hashlib.sha256(body.encode('ascii')).hexdigest()[:16]}_H"
-    title = _title(codebook, source, _c_rates.title_lines(rates) if further else [])
-    return f"{title}\n\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
 
 
-def _body(rates, source, name, optimize, decoder):
+def _body(rates, source, predictor, name, optimize, decoder):
     """Write what stands between the guards of a header."""
     codebook, *further = rates.values()
     parts = [
@@ -222,6 +254,8 @@ def _body(rates, source, name, optimize, decoder):
     if further:
         at_rates = _rate_functions(rates, source) + c.MESSAGE_AT + _c_short.rate_functions([*rates.values()])
         parts.append(c.with_prefix(at_rates, name))
+    if predictor is not None:
+        parts.append(_c_predictor.text(predictor, name))
     return "\n".join(part.strip("\n") + "\n" for part in parts if part)
 
 

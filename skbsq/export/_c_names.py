@@ -49,10 +49,19 @@ def identifiers(names):
 
 def label(codebook, j):
     """Return the number and name of a feature for a C comment."""
-    if codebook.feature_names is None:
-        return str(j)
-    text = json.dumps(codebook.feature_names[j])  # ASCII, one line
+    return str(j) if codebook.feature_names is None else f"{j} {quoted(codebook.feature_names[j])}"
+
+
+def quoted(value):
+    """Write a name or label for a C comment.
+
+    Examples
+    --------
+    >>> print(quoted("t*/"))
+    "t* /"
+    """
+    text = json.dumps(value)  # ASCII, one line
     # Break up everything that begins or ends a comment, and trigraphs.
     for before, after in [(r"\*", "/"), ("/", r"\*"), (r"\?", r"\?")]:
         text = re.sub(f"({before})(?={after})", r"\1 ", text)
-    return f"{j} {text}"
+    return text

@@ -23,6 +23,32 @@ def array(name, values):
     return f"static const uint{bits}_t {name}[] NAME_FLASH = {{{break_if_long}" + ",\n    ".join(lines) + "};\n"
 
 
+def signed_array(name, values):
+    """Write a table of signed integers.
+
+    Parameters
+    ----------
+    name : str
+    values : ndarray of int8, int16 or int32
+        Its rows are joined.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(signed_array("name_weights", np.int8([[3, -4]])), end="")
+    static const int8_t name_weights[] NAME_FLASH = {3, -4};
+    """
+    numbers = [str(value) for value in values.ravel().tolist()]
+    width = 16 if values.dtype == "int8" else 8
+    lines = [", ".join(numbers[start : start + width]) for start in range(0, len(numbers), width)]
+    break_if_long = "\n    " if len(lines) > 1 else ""
+    return f"static const {values.dtype}_t {name}[] NAME_FLASH = {{{break_if_long}" + ",\n    ".join(lines) + "};\n"
+
+
 def bits_of(values):
     """Return the bits of the smallest unsigned type that holds all values."""
     return next(bits for bits in (8, 16, 32) if max(values) < 2**bits)

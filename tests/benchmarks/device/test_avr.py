@@ -6,8 +6,6 @@ from benchmarks.command import CommandError
 from benchmarks.device import __main__ as command
 from benchmarks.device import avr, chips
 from benchmarks.device.encoders import Encoder, make_job
-from tests.export import tools
-from tests.export.test_avr import PROBE
 
 JOB = make_job(2, 2)
 LOOP = """\
@@ -27,11 +25,6 @@ TABLES_IN_FLASH = "#include <avr/pgmspace.h>\n" + TABLES.replace("{where}", "PRO
     "{read}", "pgm_read_byte"
 )
 TABLES_IN_RAM = TABLES.replace("{where}", "").replace("{read}", "*")
-
-
-@pytest.fixture
-def avr_tools():
-    tools.need("avr-gcc", f"-mmcu={avr.CHIP}", *avr.OPTIMIZE, emulator=("simavr", "-m", avr.CHIP), source=PROBE)
 
 
 def measure(source, folder):

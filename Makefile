@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv. `make help` lists the targets.
-# The tests of the exported C also need gcc and clang, those of the JavaScript node, that of the example with a broker
-# mosquitto; they are skipped without them.
+# The tests of the exported C also need gcc and clang, on AVR chips avr-gcc and simavr, those of the JavaScript node, and
+# that of the example with a broker mosquitto; they are skipped without them.
 
 PYTHON ?= python3
 # Where torch comes from besides the package index, e.g. https://download.pytorch.org/whl/cpu
@@ -40,7 +40,7 @@ test-min: .venv-min/installed ## Run the tests with the lowest supported version
 
 # Not part of test: it needs qemu-arm (Debian: qemu-user), arm-linux-gnueabihf-gcc, and arm-none-eabi-gcc with newlib.
 device: .venv/installed ## Test the C on ARM under qemu and measure it on Cortex-M; needs cross compilers
-	SKBSQ_DEVICE=1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/export/test_arm.py tests/benchmarks/device
+	SKBSQ_DEVICE=1 OMP_NUM_THREADS=1 $(BIN)/pytest tests/export/test_arm.py tests/export/test_avr.py tests/benchmarks/device
 	$(BIN)/python -m benchmarks.device
 	$(BIN)/python -m benchmarks.device.rates
 	$(BIN)/python -m benchmarks.device.faults

@@ -30,7 +30,7 @@ OPTIMIZE = ("-Os", "-ffunction-sections", "-fdata-sections")
 EMULATOR = ("qemu-arm", "-cpu", "cortex-a15")
 
 # Features and bits of the codebooks.
-SIZES = [(8, 2), (8, 4), (20, 8), (81, 4)]
+SIZES = [(8, 2), (8, 4), (20, 6), (20, 8), (40, 4), (81, 4)]
 # Numbers of rows. The cost per row comes from their difference, which leaves out work that is done once.
 FEW, MANY = 4, RANDOM
 # Rows whose codes are compared.
@@ -104,11 +104,11 @@ void encode(const value_t *x, uint8_t *out) { (void)x; (void)out; }
 # -- arguments of the commands -----------------------------------------------------------------------------------------
 
 
-def check_tools():
+def check_tools(tools=TOOLS):
     """Raise a `CommandError` that names the missing tools and their packages."""
-    missing = [tool for tool in TOOLS if not shutil.which(tool)]
+    missing = [tool for tool in tools if not shutil.which(tool)]
     if missing:
-        packages = " ".join(dict.fromkeys(TOOLS[tool] for tool in missing))
+        packages = " ".join(dict.fromkeys(tools[tool] for tool in missing))
         raise CommandError(f"There is no {' and no '.join(missing)}. On Debian: apt install {packages}")
 
 
@@ -120,18 +120,18 @@ def size(text):
     return int(match[1]), int(match[2])
 
 
-def add_chips(parser, sizes):
+def add_chips(parser, sizes, cores=tuple(CORES)):
     """Add the sizes of codebooks and the cores."""
     shown = f"{'x'.join(map(str, sizes[0]))} ... {'x'.join(map(str, sizes[-1]))}"
     parser.add_argument(
         "--sizes", type=size, nargs="+", default=sizes, metavar="DxB", help=f"features x bits (default: {shown})"
     )
-    parser.add_argument("--cores", nargs="+", default=list(CORES), choices=CORES, metavar="CORE", help="of %(choices)s")
+    parser.add_argument("--cores", nargs="+", default=list(cores), choices=cores, metavar="CORE", help="of %(choices)s")
 
 
-def gcc_version():
-    """Return the version of the cross compiler."""
-    return re.search(r"\d+\.\d+\.\d+", output_of("arm-none-eabi-gcc", "--version"))[0]
+def gcc_version(compiler="arm-none-eabi-gcc"):
+    """Return the version of a cross compiler."""
+    return re.search(r"\d+\.\d+\.\d+", output_of(compiler, "--version"))[0]
 
 
 # -- building and running --------------------------------------------------------------------------------------------
@@ -233,25 +233,52 @@ def measure(job, core, encoder, folder):
     dict
         flash, ram and stack in bytes, instructions per row, out_bytes per row, and the share of codes that are NumPy's.
     """
+    values, codes = job.rows(encoder.dtype, COMPARED)
+    found, output = cost(core, encoder, folder, job.rows(encoder.dtype, MANY)[0], values)
+    return found | {
+        "out_bytes": encoder.out_bytes,
+        "exact": float((codes_in(job, encoder, output) == codes).mean()),
+    }
+
+
+def cost(core, encoder, folder, values, compared):
+    """Measure what an encoder adds to a program.
+
+    Parameters
+    ----------
+    core : str
+        Of `CORES`.
+    encoder : Encoder
+    folder : Path
+        For the programs.
+    values : ndarray of shape (MANY, d)
+        Rows whose instructions are counted.
+    compared : ndarray of shape (n, d)
+
+    Returns
+    -------
+    dict
+        flash, ram and stack in bytes, and instructions per row.
+    bytes
+        The output for the rows of `compared`.
+    """
     programs = [
         build(folder / "with", core, encoder, encoder.source),
         build(folder / "without", core, encoder, EMPTY),
     ]
     (flash, ram), (empty_flash, empty_ram) = map(memory, programs)
-    values, _ = job.rows(encoder.dtype, MANY)
     per_row = [
-        (instructions(program, values) - instructions(program, values[:FEW])) / (MANY - FEW) for program in programs
+        (instructions(program, values) - instructions(program, values[:FEW])) / (len(values) - FEW)
+        for program in programs
     ]
-    values, codes = job.rows(encoder.dtype, COMPARED)
-    output, empty_output = (run(program, values) for program in programs)
-    return {
+    output, empty_output = (run(program, compared) for program in programs)
+    found = {
         "flash": flash - empty_flash,
         "ram": ram - empty_ram,
         "stack": int.from_bytes(output[-4:], "little") - int.from_bytes(empty_output[-4:], "little"),
         "instructions": per_row[0] - per_row[1],
-        "out_bytes": encoder.out_bytes,
-        "exact": float((codes_in(job, encoder, output[:-4]) == codes).mean()),
     }
+    return found, output[:-4]
 
 
 def flash_of_messages(source, books, core):

@@ -1,6 +1,7 @@
 """Encoders in C that `benchmarks.device` measures: those of skbsq, and the nearest ones of emlearn and m2cgen."""
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from sklearn.tree import DecisionTreeRegressor
@@ -91,16 +92,14 @@ def make_job(n_features, bits):
 
 
 def ours(job):
-    """Yield the header of `to_c`, for floats and for counts."""
-    for value_type, dtype, options in [
-        ("float", "f4", {}),
-        ("int16_t", "i2", {"scale": job.scale, "count_type": "int16"}),
-    ]:
-        text = to_c(job.book, "book", **options)
+    """Yield the header of `to_c`, for floats and for counts, small and fast."""
+    for (value_type, dtype, options), optimize in product(
+        [("float", "f4", {}), ("int16_t", "i2", {"scale": job.scale, "count_type": "int16"})], ["size", "speed"]
+    ):
+        name = f"skbsq, {value_type}" + ", speed" * (optimize == "speed")
+        text = to_c(job.book, "book", optimize=optimize, **options)
         source = "\nvoid encode(const value_t *x, uint8_t *out) { (void)book_encode(x, out); }\n"
-        yield Encoder(
-            f"skbsq, {value_type}", value_type, dtype, text + source, job.n_features, job.row_bytes, packed=True
-        )
+        yield Encoder(name, value_type, dtype, text + source, job.n_features, job.row_bytes, packed=True)
 
 
 def emlearn(job):

@@ -1,43 +1,39 @@
 """Write a codebook as one C header. NumPy alone."""
 
 import hashlib
-import json
-import re
-from collections import Counter
-from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 
 from skbsq.codec import RowCodec
-from skbsq.export import _c_change, _c_faults, _c_rates, _c_short
+from skbsq.export import _c_change, _c_decoder, _c_faults, _c_predictor, _c_rates, _c_search, _c_short, _c_speed
 from skbsq.export import _c_text as c
-from skbsq.export._adc import check_counts, first_counts_above
-
-# Up to this many thresholds, a linear search takes fewer instructions than bisection on a Cortex-M0+ and M4.
-_MAX_LINEAR = 7
-
-_IDENTIFIER = re.compile(r"[A-Za-z](_?[A-Za-z0-9])*")
-_KEYWORD = re.compile(
-    # C11
-    "auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|register|"
-    "restrict|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while|"
-    # C++20
-    "alignas|alignof|and|and_eq|asm|bitand|bitor|bool|catch|char8_t|char16_t|char32_t|class|co_await|co_return|"
-    "co_yield|compl|concept|consteval|constexpr|constinit|const_cast|decltype|delete|dynamic_cast|explicit|export|"
-    "false|friend|mutable|namespace|new|noexcept|not|not_eq|nullptr|operator|or|or_eq|private|protected|public|"
-    "reinterpret_cast|requires|static_assert|static_cast|template|this|thread_local|throw|true|try|typeid|typename|"
-    "using|virtual|wchar_t|xor|xor_eq"
-)
+from skbsq.export._c_names import check_name, identifiers, label
+from skbsq.export._c_source import find_source
 
 
-def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_count=None, dtype="float32", coarser=()):
-    """Write an encoder as a C header.
+def to_c(
+    fitted,
+    name,
+    *,
+    scale=None,
+    offset=None,
+    count_type=None,
+    missing_count=None,
+    dtype="float32",
+    coarser=(),
+    optimize="size",
+    decoder=False,
+    part="encoder",
+    weights="int8",
+    max_bytes=_c_predictor.MAX_BYTES,
+):
+    """Write an encoder, or a whole predictor, as a C header.
 
     The header is one self-contained file of C99 and C++11: constant tables, and functions that turn readings into the
     codes of `Codebook.encode`, packed rows and messages. Readings are floats or the counts of an analog-to-digital
-    converter. The header includes only ``stddef.h``, ``stdint.h`` and ``string.h``. It allocates no memory and uses no
-    floating-point arithmetic.
+    converter. The header includes only ``stddef.h``, ``stdint.h`` and ``string.h``. On AVR it also includes
+    ``avr/pgmspace.h``, and its tables are in flash. It allocates no memory and uses no floating-point arithmetic.
 
     Parameters
     ----------
@@ -63,6 +59,20 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
         Further rates of a codebook, or of a model without rates: codebooks with some of its thresholds, such as
         ``codebook.coarsened(2)``. Their units are those of the header. A model with rates has all its codebooks in the
         header without this.
+    optimize : {"size", "speed"}, default="size"
+        "speed": ``sensor_encode`` has its own search for each number of thresholds, and its own statements for each
+        feature. It takes fewer instructions and more flash. Rows and functions are the same.
+    decoder : bool, default=False
+        Add functions for a gateway that receives: they check messages and short frames, unpack rows into codes, and
+        give their levels. A header with a decoder has one rate.
+    part : {"encoder", "predictor"}, default="encoder"
+        "predictor": the header predicts too, in integers, see `to_integers`. It needs a predictor with a small head,
+        such as one with ``hidden_sizes=(16,)``.
+    weights : {"int8"}, default="int8"
+        Type of the weights of a predictor. Those of the outputs are int16.
+    max_bytes : int, default=16384
+        Most bytes of the tables of the head, see `IntegerPredictor.n_bytes`. Larger heads, as the default one of 128
+        and more units, are a ValueError.
 
     Returns
     -------
@@ -74,13 +84,17 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     ValueError
         If `name` is not a C identifier or is a keyword, if `scale`, `offset`, `count_type` or `missing_count` is
         invalid, if the codes of a codebook in `coarser` do not follow from those of the finest one, if two rates of
-        them have equally many bits per row, or if `to_codebook` raises it.
+        them have equally many bits per row, if `decoder` is asked for with several rates, if `optimize` is neither
+        "size" nor "speed", or if `to_codebook` raises it. With ``part="predictor"`` also if `to_integers` raises it,
+        or if the head takes more than `max_bytes`.
     sklearn.exceptions.NotFittedError
         If `fitted`, or a step of it, is not fitted.
 
     See Also
     --------
+    to_arduino : Write the header as an Arduino library.
     to_codebook : Fold a pipeline into one codebook.
+    to_integers : The predictor of ``part="predictor"`` in Python.
     to_onnx : Write an encoder or a predictor as an ONNX model.
 
     Notes
@@ -110,6 +124,20 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
       and returns its size, or 0 if nothing is to be sent. The state starts as zeros.
     - ``SENSOR_FEATURES``, ``SENSOR_ROW_BITS``, ``SENSOR_ROW_BYTES``, ``SENSOR_HEADER_BYTES``,
       ``SENSOR_MESSAGE_BYTES(n)``, ``sensor_fingerprint``; ``SENSOR_FEATURE_<feature>`` if features have names.
+
+    With ``decoder=True`` it also holds, for the receiver:
+
+    - ``int sensor_message_check(const uint8_t *message, size_t size, uint32_t *n_rows)``: returns 0 and the number of
+      rows if a message is whole and of this codebook. Otherwise returns ``SENSOR_NO_MESSAGE``,
+      ``SENSOR_UNSUPPORTED`` (only padded rows that are not compressed are read), ``SENSOR_FOREIGN``,
+      ``SENSOR_WRONG_SIZE`` or ``SENSOR_CORRUPT``.
+    - ``int sensor_short_check(const uint8_t *frame, size_t size, size_t begin, uint32_t *n_rows)`` and
+      ``sensor_short_check_crc8``: the same for a short frame; its rows begin at byte 1, or 2 with a sequence number.
+    - ``const uint8_t *sensor_row(const uint8_t *rows, uint32_t number)``: where a row lies.
+    - ``int sensor_unpack(const uint8_t *row, sensor_code_type *codes)``: unpacks d codes. Returns 0; feature + 1 of the
+      first that has no such code; or -1 if the row does not end with zero bits.
+    - ``float sensor_level(uint32_t feature, uint32_t code)``: the level, NaN for a missing code, of which ``int
+      sensor_is_missing(uint32_t feature, uint32_t code)`` tells without floats.
 
     A feature of 0 bits is not sent and need not be measured, because the C never reads its value.
 
@@ -141,6 +169,20 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     - ``SENSOR_ROW_BITS_AT(rate)``, ``SENSOR_ROW_BYTES_AT(rate)``, ``SENSOR_MESSAGE_BYTES_AT(rate, n)``,
       ``SENSOR_SHORT_BYTES_AT(rate, n)``.
 
+    With ``part="predictor"`` the header also holds the following. Rows are those of the finest rate.
+
+    - ``int sensor_predict(const uint8_t *row, int32_t *outputs)``: predicts from a packed row. Writes
+      ``SENSOR_OUTPUTS`` integers and returns 0, or feature + 1 if a code of the row does not exist.
+    - ``SENSOR_OUTPUT_SCALE``: value of an output of 1, as a float: a power of two. With several targets
+      ``SENSOR_OUTPUT_SCALE_0``, ``SENSOR_OUTPUT_SCALE_1`` and so on.
+    - ``uint32_t sensor_class(const int32_t *outputs)`` and ``SENSOR_CLASSES``, of a classifier: the number of the class
+      among the sorted labels, which a comment lists. Its outputs are logits: one per class, or for two classes one,
+      that of the second class.
+    - ``int sensor_predict_changed(sensor_prediction *state, const uint8_t *row, int32_t tolerance, uint16_t
+      keyframe)``: tells whether to send a row, because its prediction differs from that of the row sent last. Returns
+      1 or 0, or -1 if a code of the row does not exist. With several targets the parameter is ``const int32_t
+      *tolerances``, and a classifier has none. See `IntegerPredictor.changes`.
+
     Thresholds are stored as integers: the bits of the float32, changed so that the integers sort as the floats do. A
     comment gives the exact value. C++11 has no hexadecimal floats. Comparing integers needs no FPU, and does not depend
     on compiler options such as ``-ffast-math`` or on the treatment of subnormals.
@@ -153,7 +195,7 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     >>> print(to_c(book, "hut"))  # doctest: +ELLIPSIS
     /* Codebook ... as C: floats to codes, packed rows and messages.
     ...
-    static const int32_t hut_thresholds[] = {
+    static const int32_t hut_thresholds[] HUT_FLASH = {
         /* 0 "temperature" */
         1100218368, /* 0x1.28p+4 = 18.5 */
         1103626240, /* 0x1.9p+4 = 25.0 */
@@ -165,75 +207,56 @@ def to_c(fitted, name, *, scale=None, offset=None, count_type=None, missing_coun
     True
     >>> "#define HUT_RATE_2 1" in to_c(book, "hut", coarser=[book.coarsened(1)])
     True
+    >>> "hut_find_2_refusing" in to_c(book, "hut", optimize="speed")
+    True
+    >>> "hut_message_check" in to_c(book, "hut", decoder=True)
+    True
     """
     rates = _c_rates.find_rates(fitted, coarser, dtype)
     codebook, *further = rates.values()
-    _check_name(name)
-    if scale is not None:
-        source = _counts(codebook, scale, offset, count_type or "uint16", missing_count)
-    elif offset is None and count_type is None and missing_count is None:
-        source = _floats(codebook)
-    else:
-        raise ValueError("offset, count_type and missing_count describe counts: give a scale too.")
-    parts = [
-        c.INCLUDES,
-        c.with_prefix(_constants(codebook, source), name),
-        _feature_numbers(codebook, name),
-        _tables(codebook, source, name),
-        c.with_prefix(_functions(codebook, source) + c.MESSAGE + _c_short.functions(codebook), name),
-        c.with_prefix(_c_change.functions(codebook), name),
-    ]
-    if further:
-        parts.insert(2, c.with_prefix(_c_rates.sizes(rates), name))
-        at_rates = _rate_functions(rates, source) + c.MESSAGE_AT + _c_short.rate_functions([*rates.values()])
-        parts.append(c.with_prefix(at_rates, name))
-    body = "\n".join(part.strip("\n") + "\n" for part in parts if part)
+    check_name(name)
+    _check_options(optimize, decoder, further)
+    predictor = _c_predictor.check(fitted, part, weights, max_bytes, dtype)
+    source = find_source(codebook, scale, offset, count_type, missing_count)
+    body = _body(rates, source, predictor, name, optimize, decoder)
     # The guard contains a hash, so that the compiler complains about two different headers of the same name.
     guard = f"SKBSQ_{name}_{hashlib.sha256(body.encode('ascii')).hexdigest()[:16]}_H"
     title = _title(codebook, source, _c_rates.title_lines(rates) if further else [])
     return f"{title}\n\n#ifndef {guard}\n#define {guard}\n\n{body}\n#endif\n"
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Values that the C reads, and how it compares them."""
-
-    kind: str  # "float" or "count"
-    type: str  # C type of a value
-    key_type: str  # C type of a table entry
-    keys: list  # per feature: integers in increasing order
-    notes: list  # per feature: a comment for each key
-    below: str  # C: the rest of a comparison that is true if a table entry lies below the value
-    is_missing: str | None  # C expression; None if no value counts as missing
-    missing_value: str  # the missing value in words
-    missing_count: int | list | None = None  # one for all features, or one (or None) per feature
+def _check_options(optimize, decoder, further):
+    if decoder and further:
+        raise ValueError(
+            "decoder=True is for one codebook, but this header has several rates: write a header for each of them, "
+            "such as to_c(codebook.coarsened(2), 'name2', decoder=True)."
+        )
+    if optimize not in ("size", "speed"):
+        raise ValueError(f"optimize must be 'size' or 'speed', got {optimize!r}.")
 
 
-def _floats(codebook):
-    keys, notes = [], []
-    for thresholds in codebook.thresholds:
-        bits = thresholds.view(np.int32).astype(np.int64)
-        # Without the sign bit, the bits of a negative float are its magnitude.
-        keys.append(np.where(bits < 0, -(bits & 0x7FFFFFFF), bits).tolist())
-        notes.append([_exact(t) for t in thresholds])
-    return _Source("float", "float", "int32_t", keys, notes, "< key", c.FLOAT_IS_MISSING, "NaN")
-
-
-def _counts(codebook, scale, offset, count_type, missing_count):
-    scale, offset, missing_count = check_counts(codebook, scale, offset, count_type, missing_count)
-    keys, notes = [], []
-    for thresholds, a, b in zip(codebook.thresholds, scale.tolist(), offset.tolist(), strict=True):
-        first = first_counts_above(thresholds, a, b, count_type)
-        # No count exceeds the other thresholds.
-        keys.append(first[first <= np.iinfo(count_type).max].tolist())
-        notes.append([f"above {_exact(t)}" for t in thresholds])
-    is_missing, missing_value = c.COUNT_IS_MISSING, "NAME_MISSING_COUNT"
-    if isinstance(missing_count, list):
-        is_missing, missing_value = c.FEATURE_COUNT_IS_MISSING, "the missing count of the feature"
-    if missing_count is None:
-        is_missing = None
-    c_type = f"{count_type}_t"
-    return _Source("count", c_type, c_type, keys, notes, "<= value", is_missing, missing_value, missing_count)
+def _body(rates, source, predictor, name, optimize, decoder):
+    """Write what stands between the guards of a header."""
+    codebook, *further = rates.values()
+    parts = [
+        c.INCLUDES,
+        c.with_prefix(c.MACROS, name),
+        c.with_prefix(_constants(codebook, source, decoder), name),
+        c.with_prefix(_c_rates.sizes(rates) if further else "", name),
+        # These two contain names of features, so `with_prefix` must not replace anything in them.
+        _feature_numbers(codebook, name),
+        _tables(codebook, source, name),
+        c.with_prefix(_functions(codebook, source, optimize), name),
+        c.with_prefix(c.message(codebook.fingerprint) + _c_short.functions(codebook), name),
+        c.with_prefix(_c_change.functions(codebook), name),
+        c.with_prefix(_c_decoder.functions(codebook) if decoder else "", name),
+    ]
+    if further:
+        at_rates = _rate_functions(rates, source) + c.MESSAGE_AT + _c_short.rate_functions([*rates.values()])
+        parts.append(c.with_prefix(at_rates, name))
+    if predictor is not None:
+        parts.append(_c_predictor.text(predictor, name))
+    return "\n".join(part.strip("\n") + "\n" for part in parts if part)
 
 
 def _title(codebook, source, more):
@@ -247,18 +270,18 @@ def _title(codebook, source, more):
         "Feature, name, bits, levels:" if codebook.feature_names else "Feature, bits, levels:",
     ]
     for j, (bits, levels) in enumerate(zip(codebook.n_bits.tolist(), codebook.n_levels.tolist(), strict=True)):
-        lines.append(f"{_feature(codebook, j)}, {bits}, {levels}" + ", not sent" * (bits == 0))
+        lines.append(f"{label(codebook, j)}, {bits}, {levels}" + ", not sent" * (bits == 0))
     comment = "\n   ".join(lines + more).replace("   \n", "\n")
     return f"/* {comment} */"
 
 
-def _constants(codebook, source):
+def _constants(codebook, source, decoder):
     text = c.SIZES.format(
         features=codebook.n_features, row_bits=codebook.row_bits, row_bytes=RowCodec(codebook).row_bytes
     )
     if isinstance(source.missing_count, int):
-        text += f"#define NAME_MISSING_COUNT ({_integer(source.missing_count)})\n"
-    if source.kind == "float":
+        text += f"#define NAME_MISSING_COUNT ({c.integer(source.missing_count)})\n"
+    if source.kind == "float" or decoder:
         text += c.FLOAT_CHECK
     return text
 
@@ -267,14 +290,13 @@ def _feature_numbers(codebook, name):
     if codebook.feature_names is None:
         return ""
     prefix = f"{name.upper()}_FEATURE_"
-    lines = [f"    {prefix}{constant} = {j}" for j, constant in enumerate(_identifiers(codebook.feature_names))]
-    return "enum {\n" + ",\n".join(lines) + "\n};\n"
+    return "".join(
+        f"#define {prefix}{constant} {j}\n" for j, constant in enumerate(identifiers(codebook.feature_names))
+    )
 
 
 def _tables(codebook, source, name):
-    fingerprint = ", ".join(f"0x{byte:02x}" for byte in codebook.fingerprint)
-    # This text contains names of features, so `with_prefix` must not replace anything in it.
-    text = f"static const uint8_t {name}_fingerprint[8] = {{{fingerprint}}};\n"
+    text = f"static const uint8_t {name}_fingerprint[8] = {{{c.hexadecimal(codebook.fingerprint)}}};\n"
 
     about = {
         "float": "The thresholds: bits of float32 as integers that sort like floats.\n"
@@ -282,40 +304,52 @@ def _tables(codebook, source, name):
         "count": "For each threshold the first count whose value exceeds it.\n"
         "   A code is the number of entries that the count reaches.",
     }
-    text += f"\n/* {about[source.kind]} */\nstatic const {source.key_type} {name}_thresholds[] = {{\n"
+    text += f"\n/* {about[source.kind]} */\n"
+    text += f"static const {source.key_type} {name}_thresholds[] {name.upper()}_FLASH = {{\n"
     for j, (keys, notes) in enumerate(zip(source.keys, source.notes, strict=True)):
-        text += f"    /* {_feature(codebook, j)} */\n"
+        text += f"    /* {label(codebook, j)} */\n"
         text += "".join(
-            f"    {_integer(key)}, /* {note} */\n" for key, note in zip(keys, notes[: len(keys)], strict=True)
+            f"    {c.integer(key)}, /* {note} */\n" for key, note in zip(keys, notes[: len(keys)], strict=True)
         )
     if not any(source.keys):
         text += "    0 /* no thresholds; C allows no empty array */\n"
     text += "};\n\n/* Feature j has the thresholds, and the bits of a row, from entry j up to entry j + 1. */\n"
-    text += c.array(f"{name}_offsets", [*accumulate(map(len, source.keys), initial=0)])
-    text += c.array(f"{name}_bits", [*accumulate(codebook.n_bits.tolist(), initial=0)])
+    offsets = c.array("name_offsets", [*accumulate(map(len, source.keys), initial=0)])
+    text += c.with_prefix(offsets + c.array("name_bits", [*accumulate(codebook.n_bits.tolist(), initial=0)]), name)
     if isinstance(source.missing_count, list):
-        # A feature without a missing count gets a number beyond all counts.
-        none = np.iinfo(source.type.removesuffix("_t")).max + 1
-        counts = ", ".join(_integer(none if count is None else count) for count in source.missing_count)
-        text += "\n/* The missing count of each feature; a number beyond all counts if the feature has none. */\n"
-        text += f"static const {'int64_t' if none > 2**16 else 'int32_t'} {name}_missing_counts[] = {{{counts}}};\n"
+        text += _missing_counts(source, name)
     return text
 
 
-def _functions(codebook, source):
-    refuses, unsent = _refuses(codebook, source), not codebook.n_bits.all()
+def _missing_counts(source, name):
+    """Write the missing counts of features that have different ones."""
+    none = np.iinfo(source.type.removesuffix("_t")).max + 1
+    if none < 2**31:
+        about = "The missing count of each feature; a number beyond all counts if the feature has none."
+        entries = [none if count is None else count for count in source.missing_count]
+    else:
+        about = "For each feature whether it has a missing count, and the count."
+        entries = [x for count in source.missing_count for x in ((0, 0) if count is None else (1, count))]
+    counts = ", ".join(map(c.integer, entries))
+    text = f"\n/* {about} */\nstatic const int32_t name_missing_counts[] NAME_FLASH = {{{counts}}};\n"
+    return c.with_prefix(text, name)
+
+
+def _functions(codebook, source, optimize):
+    refuses, unsent, is_float = _refuses(codebook, source), not codebook.n_bits.all(), source.kind == "float"
     some, missing = bool(codebook.has_missing.any()), ""
-    table, code = _missing_codes(codebook, source)
+    begin, search, n_keys = _c_search.of_features(source)
+    table, code = _missing_codes(codebook, source, n_keys)
     if source.is_missing is not None:
         missing = c.MISSING.format(is_missing=source.is_missing, code=code)
     if_missing = f" if it is {source.missing_value}" + " and the feature has no missing code" * some
-    search = c.LINEAR if max(map(len, source.keys)) <= _MAX_LINEAR else c.BISECT
     code = c.CODE.format(
         type=source.type,
         refusal=f"; {c.REFUSED}{if_missing}" * refuses,
-        key=c.FLOAT_KEY if source.kind == "float" else "",
+        key=c.FLOAT_KEY if is_float else "",
         missing=missing,
-        search=search.format(below=source.below),
+        begin=begin,
+        search=search,
     )
     put = c.PUT.format(
         type=source.type,
@@ -323,7 +357,16 @@ def _functions(codebook, source):
         unsent=c.PUT_UNSENT * (unsent and refuses),
         refuse=c.PUT_REFUSE * refuses,
     )
-    encode = _encode(
+    if optimize == "speed":
+        encode = _c_speed.encode(codebook, source, _refusal(codebook, source))
+    else:
+        encode = _small_encode(codebook, source)
+    faults = _c_faults.functions(codebook, source.type, table=bool(table))
+    return c.FLOAT * is_float + table + code + put + encode + faults
+
+
+def _small_encode(codebook, source):
+    return _encode(
         [codebook],
         source,
         row_bytes="NAME_ROW_BYTES",
@@ -333,7 +376,6 @@ def _functions(codebook, source):
         n_bits=c.ENCODE_BITS,
         **dict.fromkeys(("begin", "before", "lower"), ""),
     )
-    return table + code + put + encode + _c_faults.functions(codebook, source.type, table=bool(table))
 
 
 def _rate_functions(rates, source):
@@ -353,15 +395,23 @@ def _rate_functions(rates, source):
 def _encode(codebooks, source, *, clear, no_rate, **fields):
     """Write a function that encodes rows of one of the codebooks; `fields` are those of `c.ENCODE`."""
     finest, *_ = codebooks
-    refuses, some = _refuses(finest, source), bool(finest.has_missing.any())
-    first_missing = f"the first feature that is {source.missing_value}" + " and has no missing code" * some
     return c.ENCODE.format(
         type=source.type,
-        refusal=no_rate + f", or the number, from 1,\n   of {first_missing}. Then do not send "
-        "the row:\n   it is all zeros, which is a valid row of other values" * refuses,
+        refusal=no_rate + _refusal(finest, source),
         unsent=c.ENCODE_UNSENT * any(not book.n_bits.all() for book in codebooks),
-        refuse=c.ENCODE_REFUSE.format(clear=clear) * refuses,
+        refuse=c.ENCODE_REFUSE.format(clear=clear) * _refuses(finest, source),
         **fields,
+    )
+
+
+def _refusal(codebook, source):
+    """Say in the comment of a function what it returns if it refuses a row."""
+    if not _refuses(codebook, source):
+        return ""
+    missing = source.missing_value + " and has no missing code" * bool(codebook.has_missing.any())
+    return (
+        f", or the number, from 1,\n   of the first feature that is {missing}. Then do not send the row:\n"
+        "   it is all zeros, which is a valid row of other values"
     )
 
 
@@ -369,8 +419,10 @@ def _refuses(codebook, source):
     return source.is_missing is not None and bool(codebook.refuses_nan.any())
 
 
-def _missing_codes(codebook, source):
+def _missing_codes(codebook, source, n_keys):
     """Return the C of a table, if one is needed, and the C expression for the code of a missing value.
+
+    `n_keys` is an expression for the number of thresholds in the header.
 
     The table has 0 for a feature without a missing code. Of these, only features with bits are looked up.
     """
@@ -382,57 +434,8 @@ def _missing_codes(codebook, source):
     ]
     sent = codebook.n_bits.tolist()
     if all(code == len(keys) + 1 or not bits for code, keys, bits in zip(codes, source.keys, sent, strict=True)):
-        return "", "end - begin + 1"
-    code = "name_missing_codes[feature]"
+        return "", f"{n_keys} + 1"
+    code = "NAME_READ(name_missing_codes + feature)"
     if codebook.refuses_nan.any():
         code = f"{code} != 0 ? {code} : {c.REFUSED}"
     return c.array("name_missing_codes", codes), code
-
-
-def _check_name(name):
-    if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
-        raise ValueError(
-            f"name must be a C identifier of ASCII letters, digits and single underscores between them, got {name!r}."
-        )
-    if _KEYWORD.fullmatch(name):
-        raise ValueError(f"name must not be a keyword of C or C++, got {name!r}.")
-
-
-def _identifiers(names):
-    """Turn names into distinct ends of C identifiers.
-
-    Examples
-    --------
-    >>> _identifiers(["wind", "t (C)", "t [C]", "t_C_1", "%"])
-    ['wind', 't_C_1', 't_C_2', 't_C_1_3', '4']
-    """
-    plain = [re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_") for name in names]
-    times, unique = Counter(plain), {}
-    for j, identifier in enumerate(plain):
-        if not identifier or times[identifier] > 1:
-            identifier = f"{identifier}_{j}".strip("_")
-        while identifier in unique:
-            identifier += f"_{j}"
-        unique[identifier] = j
-    return list(unique)
-
-
-def _feature(codebook, j):
-    """Return the number and name of a feature for a C comment."""
-    if codebook.feature_names is None:
-        return str(j)
-    text = json.dumps(codebook.feature_names[j])  # ASCII, one line
-    # Break up everything that begins or ends a comment, and trigraphs.
-    for before, after in [(r"\*", "/"), ("/", r"\*"), (r"\?", r"\?")]:
-        text = re.sub(f"({before})(?={after})", r"\1 ", text)
-    return f"{j} {text}"
-
-
-def _integer(value):
-    # In C, -2147483648 is the negation of 2147483648, which is not an int.
-    return str(value) if value > -(2**31) else f"{value + 1} - 1"
-
-
-def _exact(threshold):
-    """Write a float32 exactly in hexadecimal, and briefly in decimal."""
-    return f"{re.sub('[.]?0*p', 'p', float(threshold).hex())} = {threshold!s}"

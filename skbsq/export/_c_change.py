@@ -21,7 +21,7 @@ static inline size_t name_change_step(
     uint32_t changed = 0;
     size_t i;
     for (i = 0; i < NAME_ROW_BYTES; ++i) {
-        changed |= (uint32_t)state->row[i] ^ row[i];
+        changed |= NAME_CAST(uint32_t, state->row[i]) ^ row[i];
         state->row[i] = frame[begin + i] = row[i];
     }
     if (changed == 0 && state->since != 0 && state->since < keyframe) {

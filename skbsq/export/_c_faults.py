@@ -27,13 +27,21 @@ PUT = """\
     name_put_code(row, feature, {code});
     return 0;
 """
+# The missing code comes after those of the thresholds.
+PUT_LAST = """\
+    {
+        const uint32_t begin = NAME_READ(name_offsets + feature), end = NAME_READ(name_offsets + feature + 1);
+        name_put_code(row, feature, end - begin + 1);
+    }
+    return 0;
+"""
 PUT_IF_ANY = """\
-    if (name_missing_codes[feature] == 0)
-        return (int)(feature + 1);
+    if (NAME_READ(name_missing_codes + feature) == 0)
+        return NAME_CAST(int, feature + 1);
 """
 PUT_NONE = """\
-    (void)row;
-    return (int)(feature + 1);
+    NAME_CAST(void, row);
+    return NAME_CAST(int, feature + 1);
 """
 
 CLEAR = """
@@ -57,21 +65,21 @@ static inline void name_clear(uint8_t *row, uint8_t *mask)
 """
 # From a table even if it is all zeros: a message needs memcpy of the C library anyway, and memset takes 200 bytes more.
 COPY = """\
-    memcpy({what}, name_new_{what}, NAME_{size}_BYTES);
+    NAME_COPY({what}, name_new_{what}, NAME_{size}_BYTES);
 """
 NO_BYTES = """\
-    (void)row;
+    NAME_CAST(void, row);
 """
 
 FILL = """
 /* Notes in a mask whether a feature is filled, by what name_put returned, and returns that. */
 static inline int name_mark(uint8_t *mask, uint32_t feature, int refused)
 {{
-    const uint32_t bit = (uint32_t)1 << (feature & 7u);
+    const uint32_t bit = NAME_CAST(uint32_t, 1) << (feature & 7u);
     if (refused == 0)
-        mask[feature >> 3] = (uint8_t)(mask[feature >> 3] | bit);
+        mask[feature >> 3] = NAME_CAST(uint8_t, mask[feature >> 3] | bit);
     else if (refused > 0)
-        mask[feature >> 3] = (uint8_t)(mask[feature >> 3] & ~bit);
+        mask[feature >> 3] = NAME_CAST(uint8_t, mask[feature >> 3] & ~bit);
     return refused;
 }}
 
@@ -93,8 +101,8 @@ static inline int name_ready(const uint8_t *mask)
 {{
     uint32_t feature;
     for (feature = 0; feature < NAME_FEATURES; ++feature)
-        if (((uint32_t)mask[feature >> 3] >> (feature & 7u) & 1u) == 0)
-            return (int)(feature + 1);
+        if ((NAME_CAST(uint32_t, mask[feature >> 3]) >> (feature & 7u) & 1u) == 0)
+            return NAME_CAST(int, feature + 1);
     return 0;
 }}
 
@@ -144,9 +152,9 @@ def _put_missing(codebook, table):
     if not some:
         put = PUT_NONE
     elif table:
-        put = PUT_IF_ANY * refuses + PUT.format(code="name_missing_codes[feature]")
+        put = PUT_IF_ANY * refuses + PUT.format(code="NAME_READ(name_missing_codes + feature)")
     else:
-        put = PUT.format(code="(uint32_t)name_offsets[feature + 1] - name_offsets[feature] + 1")
+        put = PUT_LAST
     unsent = c.PUT_UNSENT * (not codebook.n_bits.all() and (refuses or not some))
     return PUT_MISSING.format(refusal=REFUSAL * refuses, unsent=unsent, put=put)
 

@@ -154,4 +154,4 @@ def _marks(finest, rises):
 def _rows(name, rows):
     """Write a table with a row of bytes for each rate."""
     lines = ",\n".join(f"    {{{', '.join(map(str, row))}}}" for row in rows)
-    return f"static const uint8_t name_rate_{name}[{len(rows)}][{len(rows[0])}] = {{\n{lines}}};\n"
+    return f"static const uint8_t name_rate_{name}[{len(rows)}][{len(rows[0])}] NAME_FLASH = {{\n{lines}}};\n"

@@ -173,7 +173,8 @@ class _Head:
     rate: int | None
 
     def __call__(self, codes, method):
-        return _method_of(self.model, f"{method}_codes")(codes, rate=self.rate)
+        rate = {} if self.rate is None else {"rate": self.rate}
+        return _method_of(self.model, f"{method}_codes")(codes, **rate)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.export import driver, test_c_faults, test_c_rates, tools
+from tests.export import driver, test_c_faults, test_c_predictor, test_c_rates, test_c_speed, tools
 from tests.export.test_c import BOOKS, check_books, check_counts, count_texts, count_types, headers
 
 if not os.environ.get("SKBSQ_DEVICE"):
@@ -46,9 +46,19 @@ def test_all_counts_equal_the_codebook(build):
     check_counts(build(count_texts(), count_types()), emulator=QEMU)
 
 
+def test_rows_of_fast_c_equal_the_codebook(build):
+    check_books(build(test_c_speed.headers(), dict.fromkeys(BOOKS, "float")), emulator=QEMU)
+    check_counts(build(test_c_speed.count_texts(), count_types()), emulator=QEMU)
+
+
 def test_rows_of_all_rates_equal_the_codebooks(build):
     test_c_rates.check_rates(build(test_c_rates.headers(), test_c_rates.TYPES), emulator=QEMU)
 
 
 def test_rows_of_failing_sensors_equal_the_codebooks(build):
     test_c_faults.check_faults(build(test_c_faults.headers(), test_c_faults.TYPES, test_c_faults.MORE), emulator=QEMU)
+
+
+def test_predictions_are_those_of_the_integers(build):
+    headers, types, more = test_c_predictor.headers(), test_c_predictor.TYPES, test_c_predictor.MORE
+    test_c_predictor.check_predictions(build(headers, types, more), emulator=QEMU)

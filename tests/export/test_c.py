@@ -115,9 +115,9 @@ def program(request, tmp_path_factory):
     return driver.build(tmp_path_factory.mktemp("c"), headers(), dict.fromkeys(BOOKS, "float"), request.param)
 
 
-def check_books(program, emulator=()):
+def check_books(program, emulator=(), books=BOOKS):
     rng = np.random.default_rng(2)
-    for name, book in BOOKS.items():
+    for name, book in books.items():
         X = values_for(book, rng)
         driver.check_rows(program, name, X, *expected(book, X), emulator)
 
@@ -296,6 +296,8 @@ int read_sensors(float *x)
 
 void radio_send(const uint8_t *data, size_t size) { fwrite(data, 1, size, stdout); }
 
+void store(uint32_t row, uint32_t feature, float level) { printf("%u %u %.9g\\n", row, feature, (double)level); }
+
 uint32_t rate_of_link(void) { return (uint32_t)n_read / 2 % 4; }
 
 int main(int argc, char **argv)
@@ -313,6 +315,8 @@ int main(int argc, char **argv)
         while (read_sensors(x))
             (void)send_reading(x);
         return 0;
+    case 'g': /* what a gateway reads in one message */
+        return -receive(message, fill(message));
     case 's': /* a short frame per reading */
         while (read_sensors(x))
             send_short(x);
@@ -347,6 +351,7 @@ class Page:
         self.rates = [book, *namespace["coarser"]]
         self.book = Codebook.from_thresholds(book.thresholds, missing=missing, feature_names=book.feature_names)
         (folder / "hut.h").write_text(to_c(self.book, "hut"), encoding="ascii")
+        (folder / "gateway.h").write_text(to_c(self.book, "gateway", decoder=True), encoding="ascii")
         rows = ", ".join(f"{{{', '.join(map(repr, row))}}}" for row in READINGS.astype(float).tolist())
         main = PAGE_MAIN.replace("READINGS}", rows.replace("nan", "NAN") + "}")
         blocks = re.findall(r"^```c\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
@@ -384,6 +389,14 @@ def sent(page):
 
 def test_page_sends_measured_rows_in_a_message(page, sent):
     assert loads(page.run("message"), page.book).tolist() == page.codes(sent)
+
+
+def test_page_stores_levels_on_the_gateway(page, sent):
+    found = [line.split() for line in page.run("gateway").decode().splitlines()]
+    levels = page.book.decode(page.codes(sent)).tolist()
+    rows = [(row, j, level) for row, of_row in enumerate(levels) for j, level in enumerate(of_row)]
+    expected = [value for value in rows if not np.isnan(value[2])]
+    assert [(int(row), int(j), float(level)) for row, j, level in found] == expected
 
 
 def test_page_sends_measured_rows_in_short_frames(page, sent):
@@ -451,7 +464,7 @@ def test_constants():
         "#define HUT2_B_FEATURES 2",
         "#define HUT2_B_ROW_BITS 3",
         "#define HUT2_B_ROW_BYTES 1",
-        "    HUT2_B_FEATURE_b = 1",
+        "#define HUT2_B_FEATURE_b 1",
         f"Codebook {BOOK.fingerprint.hex()} as C",
     ]:
         assert line in text

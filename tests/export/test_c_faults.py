@@ -163,7 +163,7 @@ def test_cases_hold_rows_of_every_kind():
 
 def table(text, name):
     """Return the numbers of a table; none if there is no such table."""
-    found = re.search(rf"x_{name}\[\] = {{(.*?)}}", text, re.DOTALL)
+    found = re.search(rf"x_{name}\[\] X_FLASH = {{(.*?)}}", text, re.DOTALL)
     return [int(number) for number in found[1].split(",")] if found else []
 
 

@@ -22,6 +22,8 @@ PACKAGES = {
     "arm-linux-gnueabihf-gcc": "gcc-arm-linux-gnueabihf libc6-dev-armhf-cross",
     "arm-none-eabi-gcc": "gcc-arm-none-eabi libnewlib-arm-none-eabi",
     "qemu-arm": "qemu-user",
+    "avr-gcc": "gcc-avr avr-libc",
+    "simavr": "simavr",
     "mosquitto": "mosquitto",
     "node": "nodejs",
 }

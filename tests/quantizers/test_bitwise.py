@@ -156,10 +156,10 @@ def test_bits_before_and_after_folding(data, monkeypatch):
     seen = {}
     fold = BitwiseQuantization.fold
 
-    def spy(layer):
+    def spy(layer, placed):
         layer.eval()
         seen["bits"] = layer(torch.from_numpy(X)).detach().numpy()
-        return fold(layer)
+        return fold(layer, placed)
 
     monkeypatch.setattr(BitwiseQuantization, "fold", spy)
     quantizer = BitwiseQuantizer(3, threshold_lr_ratio=300.0, **QUICK).fit(X, y)  # wild enough to change the order

@@ -4,8 +4,9 @@ import os
 
 import pytest
 
-from benchmarks.device import chips
+from benchmarks.device import avr, chips
 from tests.export import tools
+from tests.export.test_avr import PROBE
 
 # Ends at once by a system call of Linux, because the harness has no startup code of a C library either.
 ENDS = """\
@@ -26,3 +27,9 @@ def cross_tools():
     for flags in chips.CORES.values():
         command = ("arm-none-eabi-gcc", *flags, *chips.OPTIMIZE, *chips.LINK)
         tools.need(*command, emulator=(*chips.EMULATOR, "-singlestep"), source=ENDS, required=True)
+
+
+@pytest.fixture
+def avr_tools():
+    """Need the compiler and the simulator of AVR chips."""
+    tools.need("avr-gcc", f"-mmcu={avr.CHIP}", *avr.OPTIMIZE, emulator=("simavr", "-m", avr.CHIP), source=PROBE)

@@ -31,8 +31,8 @@ from skbsq.codebook.fingerprint import fingerprint_of
 from skbsq.codebook.guards import guard_numbers
 from skbsq.codebook.kernels import Encoder, decode, thermometer
 from skbsq.codebook.labels import in_feature_order, label, labels_of, numbered_names
-from skbsq.codebook.matrix import as_table, has_columns
 from skbsq.codebook.nesting import coarsened, obstacle, recoding
+from skbsq.codebook.origin import check_folded_order
 from skbsq.codebook.tables import TableEncoder, check_codes, check_rows, readers_of
 from skbsq.codebook.transcoding import Transcoder
 
@@ -94,6 +94,7 @@ class Codebook:
         "_folded_from",  # bytes, or None
         "_categories",  # tuple of d entries, None or a tuple of categories in order; None without categorical features
         "_handle_unknown",  # "error" or "missing"
+        "_folded_order",  # int64, a permutation of the features with bits, or None
     )
 
     def __init__(self):
@@ -111,6 +112,7 @@ class Codebook:
         feature_names=None,
         folded_from=None,
         handle_unknown="error",
+        folded_order=None,
     ):
         """Build a codebook from thresholds in the units of the features.
 
@@ -142,6 +144,8 @@ class Codebook:
         handle_unknown : {"error", "missing"}, default="error"
             What `encode` does with a value that is none of the categories: an error, or the missing code if the feature
             has one. In a feature of 0 bits it has code 0.
+        folded_order : array-like of int, default=None
+            See the attribute of this name.
 
         Returns
         -------
@@ -183,6 +187,7 @@ class Codebook:
                 "_folded_from": folded_from,
                 "_categories": categories if any(of_feature is not None for of_feature in categories) else None,
                 "_handle_unknown": handle_unknown,
+                "_folded_order": folded_order,
             }
         )
 
@@ -198,8 +203,8 @@ class Codebook:
     def __setstate__(self, state):
         # Every instance is filled here: the state may come from an untrusted file, and arrays from a pickle are
         # writeable. Pickles from before 0.1 have no _folded_from, and old ones a _missing that _has_missing repeats.
-        state = {"_folded_from": None, "_categories": None, "_handle_unknown": "error", **state}
-        check_fields(*(state[field] for field in self._FIELDS[:-2]))
+        state = {"_folded_from": None, "_categories": None, "_handle_unknown": "error", "_folded_order": None, **state}
+        check_fields(*(state[field] for field in self._FIELDS[:-3]))
         if state["_handle_unknown"] not in UNKNOWN_RULES:
             raise ValueError(f"handle_unknown must be one of {list(UNKNOWN_RULES)}, got {state['_handle_unknown']!r}.")
         if state["_categories"] is None:
@@ -213,6 +218,7 @@ class Codebook:
         if self._categories is not None:
             labels = [label(self._names, j) for j in range(self.n_features)]
             check_categories(self._categories, self.thresholds, self.level_numbers, labels)
+        self.__dict__["_folded_order"] = check_folded_order(self._folded_order, self._folded_from, self.n_levels)
 
     def __setattr__(self, name, value):
         raise AttributeError(f"A Codebook is immutable: cannot set {name!r}. Build a new one instead.")
@@ -293,8 +299,7 @@ class Codebook:
         The lowest and the highest code of such a feature, apart from the missing code, stand for values below and
         above all training rows. They decode to the smallest and the largest value of these rows.
         """
-        guards = map(guard_numbers, self.thresholds, self.level_numbers)
-        return _frozen(np.array([len(numbers) > 0 for numbers in guards]))
+        return _frozen(np.array([bool(guards) for guards in map(guard_numbers, self.thresholds, self.level_numbers)]))
 
     @cached_property
     def refuses_nan(self):
@@ -379,9 +384,7 @@ class Codebook:
     @property
     def counts(self):
         """Training rows per code: list of d read-only int64 arrays, or None if not known."""
-        if self._counts is None:
-            return None
-        return [self._counts[a:b] for a, b in pairwise(self._level_offsets.tolist())]
+        return None if self._counts is None else [self._counts[a:b] for a, b in pairwise(self._level_offsets.tolist())]
 
     @cached_property
     def fingerprint(self):
@@ -404,6 +407,15 @@ class Codebook:
         behind the pipeline accepts rows with this fingerprint.
         """
         return self._folded_from
+
+    @property
+    def folded_order(self):
+        """Features with bits in the order of the codebook from which this one was folded: read-only int64 array.
+
+        None if that is their order here. A `ColumnTransformer` reorders columns, and a folded codebook has the features
+        in the order of the raw columns.
+        """
+        return self._folded_order
 
     @cached_property
     def _level_offsets(self):
@@ -503,9 +515,9 @@ class Codebook:
         array([[0, 1],
                [1, 2]], dtype=uint8)
         """
-        if self._categories is not None and has_columns(X := as_table(X, "X")):
-            return self._table_encoder.encode(X)
-        return self.encode_numbers(check_rows(self, X, "X", self.category_readers))
+        if self._categories is None:
+            return self.encode_numbers(check_rows(self, X, "X"))
+        return self._table_encoder.encode(X)
 
     def encode_numbers(self, X):
         """Encode a matrix in which the numbers of categories stand for the categories.

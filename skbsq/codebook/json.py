@@ -32,6 +32,8 @@ def dump(book):
         head["handle_unknown"] = book.handle_unknown
     if book.folded_from is not None:
         head["folded_from"] = book.folded_from.hex()
+    if book.folded_order is not None:
+        head["folded_order"] = book.folded_order.tolist()
     body = ",\n".join(json.dumps(feature) for feature in features)
     return f'{json.dumps(head)[:-1]}, "features": [\n{body}\n]}}'
 
@@ -74,8 +76,10 @@ def parse(text):
     """Turn the JSON text of a codebook into arguments of `Codebook.from_thresholds`, or raise ValueError."""
     document = read_document(text, "codebook", JSON_FORMAT, JSON_VERSIONS)
     new = {"handle_unknown"} if document["version"] == 2 else set()
-    keys = {"format", "version", "missing", "folded_from", "features", *new}
-    check_keys(document, keys, "the codebook", optional={"folded_from"})
+    optional = {"folded_from", "folded_order"}
+    check_keys(
+        document, {"format", "version", "missing", "features", *optional, *new}, "the codebook", optional=optional
+    )
     if document["missing"] not in _RULES:
         raise ValueError(f"missing must be one of {list(_RULES)}, got {document['missing']!r}.")
     features = document["features"]
@@ -97,6 +101,7 @@ def parse(text):
         "feature_names": _all_or_none(features, "name"),
         "folded_from": _fingerprint(document["folded_from"]) if "folded_from" in document else None,
         "handle_unknown": document.get("handle_unknown", "error"),
+        "folded_order": document.get("folded_order"),
     }
 
 

@@ -8,7 +8,7 @@ from skbsq.codebook.checks import refuse_missing
 from skbsq.codebook.columns import look_up
 from skbsq.codebook.kernels import Encoder, in_range
 from skbsq.codebook.labels import columns_of, label, numbered_names
-from skbsq.codebook.matrix import as_matrix, columns_in
+from skbsq.codebook.matrix import as_matrix, as_table, columns_in, has_columns
 
 
 def check_rows(book, X, what, categorical=None):
@@ -120,8 +120,15 @@ def _reader(book, j, numbers, missing, dtype):
     return partial(look_up, numbers=numbers, feature=feature, missing=missing, unknown=unknown, dtype=dtype)
 
 
+def _skipped(column):
+    """Return zeros for a column that need not be read."""
+    return np.zeros(len(column), dtype=np.float32)
+
+
 class TableEncoder:
-    """Encode data frames. Columns of categories become codes without a matrix of floats.
+    """Encode tables with categories. Columns of categories in data frames become codes without a matrix of floats.
+
+    Numeric features of 0 bits are not read: a column that a pipeline drops may hold categories too.
 
     Parameters
     ----------
@@ -141,25 +148,27 @@ class TableEncoder:
 
     def __init__(self, book):
         self.book = book
-        self.numeric = np.flatnonzero(~book.is_categorical)
+        skipped = dict.fromkeys(np.flatnonzero((book.n_levels == 1) & ~book.is_categorical).tolist(), _skipped)
+        self.numeric = np.setdiff1d(np.flatnonzero(~book.is_categorical), list(skipped))
         thresholds = [book.thresholds[j] for j in self.numeric]
         offsets = np.cumsum([0, *(t.size for t in thresholds)])
         flat = np.concatenate([*thresholds, np.empty(0, dtype=np.float32)])
         # A feature of 0 bits need not be measured, so that NaN is as good as any number there.
         nan_codes = np.where(book.has_missing, book.n_levels - 1, 0)
         self._encoder = Encoder(flat, offsets, nan_codes[self.numeric], book.refuses_nan[self.numeric], book.dtype)
-        self._readers = {}
+        self._number_readers = book.category_readers | skipped
+        self._readers = skipped
         for j, codes in enumerate(book.categories):
             if codes is not None:
                 missing = codes.pop(None, None if book.refuses_nan[j] else 0)
                 self._readers[j] = _reader(book, j, codes, missing, book.dtype)
 
     def encode(self, table):
-        """Encode a frame of pandas or polars, or an Arrow table.
+        """Encode a table.
 
         Parameters
         ----------
-        table : data frame of shape (n, d)
+        table : array-like of shape (n, d)
 
         Returns
         -------
@@ -171,7 +180,9 @@ class TableEncoder:
         ValueError
             As `skbsq.Codebook.encode` does.
         """
-        book = self.book
+        book, table = self.book, as_table(table, "X")
+        if not has_columns(table):
+            return book.encode_numbers(check_rows(book, table, "X", self._number_readers))
         _check_width(book, len(columns_of(table)), "X")
         numbers = _as_matrix(book, table, "X", dict.fromkeys(self._readers))
         codes = np.empty((len(numbers), book.n_features), dtype=book.dtype, order="F")

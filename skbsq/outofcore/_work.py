@@ -366,8 +366,9 @@ class CallOnPacked(CallOnCodes):
         return _arrow.packed_matrix(table, columns, labels, self.n_features)
 
     def _reads(self, book):
-        # Folding scalers into a codebook changes its thresholds, but not the packed rows.
-        return self.book.fingerprint in (book.fingerprint, book.folded_from)
+        # Folding scalers into a codebook changes its thresholds, but not the packed rows, unless it reorders columns.
+        folded = book.folded_from if book.folded_order is None else None
+        return self.book.fingerprint in (book.fingerprint, folded)
 
 
 class CallOnEncoded(CallOnCodes):

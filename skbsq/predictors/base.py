@@ -18,6 +18,7 @@ from skbsq.codebook.checks import check_n_bits
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.labels import label
 from skbsq.codebook.matrix import refuse_mask
+from skbsq.codebook.origin import codes_of_origin, has_codes_of
 from skbsq.codec import RowCodec, read_messages_of
 from skbsq.nn.device import prediction_device
 from skbsq.nn.randomness import own_randomness
@@ -265,8 +266,8 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         data : array-like of uint8 of shape (n, row_bytes), or bytes-like
             Packed rows. Bytes, and arrays of uint8 of shape (size,), are read as one or more messages.
         codebook : Codebook, default=None
-            The codebook of the device, if `skbsq.export.to_codebook` folded the scalers of a pipeline into it. None:
-            the codebook of this model.
+            The codebook of the device, if `skbsq.export.to_codebook` folded the steps of a pipeline into it. None: the
+            codebook of this model.
         rate : int, default=None
             A key of ``codebooks_``. None: the finest for packed rows; each message names its own rate by its
             fingerprint, so that one stream may mix rates.
@@ -296,18 +297,17 @@ class BasePredictor(HasCodebook, LearnedEstimator):
     def _output_of_packed(self, data, codebook, rate):
         """Return the head's output for packed rows or messages."""
         own = self._rate(rate).codebook
-        codec = RowCodec(own)
         if codebook is not None:
             self._check_folded(codebook, own)
         if not isinstance(data, bytes | bytearray | memoryview):
             array = refuse_mask(data, "The array of packed rows")
             if getattr(array, "ndim", 2) != 1 or array.dtype != np.uint8:
-                return self._output_of_codes(codec.unpack(array), rate)
+                sent = own if codebook is None else codebook
+                return self._output_of_codes(codes_of_origin(sent, own, RowCodec(sent).unpack(array)), rate)
             data = np.ascontiguousarray(array).data
         if codebook is not None:
-            # Both codebooks pack a row into the same bytes; they differ only in features of 0 bits.
             ((_, codes),) = _joined(read_messages_of(data, [codebook]))
-            return self._output_of_codes(codec.unpack(RowCodec(codebook).pack(codes)), rate)
+            return self._output_of_codes(codes_of_origin(codebook, own, codes), rate)
         rates = [self._rate(rate)] if rate is not None or not hasattr(self, "rates_") else self.rates_.values()
         modules = {found.codebook.fingerprint: found.module for found in rates}
         messages = _joined(read_messages_of(data, [found.codebook for found in rates]))
@@ -317,13 +317,11 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         """Reject a codebook whose rows differ from those of a codebook of this model."""
         if not isinstance(codebook, Codebook):
             raise ValueError(f"codebook must be a Codebook, got {type(codebook).__name__}.")
-        expected = own.fingerprint
-        sent_levels, levels = ([n for n in book.n_levels.tolist() if n > 1] for book in (codebook, own))
-        if expected not in (codebook.fingerprint, codebook.folded_from) or sent_levels != levels:
+        if not has_codes_of(codebook, own):
             origin = codebook.folded_from or codebook.fingerprint
             raise ValueError(
                 f"codebook was not folded from that of this {type(self).__name__}: it comes from the codebook "
-                f"{origin.hex()}, but the model has {expected.hex()}. Fold the pipeline of this model again "
+                f"{origin.hex()}, but the model has {own.fingerprint.hex()}. Fold the pipeline of this model again "
                 "with skbsq.export.to_codebook, and put that codebook on the device."
             )
 

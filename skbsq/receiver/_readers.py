@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from skbsq.codebook.codebook import Codebook
+from skbsq.codebook.origin import codes_of_origin, has_codes_of
 from skbsq.codec import RowCodec
 from skbsq.codec.encodings import encoded
 from skbsq.export import to_codebook
@@ -38,8 +39,7 @@ class Way:
         if method not in METHODS:
             raise ValueError(f"method must be one of {list(METHODS)}, got {method!r}.")
         if self.inner.fingerprint != self.codebook.fingerprint:
-            # A folded codebook packs a row into the same bytes. It has other features of 0 bits.
-            codes = RowCodec(self.inner).unpack(RowCodec(self.codebook).pack(codes))
+            codes = codes_of_origin(self.codebook, self.inner, codes)
         predictions = np.asarray(self.call(codes, method))
         if predictions.shape[:1] != (len(codes),):
             raise ValueError(
@@ -75,7 +75,7 @@ def ways_of(reader, codebook=None):
     if codebook is None:
         return [Way(_folded(before, book), book, call) for book, call in calls]
     for book, call in calls:
-        if book.fingerprint in (codebook.fingerprint, codebook.folded_from) and _sent(book) == _sent(codebook):
+        if has_codes_of(codebook, book):
             return [Way(codebook, book, call)]
     raise ValueError(
         f"codebook (fingerprint {codebook.fingerprint.hex()}) is none of those of this {type(model).__name__}, nor "
@@ -101,10 +101,6 @@ def _pipeline(steps):
 
 def _folded(before, book):
     return to_codebook(_pipeline([*before, book])) if before else book
-
-
-def _sent(book):
-    return [n for n in book.n_levels.tolist() if n > 1]
 
 
 def _calls(quantizer, behind):

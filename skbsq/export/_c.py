@@ -6,7 +6,17 @@ from itertools import accumulate
 import numpy as np
 
 from skbsq.codec import RowCodec
-from skbsq.export import _c_change, _c_decoder, _c_faults, _c_predictor, _c_rates, _c_search, _c_short, _c_speed
+from skbsq.export import (
+    _c_categories,
+    _c_change,
+    _c_decoder,
+    _c_faults,
+    _c_predictor,
+    _c_rates,
+    _c_search,
+    _c_short,
+    _c_speed,
+)
 from skbsq.export import _c_text as c
 from skbsq.export._c_names import check_name, identifiers, label
 from skbsq.export._c_source import find_source
@@ -44,8 +54,8 @@ def to_c(
         them.
     scale : float, array-like of shape (d,), dict or pandas Series, default=None
         Makes the functions take integer counts instead of floats. A count has the value
-        ``float32(float64(count) * scale + offset)``, in the units of the codebook. Scales are positive. None: the
-        functions take floats.
+        ``float32(float64(count) * scale + offset)``, in the units of the codebook. Scales are positive. Those of
+        categorical features are not used. None: the functions take floats.
     offset : float, array-like of shape (d,), dict or pandas Series, default=None
         Value of count 0. None: 0. The labels of a dict or Series are names of features, or their numbers.
     count_type : {"uint8", "int8", "uint16", "int16", "int32"}, default=None
@@ -83,10 +93,10 @@ def to_c(
     ------
     ValueError
         If `name` is not a C identifier or is a keyword, if `scale`, `offset`, `count_type` or `missing_count` is
-        invalid, if the codes of a codebook in `coarser` do not follow from those of the finest one, if two rates of
-        them have equally many bits per row, if `decoder` is asked for with several rates, if `optimize` is neither
-        "size" nor "speed", or if `to_codebook` raises it. With ``part="predictor"`` also if `to_integers` raises it,
-        or if the head takes more than `max_bytes`.
+        invalid, if a count cannot stand for every category of a feature, if the codes of a codebook in `coarser` do not
+        follow from those of the finest one, if two rates of them have equally many bits per row, if `decoder` is asked
+        for with several rates, if `optimize` is neither "size" nor "speed", or if `to_codebook` raises it. With
+        ``part="predictor"`` also if `to_integers` raises it, or if the head takes more than `max_bytes`.
     sklearn.exceptions.NotFittedError
         If `fitted`, or a step of it, is not fitted.
 
@@ -140,6 +150,18 @@ def to_c(
       sensor_is_missing(uint32_t feature, uint32_t code)`` tells without floats.
 
     A feature of 0 bits is not sent and need not be measured, because the C never reads its value.
+
+    If there are categorical features, the C knows their categories by number, in the order of `Codebook.categories`:
+
+    - ``SENSOR_<feature>_<CATEGORY>``: an enum with the number of each category. Letters of the category are in
+      capitals, other characters become underscores, and names that are taken get a number behind them. A comment has
+      the category itself.
+    - ``int sensor_put_category(uint8_t *row, uint32_t feature, uint32_t category)``: does what ``sensor_put`` does, for
+      a category. Any number that is no category, such as ``0xFFFFFFFFu``, is an unknown category: it gets the missing
+      code if ``handle_unknown="missing"`` and the feature has one. Otherwise it is refused, as a numeric feature is.
+      ``sensor_put`` refuses categorical features. ``sensor_fill_category`` has a mask too, see below.
+    - ``sensor_encode`` reads the number of the category from ``x``, as a float or a count. A value that is no whole
+      number, or the number of no category, is an unknown category; NaN or a missing count is missing.
 
     If a feature with bits has no missing code, a row must not be sent before this feature has a value. Then a mask, of
     ``SENSOR_MASK_BYTES`` bytes, notes which features are filled:
@@ -256,6 +278,8 @@ def _body(rates, source, predictor, name, optimize, decoder):
         parts.append(c.with_prefix(at_rates, name))
     if predictor is not None:
         parts.append(_c_predictor.text(predictor, name))
+    if codebook.is_categorical.any():
+        parts.insert(4, _c_categories.constants(codebook, name, "".join(parts)))
     return "\n".join(part.strip("\n") + "\n" for part in parts if part)
 
 
@@ -271,6 +295,8 @@ def _title(codebook, source, more):
     ]
     for j, (bits, levels) in enumerate(zip(codebook.n_bits.tolist(), codebook.n_levels.tolist(), strict=True)):
         lines.append(f"{label(codebook, j)}, {bits}, {levels}" + ", not sent" * (bits == 0))
+        if categories := _c_categories.n_categories(codebook, j):
+            lines[-1] += f", {categories} categories"
     comment = "\n   ".join(lines + more).replace("   \n", "\n")
     return f"/* {comment} */"
 
@@ -337,7 +363,7 @@ def _missing_counts(source, name):
 
 def _functions(codebook, source, optimize):
     refuses, unsent, is_float = _refuses(codebook, source), not codebook.n_bits.all(), source.kind == "float"
-    some, missing = bool(codebook.has_missing.any()), ""
+    some, missing, has_categories = bool(codebook.has_missing.any()), "", bool(codebook.is_categorical.any())
     begin, search, n_keys = _c_search.of_features(source)
     table, code = _missing_codes(codebook, source, n_keys)
     if source.is_missing is not None:
@@ -351,9 +377,11 @@ def _functions(codebook, source, optimize):
         begin=begin,
         search=search,
     )
+    is_refused = [if_missing.strip()] * refuses + ["if the feature is categorical"] * has_categories
     put = c.PUT.format(
         type=source.type,
-        refusal=f",\n   feature + 1{if_missing}" * refuses,
+        refusal=",\n   feature + 1 " + ", or ".join(is_refused) if is_refused else "",
+        categorical=_c_categories.PUT_REFUSE * has_categories,
         unsent=c.PUT_UNSENT * (unsent and refuses),
         refuse=c.PUT_REFUSE * refuses,
     )
@@ -362,6 +390,10 @@ def _functions(codebook, source, optimize):
     else:
         encode = _small_encode(codebook, source)
     faults = _c_faults.functions(codebook, source.type, table=bool(table))
+    if has_categories:
+        code += _c_categories.lookup(codebook, source.type, source.is_missing, table=bool(table))
+        put += _c_categories.put(codebook)
+        faults += _c_categories.FILL_CATEGORY * bool(codebook.refuses_nan.any())
     return c.FLOAT * is_float + table + code + put + encode + faults
 
 
@@ -399,20 +431,29 @@ def _encode(codebooks, source, *, clear, no_rate, **fields):
         type=source.type,
         refusal=no_rate + _refusal(finest, source),
         unsent=c.ENCODE_UNSENT * any(not book.n_bits.all() for book in codebooks),
-        refuse=c.ENCODE_REFUSE.format(clear=clear) * _refuses(finest, source),
+        refuse=c.ENCODE_REFUSE.format(clear=clear) * (_refuses(finest, source) or _refuses_unknown(finest)),
+        lookup="name_value_code" if finest.is_categorical.any() else "name_code",
+        categories=_c_categories.ENCODES * bool(finest.is_categorical.any()),
         **fields,
     )
 
 
 def _refusal(codebook, source):
     """Say in the comment of a function what it returns if it refuses a row."""
-    if not _refuses(codebook, source):
+    missing = f"is {source.missing_value}" + " and has no missing code" * bool(codebook.has_missing.any())
+    is_refused = [missing] * _refuses(codebook, source)
+    is_refused += ["has no category of this number"] * _refuses_unknown(codebook)
+    if not is_refused:
         return ""
-    missing = source.missing_value + " and has no missing code" * bool(codebook.has_missing.any())
     return (
-        f", or the number, from 1,\n   of the first feature that is {missing}. Then do not send the row:\n"
+        f", or the number, from 1,\n   of the first feature that {', or '.join(is_refused)}. "
+        "Then do not send the row:\n"
         "   it is all zeros, which is a valid row of other values"
     )
+
+
+def _refuses_unknown(codebook):
+    return bool(_c_categories.refuses_unknown(codebook).any())
 
 
 def _refuses(codebook, source):

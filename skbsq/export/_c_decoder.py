@@ -155,7 +155,7 @@ static inline int name_short_check_crc8(const uint8_t *frame, size_t size, size_
 
 def functions(codebook):
     """Write tables and functions that read messages, short frames and rows of a codebook."""
-    levels = [_bits(level) for levels in codebook.levels for level in levels]
+    levels = [_bits(level) for levels in codebook.level_numbers for level in levels]
     bits = 8 * codebook.dtype.itemsize
     row_bytes = RowCodec(codebook).row_bytes
     return "".join(

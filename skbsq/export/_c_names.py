@@ -53,14 +53,14 @@ def label(codebook, j):
 
 
 def quoted(value):
-    """Write a name or label for a C comment.
+    r"""Write text or another plain value for a C comment, in ASCII and on one line.
 
     Examples
     --------
-    >>> print(quoted("t*/"))
-    "t* /"
+    >>> print(quoted("*/ caf\N{LATIN SMALL LETTER E WITH ACUTE}"), quoted(True))
+    "* / caf\u00e9" true
     """
-    text = json.dumps(value)  # ASCII, one line
+    text = json.dumps(value)
     # Break up everything that begins or ends a comment, and trigraphs.
     for before, after in [(r"\*", "/"), ("/", r"\*"), (r"\?", r"\?")]:
         text = re.sub(f"({before})(?={after})", r"\1 ", text)

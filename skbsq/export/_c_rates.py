@@ -6,6 +6,7 @@ import numpy as np
 
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.nesting import obstacle, recoding
+from skbsq.export import _c_categories
 from skbsq.export import _c_text as c
 from skbsq.export._fold import fold_rates
 
@@ -40,6 +41,8 @@ def find_rates(fitted, coarser, dtype):
     finest, *_ = rates.values()
     for i, book in enumerate(coarser):
         if (why := obstacle(finest, book)) is not None:
+            raise ValueError(f"coarser[{i}] cannot be a rate of this codebook: {why}. Make it with coarsened.")
+        if (why := _c_categories.disorder(finest, book)) is not None:
             raise ValueError(f"coarser[{i}] cannot be a rate of this codebook: {why}. Make it with coarsened.")
         if book.row_bits in rates:
             raise ValueError(

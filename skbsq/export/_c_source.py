@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skbsq.export import _c_categories
 from skbsq.export import _c_text as c
 from skbsq.export._adc import check_counts, first_counts_above
 
@@ -35,7 +36,7 @@ def find_source(codebook, scale, offset, count_type, missing_count):
 
 def _floats(codebook):
     keys, notes = [], []
-    for thresholds in codebook.thresholds:
+    for thresholds in _c_categories.numeric_thresholds(codebook):
         bits = thresholds.view(np.int32).astype(np.int64)
         # Without the sign bit, the bits of a negative float are its magnitude. -0.0 is the threshold 0.0.
         magnitude = bits & 0x7FFFFFFF
@@ -46,8 +47,10 @@ def _floats(codebook):
 
 def _counts(codebook, scale, offset, count_type, missing_count):
     scale, offset, missing_count = check_counts(codebook, scale, offset, count_type, missing_count)
+    _c_categories.check_counts(codebook, count_type, missing_count)
     keys, notes = [], []
-    for thresholds, a, b in zip(codebook.thresholds, scale.tolist(), offset.tolist(), strict=True):
+    numeric = _c_categories.numeric_thresholds(codebook)
+    for thresholds, a, b in zip(numeric, scale.tolist(), offset.tolist(), strict=True):
         first = first_counts_above(thresholds, a, b, count_type)
         # No count exceeds the other thresholds.
         keys.append(first[first <= np.iinfo(count_type).max].tolist())

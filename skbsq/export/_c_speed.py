@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from skbsq.export import _c_search
+from skbsq.export import _c_categories, _c_search
 from skbsq.export import _c_text as c
 
 _FIND = """
@@ -103,10 +103,11 @@ def encode(codebook, source, refusal):
     str
     """
     sent = np.flatnonzero(codebook.n_bits).tolist()
-    searches = {j: _search(codebook, source, j) for j in sent}
-    refuses = any(search.missing_code == c.REFUSED for search in searches.values())
+    # Categories are looked up by the functions that `name_put_category` needs too.
+    searches = {j: None if codebook.is_categorical[j] else _search(codebook, source, j) for j in sent}
+    refuses = any(_may_refuse(codebook, source, *item) for item in searches.items())
     variables = "    uint32_t code, waiting;\n" * bool(sent) + "    uint32_t refused = 0;\n" * refuses
-    text = "".join(_find(search, source) for search in dict.fromkeys(searches.values()))
+    text = "".join(_find(search, source) for search in dict.fromkeys(searches.values()) if search)
     if refuses:
         text += _refuse(codebook, source)
     return text + _ENCODE.format(
@@ -116,6 +117,10 @@ def encode(codebook, source, refusal):
         lines="".join(_lines(codebook, source, searches)) or _NO_BITS,
         refuse=_REFUSE_IF_ANY * refuses,
     )
+
+
+def _may_refuse(codebook, source, j, search):
+    return search.missing_code == c.REFUSED if search else _c_categories.may_refuse(codebook, source, j)
 
 
 def _search(codebook, source, j):
@@ -133,9 +138,12 @@ def _lines(codebook, source, searches):
     n_waiting = to = 0
     for j, search in searches.items():
         value = f"name_float_bits(x[{j}])" if source.kind == "float" else f"x[{j}]"
-        missing = f", {c.integer(source.missing_count[j])}" if search.missing_differs else ""
-        yield f"    code = name_find_{search.name}(name_thresholds + {offsets[j]}, {value}{missing});\n"
-        if search.missing_code == c.REFUSED:
+        if search is None:
+            yield f"    code = name_value_code({j}, x[{j}]);\n"
+        else:
+            missing = f", {c.integer(source.missing_count[j])}" if search.missing_differs else ""
+            yield f"    code = name_find_{search.name}(name_thresholds + {offsets[j]}, {value}{missing});\n"
+        if _may_refuse(codebook, source, j, search):
             yield "    refused |= code;\n"
         yield f"    waiting |= code << {n_waiting};\n" if n_waiting else "    waiting = code;\n"
         n_waiting += int(codebook.n_bits[j])
@@ -175,6 +183,8 @@ def _find(search, source):
 
 
 def _refuse(codebook, source):
+    if codebook.is_categorical.any():
+        return _REFUSE.format(type=source.type, bits="", refuses=_c_categories.IS_REFUSED, is_missing="")
     refuses = ""
     table = ""
     if not codebook.refuses_nan.all():

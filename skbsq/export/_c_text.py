@@ -216,6 +216,7 @@ static inline int name_put(uint8_t *row, uint32_t feature, {type} value)
     if (feature >= NAME_FEATURES)
         return -1;
 {unsent}\
+{categorical}\
     code = name_code(feature, value);
 {refuse}\
     name_put_code(row, feature, code);
@@ -232,7 +233,7 @@ PUT_REFUSE = """\
 """
 
 ENCODE = """
-/* Encodes all features into a packed row of {row_bytes}. Returns 0{refusal}. */
+/* Encodes all features into a packed row of {row_bytes}. {categories}Returns 0{refusal}. */
 static inline int {function}const {type} *x, uint8_t *row)
 {{
     uint8_t *to = row;
@@ -243,7 +244,7 @@ static inline int {function}const {type} *x, uint8_t *row)
         uint32_t code;
 {before}\
 {unsent}\
-        code = name_code(feature, x[feature]);
+        code = {lookup}(feature, x[feature]);
 {refuse}\
 {lower}\
         waiting |= code << n_waiting;

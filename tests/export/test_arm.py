@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from tests.export import driver, test_c_faults, test_c_predictor, test_c_rates, test_c_speed, tools
+from tests.export import driver, test_c_categories, test_c_faults, test_c_predictor, test_c_rates, test_c_speed, tools
 from tests.export.test_c import BOOKS, check_books, check_counts, count_texts, count_types, headers
 
 if not os.environ.get("SKBSQ_DEVICE"):
@@ -57,6 +57,11 @@ def test_rows_of_all_rates_equal_the_codebooks(build):
 
 def test_rows_of_failing_sensors_equal_the_codebooks(build):
     test_c_faults.check_faults(build(test_c_faults.headers(), test_c_faults.TYPES, test_c_faults.MORE), emulator=QEMU)
+
+
+def test_categories_have_the_codes_of_the_codebook(build):
+    cases = test_c_categories
+    cases.check_puts(build(cases.headers(), cases.TYPES, cases.MORE), emulator=QEMU)
 
 
 def test_predictions_are_those_of_the_integers(build):

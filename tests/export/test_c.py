@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skbsq import Codebook, QuantileQuantizer
-from skbsq.codec import ChangeSender, dumps, loads, read_messages_of
+from skbsq.codec import ChangeSender, RowCodec, dumps, loads, read_messages_of
 from skbsq.export import to_c, to_codebook
 from tests import reference
 from tests.export import driver, tools
@@ -298,6 +298,8 @@ void radio_send(const uint8_t *data, size_t size) { fwrite(data, 1, size, stdout
 
 void store(uint32_t row, uint32_t feature, float level) { printf("%u %u %.9g\\n", row, feature, (double)level); }
 
+int valve_angle(void) { return n_read == 0 ? -1 : (int)n_read * 20 - 20; }
+
 uint32_t rate_of_link(void) { return (uint32_t)n_read / 2 % 4; }
 
 int main(int argc, char **argv)
@@ -326,6 +328,10 @@ int main(int argc, char **argv)
         on_humidity(NAN);
         send_last_row();
         return 0;
+    case 't': /* a tank */
+        for (; n_read < N_READINGS; ++n_read)
+            send_tank(readings[n_read][0]);
+        return 0;
     default: /* the sensors one at a time */
         for (i = 0; i < N_READINGS; ++i) {
             on_temperature(readings[i][0]);
@@ -348,7 +354,7 @@ class Page:
         for block in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
             exec(block, namespace)
         book = namespace["codebook"]
-        self.rates = [book, *namespace["coarser"]]
+        self.rates, self.tank = [book, *namespace["coarser"]], namespace["tank"]
         self.book = Codebook.from_thresholds(book.thresholds, missing=missing, feature_names=book.feature_names)
         (folder / "hut.h").write_text(to_c(self.book, "hut"), encoding="ascii")
         (folder / "gateway.h").write_text(to_c(self.book, "gateway", decoder=True), encoding="ascii")
@@ -433,6 +439,15 @@ def test_page_sends_last_values_once_all_are_measured(page):
 def test_page_sends_missing_codes_before_the_first_measurement(page):
     missing = reference.pack_row((5, 4, 0), page.book.n_bits)
     assert page.run("unmeasured") == (missing if page.book.missing == "code" else b"")
+
+
+def test_page_sends_categories(page):
+    """The valve is missing in the first row, and a row without a level is not sent."""
+    valves = [None, "shut", "shut", "shut", "shut", "shut", "open", "open"]
+    rows = [[level, valve] for (level, _), valve in zip(READINGS.tolist(), valves, strict=True) if level == level]
+    packed = RowCodec(page.tank).pack(page.tank.encode(np.array(rows, dtype=object)))
+    assert page.run("tank") == packed.tobytes()
+    assert len(packed) == 5
 
 
 def test_page_sends_each_reading_at_the_rate_of_the_link(page):

@@ -4,7 +4,15 @@ import pytest
 
 from skbsq import Codebook
 from skbsq.export import to_c
-from tests.export import driver, test_c_decoder, test_c_predictor, test_c_rates, test_c_speed, tools
+from tests.export import (
+    driver,
+    test_c_categories,
+    test_c_decoder,
+    test_c_predictor,
+    test_c_rates,
+    test_c_speed,
+    tools,
+)
 from tests.export.test_c import count_texts, headers
 
 STRICTEST = {
@@ -54,6 +62,7 @@ HEADERS = [
     test_c_rates.headers(),
     test_c_speed.headers() | test_c_speed.count_texts(),
     test_c_decoder.headers(),
+    test_c_categories.headers(),
     test_c_predictor.headers(),
 ]
 

@@ -6,9 +6,11 @@ from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.floats import FLOAT32_MAX, last_floats
 from skbsq.codebook.kernels import as_float32
 from skbsq.codebook.labels import label
+from skbsq.codebook.origin import sent_features
+from skbsq.export._fold_categories import RawRows, codes_of_categories
+from skbsq.export._fold_steps import PASSTHROUGH, chain, flat_steps
 
 DTYPES = ("float32", "float64")
-_PASSTHROUGH = (None, "passthrough")  # steps that do nothing
 
 
 def to_codebook(fitted, *, dtype="float32"):
@@ -16,14 +18,15 @@ def to_codebook(fitted, *, dtype="float32"):
 
     The scalers of a pipeline are folded into the thresholds, so that a device encodes raw readings. For float32 rows
     the codes are exactly those of the pipeline. A folded threshold is the largest float32 that the fitted scaler maps
-    to at most the threshold of the quantizer. It is found by bisection over the floats.
+    to at most the threshold of the quantizer. It is found by bisection over the floats. The columns that an encoder
+    reads become categorical features: each category has the code that the pipeline gives it.
 
     Parameters
     ----------
     fitted : Codebook, fitted quantizer, predictor or Pipeline
         The steps of a pipeline before the quantizer can be StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler,
-        "passthrough", feature selection (VarianceThreshold, SelectKBest, ...), pipelines of these, and a
-        ColumnTransformer of these that keeps the order of the columns.
+        OrdinalEncoder, TargetEncoder, "passthrough", feature selection (VarianceThreshold, SelectKBest, ...), pipelines
+        of these, and a ColumnTransformer of these that has each column once. A column is encoded before it is scaled.
     dtype : {"float32", "float64"}, default="float32"
         Type of the rows for which the codes are exact. A scaler computes in the type of its input. The two types round
         differently, which changes the code of a value on a threshold. Give the type that the pipeline was fitted on.
@@ -34,14 +37,16 @@ def to_codebook(fitted, *, dtype="float32"):
     -------
     Codebook
         It has one feature per raw column. A column that was not selected has no threshold and no missing code. It costs
-        0 bits, so rows take the same bytes as with the codebook of the quantizer. Levels are those of the quantizer,
-        scaled back. Names are those that the pipeline was fitted with.
+        0 bits, so rows take as many bytes as with the codebook of the quantizer. Levels are those of the quantizer,
+        scaled back; of categories, the closest. Names and the order of the features are those that the pipeline was
+        fitted with, see `Codebook.folded_order`.
 
     Raises
     ------
     ValueError
-        If a step cannot be folded; the message names it. Also if no codebook can be exact, because no raw float32 lies
-        between two thresholds (the code between them would be lost), or because every raw float32 exceeds a threshold.
+        If a step cannot be folded; the message names it. Also if no codebook can be exact: because no raw float32 lies
+        between two thresholds (the code between them would be lost), because every raw float32 exceeds a threshold, or
+        because missing values, which an encoder saw in fit, share a code with a category.
     sklearn.exceptions.NotFittedError
         If `fitted`, or a step of it, is not fitted.
 
@@ -54,6 +59,14 @@ def to_codebook(fitted, *, dtype="float32"):
     -----
     The codebook accepts infinities, which the scalers refuse: inf gets the highest code of a number, -inf gets code 0.
     It refuses NaN in a column with bits and no missing code, as the quantizer does.
+
+    Infrequent categories of an OrdinalEncoder share a code. A code that no category has belongs to the category
+    ``no category (code 3)``, because every code of a codebook belongs to some category. A category that the encoder did
+    not see in fit can only have the missing code: so the codebook has ``handle_unknown="missing"`` if the pipeline
+    gives such values that code in every feature that has one, and refuses them otherwise. To have them accepted, give
+    the encoder ``handle_unknown="use_encoded_value", unknown_value=np.nan`` and the quantizer ``missing="code"``. A
+    TargetEncoder gives them the mean of the target: they are refused. So are missing values that the encoder did not
+    see, unless the pipeline gives them the missing code.
 
     Examples
     --------
@@ -126,23 +139,44 @@ def _folded(inner, before, dtype):
     for _, step in before:
         check_is_fitted(step)
     n_raw, names = before[0][1].n_features_in_, getattr(before[0][1], "feature_names_in_", None)
-    columns, undo = _chain(before, n_raw)
-    _check_order(columns, before)
+    trace = chain(before, n_raw)
+    columns = trace.columns
+    _check_once(columns, before)
+    labels = [label(names, j) for j in range(n_raw)]
+    rows = RawRows(n_raw, names, dtype, _known(inner, trace, labels))
 
-    def transform(x):
-        raw = np.zeros((len(x), n_raw), dtype=dtype)
-        raw[:, columns] = x
-        if names is not None:
-            import pandas as pd
-
-            raw = pd.DataFrame(raw, columns=names)
+    def transform(raw):
         with np.errstate(all="ignore"):  # a value beyond float32 becomes an infinity, which keeps the order
             for _, step in before:
                 raw = step.transform(raw)
-        return as_float32(np.asarray(raw))
+        return np.asarray(raw)
 
-    folded = _fold_thresholds(inner, transform, [label(names, j) for j in columns.tolist()])
-    return _raw_codebook(inner, folded, _raw_levels(inner, undo), columns, n_raw, names), columns
+    numeric = np.array([k for k, j in enumerate(columns.tolist()) if j not in rows.known], dtype=np.int64)
+    given = columns[numeric].tolist()
+
+    def scaled(x):
+        raw = rows.make(len(x), dict(zip(given, x[:, numeric].T.astype(dtype), strict=True)))
+        out = np.zeros(x.shape, dtype=np.float32)
+        out[:, numeric] = as_float32(transform(raw)[:, numeric].astype(np.float64))
+        return out
+
+    categories = codes_of_categories(rows, transform, inner, columns, labels) if rows.known else {}
+    folded = _fold_thresholds(inner, scaled, numeric.tolist(), [labels[j] for j in columns.tolist()])
+    return _raw_codebook(inner, folded, _raw_levels(inner, trace.undo), categories, columns, n_raw, names), columns
+
+
+def _known(inner, trace, labels):
+    """Return the categories of each raw column that holds some, in an encoder or in the codebook of the quantizer."""
+    known = dict(trace.known)
+    for k, j in enumerate(trace.columns.tolist()):
+        if not inner.is_categorical[k] or j in known:
+            continue
+        if j in trace.scaled:
+            raise ValueError(f"{labels[j]} is scaled before a quantizer that takes it as categories: do not scale it.")
+        categories = [category for category in inner.categories[k] if category is not None]
+        known[j] = np.empty(len(categories), dtype=object)
+        known[j][:] = categories
+    return known
 
 
 def split_off(fitted):
@@ -161,24 +195,8 @@ def split_off(fitted):
         Name of the last step.
     last : object
     """
-    *before, (name, last) = _flat_steps(fitted)
-    return [(name, step) for name, step in before if step not in _PASSTHROUGH], name, last
-
-
-def _flat_steps(fitted, name=None):
-    if _is_pipeline(fitted):
-        for name, step in fitted.steps:
-            yield from _flat_steps(step, name)
-    else:
-        yield name, fitted
-
-
-def _is_pipeline(step):
-    if isinstance(step, Codebook):
-        return False
-    from sklearn.pipeline import Pipeline
-
-    return isinstance(step, Pipeline)
+    *before, (name, last) = flat_steps(fitted)
+    return [(name, step) for name, step in before if step not in PASSTHROUGH], name, last
 
 
 def _codebook_of(name, last):
@@ -202,127 +220,35 @@ def _codebook_of(name, last):
     )
 
 
-def _chain(steps, n):
-    """Trace several steps, one after the other, see `_trace`."""
-    columns, undos = np.arange(n), []
-    for name, step in steps:
-        kept, undo = _trace(name, step, columns.size)
-        columns = columns[kept]
-        undos.append(undo)
-
-    def undo_all(values):
-        for undo in reversed(undos):
-            values = undo(values)
-        return values
-
-    return columns, undo_all
-
-
-def _trace(name, step, n):
-    """Find out which of n columns a step keeps, and how to undo its scaling.
-
-    Returns
-    -------
-    columns : ndarray of int
-        The input column of each output column.
-    undo : callable
-        Converts output values, float64 of shape (n, outputs), to the units of the input. Dropped columns become 0.
-    """
-    from sklearn.compose import ColumnTransformer
-    from sklearn.feature_selection import SelectorMixin
-    from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
-
-    if _is_pipeline(step):
-        return _chain(_flat_steps(step), n)
-    # A subclass may do anything, so only the exact types count. A FunctionTransformer without a function does nothing.
-    if step in _PASSTHROUGH or (type(step) is FunctionTransformer and step.func is None):
-        return np.arange(n), lambda values: values
-    if type(step) in (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler):
-        _check_increasing(name, step)
-        return np.arange(n), step.inverse_transform
-    if isinstance(step, SelectorMixin):
-        parts = [(step.get_support(indices=True), lambda values: values)]
-    elif type(step) is ColumnTransformer:
-        parts = _column_parts(name, step)
-    else:
+def _check_once(columns, steps):
+    if np.unique(columns).size < columns.size:
         raise ValueError(
-            f"Step {name!r} ({type(step).__name__}) cannot be folded into thresholds: only scalers (StandardScaler, "
-            "MinMaxScaler, MaxAbsScaler, RobustScaler) and a selection of columns can. Do this step on the device, "
-            'and export the pipeline without it. Instead of an imputer use missing="seen", which gives NaN a code.'
-        )
-
-    def undo(values):
-        out, start = np.zeros((len(values), n)), 0
-        for columns, undo in parts:
-            out[:, columns] = undo(values[:, start : start + columns.size])
-            start += columns.size
-        return out
-
-    return np.concatenate([columns for columns, _ in parts]), undo
-
-
-def _column_parts(name, transformer):
-    """Return the columns that each part of a ColumnTransformer keeps, and how to undo its scaling."""
-    if transformer.transformer_weights is not None:
-        raise ValueError(
-            f"Step {name!r} multiplies columns by transformer_weights, which cannot be folded into thresholds: leave "
-            "the weights out, thresholds do not need them."
-        )
-    parts = []
-    for part, step, _ in transformer.transformers_:
-        columns = np.asarray(transformer._transformer_to_input_indices[part], dtype=np.intp)
-        if columns.size and step != "drop":
-            kept, undo = _trace(f"{name}: {part}", step, columns.size)
-            parts.append((columns[kept], lambda values, undo=undo, kept=kept: undo(values)[:, kept]))
-    return parts
-
-
-def _check_increasing(name, scaler):
-    """Refuse a scaler that does not keep the order of values, or that maps them beyond float32."""
-    for attribute in ("scale_", "mean_", "center_", "min_"):
-        values = getattr(scaler, attribute, None)
-        if values is None:
-            continue
-        cast = as_float32(np.asarray(values))
-        wrong = ~np.isfinite(cast) | ((cast <= 0) & (attribute == "scale_"))
-        if wrong.any():
-            j = int(np.argmax(wrong))
-            raise ValueError(
-                f"Step {name!r} has {attribute}[{j}] = {values[j]!r}, which in float32 does not keep the order of "
-                f"values of {label(getattr(scaler, 'feature_names_in_', None), j)}, so the scaler cannot be folded. "
-                "Rescale this feature first."
-            )
-
-
-def _check_order(columns, steps):
-    if (np.diff(columns) <= 0).any():
-        raise ValueError(
-            f"The steps {[name for name, _ in steps]} return the columns in the order {columns.tolist()}, but a "
-            "codebook has every feature once, in the order of the raw columns: list each column of a "
-            "ColumnTransformer once, in this order."
+            f"The steps {[name for name, _ in steps]} return the columns {columns.tolist()}, but a codebook has every "
+            "feature once: list each column of a ColumnTransformer once."
         )
 
 
-def _fold_thresholds(inner, transform, labels):
-    """Return the thresholds of the quantizer in raw units."""
+def _fold_thresholds(inner, transform, numeric, labels):
+    """Return the thresholds of the quantizer in raw units; None for categorical columns."""
+    folded, thresholds = [None] * inner.n_features, inner.thresholds
     padded = np.full((int(np.diff(inner.offsets).max()), inner.n_features), np.inf, dtype=np.float32)
-    for column, t in zip(padded.T, inner.thresholds, strict=True):
-        column[: t.size] = t
-    if padded.size == 0:
-        return inner.thresholds
-    ends = last_floats(lambda x: transform(x) <= padded, padded.shape)
-    folded = [end[: t.size] for end, t in zip(ends.T, inner.thresholds, strict=True)]
-    for raw, t, feature in zip(folded, inner.thresholds, labels, strict=True):
+    for k in numeric:
+        padded[: thresholds[k].size, k] = thresholds[k]
+    if np.isfinite(padded).any():
+        ends = last_floats(lambda x: transform(x) <= padded, padded.shape)
+    for k in numeric:
+        t, feature = thresholds[k], labels[k]
+        folded[k] = raw = ends[: t.size, k] if t.size else t
         if raw.size and raw[0] == -np.inf:
             raise ValueError(
                 f"Every float32 of {feature} exceeds the threshold {t[0]}, so no value has code 0: leave this "
                 "threshold out."
             )
         if (raw[1:] == raw[:-1]).any():
-            k = int(np.argmax(raw[1:] == raw[:-1]))
-            between = f"which is {raw[k]} in raw units" if raw[k] < FLOAT32_MAX else "and none exceeds them"
+            i = int(np.argmax(raw[1:] == raw[:-1]))
+            between = f"which is {raw[i]} in raw units" if raw[i] < FLOAT32_MAX else "and none exceeds them"
             raise ValueError(
-                f"No float32 of {feature} lies between the thresholds {t[k]} and {t[k + 1]}, {between}: the code "
+                f"No float32 of {feature} lies between the thresholds {t[i]} and {t[i + 1]}, {between}: the code "
                 "between them would be lost. Fit the pipeline on float32 rows, subtract an offset from the feature "
                 "first, or use fewer thresholds."
             )
@@ -332,35 +258,51 @@ def _fold_thresholds(inner, transform, labels):
 def _raw_levels(inner, undo):
     """Return the levels of the quantizer in raw units, one column per raw feature; unused entries are arbitrary."""
     levels = np.zeros((int(np.diff(inner.offsets).max()) + 1, inner.n_features))
-    for column, given, n in zip(levels.T, inner.levels, np.diff(inner.offsets) + 1, strict=True):
+    for column, given, n in zip(levels.T, inner.level_numbers, np.diff(inner.offsets) + 1, strict=True):
         column[:n] = given[:n]
     with np.errstate(over="ignore", under="ignore"):
         return np.clip(undo(levels), -FLOAT32_MAX, FLOAT32_MAX)
 
 
-def _raw_codebook(inner, folded, levels, columns, n_raw, names):
+def _raw_codebook(inner, folded, raw_levels, categories, columns, n_raw, names):
     """Build the codebook of all raw columns."""
-    thresholds, counts = [np.empty(0, dtype=np.float32)] * n_raw, None
+    parts, counts = [np.empty(0, dtype=np.float32)] * n_raw, None
     has_missing = np.zeros(n_raw, dtype=bool)
-    has_missing[columns] = inner.has_missing
-    for j, t in zip(columns.tolist(), folded, strict=True):
-        thresholds[j] = t
+    for k, j in enumerate(columns.tolist()):
+        if j not in categories:
+            parts[j], has_missing[j] = folded[k], inner.has_missing[k]
+    for k in np.flatnonzero(inner.has_guard).tolist():
+        if (t := folded[k]) is not None:
+            # The levels of guard codes are next to the guard thresholds, whatever the scalers round.
+            raw_levels[[0, t.size], columns[k]] = np.nextafter(t[0], np.float32(np.inf)), t[-1]
+    levels = [column[: t.size + 1] for column, t in zip(raw_levels.T, parts, strict=True)]
+    for j, of_column in categories.items():
+        parts[j], levels[j] = of_column.codes, of_column.levels
     if inner.counts is not None:
         counts = [inner.counts[0].sum(keepdims=True)] * n_raw
         for j, count in zip(columns.tolist(), inner.counts, strict=True):
             counts[j] = count
-    for j, t, has_guard in zip(columns.tolist(), folded, inner.has_guard.tolist(), strict=True):
-        if has_guard:
-            # The levels of guard codes are next to the guard thresholds, whatever the scalers round.
-            levels[[0, t.size], j] = np.nextafter(t[0], np.float32(np.inf)), t[-1]
+    unknown = [of_column.unknown_is_missing for of_column in categories.values()]
+    unknown = [is_missing for is_missing in unknown if is_missing is not None]
     given = {
-        "levels": [column[: t.size + 1] for column, t in zip(levels.T, thresholds, strict=True)],
+        "levels": levels,
         "counts": counts,
         "missing": "seen",
         "has_missing": has_missing,
         "feature_names": names,
+        "handle_unknown": ("missing" if all(unknown) else "error") if unknown else inner.handle_unknown,
     }
-    book = Codebook.from_thresholds(thresholds, **given)
+    book = Codebook.from_thresholds(parts, **given)
     # A codebook can be folded several times. Its model is still that of the first codebook.
     origin = inner.folded_from or inner.fingerprint
-    return book if book.fingerprint == origin else Codebook.from_thresholds(thresholds, **given, folded_from=origin)
+    order = columns[sent_features(inner)]
+    order = order if (np.diff(order) < 0).any() else None
+    if book.fingerprint != origin:
+        return Codebook.from_thresholds(parts, **given, folded_from=origin, folded_order=order)
+    if order is not None:
+        raise ValueError(
+            f"The steps return columns in the order {columns.tolist()}, and the codebook of the raw columns would have "
+            "the fingerprint of that of the quantizer, so its rows could be mistaken: list the columns of a "
+            "ColumnTransformer in their order."
+        )
+    return book

@@ -1,5 +1,6 @@
 """The codebook of a pipeline gives the codes of the pipeline for every float32, or there is an error."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.feature_selection import SelectFromModel, SelectKBest, VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
@@ -24,7 +25,8 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from skbsq import BitwiseRegressor, Codebook, QuantileQuantizer, ThresholdQuantizer, UniformQuantizer
+from skbsq import BitwiseRegressor, Codebook, QuantileQuantizer, Receiver, ThresholdQuantizer, UniformQuantizer
+from skbsq.codec import RowCodec, dumps
 from skbsq.export import to_codebook
 from skbsq.export._fold import fold
 from tests.strategies import neighbours
@@ -336,11 +338,48 @@ def test_scale_that_does_not_keep_the_order_is_refused(scale, rng):
         to_codebook(pipeline)
 
 
-@pytest.mark.parametrize("columns", [[[1], [0]], [[0], [0]]])
-def test_reordered_or_repeated_columns_are_refused(columns, rng):
-    parts = [(StandardScaler(), columns[0]), (MinMaxScaler(), columns[1])]
+def test_repeated_columns_are_refused(rng):
+    parts = [(StandardScaler(), [0]), (MinMaxScaler(), [0])]
     pipeline = make_pipeline(make_column_transformer(*parts), QuantileQuantizer(2)).fit(rng.normal(size=(50, 2)))
-    with pytest.raises(ValueError, match=r"in the order \[\d, 0\]"):
+    with pytest.raises(ValueError, match=r"return the columns \[0, 0\], but a codebook has every feature once"):
+        to_codebook(pipeline)
+
+
+def test_reordered_columns_take_their_places_again(rng):
+    X = rng.normal(3, [1, 2, 3, 4], size=(200, 4)).astype(np.float32)
+    scale = make_column_transformer((StandardScaler(), [3, 0]), (MinMaxScaler(), [2]), remainder="drop")
+    pipeline = make_pipeline(scale, QuantileQuantizer([1, 2, 3])).fit(X)
+    book, columns = assert_equal_codes(pipeline, rng)
+    assert (columns.tolist(), book.n_bits.tolist()) == ([3, 0, 2], [2, 0, 3, 1])
+    assert (book.folded_order.tolist(), book.folded_from) == ([3, 0, 2], pipeline[-1].codebook_.fingerprint)
+    assert Codebook.from_json(book.to_json()) == book == pickle.loads(pickle.dumps(book))
+    assert book != to_codebook(make_pipeline(StandardScaler(), QuantileQuantizer([2, 0, 3, 1])).fit(X))
+    # Folded once more, into the order of the quantizer, with a column that is dropped.
+    back = make_column_transformer(("drop", [3]), ("passthrough", [4, 0, 2, 1]))
+    again = to_codebook(Pipeline([("back", back.fit(np.zeros((2, 5)))), ("book", book)]))
+    assert (again.n_bits.tolist(), again.folded_order.tolist()) == ([0, 1, 3, 0, 2], [1, 4, 2])
+
+
+def test_rows_in_another_order_are_predicted(rng):
+    X = rng.normal(3, [1, 2, 3, 4], size=(200, 4)).astype(np.float32)
+    scale = make_column_transformer((StandardScaler(), [3, 0]), (MinMaxScaler(), [2]), remainder="drop")
+    regressor = BitwiseRegressor(2, max_epochs=1, hidden_sizes=(), random_state=0)
+    pipeline = make_pipeline(scale, regressor).fit(X, X[:, 3])
+    book, expected = to_codebook(pipeline), pipeline.predict(X)
+    codes = book.encode(X)
+    for data in (dumps(book, codes), RowCodec(book).pack(codes)):
+        assert (regressor.predict_packed(data, codebook=book) == expected).all()
+    receiver = Receiver([pipeline])
+    assert (receiver.predict(dumps(book, codes)) == expected).all()
+    with pytest.raises(ValueError, match="codebook was not folded from that of this BitwiseRegressor"):
+        regressor.predict_packed(dumps(book, codes), codebook=Codebook.from_thresholds(book.thresholds))
+
+
+def test_reordered_columns_with_the_fingerprint_of_the_quantizer_are_refused():
+    """Its rows could be taken for those of the quantizer, with the features swapped."""
+    swap = make_column_transformer(("passthrough", [1, 0]))
+    pipeline = make_pipeline(swap, ThresholdQuantizer([0.5])).fit(np.float32([[0, 1], [1, 0]]))
+    with pytest.raises(ValueError, match=r"in the order \[1, 0\], .* its rows could be mistaken: list the columns"):
         to_codebook(pipeline)
 
 

@@ -13,11 +13,15 @@ class Graph:
     ----------
     new_name : callable, default=None
         Turns a hint into an unused name. None: appends a number.
+    taken : collection of str, default=()
+        Names that inputs have.
     """
 
-    def __init__(self, new_name=None):
+    def __init__(self, new_name=None, taken=()):
         numbers = count()
-        self._new_name = new_name or (lambda hint: f"{hint}_{next(numbers)}")
+        self._new_name = new_name or (
+            lambda hint: next(name for number in numbers if (name := f"{hint}_{number}") not in taken)
+        )
         self.nodes = []
         self.constants = []
 

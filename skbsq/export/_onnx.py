@@ -6,11 +6,13 @@ import numpy as np
 
 from skbsq.export._fold import fold, split_off
 from skbsq.export._onnx_codes import encode, rows_with_nan
+from skbsq.export._onnx_inputs import ML_OPSET, columns_of, encode_columns
 
 PARTS = ("whole", "encoder", "head")
 # onnxruntime reads these since 1.12. Opset 17 is the first with LayerNormalization, which a head may have.
 _OPSET = 17
 _IR_VERSION = 8
+_OUTPUTS = {"codes", "prediction", "label", "probabilities", "refused"}
 
 
 def to_onnx(fitted, *, part="whole", dtype="float32"):
@@ -38,8 +40,8 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
     Raises
     ------
     ValueError
-        If `to_codebook` raises it, if the head has a layer that cannot be written, if the labels have no ONNX type, or
-        if the model lacks the `part`.
+        If `to_codebook` raises it, if the head has a layer that cannot be written, if labels or categories have no ONNX
+        type, or if the model lacks the `part`.
     sklearn.exceptions.NotFittedError
         If `fitted`, or a step of it, is not fitted.
 
@@ -54,6 +56,10 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
     Inputs:
 
     - ``X``: float32 of shape (n, d), or
+    - if there are categorical features, one per feature with bits, of shape (n, 1): float32 for a numeric feature,
+      string, int64 or bool for a categorical one. A bool that may be missing is int64. It has the name of the feature,
+      or x0, x1, ...; with an underscore behind it if an output has that name. An empty string, and the lowest int64,
+      are missing values, unless they are categories. Or
     - ``codes``, for the head: uint8, or uint16 if a feature has more than 8 bits, of shape (n, d). They must be codes
       of the codebook; the model does not check that.
 
@@ -64,8 +70,9 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
       ``loss="poisson"``;
     - ``label``, of a classifier: int64 (also for bool) or string, of shape (n,), and ``probabilities``: float32 of
       shape (n, k), in the order of ``classes_``, for k classes;
-    - ``refused``, if the input is X and any feature refuses NaN, see `Codebook.refuses_nan`: bool of shape (n,), true
-      for rows with NaN in such a feature, for which Python raises an error. Ignore the other outputs for these rows.
+    - ``refused``, unless the input is `codes`, if any feature refuses NaN, see `Codebook.refuses_nan`, or categories:
+      bool of shape (n,), true for rows with NaN in such a feature, or with a category for which Python raises an error.
+      Ignore the other outputs for these rows.
 
     The model reads infinities as `Codebook.encode` does.
 
@@ -94,23 +101,30 @@ def to_onnx(fitted, *, part="whole", dtype="float32"):
         return _full_precision(before, predictor, part)
 
     book, columns = fold(fitted, dtype)
-    graph, outputs = Graph(), []
+    graph, outputs, refused = Graph(), [], []
     if part == "head":
-        source = ("codes", book.dtype, book.n_features)
+        sources = [("codes", book.dtype, book.n_features)]
         codes = graph.cast("codes", np.int32)
+    elif book.is_categorical.any():
+        columns_read = columns_of(book, _OUTPUTS)
+        sources = [(column.name, column.dtype, 1) for column in columns_read]
+        graph = Graph(taken={name for name, _, _ in sources})
+        codes, rows = encode_columns(
+            graph, {column.feature: (column.name, column.dtype) for column in columns_read}, book
+        )
+        refused = [("refused", rows, np.bool_, ("n",))] * (rows is not None)
     else:
-        source = ("X", np.float32, book.n_features)
+        sources = [("X", np.float32, book.n_features)]
         codes = encode(graph, "X", book)
+        refused = _refused(graph, np.flatnonzero(book.refuses_nan), book.n_features)
     if part == "encoder" or predictor is None:
         outputs.append(("codes", graph.cast(codes, book.dtype), book.dtype, ("n", book.n_features)))
     else:
         from skbsq.export._onnx_head import read_codes
 
         outputs += _predictions(graph, read_codes(graph, codes, columns, predictor.net_.module_), predictor)
-    if part != "head":
-        outputs += _refused(graph, np.flatnonzero(book.refuses_nan), book.n_features)
     metadata = {"fingerprint": book.fingerprint.hex(), "feature_names": json.dumps(book.feature_names)}
-    return _model(graph, source, outputs, metadata)
+    return _model(graph, sources, outputs + refused, metadata)
 
 
 def _full_precision(before, predictor, part):
@@ -130,7 +144,7 @@ def _full_precision(before, predictor, part):
     outputs += _refused(graph, np.setdiff1d(np.arange(d), net.quantization.missing.numpy()), d)
     names = getattr(predictor, "feature_names_in_", None)
     metadata = {"feature_names": json.dumps(None if names is None else names.tolist())}
-    return _model(graph, ("X", np.float32, d), outputs, metadata)
+    return _model(graph, [("X", np.float32, d)], outputs, metadata)
 
 
 def _refused(graph, features, n_features):
@@ -199,27 +213,27 @@ def _probabilities(graph, output, net):
     return graph.add("Exp", output) if kind == "log-probability" else output
 
 
-def _model(graph, source, outputs, metadata):
+def _model(graph, sources, outputs, metadata):
     from onnx import helper
 
     import skbsq
     from skbsq.export._graph import tensor_type
 
-    name, dtype, n_features = source
     for output, value, _, _ in outputs:
         graph.name_output(value, output)
     inside = helper.make_graph(
         graph.nodes,
         "skbsq",
-        [helper.make_tensor_value_info(name, tensor_type(dtype), ["n", n_features])],
+        [helper.make_tensor_value_info(name, tensor_type(dtype), ["n", size]) for name, dtype, size in sources],
         [helper.make_tensor_value_info(output, tensor_type(dtype), shape) for output, _, dtype, shape in outputs],
         graph.constants,
     )
+    domains = {node.domain for node in graph.nodes} | {""}
     model = helper.make_model(
         inside,
         producer_name="skbsq",
         producer_version=skbsq.__version__,
-        opset_imports=[helper.make_opsetid("", _OPSET)],
+        opset_imports=[helper.make_opsetid(name, ML_OPSET if name else _OPSET) for name in sorted(domains)],
         ir_version=_IR_VERSION,
     )
     helper.set_model_props(model, metadata)

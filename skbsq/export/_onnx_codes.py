@@ -57,8 +57,25 @@ def rows_with_nan(graph, x):
     str
         bool of shape (n,).
     """
-    nan = graph.cast(graph.add("IsNaN", x), np.int32)
-    return graph.cast(graph.add("ReduceSum", nan, np.array([1], dtype=np.int64), keepdims=0), np.bool_)
+    return any_in_row(graph, graph.add("IsNaN", x))
+
+
+def any_in_row(graph, flags):
+    """Find the rows in which something is true.
+
+    Parameters
+    ----------
+    graph : Graph
+    flags : str
+        bool of shape (n, m).
+
+    Returns
+    -------
+    str
+        bool of shape (n,).
+    """
+    count = graph.add("ReduceSum", graph.cast(flags, np.int32), np.array([1], dtype=np.int64), keepdims=0)
+    return graph.cast(count, np.bool_)
 
 
 def bits_of(graph, codes, columns):

@@ -316,7 +316,7 @@ def test_each_layer(kind, rng):
         expected = layer.eval()(torch.from_numpy(x)).detach().numpy()
         graph = Graph()
         output = run_layers(graph, "X", [layer])
-        model = _model(graph, ("X", np.float32, 3), [("y", output, np.float32, ("n", expected.shape[1]))], {})
+        model = _model(graph, [("X", np.float32, 3)], [("y", output, np.float32, ("n", expected.shape[1]))], {})
         np.testing.assert_allclose(run(model, x)["y"], expected, rtol=1e-4, atol=1e-5)
 
 

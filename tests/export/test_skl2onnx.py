@@ -3,9 +3,10 @@
 import numpy as np
 import onnx
 import onnxruntime
+import pandas as pd
 import pytest
 import skl2onnx
-from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
@@ -116,3 +117,65 @@ def test_packed_rows_are_refused(data):
     pipeline = make_pipeline(QuantileQuantizer(2, encode="packed"), LinearRegression()).fit(X, y)
     with pytest.raises(ValueError, match=r"whose encode is one of .*, got 'packed'"):
         skl2onnx.to_onnx(pipeline, X[:1])
+
+
+# -- categories ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frame(rng):
+    n = 300
+    return pd.DataFrame(
+        {
+            "t": rng.normal(size=n).astype(np.float32),
+            "valve": rng.choice(["open", "ajar", "shut", "stuck"], n),
+            "site": rng.integers(0, 9, n),
+            "on": rng.random(n) < 0.4,
+        }
+    )
+
+
+KINDS = dict(categorical_features=["valve", "site", "on"])
+
+
+def run_frame(fitted, frame):
+    """Convert with an input per column, and run."""
+    model = skl2onnx.to_onnx(fitted, frame[:1])
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {name: frame[[name]].to_numpy() for name in frame})
+
+
+@pytest.mark.parametrize("encode", ["ordinal", "thermometer"])
+def test_categories(encode, frame):
+    quantizer = QuantileQuantizer(2, encode=encode, **KINDS).fit(frame)
+    assert quantizer.codebook_.is_one_hot.tolist() == [False, True, False, True]
+    (found,) = run_frame(quantizer, frame)
+    np.testing.assert_array_equal(found, quantizer.transform(frame))
+
+
+def test_categories_before_boosting(frame):
+    y = frame["t"] + (frame["valve"] == "ajar")
+    boosting = make_pipeline(QuantileQuantizer(3, **KINDS), GradientBoostingRegressor(n_estimators=5)).fit(frame, y)
+    (found,) = run_frame(boosting, frame)
+    np.testing.assert_allclose(found.ravel(), boosting.predict(frame), rtol=1e-5)
+
+
+def test_columns_of_one_type_in_one_input(frame):
+    frame = frame.assign(other=frame["valve"].str.upper())[["valve", "other", "t"]]
+    quantizer = QuantileQuantizer(2, categorical_features=["valve", "other"]).fit(frame)
+    types = [("text", StringTensorType([None, 2])), ("t", FloatTensorType([None, 1]))]
+    model = skl2onnx.convert_sklearn(quantizer, initial_types=types)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    inputs = {"text": frame[["valve", "other"]].to_numpy(dtype=object), "t": frame[["t"]].to_numpy()}
+    np.testing.assert_array_equal(session.run(None, inputs)[0], quantizer.transform(frame))
+
+
+def test_categories_without_a_way_are_refused(frame):
+    with pytest.raises(ValueError, match='encode="value" gives strings and numbers'):
+        skl2onnx.to_onnx(QuantileQuantizer(2, encode="value", **KINDS).fit(frame), frame[:1])
+    quantizer = QuantileQuantizer(2, **KINDS).fit(frame)
+    with pytest.raises(
+        ValueError, match="feature 'valve' needs an input of strings: give skl2onnx one input per column"
+    ):
+        skl2onnx.convert_sklearn(quantizer, initial_types=[("X", FloatTensorType([None, 4]))])

@@ -17,7 +17,7 @@ KINDS = ("codebooks", "codes", "levels", "rows", "messages", "short", "recode", 
 # What an error says for each reason.
 CODEBOOK_REASONS = {
     "format": '"format" is not',
-    "version": "format version 2",
+    "version": "format version 3",
     "unknown field": "Unknown field 'unit'",
     "order": "strictly increasing",
     "not finite": "not all hexadecimal floats",

@@ -96,7 +96,7 @@ def codebook_cases():
         }
         for name, book in BOOKS.items()
     ]
-    of_book = {"format": {"format": "another"}, "version": {"version": 2}, "unknown field": {"unit": "m"}}
+    of_book = {"format": {"format": "another"}, "version": {"version": 3}, "unknown field": {"unit": "m"}}
     of_feature = {
         "order": {"thresholds": ["0x1.0p+0", "0x1.0p+0"]},
         "not finite": {"thresholds": ["0x1.0p+0", "inf"]},

@@ -67,7 +67,8 @@ def to_js(fitted, *, frame="bare", id=None, seq=False, crc=16, dtype="float32"):
 
     - ``codes``: a code per feature. Features of 0 bits are not sent and have the code 0.
     - ``values``: the level of each code by the name of its feature, or by x0, x1, ... if features have no names. It is
-      null for a missing value. Numbers equal those of `skbsq.Codebook.decode` exactly.
+      null for a missing value. Numbers equal those of `skbsq.Codebook.decode` exactly; a category is a string, a
+      number or a boolean.
     - ``rows``: only if the payload holds several rows: an object with ``codes`` and ``values`` for each of them, in
       order. Outside of it ``codes`` and ``values`` are those of the last row.
     - ``id`` and ``seq``, if there is a sequence number, of a short frame; ``fingerprint`` of a message.
@@ -139,7 +140,7 @@ def _books(codebooks):
 def _book(codebook):
     names = codebook.feature_names or numbered_names(codebook.n_features)
     features = [
-        f"    [{json.dumps(name)}, {bits}, [{', '.join(map(_number, levels.tolist()))}]]"
+        f"    [{json.dumps(name)}, {bits}, [{', '.join(map(_value, levels.tolist()))}]]"
         for name, bits, levels in zip(names, codebook.n_bits.tolist(), codebook.levels, strict=True)
     ]
     head = f'fingerprint: "{codebook.fingerprint.hex()}", rowBits: {codebook.row_bits}'
@@ -153,6 +154,8 @@ def _layout(codebook, id, seq, crc):
     return f"var skbsqFrame = {{{', '.join(f'{name}: {json.dumps(value)}' for name, value in fields.items())}}};\n"
 
 
-def _number(level):
-    """Write a float32 as JavaScript reads it back, which has doubles."""
+def _value(level):
+    """Write a float32 as JavaScript reads it back, which has doubles, or a category."""
+    if not isinstance(level, float):
+        return json.dumps(level)
     return "null" if np.isnan(level) else repr(level).removesuffix(".0")

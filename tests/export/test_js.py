@@ -115,6 +115,15 @@ def test_a_row_by_hand():
     assert found["data"]["values"]["x0"] == float(np.float32(0.1))
 
 
+def test_categories():
+    valve = {"zu": 0, "offen": 1, "\"halb\" \u00f6": 1, None: 2}
+    book = Codebook.from_thresholds({"valve": valve, "t": [5.0], "on": {False: 0, True: 1}, "n": {7: 0, 9: 1}})
+    codes = np.array([[0, 1, 1, 0], [1, 0, 0, 1], [2, 0, 0, 0]], dtype=np.uint8)
+    (found,) = decode(to_js(book), RowCodec(book).pack(codes).tobytes())
+    assert [list(row["values"].values()) for row in found["data"]["rows"]] == book.decode(codes).tolist()
+    assert found["data"]["rows"][2]["values"] == {"valve": None, "t": 2.5, "on": False, "n": 7}
+
+
 def test_rows_of_the_vectors():
     jobs, wanted = [], []
     for case in vectors.load("rows")["good"]:

@@ -13,6 +13,7 @@ LOADING = {
         "paper.budget": [],
         "paper.small": ["--dataset", "german"],
         "paper.losses": [],
+        "paper.lossless": [],
         "paper.rates": [],
         "device.traffic": [],
         "device.change": [],

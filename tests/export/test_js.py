@@ -116,7 +116,7 @@ def test_a_row_by_hand():
 
 
 def test_categories():
-    valve = {"zu": 0, "offen": 1, "\"halb\" \u00f6": 1, None: 2}
+    valve = {"zu": 0, "offen": 1, '"halb" \u00f6': 1, None: 2}
     book = Codebook.from_thresholds({"valve": valve, "t": [5.0], "on": {False: 0, True: 1}, "n": {7: 0, 9: 1}})
     codes = np.array([[0, 1, 1, 0], [1, 0, 0, 1], [2, 0, 0, 0]], dtype=np.uint8)
     (found,) = decode(to_js(book), RowCodec(book).pack(codes).tobytes())

@@ -13,9 +13,10 @@ from skbsq.codebook.checks import MISSING_RULES, check_guard, check_n_bits
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
-from skbsq.thresholds.categories import SeenCategories, draw_folds, order_by_weight
+from skbsq.thresholds.categories import Categories, SeenCategories, weight_at
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds, may_be_missing
+from skbsq.thresholds.orders import draw_folds, order_by_weight
 
 # Types of the parameter `guard`, whose values `check_guard` checks once the features are known.
 GUARD = ["boolean", "array-like", dict]
@@ -272,18 +273,25 @@ class FixedQuantizer(BaseQuantizer):
             room = int(widths.n_levels[j])
             orders[j], X[:, j] = self._order_of(of_feature, X[:, j].copy(), y, weights, room, folds)
         widths.warn_of_indicators(nan_seen, names, stacklevel=5)
-        thresholds = find_thresholds(self._thresholds_of, features_of(X, weights, y), widths.n_levels)
+        thresholds = self._placed_thresholds(features_of(X, weights, y), widths, orders)
         for j, order in orders.items():
-            thresholds[j] = order.gaps if order.is_kept else np.asarray(thresholds[j], dtype=np.float32)
-            thresholds[j] = order.placed(thresholds[j])
-            thresholds[j], X[:, j] = np.unique(thresholds[j][np.isfinite(thresholds[j])]), order.ranks
+            X[:, j] = order.ranks
         given |= {"has_missing": widths.has_missing, "has_guard": widths.has_guard}
         given["handle_unknown"] = self.handle_unknown
         return build_codebook(X, weights, thresholds, categories={j: o.names for j, o in orders.items()}, **given)
 
+    def _placed_thresholds(self, features, widths, orders):
+        """Find the thresholds of all features, those of categories between their places in the order."""
+        thresholds = find_thresholds(self._thresholds_of, features, widths.n_levels)
+        for j, order in orders.items():
+            found = order.placed(order.gaps if order.is_kept else np.asarray(thresholds[j], dtype=np.float32))
+            thresholds[j] = np.unique(found[np.isfinite(found)])
+        return thresholds
+
     def _order_of(self, categories, numbers, y, weights, room, folds):
-        """Return the `Order` of the categories of a feature, and the float of each row."""
-        order = order_by_weight(categories, numbers, weights, room)
+        """Return the `Order` of the categories of a feature, with the ranks of the rows, and the float of each row."""
+        order = order_by_weight(categories, weight_at(numbers, weights, len(categories.names)), room)
+        order = order.of_rows(numbers)
         return order, order.floats
 
     def _widths(self, names, constant, nan_seen, categories=()):
@@ -299,8 +307,30 @@ class FixedQuantizer(BaseQuantizer):
 
     def _codebook_of(self, summary, names):
         """Build the codebook from a `Summary` of the rows."""
+        if any(weight.any() for weight in summary.category_weights.values()):
+            return self._mixed_codebook_of(summary, names)
         thresholds, codes = self._all_thresholds(summary.features(), names, summary.constant, summary.nan_seen)
         return summary.codebook(thresholds, levels=self.levels, names=names, **codes)
+
+    def _mixed_codebook_of(self, summary, names):
+        """Build the codebook of numeric and categorical features from a `Summary` of the rows."""
+        found = {
+            j: Categories.of(values, summary.category_weights[j], self._categorical[-1])
+            for j, values in summary.categories.items()
+            if summary.category_weights[j].any()
+        }
+        widths, orders, floats, places = self._widths(names, summary.constant, summary.nan_seen, found), {}, {}, {}
+        for j, (of_feature, number) in found.items():
+            # Values without weight have the number NaN, and the others are numbered in their own order.
+            weight = weight_at(number, summary.category_weights[j], len(of_feature.names))
+            orders[j] = order_by_weight(of_feature, weight, int(widths.n_levels[j]))
+            floats[j], places[j] = (orders[j].floats, weight), (orders[j].ranks, weight)
+        widths.warn_of_indicators(summary.nan_seen, names, stacklevel=5)
+        thresholds = self._placed_thresholds(summary.with_floats(floats).features(), widths, orders)
+        given = {"has_missing": widths.has_missing, "has_guard": widths.has_guard, "names": names}
+        given["handle_unknown"] = self.handle_unknown
+        given["categories"] = {j: order.names for j, order in orders.items()}
+        return summary.with_floats(places).codebook(thresholds, levels=self.levels, **given)
 
     def _check_can_summarize(self):
         """Reject a fit on a `Summary` if the quantizer needs all rows at once."""

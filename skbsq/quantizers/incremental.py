@@ -9,9 +9,12 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq._validation import all_or_nothing, check_chunk_weights, check_X
+from skbsq.codebook.categories import check_kinds
 from skbsq.codebook.checks import check_guard, check_missing, check_n_bits
 from skbsq.codebook.labels import label
+from skbsq.codebook.matrix import as_table
 from skbsq.quantizers.base import FixedQuantizer
+from skbsq.thresholds.categories import SeenCategories
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
 from skbsq.thresholds.summary import DEFAULT_SIZE, Summary
 
@@ -111,12 +114,17 @@ class IncrementalQuantizer(FixedQuantizer):
                     UserWarning,
                     stacklevel=2,
                 )
-            X = check_X(self, X, reset=first, missing=self.missing)
-            summary = Summary(X.shape[1], self._size_of_sketch()) if first else self._summary()
+            summary = None if first else self._summary()
+            X = as_table(X, "X")
+            seen = SeenCategories(X, self.categorical_features, None if first else summary.categories)
+            unknown = seen.features if self.handle_unknown == "missing" else ()
+            given = {"missing": self.missing, "readers": seen.readers, "may_be_missing": unknown}
+            X = check_X(self, X, reset=first, **given)
+            summary = Summary(X.shape[1], self._size_of_sketch(), seen.features) if first else summary
             weights = check_chunk_weights(sample_weight, X)
             kept = weights > 0
             if kept.any():
-                summary.add(*((X, weights) if kept.all() else (X[kept], weights[kept])))
+                summary.add(*((X, weights) if kept.all() else (X[kept], weights[kept])), seen.values)
             elif first:
                 raise ValueError("sample_weight is zero for every row: there is nothing to fit.")
             self._keep_summary(summary)
@@ -147,7 +155,8 @@ class IncrementalQuantizer(FixedQuantizer):
             summary = self._summary()
             for other in others:
                 self._check_same(other)
-                summary.merge(other._summary())
+                self._check_same_categories(summary, others_summary := other._summary())
+                summary.merge(others_summary)
             self._keep_summary(summary)
         return self
 
@@ -179,6 +188,8 @@ class IncrementalQuantizer(FixedQuantizer):
     def _keep_summary(self, summary):
         names = getattr(self, "feature_names_in_", None)
         refused = summary.nan_seen & (check_missing(self.missing, names, summary.d) == "error")
+        if self.handle_unknown == "missing":
+            refused[list(summary.categories)] = False
         if refused.any():
             where = label(names, int(np.argmax(refused)))
             raise ValueError(f'missing="error" was set after NaN had been seen in {where}: set it back to what it was.')
@@ -206,6 +217,17 @@ class IncrementalQuantizer(FixedQuantizer):
             raise ValueError(
                 f"The features of a quantizer to merge are {its.tolist()}, those of this one {mine.tolist()}."
             )
+
+    def _check_same_categories(self, mine, its):
+        """Reject a summary in which other features are categorical, or have categories of another kind."""
+        names = getattr(self, "feature_names_in_", None)
+        if differing := sorted(mine.categories.keys() ^ its.categories.keys()):
+            raise ValueError(
+                f"{label(names, differing[0])} holds categories in one of the quantizers to merge, and numbers in "
+                "another: name the categorical_features."
+            )
+        for j, values in mine.categories.items():
+            check_kinds([*values, *its.categories[j]], label(names, j))
 
 
 class _PendingCodebook:

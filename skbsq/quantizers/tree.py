@@ -7,7 +7,8 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skbsq._targets import TASKS, check_target
 from skbsq.quantizers.base import FixedQuantizer
-from skbsq.thresholds.categories import order_by_target, target_columns
+from skbsq.thresholds.features import target_sums
+from skbsq.thresholds.orders import order_rows_by_target, target_columns
 from skbsq.thresholds.tree import tree
 
 __all__ = ["TreeQuantizer"]
@@ -117,8 +118,13 @@ class TreeQuantizer(FixedQuantizer):
         return *super()._categorical[:2], 0.0  # min_share is that of bins
 
     def _order_of(self, categories, numbers, y, weights, room, folds):
-        target = target_columns(y, np.unique(y) if self.task_ == "classification" else None)
-        return order_by_target(categories, numbers, target, weights, room, folds)
+        if self.task_ == "classification":
+            target = target_columns(y, np.unique(y))
+        else:
+            _, mean, variance = target_sums(y, weights)
+            target = target_columns(y, None, mean, np.where(variance > 0, np.sqrt(variance), 1.0))
+        order, floats = order_rows_by_target(categories, numbers, target, weights, room, folds)
+        return order.of_rows(numbers), floats
 
     def _checked_target(self, X, y, weights):
         y, self.task_ = check_target(y, X, self.task, self, weights)

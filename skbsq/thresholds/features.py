@@ -143,6 +143,31 @@ def joined_sums(one, other):
     return total, joined_mean, joined
 
 
+def target_sums(y, weights):
+    """Compute the total weight, and weighted means and variances of targets, see `Feature.sums`.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,) or (n, k)
+    weights : ndarray of float64 of shape (n,)
+
+    Returns
+    -------
+    weight : float
+    mean, variance : ndarray of float64 of shape (k,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.thresholds.features import target_sums
+    >>> target_sums(np.array([1.0, 3.0]), np.ones(2))
+    (np.float64(2.0), array([2.]), array([1.]))
+    """
+    y = y.reshape(len(y), -1)
+    mean = np.average(y, axis=0, weights=weights)
+    return weights.sum(), mean, np.average((y - mean) ** 2, axis=0, weights=weights)
+
+
 def features_of(X, weights, y=None):
     """Yield one `Feature` per column of X, without the rows in which it is missing.
 
@@ -292,3 +317,26 @@ def gap_of(values, thresholds):
         Only thresholds in the gaps 0 to m - 2 separate values.
     """
     return np.searchsorted(values, thresholds, side="right") - 1
+
+
+def at_places(values, places):
+    """Look up values by places that are floats.
+
+    Parameters
+    ----------
+    values : ndarray of float32 of shape (n_places,)
+    places : ndarray of float32 of shape (n,)
+
+    Returns
+    -------
+    ndarray of float32 of shape (n,)
+        NaN where the place is NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skbsq.thresholds.features import at_places
+    >>> at_places(np.float32([5, 7]), np.float32([1, np.nan, 0]))
+    array([ 7., nan,  5.], dtype=float32)
+    """
+    return np.append(values, np.float32(np.nan))[np.where(np.isnan(places), -1, places).astype(np.int64)]

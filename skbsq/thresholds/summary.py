@@ -1,10 +1,12 @@
 """Summarize rows that come in chunks, or that another estimator has seen, as far as fits need to know them."""
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
 
-from skbsq.thresholds.features import Feature, features_of, joined_sums, sums_of_columns
+from skbsq.thresholds.categories import weight_at
+from skbsq.thresholds.features import Feature, features_of, joined_sums, sums_of_columns, weighted_unique
 from skbsq.thresholds.filling import CodebookBuilder
 from skbsq.thresholds.sketch import Sketch, load_datasketches
 
@@ -27,12 +29,23 @@ class SummarizedFeature(Feature):
 class Summary:
     """Extremes, moments and missing values of features, exact, and a sketch of their values.
 
+    Rows hold places of categories in a categorical feature. Their weights are exact.
+
     Parameters
     ----------
     d : int
         Number of features.
     size : int or None
         Size of each feature's `skbsq.thresholds.sketch.Sketch`; None keeps no sketches.
+    categorical : iterable of int, default=()
+        Categorical features.
+
+    Attributes
+    ----------
+    categories : dict int -> list
+        By categorical feature, the category of each place, see `note`.
+    category_weights : dict int -> ndarray of float64
+        Weight of the rows of each category.
 
     Examples
     --------
@@ -47,7 +60,7 @@ class Summary:
     [np.float64(4.0)]
     """
 
-    def __init__(self, d, size):
+    def __init__(self, d, size, categorical=()):
         if size is not None:
             load_datasketches()  # fails now rather than in the middle of the rows
         self.size = size
@@ -58,6 +71,10 @@ class Summary:
         self.n_missing = np.zeros(d, dtype=np.int64)
         self.sums = np.zeros((3, d))  # see `Feature.sums`
         self.sketches = None if size is None else [Sketch(size) for _ in range(d)]
+        self.categories = {j: [] for j in categorical}
+        self.category_weights = {j: np.zeros(0) for j in categorical}
+        # Features whose values are known exactly, see `with_floats`: values and weights.
+        self.floats = {}
 
     @property
     def d(self):
@@ -66,9 +83,12 @@ class Summary:
     @property
     def constant(self):
         """Which features have at most one unique value: bool array of shape (d,)."""
-        return (self.low == self.high) | np.isnan(self.low)
+        constant = (self.low == self.high) | np.isnan(self.low)
+        for j, weight in self.category_weights.items():
+            constant[j] = np.count_nonzero(weight) <= 1
+        return constant
 
-    def add(self, X, weights):
+    def add(self, X, weights, categories=None):
         """Add rows.
 
         Parameters
@@ -77,7 +97,16 @@ class Summary:
             At least one row.
         weights : ndarray of float64 of shape (n,)
             Positive.
+        categories : dict int -> list, default=None
+            The category of each place in the categorical features: those of earlier rows first, and in their order.
         """
+        for j in self.categories:
+            before, self.categories[j] = self.category_weights[j], categories[j]
+            self.category_weights[j] = weight_at(X[:, j], weights, len(categories[j]))
+            self.category_weights[j][: before.size] += before
+        self._add_numbers(X, weights)
+
+    def _add_numbers(self, X, weights):
         self.n_rows += len(X)
         self.weights_are_ones &= bool((weights == 1).all())
         self.low = np.fmin(self.low, np.fmin.reduce(X) + np.float32(0))
@@ -86,13 +115,14 @@ class Summary:
         if X.size <= _FEW_VALUES and not n_missing.any():
             columns = np.ascontiguousarray(X.T)
             sums = sums_of_columns(columns, weights)
-            for sketch, column in zip(self.sketches or (), columns, strict=self.sketches is not None):
-                sketch.update(column, weights)
+            for j, sketch in enumerate(self.sketches or ()):
+                if j not in self.categories:
+                    sketch.update(columns[j], weights)
         else:
             sums = np.zeros_like(self.sums)
             for j, feature in enumerate(features_of(X, weights)):
                 sums[:, j] = feature.sums
-                if self.sketches is not None:
+                if self.sketches is not None and j not in self.categories:
                     self.sketches[j].update(feature.x, feature.weights)
         self.n_missing = self.n_missing + n_missing
         self.sums = np.array(joined_sums(self.sums, sums))
@@ -105,6 +135,12 @@ class Summary:
         other : Summary
             Not changed.
         """
+        for j, values in other.categories.items():
+            place = {value: k for k, value in enumerate(self.categories[j])}
+            places = np.array([place.setdefault(value, len(place)) for value in values], dtype=np.int64)
+            merged = np.bincount(places, other.category_weights[j], minlength=len(place))
+            merged[: self.category_weights[j].size] += self.category_weights[j]
+            self.categories[j], self.category_weights[j] = list(place), merged
         self.n_rows += other.n_rows
         self.weights_are_ones &= other.weights_are_ones
         self.low, self.high = np.fmin(self.low, other.low), np.fmax(self.high, other.high)
@@ -116,6 +152,9 @@ class Summary:
     def features(self):
         """Yield each feature with the values of its sketch, or with its extremes if there is no sketch."""
         for j, sums in enumerate(zip(*self.sums, strict=True)):
+            if j in self.floats:
+                yield Feature(*self.floats[j])
+                continue
             if self.sketches is None:
                 extremes = np.array([self.low[j], self.high[j]])
                 values = np.unique(extremes[~np.isnan(extremes)])
@@ -126,6 +165,27 @@ class Summary:
                     # A digest may merge an extreme with its neighbours.
                     values = np.concatenate([self.low[j : j + 1], values[1:-1], self.high[j : j + 1]])
             yield SummarizedFeature(values, weights, true_sums=sums)
+
+    def with_floats(self, floats):
+        """Return a summary of the same rows with floats in place of categories.
+
+        Parameters
+        ----------
+        floats : dict int -> (values, weights)
+            By categorical feature, float32 values and their weights.
+
+        Returns
+        -------
+        Summary
+            It is only to be read.
+        """
+        made = copy.copy(self)
+        made.low, made.high = self.low.copy(), self.high.copy()
+        made.floats = {j: weighted_unique(*of_feature) for j, of_feature in floats.items()}
+        for j, (values, _) in made.floats.items():
+            made.low[j], made.high[j] = values[0], values[-1]
+        made.categories, made.category_weights = {}, {}
+        return made
 
     @property
     def nan_seen(self):
@@ -141,7 +201,7 @@ class Summary:
         levels : {"mean", "midpoint"}
             See `skbsq.thresholds.filling.CodebookBuilder.codebook`.
         **options
-            has_missing, has_guard and names: see `skbsq.thresholds.filling.CodebookBuilder`.
+            See `skbsq.thresholds.filling.CodebookBuilder`. Categories need `with_floats` of their places.
 
         Returns
         -------
@@ -158,6 +218,8 @@ class Summary:
                 code = np.searchsorted(t, feature.x)
                 builder.weights[j] = np.bincount(code, weights=feature.weights, minlength=t.size + 1)
                 builder.sums[j] = np.bincount(code, weights=feature.weights * feature.x, minlength=t.size + 1)
+            if j in builder.categories:
+                builder.category_weights[j][feature.x.astype(np.int64)] = feature.weights
             # Rounding the running sum gives whole rows and loses none.
             counts = np.diff(np.rint(np.cumsum(builder.weights[j])).astype(np.int64), prepend=0)
             # Missing rows have the last code: the missing code, or code 0 of a feature that is not sent.
@@ -170,7 +232,14 @@ class Summary:
     def state(self):
         """Return the whole summary as a dict of arrays and plain values."""
         sketches = None if self.sketches is None else [sketch.state() for sketch in self.sketches]
-        return {**vars(self), "sketches": sketches}
+        state = {**vars(self), "sketches": sketches}
+        del state["floats"], state["category_weights"]
+        state["categories"] = {
+            j: {"values": list(values), "weights": self.category_weights[j]} for j, values in self.categories.items()
+        }
+        if not self.categories:
+            del state["categories"]
+        return state
 
     @classmethod
     def from_state(cls, state, *, trusted=False):
@@ -187,7 +256,9 @@ class Summary:
         Summary
         """
         summary = cls(state["low"].size, None)
-        vars(summary).update(state)
+        vars(summary).update({name: value for name, value in state.items() if name != "categories"})
+        for j, of_feature in state.get("categories", {}).items():
+            summary.categories[j], summary.category_weights[j] = list(of_feature["values"]), of_feature["weights"]
         if state["sketches"] is not None:
             summary.sketches = [Sketch.from_state(summary.size, one, trusted=trusted) for one in state["sketches"]]
         return summary

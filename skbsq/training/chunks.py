@@ -11,12 +11,12 @@ from skbsq._validation import check_chunk_weights, check_X
 from skbsq.codebook.checks import check_guard
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_table
-from skbsq.thresholds.features import Feature, joined_sums
+from skbsq.thresholds.features import Feature, joined_sums, target_sums
 from skbsq.thresholds.filling import CodebookBuilder, may_be_missing
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
 from skbsq.thresholds.summary import DEFAULT_SIZE, Summary
 from skbsq.training.batches import TensorStream
-from skbsq.training.rows import BaseRows, check_enough, refuse_new_nan, target_sums
+from skbsq.training.rows import BaseRows, check_enough, refuse_new_nan
 
 
 class ChunkedRows(BaseRows):

@@ -14,16 +14,10 @@ from skbsq.codebook.checks import check_guard
 from skbsq.codebook.columns import numbers_of
 from skbsq.codebook.labels import check_columns, columns_of, label
 from skbsq.codebook.matrix import as_table
-from skbsq.thresholds.categories import (
-    Order,
-    SeenCategories,
-    at_places,
-    draw_folds,
-    order_by_target,
-    target_columns,
-)
-from skbsq.thresholds.features import features_of
+from skbsq.thresholds.categories import SeenCategories
+from skbsq.thresholds.features import at_places, features_of, target_sums
 from skbsq.thresholds.filling import Widths, build_codebook, may_be_missing
+from skbsq.thresholds.orders import Order, draw_folds, order_rows_by_target, target_columns
 from skbsq.training.batches import TensorRows
 from skbsq.training.held_out import MIN_ROWS
 from skbsq.training.ranks import rank_knots
@@ -51,8 +45,19 @@ class BaseRows:
         return self
 
     def placed(self, j, thresholds):
-        """See `Rows.placed`."""
-        return thresholds
+        """Move thresholds of a feature to where the codebook has them: between the places of its categories.
+
+        Parameters
+        ----------
+        j : int
+        thresholds : ndarray of float32
+
+        Returns
+        -------
+        ndarray of float32
+            Those of a numeric feature are not changed.
+        """
+        return self.orders[j].placed(thresholds) if j in self.orders else thresholds
 
     @property
     def is_categorical(self):
@@ -62,13 +67,13 @@ class BaseRows:
 
     @property
     def kept(self):
-        """See `Rows.kept`."""
-        return np.zeros(self.n_features, dtype=bool)
+        """Features whose categories all keep their codes, so that their thresholds stay: bool array of shape (d,)."""
+        return np.array([j in self.orders and self.orders[j].is_kept for j in range(self.n_features)])
 
     @property
     def one_hot(self):
-        """See `Rows.one_hot`."""
-        return np.zeros(self.n_features, dtype=bool)
+        """Features in which the head reads one input per code: bool array of shape (d,)."""
+        return np.array([j in self.orders and self.orders[j].is_one_hot for j in range(self.n_features)])
 
     def widths(self, n_bits):
         """Find the features with missing and guard codes, and the levels that are left for numbers.
@@ -115,6 +120,39 @@ class BaseRows:
     def rank_knots(self):
         """Knots of the rank space, one entry per feature, see `skbsq.training.ranks.rank_knots`."""
         return [rank_knots(feature) for feature in self.features()]
+
+    def target_columns(self, y):
+        """Return targets as the columns by which categories are ordered.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,) or (n, k)
+
+        Returns
+        -------
+        ndarray of float64 of shape (n, columns)
+        """
+        return target_columns(y, self.classes, *(self.target_moments() if self.classes is None else ()))
+
+    def held_out_with(self, columns):
+        """Return the validation rows that the caller gave, with other values in some features.
+
+        Parameters
+        ----------
+        columns : dict int -> callable
+            By feature, the function of its column.
+
+        Returns
+        -------
+        (X, y, weights) or None
+        """
+        if self.held_out is None:
+            return None
+        X, *others = self.held_out
+        X = X.copy()
+        for j, function in columns.items():
+            X[:, j] = function(X[:, j])
+        return X, *others
 
     def target_moments(self):
         """Compute the weighted mean and standard deviation of each target.
@@ -234,16 +272,13 @@ class Rows(BaseRows):
         if not self.categories:
             orders = {j: replace(order, room=int(n_levels[j])) for j, order in self.orders.items()}
             return replace(self, orders=orders) if orders else self
-        X, held_out, orders = self.X.copy(), self.held_out, {}
-        target, folds = target_columns(self.y, self.classes), draw_folds(self.n_rows, seed, self.groups)
-        if held_out is not None:
-            held_out = held_out[0].copy(), *held_out[1:]
+        X, orders, floats = self.X.copy(), {}, {}
+        target, folds = self.target_columns(self.y), draw_folds(self.n_rows, seed, self.groups)
         for j, of_feature in self.categories.items():
             given = of_feature, self.X[:, j], target, self.weights, int(n_levels[j]), folds
-            orders[j], X[:, j] = order_by_target(*given)
-            if held_out is not None:
-                held_out[0][:, j] = orders[j].floats_of(of_feature, held_out[0][:, j])
-        return replace(self, X=X, held_out=held_out, categories={}, orders=orders)
+            order, X[:, j] = order_rows_by_target(*given)
+            orders[j], floats[j] = order.of_rows(self.X[:, j]), partial(at_places, order.floats)
+        return replace(self, X=X, held_out=self.held_out_with(floats), categories={}, orders=orders)
 
     def in_order_of(self, book):
         """Put the categories of each feature into the order of a codebook; X then holds their numbers there.
@@ -259,49 +294,17 @@ class Rows(BaseRows):
         """
         if not (self.categories or self.orders):
             return self
-        X, held_out, orders = self.X.copy(), self.held_out, {}
-        if held_out is not None:
-            held_out = held_out[0].copy(), *held_out[1:]
+        X, orders, floats = self.X.copy(), {}, {}
         for j in {**self.categories, **self.orders}:
-            names = tuple(name for name in book.categories[j] if name is not None)
-            number = {name: k for k, name in enumerate(names)}
             known, places = (
                 (self.categories[j].names, self.X[:, j])
                 if self.categories
                 else (self.orders[j].names, self.orders[j].ranks)
             )
-            table = np.array([number[name] for name in known], dtype=np.float32)
-            X[:, j] = at_places(table, places)
-            if held_out is not None:
-                held_out[0][:, j] = at_places(table, held_out[0][:, j])
-            values = np.arange(len(names), dtype=np.float32)
-            orders[j] = Order(names, values, X[:, j].copy(), is_counted=True)
-        return replace(self, X=X, held_out=held_out, categories={}, orders=orders)
-
-    def placed(self, j, thresholds):
-        """Move thresholds of a feature to where the codebook has them: between the places of its categories.
-
-        Parameters
-        ----------
-        j : int
-        thresholds : ndarray of float32
-
-        Returns
-        -------
-        ndarray of float32
-            Those of a numeric feature are not changed.
-        """
-        return self.orders[j].placed(thresholds) if j in self.orders else thresholds
-
-    @property
-    def kept(self):
-        """Features whose categories all keep their codes, so that their thresholds stay: bool array of shape (d,)."""
-        return np.array([j in self.orders and self.orders[j].is_kept for j in range(self.n_features)])
-
-    @property
-    def one_hot(self):
-        """Features in which the head reads one input per code: bool array of shape (d,)."""
-        return np.array([j in self.orders and self.orders[j].is_one_hot for j in range(self.n_features)])
+            order = Order.of_book(known, book, j)
+            floats[j] = partial(at_places, order.floats)
+            orders[j], X[:, j] = order.of_rows(places), floats[j](places)
+        return replace(self, X=X, held_out=self.held_out_with(floats), categories={}, orders=orders)
 
     @property
     def n_features(self):
@@ -633,7 +636,8 @@ def _read_validation_rows(estimator, rows, X, y, target_names):
     """Check X_val and y_val of a fit, and return (X, y, weights)."""
     if X is None or y is None:
         raise ValueError(f"{'X_val' if X is None else 'y_val'} is missing: X_val and y_val go together.")
-    X = check_X(estimator, X, reset=False, readers=_readers_of(rows))
+    readers = readers_of(rows.categories, rows.names, rows.handle_unknown)
+    X = check_X(estimator, X, reset=False, readers=readers)
     refuse_new_nan(X, rows.may_be_missing, rows.names, "X_val", "X")
     if target_names is not None:
         check_columns(columns_of(y), target_names, "y_val")
@@ -645,11 +649,22 @@ def _read_validation_rows(estimator, rows, X, y, target_names):
     return np.ascontiguousarray(X), y, np.ones(len(X))
 
 
-def _readers_of(rows):
-    """Return what turns the columns of categories into their numbers in training rows."""
+def readers_of(categories, names, handle_unknown):
+    """Return what turns the columns of categories into their numbers in training rows.
+
+    Parameters
+    ----------
+    categories : dict int -> Categories
+    names : ndarray of str or None
+    handle_unknown : {"error", "missing"}
+
+    Returns
+    -------
+    dict int -> callable
+    """
     return {
-        j: partial(numbers_of, categories=known.number_of, feature=label(rows.names, j), unknown=rows.handle_unknown)
-        for j, known in rows.categories.items()
+        j: partial(numbers_of, categories=known.number_of, feature=label(names, j), unknown=handle_unknown)
+        for j, known in categories.items()
     }
 
 
@@ -687,10 +702,3 @@ def _tensor(X):
     X = np.ascontiguousarray(X)
     # Torch warns about read-only memory, and a copy of a large memory-mapped file would be expensive.
     return torch.from_numpy(X if X.flags.writeable else np.asarray(_Writable(X)))
-
-
-def target_sums(y, weights):
-    """Compute the total weight, and weighted means and variances of the targets, see `Feature.sums`."""
-    y = y.reshape(len(y), -1)
-    mean = np.average(y, axis=0, weights=weights)
-    return weights.sum(), mean, np.average((y - mean) ** 2, axis=0, weights=weights)

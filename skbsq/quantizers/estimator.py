@@ -195,6 +195,7 @@ class LearnedEstimator(BaseEstimator):
                 guard=self._guard,
                 class_weight=Recipe.of(self).class_weight,
                 sketch_size=sketch_size,
+                categorical=self._categorical,
             )
             self._learn(rows, None)
         return self

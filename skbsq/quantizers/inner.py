@@ -125,4 +125,5 @@ def fit_on(quantizer, rows):
     book = fit_thresholds_on(quantizer, rows).codebook_
     if not isinstance(rows, Rows):
         codes = {"has_missing": book.has_missing, "has_guard": book.has_guard}
+        rows = rows.in_order_of(book)
         quantizer.codebook_ = rows.codebook(inner_thresholds(book), levels=quantizer.levels, **codes)

@@ -8,7 +8,7 @@ from skbsq._validation import constant_features, nan_features
 from skbsq.codebook.checks import check_guard
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.guards import inner_thresholds
-from skbsq.codebook.labels import in_feature_order, labels_of, numbered_names, string_columns
+from skbsq.codebook.labels import in_feature_order, label, labels_of, numbered_names, string_columns
 from skbsq.codebook.matrix import refuse_mask
 from skbsq.quantizers.base import FixedQuantizer
 from skbsq.thresholds.categories import SeenCategories
@@ -98,14 +98,41 @@ class ThresholdQuantizer(FixedQuantizer):
         return Codebook.from_thresholds(given, feature_names=names, handle_unknown=self.handle_unknown)
 
     def _mixed_codebook(self, X, y, weights, categories, **given):
-        book = self._given_codebook(given["names"], X.shape[1])
-        thresholds, codes = self._all_thresholds(None, given["names"], constant_features(X), nan_features(X))
+        book, seen = self._given_codebook(given["names"], X.shape[1]), (constant_features(X), nan_features(X))
+        thresholds, filling = self._with_given_categories(book, given["names"], *seen)
+        return build_codebook(X, weights, thresholds, categories=categories, **filling, **given)
+
+    def _with_given_categories(self, book, names, constant, nan_seen):
+        """Return the thresholds, and the options of `build_codebook` that follow from the given codebook."""
+        thresholds, codes = self._all_thresholds(None, names, constant, nan_seen)
         codes["has_guard"] &= ~book.is_categorical
         codes["has_missing"] |= book.has_missing
         if self.handle_unknown == "missing":
             codes["has_missing"] |= book.is_categorical & (book.n_bits > 0)
-        given |= {**codes, "handle_unknown": self.handle_unknown}
-        return build_codebook(X, weights, thresholds, categories=categories, **given)
+        return thresholds, {**codes, "handle_unknown": self.handle_unknown}
+
+    def _codebook_of(self, summary, names):
+        book = self._given_codebook(names, summary.d)
+        differing = sorted({*np.flatnonzero(book.is_categorical).tolist()} ^ summary.categories.keys())
+        if differing:
+            is_given = book.is_categorical[differing[0]]
+            raise ValueError(
+                f"thresholds has {'the codes of categories' if is_given else 'numbers'} for "
+                f"{label(names, differing[0])}, which {'is not' if is_given else 'is'} categorical in the chunks: "
+                "name the features of the codes, and no others, in categorical_features."
+            )
+        if not summary.categories:
+            return super()._codebook_of(summary, names)
+        floats, n_missing = {}, summary.n_missing.copy()
+        for j, read in book.category_readers.items():
+            weight, numbers = summary.category_weights[j], read(np.array(summary.categories[j], dtype=object))
+            known = ~np.isnan(numbers)
+            floats[j], n_missing[j] = (numbers[known], weight[known]), n_missing[j] + np.rint(weight[~known].sum())
+        summary = summary.with_floats(floats)
+        summary.n_missing = n_missing
+        thresholds, filling = self._with_given_categories(book, names, summary.constant, summary.nan_seen)
+        categories = _GivenCategories(book).categories
+        return summary.codebook(thresholds, levels=self.levels, names=names, categories=categories, **filling)
 
     def _all_thresholds(self, features, names, constant, nan_seen):
         thresholds = self._given_codebook(names, nan_seen.size).thresholds

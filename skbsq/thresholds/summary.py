@@ -183,6 +183,8 @@ class Summary:
         made.low, made.high = self.low.copy(), self.high.copy()
         made.floats = {j: weighted_unique(*of_feature) for j, of_feature in floats.items()}
         for j, (values, _) in made.floats.items():
+            if not values.size:
+                continue
             made.low[j], made.high[j] = values[0], values[-1]
         made.categories, made.category_weights = {}, {}
         return made

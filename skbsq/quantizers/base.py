@@ -5,11 +5,13 @@ from numbers import Real
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import _check_feature_names_in, check_array, check_is_fitted
 
 from skbsq._validation import all_or_nothing, check_weights, check_X, constant_features, nan_features
 from skbsq.codebook.categories import UNKNOWN_RULES
 from skbsq.codebook.checks import MISSING_RULES, check_guard, check_n_bits
+from skbsq.codebook.frames import level_frame
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
@@ -95,7 +97,8 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         ndarray of shape (n, d), (n, n_columns) or (n, row_bytes)
             By `encode`: "ordinal" codes (uint8, or uint16 if a feature has more than 8 bits), "thermometer"
             bits (uint8; columns ``f0_t0, f0_t1, ..., f0_missing, f1_t0, ...``), "value" levels (float32), or "packed"
-            bytes (uint8), see `skbsq.codec.RowCodec`.
+            bytes (uint8), see `skbsq.codec.RowCodec`. Levels of a codebook with categorical features are objects in an
+            array, and have the types of `inverse_transform` in a frame that `set_output` asks for.
 
         Raises
         ------
@@ -106,7 +109,11 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         book = self.codebook_
         check_encode(self.encode)  # it may have been set after fit
         X = check_X(self, X, reset=False, readers=book.category_readers)
-        return encoded(book, book.encode_numbers(X), self.encode)
+        codes = book.encode_numbers(X)
+        if self.encode == "value" and book.is_categorical.any():
+            if _get_output_config("transform", self)["dense"] != "default":
+                return level_frame(book, book.decode(codes), book.feature_names)
+        return encoded(book, codes, self.encode)
 
     def inverse_transform(self, X):
         """Decode the output of `transform` into levels.
@@ -119,7 +126,9 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of float32 of shape (n, d)
-            In the units of the features; NaN for the missing code.
+            In the units of the features; NaN for the missing code. If there are categorical features, a pandas
+            DataFrame: float32 for numbers, bool and int64 for such categories ("boolean" and "Int64" if the feature has
+            a missing code), and pandas categories for others.
 
         Raises
         ------
@@ -129,7 +138,9 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         check_encode(self.encode)  # it may have been set after fit
-        return decoded(self.codebook_, self._encoded_rows(X), self.encode)
+        book = self.codebook_
+        levels = decoded(book, self._encoded_rows(X), self.encode)
+        return level_frame(book, levels, book.feature_names) if book.is_categorical.any() else levels
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns that `transform` returns.
@@ -160,10 +171,14 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         return tags
 
     def _encoded_rows(self, X):
-        """Return encoded rows as a matrix, after checking the order of their columns."""
+        """Return encoded rows as a matrix, after checking the order of their columns; levels with categories as given."""
         table = as_table(X, "X")
         columns = columns_of(table)
-        X = check_array(as_numbers(table, "X"), dtype="numeric", ensure_all_finite="allow-nan", ensure_min_features=0)
+        if self.encode == "value" and self.codebook_.is_categorical.any():
+            X = table
+        else:
+            numbers = as_numbers(table, "X")
+            X = check_array(numbers, dtype="numeric", ensure_all_finite="allow-nan", ensure_min_features=0)
         if columns is not None:
             named = hasattr(self, "feature_names_in_") and self.encode != "packed"
             check_columns(columns, self.get_feature_names_out(), "X", strict=named)

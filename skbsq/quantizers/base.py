@@ -110,9 +110,8 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         check_encode(self.encode)  # it may have been set after fit
         X = check_X(self, X, reset=False, readers=book.category_readers)
         codes = book.encode_numbers(X)
-        if self.encode == "value" and book.is_categorical.any():
-            if _get_output_config("transform", self)["dense"] != "default":
-                return level_frame(book, book.decode(codes), book.feature_names)
+        if self.encode == "value" and book.is_categorical.any() and self._makes_frames():
+            return level_frame(book, book.decode(codes), book.feature_names)
         return encoded(book, codes, self.encode)
 
     def inverse_transform(self, X):
@@ -169,6 +168,10 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         tags.target_tags.required = self._is_supervised
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+    def _makes_frames(self):
+        """Return whether `set_output` asks for frames."""
+        return _get_output_config("transform", self)["dense"] != "default"
 
     def _encoded_rows(self, X):
         """Return encoded rows as a matrix, after checking the order of their columns; levels with categories as given."""

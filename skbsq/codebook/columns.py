@@ -122,17 +122,41 @@ def _split_polars(column):
 
 
 def _split_arrow(column):
+    column = joined_dictionary(column)
+    places = column.indices
+    if places.null_count:  # they may be unsigned
+        places = places.cast("int64").fill_null(-1)
+    return column.dictionary.to_pylist(), places.to_numpy(zero_copy_only=False)
+
+
+def joined_dictionary(column):
+    """Return an Arrow column as a single dictionary array, without making an object of each value.
+
+    Parameters
+    ----------
+    column : pyarrow.Array or pyarrow.ChunkedArray
+
+    Returns
+    -------
+    pyarrow.DictionaryArray
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from skbsq.codebook.columns import joined_dictionary
+    >>> joined_dictionary(pa.chunked_array([["b", "a"], ["a"]])).indices.tolist()
+    [0, 1, 1]
+    """
     import pyarrow
     from pyarrow import types
 
     column = without_runs(column)
-    column = column.combine_chunks() if isinstance(column, pyarrow.ChunkedArray) else column
-    if isinstance(column, pyarrow.ChunkedArray):
-        column = column.chunk(0)
     if not types.is_dictionary(column.type):
+        column = column.cast("large_string") if str(column.type) == "string_view" else column
         column = column.dictionary_encode()
-    places = column.indices.cast("int64").fill_null(-1)  # they may be unsigned
-    return column.dictionary.to_pylist(), places.to_numpy(zero_copy_only=False)
+    if isinstance(column, pyarrow.ChunkedArray):
+        column = column.unify_dictionaries().combine_chunks()
+    return column
 
 
 def numbers_of(column, categories, feature, *, unknown):

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 
+from skbsq.codebook.columns import joined_dictionary
 from skbsq.outofcore._numbers import CAST, COUNT, ENCODE, SPLIT, UNPACK, refusal
 from skbsq.outofcore._paths import arrow_format, unreadable
 
@@ -22,12 +23,14 @@ def pyarrow_for(what):
     return pyarrow
 
 
-def dataset(path):
+def dataset(path, *, text_is_data=False):
     """Open a file or folder as a pyarrow data set, in the format that its suffix names.
 
     Parameters
     ----------
     path : str or path-like
+    text_is_data : bool, default=False
+        Whether empty text in a CSV file, and text such as NA, is a missing value, as for pandas.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def dataset(path):
     from pyarrow.dataset import dataset as open_dataset
 
     path = str(path)
-    kind = arrow_format(path)
+    kind = _csv_with_missing_text() if text_is_data and arrow_format(path) == "csv" else arrow_format(path)
     try:
         found = open_dataset(path, format=kind)
         found.schema.names  # noqa: B018, raises UnicodeDecodeError for text that is not UTF-8
@@ -56,6 +59,14 @@ def dataset(path):
         return found
     common = pa.schema([_common_field(field, schemas) for field in found.schema], metadata=found.schema.metadata)
     return open_dataset(path, schema=common, format=found.format)
+
+
+def _csv_with_missing_text():
+    from pyarrow.csv import ConvertOptions
+    from pyarrow.dataset import CsvFileFormat, CsvFragmentScanOptions
+
+    options = CsvFragmentScanOptions(convert_options=ConvertOptions(strings_can_be_null=True))
+    return CsvFileFormat(default_fragment_scan_options=options)
 
 
 def _common_field(field, schemas):
@@ -222,7 +233,7 @@ def data_columns(schema):
     return [name for name in schema.names if name not in labels]
 
 
-def matrix(table, columns, labels=None):
+def matrix(table, columns, labels=None, readers=None):
     """Return the columns of a table as one matrix of numbers, with NaN for nulls.
 
     Parameters
@@ -231,6 +242,8 @@ def matrix(table, columns, labels=None):
     columns : sequence of str
     labels : sequence of str, default=None
         Names of the columns in messages; None: `columns`.
+    readers : dict int -> callable, default=None
+        By the number of a column, what turns a column of categories into an array of numbers.
 
     Returns
     -------
@@ -250,11 +263,60 @@ def matrix(table, columns, labels=None):
     array([[0.5, 1. ],
            [2.5, nan]])
     """
-    numeric = [_numeric(table.column(name), label) for name, label in zip(columns, labels or columns, strict=True)]
-    out = np.empty((len(numeric), len(table)), dtype=np.result_type(*map(_numpy_type, numeric)))
-    for row, column in zip(out, numeric, strict=True):
-        row[:] = column.to_numpy()
+    readers = readers or {}
+    found = [
+        readers[j](table.column(name)) if j in readers else _numeric(table.column(name), label)
+        for j, (name, label) in enumerate(zip(columns, labels or columns, strict=True))
+    ]
+    out = np.empty((len(found), len(table)), dtype=np.result_type(*map(_numpy_type, found)))
+    for row, column in zip(out, found, strict=True):
+        row[:] = column if isinstance(column, np.ndarray) else column.to_numpy()
     return out.T
+
+
+def mixed_frame(table, columns, labels):
+    """Return the columns of a table as a data frame of numbers, bools and categories.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    columns : sequence of str
+    labels : sequence of str
+        Names of the columns in messages.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Its columns are numbered. Text is not copied: a column of text becomes pandas categories.
+
+    Raises
+    ------
+    ValueError
+        As in `matrix`, for columns that hold neither numbers nor categories.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> from skbsq.outofcore._arrow import mixed_frame
+    >>> mixed_frame(pa.table({"a": [1.5, 2.5], "b": ["x", "y"]}), ["a", "b"], ["a", "b"]).dtypes.astype(str).tolist()
+    ['float64', 'category']
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        {j: _pandas_column(table.column(name), labels[j]) for j, name in enumerate(columns)}, copy=False
+    )
+
+
+def _pandas_column(column, label):
+    from pyarrow import types
+
+    if types.is_boolean(column.type):
+        return column.to_pandas()
+    texts = (types.is_string, types.is_large_string, types.is_string_view, types.is_dictionary)
+    if any(test(column.type) for test in texts):
+        return joined_dictionary(column).to_pandas()
+    return _numeric(column, label).to_numpy()
 
 
 def packed_matrix(table, columns, labels, row_bytes):
@@ -357,6 +419,8 @@ def _advice_for(kind):
 
 
 def _numpy_type(column):
+    if isinstance(column, np.ndarray):
+        return column.dtype
     kind = np.dtype(column.type.to_pandas_dtype())
     return np.float64 if column.null_count and kind.kind in "iu" else kind  # nulls become NaN
 
@@ -380,8 +444,11 @@ def _tables(batches, schema, rows):
         yield pa.Table.from_batches(waiting, schema=None if waiting else schema)
 
 
-def to_table(out, names, packed, kept):
-    """Return a result as a table, after the columns of the source to keep."""
+def to_table(out, names, packed, kept, kinds=None):
+    """Return a result as a table, after the columns of the source to keep.
+
+    `kinds` has the Python type of each column of objects: float, str, int or bool.
+    """
     import pyarrow as pa
 
     if packed:
@@ -391,11 +458,27 @@ def to_table(out, names, packed, kept):
         data = pa.py_buffer(np.ascontiguousarray(out))
         names, columns = ["packed"], [pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), n, [None, data])]
     else:
-        columns = [pa.array(np.ascontiguousarray(column)) for column in out.reshape(len(out), len(names)).T]
+        columns = [np.ascontiguousarray(column) for column in out.reshape(len(out), len(names)).T]
+        kinds = kinds or [None] * len(names)
+        columns = [_result_column(*parts) for parts in zip(columns, names, kinds, strict=True)]
     if kept is None:
         return pa.Table.from_arrays(columns, names)
     check_kept(kept.column_names, names)
     return pa.Table.from_arrays([*kept.columns, *columns], [*kept.column_names, *names])
+
+
+def _result_column(values, name, kind):
+    """Return a column of results; objects get the type of their kind, which is equal in all chunks."""
+    import pyarrow as pa
+
+    if kind is None or values.dtype != object:
+        return pa.array(values)
+    if kind is float:
+        return pa.array(values.astype(np.float32))
+    try:
+        return pa.array(values, {str: pa.string(), int: pa.int64(), bool: pa.bool_()}[kind], from_pandas=True)
+    except _NO_ARROW_TYPE as error:
+        raise ValueError(f"The column {name!r} holds more than values of type {kind.__name__} ({error}).") from error
 
 
 def check_kept(keep, names):

@@ -6,6 +6,7 @@ which a worker needs NumPy and this package alone, or a whole estimator.
 
 import numpy as np
 
+from skbsq.codebook.frames import level_frame
 from skbsq.outofcore import _arrow
 from skbsq.outofcore._numbers import as_numbers
 from skbsq.outofcore._sources import no_source
@@ -49,7 +50,7 @@ def apply(work, source, features, keep):
 
 def _apply_to_array(work, shared, X):
     work.check_width(X)
-    as_numbers(np.empty((0, X.shape[1]), dtype=X.dtype), work.features)
+    work.rows_of_array(np.empty((0, X.shape[1]), dtype=X.dtype), work.features)
     empty = work.empty
     shape = {"drop_axis": 1} if empty.ndim == 1 else {"chunks": (X.chunks[0], (empty.shape[1],))}
     return X.rechunk({1: -1}).map_blocks(_call, work=shared, meta=empty, dtype=empty.dtype, **shape)
@@ -58,7 +59,7 @@ def _apply_to_array(work, shared, X):
 def _call(X, work):
     if not isinstance(X, np.ndarray):
         raise no_source(X)
-    return work(as_numbers(X, work.features))
+    return work(work.rows_of_array(X, work.features))
 
 
 def _apply_to_frame(work, shared, frame, features, keep):
@@ -73,12 +74,12 @@ def _apply_to_frame(work, shared, frame, features, keep):
     names = work.names(features, work.empty)
     _arrow.check_kept(keep, names)
     arguments = {"features": list(features), "names": names, "keep": keep}
-    meta = _result_frame(empty, work.empty, names, keep)
+    meta = _result_frame(empty, work.empty, names, keep, work)
     return frame.map_partitions(_call_on_frame, work=shared, meta=meta, **arguments)
 
 
 def _call_on_frame(frame, work, features, names, keep):
-    return _result_frame(frame, work(_rows_of(frame, work, features)), names, keep)
+    return _result_frame(frame, work(_rows_of(frame, work, features)), names, keep, work)
 
 
 def _rows_of(frame, work, features):
@@ -86,11 +87,15 @@ def _rows_of(frame, work, features):
     return work.rows(table, table.column_names, features)
 
 
-def _result_frame(frame, out, names, keep):
+def _result_frame(frame, out, names, keep, work):
     """Return results as a data frame, or as a series, with the index of the rows."""
     import pandas as pd
 
     if out.ndim == 1 and not keep:
         return pd.Series(out, index=frame.index, name=names[0])
-    results = pd.DataFrame(out, index=frame.index, columns=names)
+    if work.kinds is not None and out.dtype == object:
+        numbers = as_numbers(out, names, work.book.category_readers).astype(np.float32)
+        results = level_frame(work.book, numbers, names, frame.index)
+    else:
+        results = pd.DataFrame(out, index=frame.index, columns=names)
     return pd.concat([frame[keep], results], axis=1) if keep else results

@@ -36,7 +36,7 @@ def refusal(column, kind, advice):
     return NotNumbersError(f"The column {column!r} must hold numbers, got {kind}: {advice}.")
 
 
-def as_numbers(rows, names):
+def as_numbers(rows, names, readers=None):
     """Return rows as numbers, with NaN for values that are missing or masked.
 
     Parameters
@@ -45,6 +45,8 @@ def as_numbers(rows, names):
         It may be masked, and it may hold objects.
     names : sequence of str, or None
         Names of the columns in messages.
+    readers : dict int -> callable, default=None
+        By the number of a column, what turns a column of categories into an array of numbers.
 
     Returns
     -------
@@ -68,9 +70,15 @@ def as_numbers(rows, names):
     """
     rows = unmasked(rows)
     kind = rows.dtype.kind
-    if kind in "fiub":
+    if kind in "fiub" and not readers:
         return rows
     labels = names if names is not None and len(names) == rows.shape[1] else range(rows.shape[1])
+    if readers:
+        found = [
+            readers[j](rows[:, j]) if j in readers else as_numbers(rows[:, [j]], [name])
+            for j, name in enumerate(labels)
+        ]
+        return np.column_stack(found)
     if kind != "O":
         raise refusal(next(iter(labels), 0), rows.dtype, _BY_KIND.get(kind, CAST))
     out = np.empty(rows.shape)

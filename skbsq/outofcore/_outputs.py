@@ -80,7 +80,7 @@ def _write_parquet(path, results, work):
     writer = None
     with ExitStack() as stack:
         for out, names, kept in results:
-            table = _arrow.to_table(out, names, work.packed, kept)
+            table = _arrow.to_table(out, names, work.packed, kept, work.kinds)
             if writer is None:
                 fits = max(map(len, work.metadata.values()), default=0) <= _MAX_METADATA
                 schema = table.schema.with_metadata(work.metadata if fits else {})

@@ -8,7 +8,6 @@ from skbsq.codebook.labels import numbered_names
 from skbsq.codec.encodings import check_encode
 from skbsq.exceptions import NotNumbersError
 from skbsq.outofcore import _arrow, _dask, _outputs, _sources
-from skbsq.outofcore._numbers import as_numbers
 from skbsq.outofcore._paths import format_of
 from skbsq.outofcore._work import Encode, call_of
 
@@ -36,7 +35,8 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
         - a list, tuple or iterator of these, which are parts of the rows;
         - an array or data frame of dask.
 
-        Features must be numbers or bools. Nulls and masked values count as NaN.
+        Features must be numbers or bools, and categorical features hold their categories: text, dictionaries, integers
+        or bools. Nulls and masked values count as NaN.
     output : path, default=None
         A ``.npy`` or ``.parquet`` file to write. The write is atomic and replaces an existing file. None: nothing is
         written. Must be None for dask: call a writing method of the result, such as ``to_parquet``.
@@ -228,7 +228,7 @@ def _apply(work, source, output, columns, keep, batch_size):
 
     names = wanted if features is None else list(dict.fromkeys([*keep, *features]))
     check = partial(work.check_source, named=columns is not None)
-    chunks = _sources.read(source, batch_size, names, check)
+    chunks = _sources.read(source, batch_size, names, check, text_is_data=work.takes_categories)
     results = _results(work, chunks, features, keep)
     return (out for out, *_ in results) if output is None else _outputs.write(output, results, work)
 
@@ -284,7 +284,7 @@ def _columns_of(chunk, work, features, keep):
 def _rows_of(chunk, work, names):
     """Return a chunk as a matrix of numbers."""
     if not hasattr(chunk, "column_names"):
-        return as_numbers(chunk, names)
+        return work.rows_of_array(chunk, names)
     X = work.rows(chunk, names, names)
     work.check_width(X)
     return X

@@ -8,9 +8,11 @@ import numpy as np
 from skbsq.codebook.checks import check_finite
 from skbsq.codebook.kernels import as_float32
 from skbsq.codebook.labels import numbered_names
+from skbsq.codebook.matrix import unmasked
 from skbsq.codec import RowCodec
 from skbsq.codec.encodings import encoded, encoded_names
 from skbsq.outofcore import _arrow
+from skbsq.outofcore._numbers import as_numbers
 from skbsq.outofcore._origin import CODEBOOK_KEY, ENCODE_KEY, origin_of, read_once
 
 # Names of columns of results, by method; a column of any other method has the name of the method.
@@ -18,9 +20,22 @@ _NAMES = {"predict": "prediction", "predict_proba": "probability"}
 
 
 class _OnFeatures:
-    """Base class of work that reads one column of numbers per feature."""
+    """Base class of work that reads one column per feature.
+
+    Attributes
+    ----------
+    readers : dict int -> callable
+        By feature, what turns a column of categories into numbers.
+    takes_categories : bool
+        Whether features may be categorical.
+    kinds : list of type, or None
+        Python type of each column of the result, if it may consist of objects.
+    """
 
     noun = "features"
+    readers: dict = {}
+    takes_categories = False
+    kinds = None
 
     def check_names(self, names):
         """Refuse a table with another number of columns than features."""
@@ -38,12 +53,17 @@ class _OnFeatures:
 
     def rows(self, table, columns, labels):
         """Read columns of a table as a matrix. Labels are the names of the columns in messages."""
-        return _arrow.matrix(table, columns, labels)
+        return _arrow.matrix(table, columns, labels, self.readers)
+
+    def rows_of_array(self, array, names):
+        """Read an array as a matrix of numbers. Names are those of the columns in messages, or None."""
+        return as_numbers(array, names, self.readers)
 
     def check_width(self, rows):
         """Refuse a matrix with another number of columns."""
         if rows.shape[1] != self.n_features:
-            self._refuse_width(rows.shape[1], self._reader_of("packed") if rows.dtype == np.uint8 else "")
+            is_bytes = getattr(rows, "dtype", None) == np.uint8
+            self._refuse_width(rows.shape[1], self._reader_of("packed") if is_bytes else "")
 
     def _refuse_width(self, n_columns, advice):
         raise ValueError(f"The source has {n_columns} columns for {self.n_features} {self.noun}{advice}.")
@@ -108,6 +128,18 @@ class Encode(_OnFeatures):
         return self.book.feature_names
 
     @property
+    def readers(self):
+        return self.book.category_readers
+
+    @property
+    def takes_categories(self):
+        return bool(self.readers)
+
+    @property
+    def kinds(self):
+        return _kinds_of_levels(self.book) if self.encode == "value" else None
+
+    @property
     def packed(self):
         """Whether the result consists of packed rows."""
         return self.encode == "packed"
@@ -132,7 +164,17 @@ class Encode(_OnFeatures):
             cast = as_float32(X)
             check_finite(X, cast, self.features)
             X = cast
-        return encoded(self.book, self.book.encode(X), self.encode)
+        return encoded(self.book, self.book.encode_numbers(X), self.encode)
+
+
+def _kinds_of_levels(book):
+    """Return the Python type of the levels of each feature; None if all are numbers."""
+    if not book.is_categorical.any():
+        return None
+    known = [
+        None if of_feature is None else {type(k) for k in of_feature if k is not None} for of_feature in book.categories
+    ]
+    return [float if kinds is None else kinds.pop() if len(kinds) == 1 else str for kinds in known]
 
 
 def call_of(estimator, method):
@@ -189,6 +231,31 @@ class Call(_OnFeatures):
     @property
     def n_features(self):
         return int(self.estimator.n_features_in_)
+
+    @property
+    def kinds(self):
+        return _kinds_of_levels(self.book) if self.method == "inverse_transform" and self.book is not None else None
+
+    @cached_property
+    def takes_categories(self):
+        """Whether the estimator, or the last one of a pipeline, has categorical features."""
+        return self._inner_book is not None and bool(self._inner_book.is_categorical.any())
+
+    @property
+    def _inner_book(self):
+        return getattr(_innermost(self.estimator), "codebook_", None)
+
+    def rows(self, table, columns, labels):
+        """Read columns of a table as a matrix, or as a frame for an estimator that takes categories."""
+        return (
+            _arrow.mixed_frame(table, columns, labels)
+            if self.takes_categories
+            else super().rows(table, columns, labels)
+        )
+
+    def rows_of_array(self, array, names):
+        """See the base class; objects stay for an estimator that takes categories."""
+        return unmasked(array) if self.takes_categories else super().rows_of_array(array, names)
 
     @property
     def width(self):
@@ -258,6 +325,8 @@ class Call(_OnFeatures):
         return f". For {what} use method={method!r}" if hasattr(self.estimator, method) else ""
 
     def _zeros(self):
+        if self.takes_categories and self._inner_book.n_features == self.n_features:
+            return self._inner_book.decode(np.zeros((1, self.n_features), dtype=np.uint8))
         return np.zeros((1, self.n_features), dtype=np.float32)
 
     def _given(self, X):
@@ -266,7 +335,11 @@ class Call(_OnFeatures):
             return X
         import pandas as pd
 
-        return pd.DataFrame(X, columns=list(self.features))
+        return (
+            X.set_axis(list(self.features), axis=1)
+            if hasattr(X, "set_axis")
+            else pd.DataFrame(X, columns=list(self.features))
+        )
 
     def __call__(self, X):
         if not len(X):
@@ -290,6 +363,7 @@ class CallOnCodes(Call):
     """Call a method of a fitted estimator on codes: one column per feature."""
 
     encode = "ordinal"
+    takes_categories = False
 
     def choose(self, there, keep):
         """Choose the columns that `transform` writes; if they are absent, all columns but those to keep."""
@@ -399,6 +473,11 @@ class CallOnEncoded(CallOnCodes):
     def _zeros(self):
         codes = np.zeros((1, self.book.n_features), dtype=self.book.dtype)
         return encoded(self.book, codes, self.encode)
+
+    @property
+    def takes_categories(self):
+        """Whether levels may be categories."""
+        return self.encode == "value" and bool(self.book.is_categorical.any())
 
 
 def _innermost(estimator):

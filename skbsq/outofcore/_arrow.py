@@ -23,14 +23,15 @@ def pyarrow_for(what):
     return pyarrow
 
 
-def dataset(path, *, text_is_data=False):
+def dataset(path, *, categorical=None):
     """Open a file or folder as a pyarrow data set, in the format that its suffix names.
 
     Parameters
     ----------
     path : str or path-like
-    text_is_data : bool, default=False
-        Whether empty text in a CSV file, and text such as NA, is a missing value, as for pandas.
+    categorical : sequence of str, default=None
+        Columns to read as dictionaries if a Parquet file has text in them. None: no feature may hold text. Otherwise
+        empty text in a CSV file, and text such as NA, is a missing value, as for pandas.
 
     Returns
     -------
@@ -46,7 +47,9 @@ def dataset(path, *, text_is_data=False):
     from pyarrow.dataset import dataset as open_dataset
 
     path = str(path)
-    kind = _csv_with_missing_text() if text_is_data and arrow_format(path) == "csv" else arrow_format(path)
+    kind = arrow_format(path)
+    if kind == "csv" and categorical is not None:
+        kind = _csv_with_missing_text()
     try:
         found = open_dataset(path, format=kind)
         found.schema.names  # noqa: B018, raises UnicodeDecodeError for text that is not UTF-8
@@ -56,7 +59,8 @@ def dataset(path, *, text_is_data=False):
     if not schemas:
         raise unreadable(path, "it contains no files")
     if all(schema.equals(schemas[0]) for schema in schemas):
-        return found
+        texts = [field.name for field in found.schema if field.name in (categorical or ()) and _is_text(field.type)]
+        return open_dataset(path, format=_parquet_with_dictionaries(texts)) if texts and kind == "parquet" else found
     common = pa.schema([_common_field(field, schemas) for field in found.schema], metadata=found.schema.metadata)
     return open_dataset(path, schema=common, format=found.format)
 
@@ -67,6 +71,18 @@ def _csv_with_missing_text():
 
     options = CsvFragmentScanOptions(convert_options=ConvertOptions(strings_can_be_null=True))
     return CsvFileFormat(default_fragment_scan_options=options)
+
+
+def _parquet_with_dictionaries(columns):
+    from pyarrow.dataset import ParquetFileFormat, ParquetReadOptions
+
+    return ParquetFileFormat(read_options=ParquetReadOptions(dictionary_columns=columns))
+
+
+def _is_text(kind):
+    from pyarrow import types
+
+    return types.is_string(kind) or types.is_large_string(kind)
 
 
 def _common_field(field, schemas):
@@ -354,7 +370,7 @@ def packed_matrix(table, columns, labels, row_bytes):
     if len(columns) != 1:
         return matrix(table, columns, labels)
     column = table.column(columns[0])
-    if types.is_string(column.type) or types.is_large_string(column.type):
+    if _is_text(column.type):
         raise ValueError(
             f"The column {labels[0]!r} holds text instead of bytes. dask turns bytes into text unless you call "
             'dask.config.set({"dataframe.convert-string": False}) first.'

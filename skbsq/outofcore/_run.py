@@ -228,7 +228,8 @@ def _apply(work, source, output, columns, keep, batch_size):
 
     names = wanted if features is None else list(dict.fromkeys([*keep, *features]))
     check = partial(work.check_source, named=columns is not None)
-    chunks = _sources.read(source, batch_size, names, check, text_is_data=work.takes_categories)
+    categorical = [name for name in features or () if name not in keep] if work.takes_categories else None
+    chunks = _sources.read(source, batch_size, names, check, categorical=categorical)
     results = _results(work, chunks, features, keep)
     return (out for out, *_ in results) if output is None else _outputs.write(output, results, work)
 

@@ -28,7 +28,7 @@ _WAYS_OUT = {
 }
 
 
-def read(source, rows, columns, check, *, text_is_data=False):
+def read(source, rows, columns, check, *, categorical=None):
     """Read a source in chunks of at most `rows` rows.
 
     Parameters
@@ -39,8 +39,8 @@ def read(source, rows, columns, check, *, text_is_data=False):
         Names of the columns to read, if the source has names. A callable returns them for an Arrow schema.
     check : callable
         Is called with the metadata of Arrow data, and raises an error to refuse the data.
-    text_is_data : bool, default=False
-        Whether features may hold text, so that empty text in a CSV file is a missing value.
+    categorical : sequence of str, default=None
+        See `skbsq.outofcore._arrow.dataset`.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def read(source, rows, columns, check, *, text_is_data=False):
         If the object, or its content, cannot be a source. The message names the alternative.
     """
     if isinstance(source, str | os.PathLike):
-        return _read_path(os.fspath(source), rows, columns, check, text_is_data)
+        return _read_path(os.fspath(source), rows, columns, check, categorical)
     if isinstance(source, np.ndarray):
         return _slices(source, rows)
     if _arrow.is_dataset(source):
@@ -61,7 +61,7 @@ def read(source, rows, columns, check, *, text_is_data=False):
         return _arrow.read_stream(source, rows, columns, check)
     if isinstance(source, Iterator | list | tuple) and not hasattr(source, "readline"):
         given = rows, columns, check
-        return (chunk for part in source for chunk in read(part, *given, text_is_data=text_is_data))
+        return (chunk for part in source for chunk in read(part, *given, categorical=categorical))
     raise no_source(source)
 
 
@@ -86,11 +86,11 @@ def no_source(source):
     )
 
 
-def _read_path(path, rows, columns, check, text_is_data):
+def _read_path(path, rows, columns, check, categorical):
     check_source(path)
     if format_of(path) == "npy" and not os.path.isdir(path):
         return _slices(_load(path), rows)
-    return _arrow.read_dataset(_arrow.dataset(path, text_is_data=text_is_data), rows, columns, check)
+    return _arrow.read_dataset(_arrow.dataset(path, categorical=categorical), rows, columns, check)
 
 
 def _load(path):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from skbsq.codebook.categories import check_kinds
 from skbsq.codebook.checks import check_names
 from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.json import check_keys
@@ -109,9 +110,8 @@ def _is_output_config(value, known):
 def _summary(value, known):
     """Check a summary. The bytes of its digests are checked when they are read."""
     d = known["n_features_in_"]
-    check_keys(
-        value, {"size", "n_rows", "weights_are_ones", "low", "high", "n_missing", "sums", "sketches"}, "summary_"
-    )
+    keys = {"size", "n_rows", "weights_are_ones", "low", "high", "n_missing", "sums", "sketches", "categories"}
+    check_keys(value, keys, "summary_", optional={"categories"})
     size, n_rows, sketches = value["size"], value["n_rows"], value["sketches"]
     if not _is_count(n_rows) or type(value["weights_are_ones"]) is not bool:
         _refuse("summary_", value)
@@ -128,7 +128,26 @@ def _summary(value, known):
     ):
         _refuse("summary_", sketches)
     arrays = {"low": low, "high": high, "n_missing": n_missing, "sums": sums}
+    if "categories" in value:
+        arrays["categories"] = _summarized_categories(value["categories"], d)
     return {**value, **arrays, "sketches": sketches and [_sketch(sketch, size) for sketch in sketches]}
+
+
+def _summarized_categories(value, d):
+    if type(value) is not dict or not all(type(j) is int and 0 <= j < d for j in value):
+        _refuse("summary_", value)
+    found = {}
+    for j, of_feature in value.items():
+        check_keys(of_feature, {"values", "weights"}, "categories of summary_")
+        names = of_feature["values"]
+        if type(names) is not list or not all(type(name) in (str, int, bool) for name in names):
+            _refuse("summary_", names)
+        check_kinds(names, f"feature {j}")
+        weights = checked(of_feature["weights"], "f8", (len(names),), "weights of categories")
+        if len(set(names)) != len(names) or not (weights >= 0).all():
+            _refuse("summary_", of_feature)
+        found[j] = {"values": names, "weights": weights}
+    return found
 
 
 def _sketch(value, size):

@@ -41,6 +41,7 @@ def fit_identity(estimator, rows, device):
         **_described_parameters(estimator),
         "feature names": repr(None if rows.names is None else rows.names.tolist()),
         "task": rows.task,
+        "categories": repr({j: _digests_of(known) for j, known in rows.categories.items()}),
         "X": digest(rows.X),
         "y": digest(rows.y),
         "sample_weight": digest(rows.weights),
@@ -114,6 +115,10 @@ def structure_of(value):
 
 def _bytes_of(tensor):
     return tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy()
+
+
+def _digests_of(categories):
+    return digest(np.array(categories.names, dtype=object)), digest(categories.group)
 
 
 def digest(array):

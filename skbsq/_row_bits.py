@@ -139,11 +139,19 @@ def _codes(codebook, features):
     """Return the codes that the device sends; the server computes the codes of predictions."""
     rows = zip(codebook.parts, codebook.has_missing.tolist(), codebook.n_bits.tolist(), strict=True)
     bits = {
-        (features.origin(j), repr(part) if isinstance(part, dict) else part.tobytes(), has_missing): n
+        (features.origin(j), _identity_of_codes(part, codebook), has_missing): n
         for j, (part, has_missing, n) in enumerate(rows)
         if n and features.origin(j) is not None
     }
     return {frozenset(bits): sum(bits.values())}
+
+
+def _identity_of_codes(part, codebook):
+    """Return a value that is equal for equal thresholds, or for equal codes of categories."""
+    if isinstance(part, np.ndarray):
+        return part.tobytes()
+    # Types tell True from 1.
+    return codebook.handle_unknown, frozenset((type(known), known, code) for known, code in part.items())
 
 
 def _sent_to_pipeline(pipeline, features):

@@ -429,6 +429,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         with own_randomness(learner.seed, learner.recipe.trained_on):
             fit_on(self.quantizer_, rows)
         book = self.quantizer_.codebook_
+        _refuse_other_categories(rows, book)
         n_bits = book.n_bits
         if hasattr(self.quantizer_, "n_bits"):
             n_bits = check_n_bits(self.quantizer_.n_bits, rows.names, book.n_features)
@@ -536,6 +537,16 @@ def _refuse_categories(rows):
         raise ValueError(
             f'The head reads floats with quantizer="passthrough", and {label(rows.names, j)} holds categories: put a '
             "OneHotEncoder or TargetEncoder of scikit-learn in front, in a ColumnTransformer."
+        )
+
+
+def _refuse_other_categories(rows, book):
+    """Reject a codebook with categorical features that are numbers in the rows."""
+    differing = np.flatnonzero(book.is_categorical & ~rows.is_categorical)
+    if differing.size:
+        raise ValueError(
+            f"The quantizer has the codes of categories for {label(rows.names, differing[0])}, which is not "
+            "categorical in X: name it in categorical_features."
         )
 
 

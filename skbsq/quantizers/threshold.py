@@ -75,7 +75,10 @@ class ThresholdQuantizer(FixedQuantizer):
 
     @property
     def _categorical(self):
-        return "from_dtype", self.handle_unknown, 0.0
+        labels = labels_of(self.thresholds)
+        entries = [*self.thresholds.values()] if isinstance(self.thresholds, Mapping) else [*self.thresholds]
+        found = [j if labels is None else labels[j] for j, entry in enumerate(entries) if isinstance(entry, Mapping)]
+        return found or "from_dtype", self.handle_unknown, 0.0
 
     def __init__(
         self, thresholds, *, encode="ordinal", missing="error", guard=False, levels="mean", handle_unknown="error"
@@ -88,8 +91,7 @@ class ThresholdQuantizer(FixedQuantizer):
         self.handle_unknown = handle_unknown
 
     def _seen_categories(self, X):
-        entries = self.thresholds.values() if isinstance(self.thresholds, Mapping) else self.thresholds
-        if not any(isinstance(entry, Mapping) for entry in entries):
+        if self._categorical[0] == "from_dtype":
             return SeenCategories(X, None)
         return _GivenCategories(self._given_codebook(string_columns(X), np.shape(X)[1]))
 

@@ -123,7 +123,7 @@ class Order:
         """
         names = tuple(name for name in book.categories[j] if name is not None)
         number = {name: k for k, name in enumerate(names)}
-        ranks = np.array([number[name] for name in known], dtype=np.float32)
+        ranks = np.array([number[name] for name in known if name is not None], dtype=np.float32)
         return cls(names, np.arange(len(names), dtype=np.float32), ranks, is_counted=True)
 
 

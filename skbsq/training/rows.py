@@ -302,8 +302,8 @@ class Rows(BaseRows):
                 else (self.orders[j].names, self.orders[j].ranks)
             )
             order = Order.of_book(known, book, j)
-            floats[j] = partial(at_places, order.floats)
-            orders[j], X[:, j] = order.of_rows(places), floats[j](places)
+            floats[j], orders[j] = partial(at_places, order.ranks), order.of_rows(places)
+            X[:, j] = orders[j].ranks
         return replace(self, X=X, held_out=self.held_out_with(floats), categories={}, orders=orders)
 
     @property

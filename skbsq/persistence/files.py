@@ -29,7 +29,8 @@ _NEEDS = "save and load need"
 
 # Parameters added since version 0.1 whose default changes results, with the value that keeps the old results. `load`
 # uses it for files older than the parameter.
-_OLD_DEFAULTS: dict = {}
+# Text was an error then, and bools were numbers.
+_OLD_DEFAULTS: dict = {"categorical_features": None}
 
 _QUANTIZERS = (
     *("UniformQuantizer", "QuantileQuantizer", "KMeansQuantizer", "TreeQuantizer", "ThresholdQuantizer"),

@@ -127,7 +127,8 @@ def weight_at(places, weights, n_places):
     array([0. , 1.5, 0. ])
     """
     seen = ~np.isnan(places)
-    return np.bincount(places[seen].astype(np.int64), weights[seen], minlength=n_places)
+    weight = np.bincount(places[seen].astype(np.int64), weights[seen], minlength=n_places)
+    return weight.astype(np.float64)  # they are integers if there are no rows
 
 
 @dataclass(frozen=True)

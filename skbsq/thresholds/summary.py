@@ -138,7 +138,7 @@ class Summary:
         for j, values in other.categories.items():
             place = {value: k for k, value in enumerate(self.categories[j])}
             places = np.array([place.setdefault(value, len(place)) for value in values], dtype=np.int64)
-            merged = np.bincount(places, other.category_weights[j], minlength=len(place))
+            merged = np.bincount(places, other.category_weights[j], minlength=len(place)).astype(np.float64)
             merged[: self.category_weights[j].size] += self.category_weights[j]
             self.categories[j], self.category_weights[j] = list(place), merged
         self.n_rows += other.n_rows

@@ -558,3 +558,105 @@ def test_reading_the_codebook_changes_nothing(rng):
         assert asked.partial_fit(part).codebook_.n_features == 2
         unasked.partial_fit(part)
     assert asked.codebook_ == unasked.codebook_
+
+
+# -- categories --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(rng):
+    kind = rng.choice(["a", "b", "c", "d", "e"], 200, p=[0.4, 0.25, 0.2, 0.1, 0.05])
+    X = pd.DataFrame({"t": rng.normal(size=200).round(1), "kind": kind, "on": rng.random(200) < 0.3})
+    X.loc[::11, "kind"] = None
+    return X
+
+
+MIXED = [
+    *(clone(quantizer).set_params(missing="seen") for quantizer in QUANTIZERS),
+    QuantileQuantizer(n_bits=2, missing="seen", min_share=0.12),
+    QuantileQuantizer(n_bits=2, missing="seen", handle_unknown="missing", levels="midpoint"),
+]
+each_mixed = pytest.mark.parametrize("quantizer", MIXED, ids=str)
+
+
+@each_mixed
+@pytest.mark.parametrize("n_chunks", [1, 5, 60])
+def test_categories_are_exact(quantizer, mixed, n_chunks):
+    chunked, fitted = on_chunks(quantizer, mixed, n_chunks), clone(quantizer).fit(mixed)
+    assert chunked.codebook_.categories == fitted.codebook_.categories
+    assert list(chunked.codebook_.categories[1]) == list(fitted.codebook_.categories[1])
+    np.testing.assert_array_equal(chunked.transform(mixed), fitted.transform(mixed))
+    if chunked.codebook_.counts is not None:
+        assert [counts.tolist() for counts in chunked.codebook_.counts] == [
+            counts.tolist() for counts in fitted.codebook_.counts
+        ]
+    for mine, its in zip(chunked.codebook_.levels[1:], fitted.codebook_.levels[1:], strict=True):
+        assert mine.tolist() == its.tolist()
+
+
+@each_mixed
+def test_gateways_with_different_categories_merge(quantizer, mixed, tmp_path):
+    """Each has seen some categories alone, and sends its file."""
+    made = []
+    for k, part in enumerate([mixed[mixed["kind"].isin(["a", "e"])], mixed[~mixed["kind"].isin(["a", "e"])]]):
+        save(clone(quantizer).partial_fit(part), tmp_path / f"{k}.safetensors")
+        made.append(load(tmp_path / f"{k}.safetensors"))
+    merged, fitted = made[0].merge(made[1]), clone(quantizer).fit(mixed)
+    assert merged.codebook_.categories == fitted.codebook_.categories
+    assert pickle.loads(pickle.dumps(merged)).codebook_ == merged.codebook_
+    np.testing.assert_array_equal(merged.transform(mixed), fitted.transform(mixed))
+
+
+def test_bools_are_categories_as_in_fit(mixed):
+    quantizer = QuantileQuantizer(n_bits=1).partial_fit(mixed[["on"]])
+    assert quantizer.codebook_.categories == [{False: 0, True: 1}]
+    numbers = QuantileQuantizer(n_bits=1, categorical_features=None).partial_fit(mixed[["on"]])
+    assert numbers.codebook_.categories == [None]
+
+
+def test_weights_of_categories(mixed, rng):
+    weights = rng.integers(1, 4, len(mixed))
+    weighted = on_chunks(QuantileQuantizer(n_bits=2, missing="seen"), mixed, weights=weights)
+    repeated = on_chunks(QuantileQuantizer(n_bits=2, missing="seen"), mixed.loc[np.repeat(mixed.index, weights)])
+    assert weighted.codebook_.categories == repeated.codebook_.categories
+    assert weighted.codebook_.levels[1].tolist() == repeated.codebook_.levels[1].tolist()
+
+
+def test_a_chunk_without_a_category(mixed):
+    """A column that is missing in a whole chunk has another dtype there."""
+    quantizer = QuantileQuantizer(n_bits=2, missing="seen")
+    quantizer.partial_fit(mixed).partial_fit(mixed.assign(kind=np.nan)).partial_fit(mixed.assign(kind="new"))
+    expected = pd.concat([mixed, mixed.assign(kind=None), mixed.assign(kind="new")])
+    assert (
+        quantizer.codebook_.categories == QuantileQuantizer(n_bits=2, missing="seen").fit(expected).codebook_.categories
+    )
+
+
+def test_categorical_features_stay(mixed):
+    quantizer = QuantileQuantizer(n_bits=2, missing="seen").partial_fit(mixed)
+    before = quantizer.codebook_
+    with pytest.raises(
+        ValueError, match=r"categorical_features names the features \[2\], and in earlier rows \[1, 2\]"
+    ):
+        quantizer.set_params(categorical_features=["on"]).partial_fit(mixed)
+    assert quantizer.codebook_ == before
+
+
+def test_categories_do_not_merge_with_numbers(mixed):
+    one, other = (QuantileQuantizer(missing="seen").partial_fit(X) for X in (mixed, mixed.assign(kind=1.0)))
+    with pytest.raises(
+        ValueError, match="feature 'kind' holds categories in one of the quantizers to merge, and numbers"
+    ):
+        one.merge(other)
+    bools, integers = (
+        QuantileQuantizer(categorical_features=[0]).partial_fit(pd.DataFrame({"on": values}))
+        for values in ([True, False], [1, 0])
+    )
+    with pytest.raises(ValueError, match="feature 'on' are bools and integers"):
+        bools.merge(integers)
+
+
+def test_a_summary_keeps_no_sketch_of_categories(mixed):
+    summary = QuantileQuantizer(missing="seen").partial_fit(mixed).summary_
+    assert [sketch["values"].size > 0 for sketch in summary["sketches"]] == [True, False, False]
+    assert sum(summary["categories"][1]["weights"]) == mixed["kind"].notna().sum()

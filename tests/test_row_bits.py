@@ -580,3 +580,11 @@ def test_holders_of_others_that_read_more_are_rejected(holder, message, rng):
     X = rng.normal(size=(40, 4))
     with pytest.raises(ValueError, match=message):
         row_bits(holder.fit(X, X[:, 0]))
+
+
+def test_codes_of_categories_are_told_apart():
+    """Both codebooks have one threshold between the first two categories."""
+    X, y = np.array([["a"], ["b"], ["c"]] * 8, dtype=object), np.arange(24.0)
+    given = [{"a": 0, "b": 0, "c": 1}, {"b": 0, "c": 0, "a": 1}, {"c": 1, "a": 0, "b": 0}]
+    members = [(f"m{k}", make_pipeline(ThresholdQuantizer([codes]), Ridge())) for k, codes in enumerate(given)]
+    assert [row_bits(VotingRegressor(members[:n]).fit(X, y)) for n in (1, 2, 3)] == [1, 2, 2]

@@ -407,6 +407,20 @@ def test_other_rows_are_refused(interrupted):
     assert estimator.fit(X, y).n_iter_ == 5
 
 
+def test_other_categories_are_refused(data, path, interrupt):
+    """Their numbers are those of the interrupted fit."""
+    X = pd.DataFrame({"t": data[0][:, 0], "kind": np.where(data[0][:, 1] > 0, "a", "b")})
+    model = BitwiseRegressor(**TRAINING, checkpoint=path)
+    interrupt(3)
+    with pytest.raises(KeyboardInterrupt):
+        clone(model).fit(X, data[1])
+    interrupt(0)
+    with pytest.raises(ValueError, match="categories differ"):
+        clone(model).fit(X.assign(kind=X["kind"].replace("b", "c")), data[1])
+    resumed, whole = clone(model).fit(X, data[1]), clone(model).set_params(checkpoint=None).fit(X, data[1])
+    assert everything(resumed) == everything(whole)
+
+
 def test_another_estimator_is_refused(interrupted):
     estimator, X, y = interrupted
     with pytest.raises(ValueError, match="it was BitwiseQuantizer, and is SoftQuantizer"):

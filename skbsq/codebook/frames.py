@@ -63,8 +63,4 @@ def _column(book, j, levels):
 def _dtype_of(categories):
     """Return bool or int64 if that is the type of all categories, and None otherwise."""
     kinds = {type(category) for category in categories}
-    if kinds == {bool}:
-        return bool
-    limits = np.iinfo(np.int64)
-    fits = kinds == {int} and all(limits.min <= category <= limits.max for category in categories)
-    return np.int64 if fits else None
+    return bool if kinds == {bool} else np.int64 if kinds == {int} else None

@@ -8,7 +8,6 @@ import numpy as np
 
 from skbsq.codebook.frames import level_frame
 from skbsq.outofcore import _arrow
-from skbsq.outofcore._numbers import as_numbers
 from skbsq.outofcore._sources import no_source
 
 
@@ -94,8 +93,7 @@ def _result_frame(frame, out, names, keep, work):
     if out.ndim == 1 and not keep:
         return pd.Series(out, index=frame.index, name=names[0])
     if work.kinds is not None and out.dtype == object:
-        numbers = as_numbers(out, names, work.book.category_readers).astype(np.float32)
-        results = level_frame(work.book, numbers, names, frame.index)
+        results = level_frame(work.book, out, names, frame.index)
     else:
         results = pd.DataFrame(out, index=frame.index, columns=names)
     return pd.concat([frame[keep], results], axis=1) if keep else results

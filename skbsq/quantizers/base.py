@@ -174,7 +174,7 @@ class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):
         return _get_output_config("transform", self)["dense"] != "default"
 
     def _encoded_rows(self, X):
-        """Return encoded rows as a matrix, after checking the order of their columns; levels with categories as given."""
+        """Return encoded rows as a matrix, or levels with categories as given, after checking the order of columns."""
         table = as_table(X, "X")
         columns = columns_of(table)
         if self.encode == "value" and self.codebook_.is_categorical.any():

@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skbsq._targets import TASKS, check_target
 from skbsq.quantizers.base import FixedQuantizer
 from skbsq.thresholds.features import target_sums
-from skbsq.thresholds.orders import order_rows_by_target, target_columns
+from skbsq.thresholds.orders import order_by_target, target_columns
 from skbsq.thresholds.tree import tree
 
 __all__ = ["TreeQuantizer"]
@@ -123,8 +123,7 @@ class TreeQuantizer(FixedQuantizer):
         else:
             _, mean, variance = target_sums(y, weights)
             target = target_columns(y, None, mean, np.where(variance > 0, np.sqrt(variance), 1.0))
-        order, floats = order_rows_by_target(categories, numbers, target, weights, room, folds)
-        return order.of_rows(numbers), floats
+        return order_by_target(categories, numbers, target, weights, room, folds)
 
     def _checked_target(self, X, y, weights):
         y, self.task_ = check_target(y, X, self.task, self, weights)

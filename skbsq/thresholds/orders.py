@@ -20,7 +20,7 @@ class Order:
     values : ndarray of float32 of shape (n_categories,)
         The float of each category, never falling. Merged categories have the same.
     ranks : ndarray of float32 of shape (n,)
-        Place of each row's category in the order, NaN where it is missing. `order_by_weight` and `order_by_target` give
+        Place of each row's category in the order, NaN where it is missing. `order_by_weight` and `order_by_sums` give
         the places of the numbers in `Categories`; `of_rows` then looks up rows.
     is_counted : bool
         Whether the floats count the groups of merged categories from 0.
@@ -103,6 +103,11 @@ class Order:
         Order
         """
         return replace(self, ranks=at_places(self.ranks, numbers))
+
+    def floats_of(self, categories, numbers):
+        """Return the floats of other rows that hold the numbers of `Categories`."""
+        place = {name: k for k, name in enumerate(self.names)}
+        return at_places(self.values[[place[name] for name in categories.names]], numbers)
 
     @classmethod
     def of_book(cls, known, book, j):
@@ -251,7 +256,7 @@ def order_by_weight(categories, weight, room):
     return _order(categories, -np.bincount(categories.group, weight), room)
 
 
-def order_by_target(categories, sums, room):
+def order_by_sums(categories, sums, room):
     """Order categories by the mean of the target, and compute the floats that training reads.
 
     If there are codes for all groups, a row reads the place of its group. Otherwise it reads the mean of the target
@@ -282,10 +287,10 @@ def order_by_target(categories, sums, room):
     --------
     >>> import numpy as np
     >>> from skbsq.thresholds.categories import Categories
-    >>> from skbsq.thresholds.orders import TargetSums, order_by_target
+    >>> from skbsq.thresholds.orders import TargetSums, order_by_sums
     >>> sums = TargetSums(2, 1)
     >>> sums.add(np.float32([0, 1]), np.array([[1.0], [-1.0]]), np.ones(2), np.array([0, 1]))
-    >>> order_by_target(Categories.of(["a", "b"], np.ones(2))[0], sums, room=2)[0].names
+    >>> order_by_sums(Categories.of(["a", "b"], np.ones(2))[0], sums, room=2)[0].names
     ('b', 'a')
     """
     group, folds = categories.group, np.arange(N_FOLDS)
@@ -301,8 +306,10 @@ def order_by_target(categories, sums, room):
     return replace(order, values=np.sort(by_group[group]), is_counted=False), floats
 
 
-def order_rows_by_target(categories, numbers, target, weights, room, folds):
-    """Order categories by the mean of the target in rows that are all in memory, see `order_by_target`.
+def order_by_target(categories, numbers, target, weights, room, folds):
+    """Order categories by the mean of the target in rows that are all in memory, see `order_by_sums`.
+
+    Rows of chunks take `TargetSums` instead.
 
     Parameters
     ----------
@@ -319,18 +326,18 @@ def order_rows_by_target(categories, numbers, target, weights, room, folds):
     Returns
     -------
     order : Order
-        With the ranks of the categories.
+        With the ranks of the rows.
     floats : ndarray of float32 of shape (n,)
         What training reads in each row, NaN where it is missing.
     """
     sums = TargetSums(len(categories.names), target.shape[1])
     sums.add(numbers, target, weights, folds)
-    order, by_fold = order_by_target(categories, sums, room)
-    return order, floats_of_rows(by_fold, numbers, folds)
+    order, by_fold = order_by_sums(categories, sums, room)
+    return order.of_rows(numbers), floats_of_rows(by_fold, numbers, folds)
 
 
 def floats_of_rows(by_fold, numbers, folds):
-    """Look up what training reads in rows, see `skbsq.thresholds.orders.order_by_target`.
+    """Look up what training reads in rows, see `skbsq.thresholds.orders.order_by_sums`.
 
     Parameters
     ----------

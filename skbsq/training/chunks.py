@@ -17,7 +17,7 @@ from skbsq.codebook.matrix import as_table
 from skbsq.thresholds.categories import Categories, SeenCategories, weight_at
 from skbsq.thresholds.features import Feature, at_places, joined_sums, target_sums
 from skbsq.thresholds.filling import CodebookBuilder, may_be_missing
-from skbsq.thresholds.orders import Order, TargetSums, draw_folds, floats_of_rows, order_by_target
+from skbsq.thresholds.orders import Order, TargetSums, draw_folds, floats_of_rows, order_by_sums
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
 from skbsq.thresholds.summary import DEFAULT_SIZE, Summary
 from skbsq.training.batches import TensorStream
@@ -74,7 +74,7 @@ class ChunkedRows(BaseRows):
                 sums[j].add(X[:, j], target, weights, folds)
         orders, by_fold = {}, {}
         for j, of_feature in self.categories.items():
-            orders[j], by_fold[j] = order_by_target(of_feature, sums[j], int(n_levels[j]))
+            orders[j], by_fold[j] = order_by_sums(of_feature, sums[j], int(n_levels[j]))
         weights = {j: of_feature.weight for j, of_feature in sums.items()}
         grouped = not all(order.is_kept for order in orders.values())
 

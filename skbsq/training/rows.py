@@ -17,7 +17,7 @@ from skbsq.codebook.matrix import as_table
 from skbsq.thresholds.categories import SeenCategories
 from skbsq.thresholds.features import at_places, features_of, target_sums
 from skbsq.thresholds.filling import Widths, build_codebook, may_be_missing
-from skbsq.thresholds.orders import Order, draw_folds, order_rows_by_target, target_columns
+from skbsq.thresholds.orders import Order, draw_folds, order_by_target, target_columns
 from skbsq.training.batches import TensorRows
 from skbsq.training.held_out import MIN_ROWS
 from skbsq.training.ranks import rank_knots
@@ -276,8 +276,8 @@ class Rows(BaseRows):
         target, folds = self.target_columns(self.y), draw_folds(self.n_rows, seed, self.groups)
         for j, of_feature in self.categories.items():
             given = of_feature, self.X[:, j], target, self.weights, int(n_levels[j]), folds
-            order, X[:, j] = order_rows_by_target(*given)
-            orders[j], floats[j] = order.of_rows(self.X[:, j]), partial(at_places, order.floats)
+            orders[j], X[:, j] = order_by_target(*given)
+            floats[j] = partial(orders[j].floats_of, of_feature)
         return replace(self, X=X, held_out=self.held_out_with(floats), categories={}, orders=orders)
 
     def in_order_of(self, book):

@@ -105,7 +105,8 @@ class GivenStart:
     Examples
     --------
     >>> from skbsq.training import GivenStart
-    >>> GivenStart([[2.0, 1.0]]).thresholds(None, None, 0)
+    >>> from skbsq.training.rows import BaseRows
+    >>> GivenStart([[2.0, 1.0]]).thresholds(BaseRows(), None, 0)
     (None, [array([1., 2.], dtype=float32)])
     """
 

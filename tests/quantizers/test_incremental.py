@@ -574,6 +574,7 @@ def mixed(rng):
 MIXED = [
     *(clone(quantizer).set_params(missing="seen") for quantizer in QUANTIZERS),
     QuantileQuantizer(n_bits=2, missing="seen", min_share=0.12),
+    QuantileQuantizer(n_bits=3, missing="seen", guard=True),
     QuantileQuantizer(n_bits=2, missing="seen", handle_unknown="missing", levels="midpoint"),
 ]
 each_mixed = pytest.mark.parametrize("quantizer", MIXED, ids=str)

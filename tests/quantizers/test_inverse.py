@@ -82,9 +82,9 @@ def test_what_is_no_level(X):
     rows = pd.DataFrame({"t": [-1.0, 1.0, 1.0], "kind": ["a", "a", "c"]})
     quantizer = ThresholdQuantizer(given, encode="value").fit(rows)
     values = quantizer.inverse_transform(quantizer.transform(rows))
-    with pytest.raises(ValueError, match="Column 1 of X holds 'b', which is not a level"):
+    with pytest.raises(ValueError, match="Column 1 of X holds b, which is not a level"):
         quantizer.inverse_transform(values.assign(kind="b"))
-    with pytest.raises(ValueError, match=r"'z' \(row 0\) is no category of feature 'kind'"):
+    with pytest.raises(ValueError, match="Column 1 of X holds z, which is not a level"):
         quantizer.inverse_transform(values.assign(kind="z"))
     with pytest.raises(ValueError, match="Code 2 of feature 'kind'"):
         quantizer.set_params(encode="ordinal").inverse_transform([[0, 2]])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skbsq.thresholds.categories import Categories
-from skbsq.thresholds.orders import N_FOLDS, TargetSums, draw_folds, order_rows_by_target, target_columns
+from skbsq.thresholds.orders import N_FOLDS, TargetSums, draw_folds, order_by_target, target_columns
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_noise_does_not_predict_the_target(rng):
     known, number = Categories.of(list(range(400)), np.bincount(numbers.astype(int), minlength=400).astype(float))
     numbers = number[numbers.astype(int)]
     naive = np.bincount(numbers.astype(int), target[:, 0]) / np.bincount(numbers.astype(int))
-    _, floats = order_rows_by_target(known, numbers, target, np.ones(1000), 4, draw_folds(1000, 0))
+    _, floats = order_by_target(known, numbers, target, np.ones(1000), 4, draw_folds(1000, 0))
     assert np.corrcoef(naive[numbers.astype(int)], target[:, 0])[0, 1] > 0.5
     assert np.corrcoef(floats, target[:, 0])[0, 1] < 0.1
 
@@ -86,7 +86,7 @@ def test_noise_does_not_predict_the_target(rng):
 def test_the_order_is_that_of_the_means(rows):
     numbers, target, weights, folds = rows
     known, seen = categories_of(numbers), ~np.isnan(numbers)
-    order, floats = order_rows_by_target(known, numbers, target[:, :1], weights, 2, folds)
+    order, floats = order_by_target(known, numbers, target[:, :1], weights, 2, folds)
     means = shrunken(numbers[seen], target[seen, :1], weights[seen], 6)[:, 0]
     assert [known.names.index(name) for name in order.names] == np.argsort(means).tolist()
     np.testing.assert_allclose(order.values, np.sort(means), rtol=1e-6)
@@ -96,16 +96,16 @@ def test_the_order_is_that_of_the_means(rows):
 
 def test_places_where_there_are_codes_for_all(rows):
     numbers, target, weights, folds = rows
-    order, floats = order_rows_by_target(categories_of(numbers), numbers, target, weights, 6, folds)
+    order, floats = order_by_target(categories_of(numbers), numbers, target, weights, 6, folds)
     assert order.is_one_hot
-    np.testing.assert_array_equal(floats, order.of_rows(numbers).floats)
+    np.testing.assert_array_equal(floats, order.floats)
     assert sorted(set(floats[~np.isnan(floats)])) == [0, 1, 2, 3, 4, 5]
 
 
 def test_merged_categories_are_neighbours(rng):
     numbers = np.float32([0, 1, 2, 3] * 10 + [4, 5])
     target = rng.normal(size=(42, 1))
-    order, _ = order_rows_by_target(categories_of(numbers, 0.1), numbers, target, np.ones(42), 8, draw_folds(42, 0))
+    order, _ = order_by_target(categories_of(numbers, 0.1), numbers, target, np.ones(42), 8, draw_folds(42, 0))
     places = [order.names.index(name) for name in ("c4", "c5")]
     assert abs(places[0] - places[1]) == 1
     assert order.is_kept

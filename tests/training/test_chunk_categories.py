@@ -34,10 +34,11 @@ LIKE_FIT = [
     BitwiseRegressor(quantizer=QuantileQuantizer(2), **TRAINING),
     BitwiseRegressor(quantizer=KMeansQuantizer(2), **TRAINING),
     BitwiseRegressor(quantizer=CODES, **TRAINING),
+    BitwiseRegressor(n_bits=3, init="quantile", guard=True, **TRAINING),
     SoftQuantizer(n_bits=2, init="quantile", **TRAINING),
     LSQQuantizer(n_bits=2, **TRAINING),
 ]
-ORDERED = {"missing": "error", "class_weight": None, "categorical": ("from_dtype", "error", 0.0)}
+ORDERED = {"missing": "error", "guard": False, "class_weight": None, "categorical": ("from_dtype", "error", 0.0)}
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def chunked(parts, **given):
 
 
 def in_memory(X, y, weights=None):
-    return read_rows(BitwiseRegressor(), X, y, weights, "regression", "error", None, categorical=ORDERED["categorical"])
+    return read_rows(BitwiseRegressor(), X, y, weights, "regression", **ORDERED)
 
 
 @pytest.mark.parametrize("estimator", LIKE_FIT, ids=str)

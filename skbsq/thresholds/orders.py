@@ -226,7 +226,9 @@ class TargetSums:
         size = total - np.square(weight).sum() / total
         variance = spread / size if size > 0 else 0.0
         prior = min(within * unit / variance, total) if variance > 0 else total
-        return overall + sums / (weight + prior)[:, None]
+        # Categories that repeat their target exactly leave no prior for a category without rows.
+        share = np.divide(1, weight + prior, out=np.zeros_like(weight), where=weight + prior > 0)
+        return overall + sums * share[:, None]
 
 
 def order_by_weight(categories, weight, room):

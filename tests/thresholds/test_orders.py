@@ -72,6 +72,13 @@ def test_no_row_of_a_fold_counts_in_it(rows):
     np.testing.assert_array_equal(*means)
 
 
+def test_no_prior_for_a_category_that_no_other_fold_has():
+    """The targets repeat exactly, so nothing is shrunk."""
+    numbers, target = np.float32([0, 0, 1, 1, 2]), np.array([[1.0], [1], [5], [5], [9]])
+    _, floats = order_by_target(categories_of(numbers), numbers, target, np.ones(5), 2, np.arange(5))
+    np.testing.assert_allclose(floats, [1, 1, 5, 5, 3])
+
+
 def test_noise_does_not_predict_the_target(rng):
     """400 categories in 1000 rows of noise: their means know the target, and the floats do not."""
     numbers, target = rng.integers(0, 400, 1000).astype(np.float32), rng.normal(size=(1000, 1))

@@ -59,15 +59,16 @@ def transform(fitted, source, output=None, *, encode=None, columns=None, keep=()
         With an `output`, the opened file: a read-only memmap of shape (n, n_columns), or a `pyarrow.dataset.Dataset`.
         For a dask collection, a lazy collection with the same chunks, or with the same partitions and index. Otherwise
         an iterator of one result per chunk. Packed bytes are one column of fixed size, ``packed``, in Parquet, and the
-        columns ``byte0``, ``byte1``, ... in a dask data frame.
+        columns ``byte0``, ``byte1``, ... in a dask data frame. Levels of categorical features are objects in an array;
+        in Parquet and in dask data frames each column has the type of its categories.
 
     Raises
     ------
     ValueError
-        If a column is missing, if the number of features differs, if a column does not hold numbers (text, categories,
-        dates, decimals, ...), if the quantizer refuses a value (the message gives the rows of the chunk), or if the
-        source or the suffix of a path is not supported. The message gives the way out. No new file is left then, and an
-        existing file stays.
+        If a column is missing, if the number of features differs, if the column of a numeric feature does not hold
+        numbers (text, categories, dates, decimals, ...), if a value is no category, if the quantizer refuses a value
+        (the message gives the rows of the chunk), or if the source or the suffix of a path is not supported. The
+        message gives the way out. No new file is left then, and an existing file stays.
     FileNotFoundError
         If the source is a path that does not exist.
     ImportError

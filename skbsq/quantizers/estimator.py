@@ -147,8 +147,10 @@ class LearnedEstimator(BaseEstimator):
         chunks : iterable, or callable that returns one
             Chunks (X, y) or (X, y, sample_weight), each with rows as `fit` takes them. Every pass must give the same
             rows: one pass summarizes them, each epoch takes one, and the last computes levels and counts. An integer y
-            with ``task="auto"``, and `class_weight`, take one pass more. The chunks of a sequence are read in a new
-            random order every epoch, other chunks in the given order; the rows of a chunk are shuffled.
+            with ``task="auto"``, `class_weight` and categorical features take one pass more each. If categories share
+            codes, every pass must also give the same chunks, in which rows are found by their place. The chunks of a
+            sequence are read in a new random order every epoch, other chunks in the given order; the rows of a chunk
+            are shuffled.
         validation : (X, y) or (X, y, sample_weight), default=None
             Rows in memory for finding the length of training; their loss is recorded every epoch. None:
             ``max_epochs="auto"`` then means 30, within 64 to 2048 steps.

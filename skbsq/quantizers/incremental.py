@@ -74,7 +74,8 @@ class IncrementalQuantizer(FixedQuantizer):
         """Find the thresholds and levels of these rows and of the rows of all earlier calls.
 
         After every call the quantizer is fitted; its codebook is made when it is first used. Parameters except
-        `sketch_size` may change between calls. Whole chunks are much faster than single rows.
+        `sketch_size` and `categorical_features` may change between calls. A category may come first in any of them.
+        Whole chunks are much faster than single rows.
 
         Parameters
         ----------

@@ -147,8 +147,8 @@ class TargetSums:
     weight : ndarray of float64 of shape (g, N_FOLDS)
     sums : ndarray of float64 of shape (k, g, N_FOLDS)
         Of the target times the weight.
-    squares : ndarray of float64 of shape (N_FOLDS,)
-        Of the squared target times the weight, over all categories and columns.
+    squares : ndarray of float64 of shape (k, N_FOLDS)
+        Of the squared target times the weight, over all categories.
     n_rows : ndarray of int64 of shape (N_FOLDS,)
 
     Examples
@@ -165,7 +165,7 @@ class TargetSums:
     def __init__(self, n_categories, n_columns):
         self.weight = np.zeros((n_categories, N_FOLDS))
         self.sums = np.zeros((n_columns, n_categories, N_FOLDS))
-        self.squares = np.zeros(N_FOLDS)
+        self.squares = np.zeros((n_columns, N_FOLDS))
         self.n_rows = np.zeros(N_FOLDS, dtype=np.int64)
 
     def add(self, numbers, target, weights, folds):
@@ -185,16 +185,16 @@ class TargetSums:
         target, weights, folds = target[seen], weights[seen], folds[seen]
         place, shape = numbers[seen].astype(np.int64) * N_FOLDS + folds, self.weight.shape
         self.weight += np.bincount(place, weights, self.weight.size).reshape(shape)
-        for sums, column in zip(self.sums, target.T, strict=True):
+        for sums, squares, column in zip(self.sums, self.squares, target.T, strict=True):
             sums += np.bincount(place, weights * column, self.weight.size).reshape(shape)
-        self.squares += np.bincount(folds, weights * np.square(target).sum(axis=1), N_FOLDS)
+            squares += np.bincount(folds, weights * np.square(column), N_FOLDS)
         self.n_rows += np.bincount(folds, minlength=N_FOLDS)
 
     def shrunken_means(self, group, folds):
         """Compute the mean of the target for each group, shrunk towards the mean of all rows.
 
-        Means are shrunk by the ratio of the variance within groups and between them: empirical Bayes, as in
-        scikit-learn's TargetEncoder.
+        Means are shrunk by the ratio of the variance within groups and between them, column by column: empirical Bayes,
+        as in scikit-learn's TargetEncoder.
 
         Parameters
         ----------
@@ -209,26 +209,26 @@ class TargetSums:
         """
         n_groups, n_rows = int(group.max()) + 1, int(self.n_rows[folds].sum())
         # Sums over the folds that count, rather than all less the others: they are 0 where there are no rows.
-        weight = np.bincount(group, self.weight[:, folds].sum(axis=1), n_groups)
+        weight = np.bincount(group, self.weight[:, folds].sum(axis=1), n_groups)[:, None]
         sums = np.stack([np.bincount(group, of_one[:, folds].sum(axis=1), n_groups) for of_one in self.sums], axis=1)
         total = weight.sum()
         if total == 0:
             return np.zeros_like(sums)
         overall = sums.sum(axis=0) / total
-        sums -= weight[:, None] * overall
-        means = np.divide(sums, weight[:, None], out=np.zeros_like(sums), where=weight[:, None] > 0)
-        between_groups = (weight @ np.square(means)).sum()
-        rest = max(self.squares[folds].sum() - total * np.square(overall).sum() - between_groups, 0.0)
+        sums -= weight * overall
+        means = np.divide(sums, weight, out=np.zeros_like(sums), where=weight > 0)
+        of_groups = (weight * np.square(means)).sum(axis=0)
+        rest = np.maximum(self.squares[:, folds].sum(axis=1) - total * np.square(overall) - of_groups, 0)
         # The weight of one row is the unit in which the variance of a mean falls.
         unit, n_used = total / n_rows, np.count_nonzero(weight)
         within = rest / max(total - n_used * unit, unit)
-        spread = between_groups - (n_used - 1) * within * unit
+        spread = of_groups - (n_used - 1) * within * unit
         size = total - np.square(weight).sum() / total
-        variance = spread / size if size > 0 else 0.0
-        prior = min(within * unit / variance, total) if variance > 0 else total
+        variance = np.maximum(spread / size, 0) if size > 0 else np.zeros_like(spread)
+        prior = np.divide(within * unit, variance, out=np.full_like(within, total), where=variance > 0)
         # Categories that repeat their target exactly leave no prior for a category without rows.
-        share = np.divide(1, weight + prior, out=np.zeros_like(weight), where=weight + prior > 0)
-        return overall + sums * share[:, None]
+        shrunk = weight + np.minimum(prior, total)
+        return overall + np.divide(sums, shrunk, out=means, where=shrunk > 0)
 
 
 def order_by_weight(categories, weight, room):

@@ -31,13 +31,16 @@ def shrunken(numbers, target, weights, n):
     means = np.zeros((n, target.shape[1]))
     for k in np.flatnonzero(weight):
         means[k] = np.average(target[numbers == k], axis=0, weights=weights[numbers == k]) - overall
-    rest = sum(weights[i] * ((target[i] - overall - means[int(k)]) ** 2).sum() for i, k in enumerate(numbers))
-    n_used = np.count_nonzero(weight)
-    within = rest / max(total - n_used * unit, unit)
-    spread = (weight @ means**2).sum() - (n_used - 1) * within * unit
-    size = total - (weight**2).sum() / total
-    prior = min(within * unit * size / spread, total) if size > 0 and spread > 0 else total
-    return overall + means * (weight / (weight + prior))[:, None]
+    prior = np.full(target.shape[1], total)
+    for k in range(target.shape[1]):
+        rest = sum(weights[i] * (target[i, k] - overall[k] - means[int(g), k]) ** 2 for i, g in enumerate(numbers))
+        n_used = np.count_nonzero(weight)
+        within = rest / max(total - n_used * unit, unit)
+        spread = weight @ means[:, k] ** 2 - (n_used - 1) * within * unit
+        size = total - (weight**2).sum() / total
+        if size > 0 and spread > 0:
+            prior[k] = min(within * unit * size / spread, total)
+    return overall + means * (weight[:, None] / (weight[:, None] + prior))
 
 
 def added(n, numbers, target, weights, folds, n_chunks=1):

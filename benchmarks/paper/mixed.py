@@ -23,6 +23,8 @@ UNQUANTIZED = (ONE_HOT, BOOSTED)
 KEY = ["dataset", "bits", "method", "seed", "data_sha256"]
 COLUMNS = [*KEY, "error", "row_bits", "fit_seconds", "failure", "versions"]
 TEST_SIZE = 0.25
+# Of a feature, for boosting of scikit-learn.
+MOST_CATEGORIES = 255
 
 
 def measure(data, method, bits, seed):
@@ -53,13 +55,13 @@ def measure(data, method, bits, seed):
     elif method == BUDGET:
         model = build("bitwise", None, data.task, random_state=seed, bit_budget=row_bits, **given)
     elif method == BOOSTED_CODES:
-        model = _boosted_codes(data.task, bits, categorical, seed)
+        model = _boosting(data.task, categorical, seed, 2**bits, QuantileQuantizer(bits))
     elif method == ONE_HOT:
         one_hot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
         encoder = make_column_transformer((one_hot, categorical), remainder="passthrough")
         model = make_pipeline(encoder, build("floats", bits, data.task, random_state=seed))
     else:
-        model = BOOSTING[data.task](categorical_features="from_dtype", random_state=seed)
+        model = _boosting(data.task, categorical, seed, MOST_CATEGORIES, "passthrough")
     _, seconds = timed(model.fit, X_train, y_train)
     row_bits = model.codebook_.row_bits if method in (LEARNED, BUDGET) else row_bits
     return {"error": error_of(model, data.task, parts), "row_bits": row_bits, "fit_seconds": seconds}
@@ -69,11 +71,11 @@ def _has_unknown(train, test):
     return any(set(test[name].dropna()) - set(train[name]) for name in train)
 
 
-def _boosted_codes(task, bits, categorical, seed):
-    """Boosting on quantile codes of numbers and on codes of the most frequent categories; the others share one code."""
+def _boosting(task, categorical, seed, max_categories, of_numbers):
+    """Boosting in which the most frequent categories have a code, and the others share one."""
     unknown = {"handle_unknown": "use_encoded_value", "unknown_value": np.nan}
-    ordinal = OrdinalEncoder(max_categories=2**bits, **unknown)
-    encoder = make_column_transformer((ordinal, categorical), remainder=QuantileQuantizer(bits))
+    ordinal = OrdinalEncoder(max_categories=max_categories, **unknown)
+    encoder = make_column_transformer((ordinal, categorical), remainder=of_numbers)
     return make_pipeline(encoder, BOOSTING[task](categorical_features=range(len(categorical)), random_state=seed))
 
 

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.datasets import Dataset, load
 from benchmarks.methods import build
 from benchmarks.paper import mixed
+from skbsq import QuantileQuantizer
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_boosting_is_scored(small, method):
 
 def test_ordinal_codes_share_one_code_for_rare_categories():
     X = pd.DataFrame({"kind": pd.Categorical(list("aaabbbccde")), "x": np.arange(10.0)})
-    model = mixed._boosted_codes("regression", 2, ["kind"], 0).fit(X, X["x"])
+    model = mixed._boosting("regression", ["kind"], 0, 4, QuantileQuantizer(2)).fit(X, X["x"])
     codes = model[0].transform(X)
     assert codes[:, 0].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 3, 3]
     assert codes[:, 1].max() == 3

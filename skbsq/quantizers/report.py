@@ -140,7 +140,7 @@ def _as_numbers(y, kept):
         return values[1:].tolist()[0], (y == values[1]).astype(np.float64)
     if y.dtype.kind not in "biuf":
         raise ValueError(
-            f"y has {values.size} classes, and the report needs numbers or two classes: give y == {values.tolist()[0]!r}, "
-            "or another class."
+            f"y has {values.size} classes, and the report needs numbers or two classes: give, for example, "
+            f"y == {values.tolist()[0]!r}."
         )
     return None, y.astype(np.float64)

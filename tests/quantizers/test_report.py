@@ -126,7 +126,7 @@ def test_numbers_of_features_without_names():
         ((-1,), "no feature -1"),
         (("age", None, Y), "y belongs to rows: give X too"),
         (("age", None, None, [1]), "sample_weight belongs to rows"),
-        (("age", X, ["a", "b", "c"] * 2), "y has 3 classes.*give y == 'a'"),
+        (("age", X, ["a", "b", "c"] * 2), "y has 3 classes.*y == 'a'"),
         (("age", X, np.ones((6, 2))), "y has 2 targets"),
         (("age", X, Y[:3]), "inconsistent numbers of samples"),
         (("age", X.assign(home="boat")), "boat"),

@@ -341,7 +341,10 @@ def _shrunken_means(group, target, weights, n_groups):
     size = total - np.square(weight).sum() / total
     variance = spread / size if size > 0 else 0.0
     prior = min(within * unit / variance, total) if variance > 0 else total
-    return overall + sums / (weight + prior)[:, None] if within > 0 or variance > 0 else overall + means
+    if not (within > 0 or variance > 0):
+        return overall + means
+    # Categories that repeat their target exactly leave no prior for a category without rows.
+    return overall + np.divide(sums, (weight + prior)[:, None], out=means, where=(weight + prior)[:, None] > 0)
 
 
 def _main_direction(means, weight):

@@ -112,12 +112,10 @@ def test_a_budget_leaves_out_a_category_of_chance(noise):
 # -- rows --------------------------------------------------------------------------------------------
 
 
-def checked(X, y, **given):
-    rules = ("from_dtype", given.get("handle_unknown", "error"), given.get("min_share", 0.0))
-    validation = {name: given[name] for name in ("X_val", "y_val") if name in given}
-    return rows_module.read_rows(
-        BitwiseRegressor(), X, y, None, "regression", "error", None, categorical=rules, **validation
-    )
+def checked(X, y, handle_unknown="error", **given):
+    given |= {"missing": "error", "guard": False, "class_weight": None}
+    given["categorical"] = "from_dtype", handle_unknown, 0.0
+    return rows_module.read_rows(BitwiseRegressor(), X, y, None, "regression", **given)
 
 
 def test_rows_read_places_where_codes_suffice_and_means_elsewhere(clusters):

@@ -1,5 +1,6 @@
 """Compare learned codes of mixed tables with the same head on one-hot floats, and with boosting on ordinal codes."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -17,14 +18,18 @@ from skbsq import QuantileQuantizer
 
 DATASETS = ("german", "wage", "oj", "flights", "mixed")
 LEARNED, BUDGET, BOOSTED_CODES = "learned", "budget", "boosting on ordinal codes"
+# Learned, with one more feature: a category of chance.
+CONTROL = "with chance"
 ONE_HOT, BOOSTED = "one-hot floats", "boosting"
-CODED = (LEARNED, BUDGET, BOOSTED_CODES)
+CODED = (LEARNED, CONTROL, BUDGET, BOOSTED_CODES)
 UNQUANTIZED = (ONE_HOT, BOOSTED)
+RATIOS = ((LEARNED, ONE_HOT), (LEARNED, BOOSTED_CODES), (BUDGET, LEARNED), (BUDGET, ONE_HOT), (CONTROL, LEARNED))
 KEY = ["dataset", "bits", "method", "seed", "data_sha256"]
 COLUMNS = [*KEY, "error", "row_bits", "fit_seconds", "failure", "versions"]
 TEST_SIZE = 0.25
 # Of a feature, for boosting of scikit-learn.
 MOST_CATEGORIES = 255
+ROWS_PER_CATEGORY_OF_CHANCE = 20
 
 
 def measure(data, method, bits, seed):
@@ -45,12 +50,14 @@ def measure(data, method, bits, seed):
     dict
         error: mean squared error on the standardized target, or log loss; row_bits; fit_seconds.
     """
+    if method == CONTROL:
+        data = replace(data, X=data.X.assign(chance=_chance(len(data.X), seed)))
     parts = X_train, X_test, y_train, _ = split(data, seed, TEST_SIZE)
     categorical = list(X_train.select_dtypes("category"))
     given = {"handle_unknown": "missing" if _has_unknown(X_train[categorical], X_test[categorical]) else "error"}
     quantile = QuantileQuantizer(bits, **given).fit(X_train) if method in CODED else None
     row_bits = quantile.codebook_.row_bits if method in CODED else FLOAT_BITS * X_train.shape[1]
-    if method == LEARNED:
+    if method in (LEARNED, CONTROL):
         model = build("bitwise", bits, data.task, random_state=seed, **given)
     elif method == BUDGET:
         model = build("bitwise", None, data.task, random_state=seed, bit_budget=row_bits, **given)
@@ -63,8 +70,14 @@ def measure(data, method, bits, seed):
     else:
         model = _boosting(data.task, categorical, seed, MOST_CATEGORIES, "passthrough")
     _, seconds = timed(model.fit, X_train, y_train)
-    row_bits = model.codebook_.row_bits if method in (LEARNED, BUDGET) else row_bits
+    row_bits = model.codebook_.row_bits if hasattr(model, "codebook_") else row_bits
     return {"error": error_of(model, data.task, parts), "row_bits": row_bits, "fit_seconds": seconds}
+
+
+def _chance(n_rows, seed):
+    """Draw a category for each row."""
+    random = np.random.default_rng(seed)
+    return pd.Categorical(random.integers(n_rows // ROWS_PER_CATEGORY_OF_CHANCE, size=n_rows).astype(str))
 
 
 def _has_unknown(train, test):
@@ -116,8 +129,7 @@ def table(rows):
     -------
     DataFrame
         A row per data set and number of bits. splits; row_bits (mean of `LEARNED`); the mean error of each method; and
-        the ratio of the means of the learned codes and the one-hot floats, of the learned codes and boosting on ordinal
-        codes, and of a budget and the learned codes, each with the standard error of the ratio on each split.
+        each of `RATIOS` of these means, with the standard error of the ratio on each split.
     """
     errors = rows.pivot(index=["dataset", "seed"], columns=["method", "bits"], values="error")
     row_bits = rows[rows["method"] == LEARNED].groupby(["dataset", "bits"])["row_bits"].mean()
@@ -127,7 +139,7 @@ def table(rows):
         columns = {name: of_set[name, FLOAT_BITS if name in UNQUANTIZED else bits] for name in (*CODED, *UNQUANTIZED)}
         row = {"dataset": dataset, "bits": bits, "splits": len(of_set), "row_bits": mean_bits}
         row |= {name: column.mean() for name, column in columns.items()}
-        for above, below in ((LEARNED, ONE_HOT), (LEARNED, BOOSTED_CODES), (BUDGET, LEARNED)):
+        for above, below in RATIOS:
             row[f"{above} / {below}"] = row[above] / row[below]
             row[f"se {above} / {below}"] = (columns[above] / columns[below]).sem()
         found.append(row)
@@ -148,8 +160,10 @@ def main(argv=None):
     means = ["dataset", "bits", "splits", "row_bits", *CODED, *UNQUANTIZED]
     print("Mean squared error on the standardized target or log loss, means over the splits")
     print_table(found[means])
-    print("Ratios of the means, and their standard errors (se) over the splits")
-    print_table(found[["dataset", "bits", *(name for name in found if " / " in name)]])
+    print("Ratios of the means, and their standard errors over the splits")
+    for above, below in RATIOS:
+        name = f"{above} / {below}"
+        print_table(found[["dataset", "bits", name, f"se {name}"]].rename(columns={f"se {name}": "standard error"}))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ def test_a_budget_has_the_bits_of_a_quantile_quantizer(small, monkeypatch):
     monkeypatch.setattr(mixed, "build", lambda *given, **training: build(*given, **training, **short))
     learned = mixed.measure(small, mixed.LEARNED, 2, 0)
     assert learned["row_bits"] == 12
+    assert mixed.measure(small, mixed.CONTROL, 2, 0)["row_bits"] == 14
     assert mixed.measure(small, mixed.BUDGET, 2, 0)["row_bits"] <= 12
     assert mixed.measure(small, mixed.ONE_HOT, 32, 0)["row_bits"] == 6 * 32
 
@@ -44,6 +45,7 @@ def test_table_by_hand():
     errors = {
         mixed.LEARNED: [1.0, 3.0],
         mixed.BUDGET: [1.0, 1.0],
+        mixed.CONTROL: [2.0, 3.0],
         mixed.BOOSTED_CODES: [4.0, 4.0],
         mixed.ONE_HOT: [1.0, 1.5],
         mixed.BOOSTED: [5.0, 5.0],
@@ -59,6 +61,7 @@ def test_table_by_hand():
     assert found["learned / one-hot floats"] == pytest.approx(2 / 1.25)
     assert found["se learned / one-hot floats"] == pytest.approx(0.5)  # ratios 1 and 2
     assert found["budget / learned"] == pytest.approx(0.5)
+    assert found["with chance / learned"] == pytest.approx(1.25)
 
 
 def test_command(small, tmp_path, capsys, monkeypatch):

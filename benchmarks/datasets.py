@@ -33,7 +33,7 @@ class Dataset:
     ----------
     name : str
     X : DataFrame
-        Numbers; NaN where a value is missing.
+        Numbers, and categories where they were asked for; NaN where a value is missing.
     y : Series
         Without missing values.
     task : {"regression", "classification"}
@@ -46,12 +46,15 @@ class Dataset:
 
     @cached_property
     def sha256(self):
-        """Hash of names and numbers, 16 hexadecimal digits, which identifies the data of a result.
+        """Hash of names, numbers and categories, 16 hexadecimal digits, which identifies the data of a result.
 
         Numbers are hashed as float32, as a model reads them: versions of pandas differ in the digits beyond.
         """
         digest = hashlib.sha256("\n".join([*self.X.columns, self.y.name]).encode())
-        for part in (self.X, self.y):
+        text = self.X.select_dtypes("category")
+        for name in text:
+            digest.update("\n".join(text[name].astype(str)).encode())
+        for part in (self.X.drop(columns=text.columns), self.y):
             digest.update(np.ascontiguousarray(part, dtype="<f4").tobytes())
         return digest.hexdigest()[:16]
 
@@ -82,7 +85,7 @@ _SOURCES = {
     "kin8nm": _openml(189, "y", (8_192, 8)),
 }
 # No download with the same rows and columns is known.
-_ONLY_IN_FOLDER = ("air_quality", "occupancy", "german", "caravan", "oj", "wage")
+_ONLY_IN_FOLDER = ("air_quality", "occupancy", "german", "caravan", "oj", "wage", "flights")
 _IN_SKLEARN = ("digits", "diabetes", "wine", "iris", "breast_cancer")
 _CLASSIFICATION = (
     *("occupancy", "german", "caravan", "oj", "digits", "wine", "iris", "breast_cancer"),
@@ -99,7 +102,20 @@ def _heavy_tails():
     return np.exp(2 * ndtri(X)), y
 
 
+def _mixed():
+    """A category that matters alone, one that matters with a number, one that does not matter, and numbers."""
+    random = np.random.default_rng(0)
+    n = 4000
+    kind, site, label = (random.integers(size, size=n) for size in (6, 40, 500))
+    X = pd.DataFrame(random.normal(size=(n, 4)), columns=["a", "b", "c", "d"])
+    y = random.normal(size=6)[kind] + random.choice([-1, 1], size=40)[site] * X["a"] + np.abs(X["b"]) + X["c"]
+    for name, values in {"kind": kind, "site": site, "label": label}.items():
+        X[name] = pd.Series(values).map(f"{name} {{:03}}".format)
+    return X, y + 0.5 * random.normal(size=n)
+
+
 _GENERATED = {
+    "mixed": _mixed,
     "noisy": lambda: make_classification(1000, n_informative=5, flip_y=0.5, random_state=0),
     "imbalanced": lambda: make_classification(6000, n_informative=5, weights=[0.95], random_state=0),
     "irrelevant": lambda: _friedman(2000, 505),
@@ -108,21 +124,24 @@ _GENERATED = {
 NAMES = (*_SOURCES, *_ONLY_IN_FOLDER, "fried", *_IN_SKLEARN, *_GENERATED)
 
 
-def load(name, data_dir=None, *, n_samples=None):
+def load(name, data_dir=None, *, n_samples=None, categories=False):
     """Load a data set by name.
 
     Parameters
     ----------
     name : str
         One of `NAMES`. Generated are fried, noisy (a quarter of the labels are wrong), imbalanced (5 % positive),
-        irrelevant (500 of 505 features are noise) and heavy (the features of fried with the tails of a lognormal).
+        irrelevant (500 of 505 features are noise), heavy (the features of fried with the tails of a lognormal) and
+        mixed (of three categorical features one matters alone, one with a number, and one not at all).
         digits, diabetes, wine, iris and breast_cancer come with scikit-learn. The others are read from a folder or
-        downloaded, and keep their numeric columns.
+        downloaded.
     data_dir : path, default=None
         Folder of the files ``<name>.csv.gz``, whose last column is the target. None: the environment variable
         SKBSQ_DATA_DIR; if it is not set, a download into the cache of scikit-learn.
     n_samples : int, default=None
         Rows of fried; None means 40768. The other data sets have a fixed number of rows.
+    categories : bool, default=False
+        Whether columns of text are kept, as categories. Otherwise only numeric columns are.
 
     Returns
     -------
@@ -142,20 +161,21 @@ def load(name, data_dir=None, *, n_samples=None):
         return Dataset(name, *getattr(sklearn_datasets, f"load_{name}")(return_X_y=True, as_frame=True), task)
     if name == "fried" or name in _GENERATED:
         X, y = _friedman(n_samples or FRIED_ROWS) if name == "fried" else _GENERATED[name]()
-        X, y = pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])]), pd.Series(y, name="y")
-        return Dataset(name, X, y, task)
-    folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
-    X, y = _read(name, Path(folder)) if folder else _download(name)
+        columns = X.columns if hasattr(X, "columns") else [f"x{j}" for j in range(X.shape[1])]
+        X, y = pd.DataFrame(X, columns=columns), pd.Series(y, name="y")
+    else:
+        folder = data_dir or os.environ.get(DATA_DIR_VARIABLE)
+        X, y = _read(name, Path(folder)) if folder else _download(name)
     kept = y.notna()
     X, y = X[kept].reset_index(drop=True), y[kept].reset_index(drop=True)
-    X = X.select_dtypes("number").astype(float)
+    X = _with_categories(X) if categories else X.select_dtypes("number").astype(float)
     if task == "regression":
         return Dataset(name, X, y.astype(float), task)
     labels = y if is_numeric_dtype(y) else pd.Series(pd.factorize(y, sort=True)[0], name=y.name)
     return Dataset(name, X, labels.astype(int), task)
 
 
-def load_several(names, data_dir=None, *, n_samples=None):
+def load_several(names, data_dir=None, *, n_samples=None, categories=False):
     """Load data sets by name.
 
     Parameters
@@ -165,6 +185,8 @@ def load_several(names, data_dir=None, *, n_samples=None):
         See `load`.
     n_samples : int, default=None
         Rows of fried; the other data sets have a fixed number of rows.
+    categories : bool, default=False
+        See `load`.
 
     Returns
     -------
@@ -176,7 +198,14 @@ def load_several(names, data_dir=None, *, n_samples=None):
         As `load`; and if there is a number of rows, but no fried among the data sets.
     """
     of_others = None if "fried" in names else n_samples  # `load` rejects it
-    return [load(name, data_dir, n_samples=n_samples if name == "fried" else of_others) for name in names]
+    return [
+        load(name, data_dir, n_samples=n_samples if name == "fried" else of_others, categories=categories)
+        for name in names
+    ]
+
+
+def _with_categories(X):
+    return X.apply(lambda column: column.astype(float if is_numeric_dtype(column) else "category"))
 
 
 def _read(name, folder):

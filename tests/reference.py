@@ -86,3 +86,23 @@ def message(codebook, codes):
     head = b"SBSQ" + bytes([1, 0]) + codebook.fingerprint + struct.pack("<I", len(codes))
     body = head + b"".join(pack_row(row, codebook.n_bits.tolist()) for row in codes)
     return body + struct.pack("<I", zlib.crc32(body))
+
+
+def shrunken_means(groups, targets, weights):
+    """Compute the mean of the target of each group, shrunk towards that of all rows; that of all rows for others."""
+    rows, total = list(zip(groups, targets, weights, strict=True)), math.fsum(weights)
+    overall = math.fsum(w * y for _, y, w in rows) / total if total else 0.0
+    weight = {g: math.fsum(w for h, _, w in rows if h == g) for g in groups}
+    raw = {g: math.fsum(w * (y - overall) for h, y, w in rows if h == g) / weight[g] for g in weight}
+    if not rows:
+        return {}, overall
+    unit = total / len(rows)
+    rest = math.fsum(w * (y - overall - raw[g]) ** 2 for g, y, w in rows)
+    within = rest / max(total - len(weight) * unit, unit)
+    between = math.fsum(weight[g] * raw[g] ** 2 for g in weight) - (len(weight) - 1) * within * unit
+    size = total - math.fsum(w**2 for w in weight.values()) / total
+    variance = between / size if size > 1e-12 * total else 0.0
+    prior = min(within * unit / variance, total) if variance > 0 else total
+    if within <= 0 and variance <= 0:
+        prior = 0.0
+    return {g: overall + weight[g] * raw[g] / (weight[g] + prior) for g in weight}, overall

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import make_friedman1
 
-from skbsq import BitwiseRegressor, Codebook
+from skbsq import BitwiseClassifier, BitwiseRegressor, Codebook, QuantileQuantizer
 from skbsq.codec import dumps
 from tests.export import tools
 
@@ -20,6 +20,7 @@ FLAGS = ("-std=c99", "-O2", "-D_POSIX_C_SOURCE=200809L")
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 PAGE = EXAMPLES.parent / "radio.md"
 PAGE_OF_RATES = EXAMPLES.parent / "rates.md"
+PAGE_OF_CATEGORIES = EXAMPLES.parent / "categories.md"
 PAGE_OF_CHANGE = EXAMPLES.parent / "change.md"
 
 
@@ -216,3 +217,53 @@ def test_page_of_rates_shows_what_the_example_prints(battery, capsys, tmp_path):
     )
     assert printed in page
     assert "<svg" in (tmp_path / "battery.svg").read_text(encoding="utf-8")
+
+
+# -- a credit-like table -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def credit():
+    return example("credit")
+
+
+def test_credit_prints_a_report_and_sends_a_row(credit, capsys, monkeypatch):
+    monkeypatch.setattr(credit, "generate", partial(credit.generate, 300))
+    monkeypatch.setattr(credit, "train", partial(credit.train, max_epochs=2))
+    credit.main([])
+    printed = capsys.readouterr().out
+    assert "equal to the prediction from the frame: True" in printed
+    assert "event_rate" in printed
+
+
+def test_page_of_categories_shows_the_report_of_credit(credit):
+    X, _, y, _ = credit.split(*credit.generate())
+    model = BitwiseClassifier(3, missing="seen", handle_unknown="missing", max_epochs=1).fit(X[["checking"]], y)
+    assert credit.report(model, "checking", X[["checking"]], y) in PAGE_OF_CATEGORIES.read_text(encoding="utf-8")
+
+
+def test_credit_reads_a_file(credit, tmp_path):
+    X, y = credit.generate(50)
+    X.assign(y=y).to_csv(tmp_path / "german.csv.gz", index=False)
+    read, target = credit.read(tmp_path)
+    assert list(read) == list(X)
+    assert set(target) == {"good", "bad"}
+
+
+def test_rows_of_credit_are_bytes(credit):
+    X, y = credit.generate(300)
+    model = credit.train(X, y, max_epochs=2)
+    assert model.codebook_.row_bits <= credit.BIT_BUDGET
+    for i in range(5):
+        data, sent = credit.send(model, X[i : i + 1])
+        assert len(data) == -(-model.codebook_.row_bits // 8)
+        np.testing.assert_array_equal(sent, model.predict_proba(X[i : i + 1]))
+
+
+def test_information_of_credit_is_where_it_was_put(credit):
+    """The codes of 4 categories show the effect; sixty branches show chance alone, even with as many codes."""
+    X, y = credit.generate()
+    values = credit.information_values(QuantileQuantizer(6, missing="seen").fit(X), X, y)
+    assert values["checking"] > 0.3
+    assert values["telephone"] < 0.02
+    assert values.is_monotonic_decreasing

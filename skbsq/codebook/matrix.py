@@ -15,7 +15,8 @@ _ENCODE = (
     "name it in categorical_features, encode it as numbers first, for example with scikit-learn's OrdinalEncoder, or "
     "leave it out"
 )
-_COUNT = "turn it into numbers first, such as seconds since a start that keeps them small, or leave it out"
+_PARTS = "hour and weekday"
+_COUNT = f"derive numbers first, such as {_PARTS}, or seconds since a start that keeps them small, or leave it out"
 # Types of objects that a cast to float64 turns into numbers or NaN.
 _PLAIN_NUMBERS = {type(None), float, int, bool, *(np.dtype(code).type for code in "?bBhHiIlLqQefd")}
 _NEVER_MISSING = {str, int, bool, np.bool_, np.int64}
@@ -275,6 +276,28 @@ def _message(where, what, kind, *, note="", is_time=None):
     return f"{where} of {what} holds {kind}, not numbers{note}: {_COUNT if is_time else _ENCODE}."
 
 
+def _message_of_series(name, what, kind, parts):
+    """Write the message about a column of pandas or polars, with the code that derives numbers from times.
+
+    Parameters
+    ----------
+    name : str
+    what : str
+    kind : str
+    parts : sequence of str
+        Parts of a point in time, as the library calls them.
+
+    Returns
+    -------
+    str
+    """
+    if "duration" in kind.lower() or "timedelta" in kind:
+        parts = ("total_seconds()",)
+    table = what if what.isidentifier() else "X"
+    code = " and ".join(f"{table}[{name!r}].dt.{part}" for part in parts)
+    return _message(f"Column {name!r}", what, kind).replace(_PARTS, code)
+
+
 def _refuse_others(X, what):
     """Raise the error for an object that is not a table, with the way out."""
     kind = f"{type(X).__module__.partition('.')[0]} {type(X).__name__}".removeprefix("builtins ")
@@ -382,7 +405,7 @@ def _of_pandas(column, name, what):
 
         return _of_arrow(pyarrow.chunked_array(pyarrow.array(column)), name, what)
     if not is_numeric_dtype(dtype):
-        raise NotNumbersError(_message(f"Column {name!r}", what, str(dtype)))
+        raise NotNumbersError(_message_of_series(name, what, str(dtype), ("hour", "day_of_week")))
     return column.to_numpy() if isinstance(dtype, np.dtype) else column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
@@ -393,7 +416,8 @@ def _of_polars(column, name, what):
     if dtype == polars.Object:
         return floats_of_objects(column.to_numpy(), f"Column {name!r}", what)
     if not (dtype.is_numeric() or dtype in (polars.Boolean, polars.Null)):
-        raise NotNumbersError(_message(f"Column {name!r}", what, str(dtype)))
+        parts = {"Date": ("weekday()", "month()"), "Time": ("hour()", "minute()")}.get(str(dtype))
+        raise NotNumbersError(_message_of_series(name, what, str(dtype), parts or ("hour()", "weekday()")))
     exact = dtype.is_float() or (dtype.is_integer() and "128" not in str(dtype) and not column.null_count())
     return (column if exact else column.cast(polars.Float64)).to_numpy()
 

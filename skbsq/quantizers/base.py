@@ -15,6 +15,7 @@ from skbsq.codebook.frames import level_frame
 from skbsq.codebook.labels import check_columns, columns_of
 from skbsq.codebook.matrix import as_numbers, as_table
 from skbsq.codec.encodings import ENCODINGS, check_encode, decoded, encoded, encoded_names
+from skbsq.quantizers.report import binning_table
 from skbsq.thresholds.categories import Categories, SeenCategories, weight_at
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds, may_be_missing
@@ -40,7 +41,7 @@ CATEGORY_CONSTRAINTS: dict = {
 
 
 class HasCodebook:
-    """Attributes that a fitted estimator derives from its ``codebook_``."""
+    """Attributes and a report that a fitted estimator derives from its ``codebook_``."""
 
     @property
     def thresholds_(self):
@@ -56,6 +57,64 @@ class HasCodebook:
     def n_levels_(self):
         """Codes that each feature has after fit, including the missing code: int64 array of shape (d,)."""
         return self.codebook_.n_levels
+
+    def table(self, feature, X=None, y=None, sample_weight=None):
+        """Report the codes of a feature: what each stands for, how many rows it has, and their target.
+
+        Parameters
+        ----------
+        feature : str or int
+            Name or number.
+        X : array-like of shape (n, d), default=None
+            Rows to count. None: the training rows, from the counts in the codebook.
+        y : array-like of shape (n,), default=None
+            Target of these rows: numbers or two classes, of which the second in their order is the event.
+        sample_weight : array-like of shape (n,), default=None
+            Rows of weight zero count as absent.
+
+        Returns
+        -------
+        DataFrame
+            A row per code, in order:
+
+            - bin: an interval such as "(18.5, 25.0]", categories such as "open, shut", or "missing"
+            - rows: number of rows
+            - share: share of the rows, or of their weight
+            - target_mean: mean of a numeric target
+            - event_rate, woe, iv: of two classes, see Notes
+
+            The last ones are there if y is given. `attrs` then has the total "iv", and the "event".
+
+        Raises
+        ------
+        ValueError
+            If there is no such feature; for y or weights without X; without X for a codebook without counts; for rows
+            that `transform` or `predict` rejects; and for a target of more than two classes that are no numbers.
+
+        Notes
+        -----
+        The weight of evidence of a code is ``ln(share of the other rows / share of the events)``: it is positive where
+        events are rare. The information value is the difference of these shares times the weight of evidence, and its
+        sum over the codes is the total. If a code has no events, or nothing else, half a row is added to both. A code
+        without rows has neither rate nor weight of evidence. Floats of 0 and 1 are classes too.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from skbsq import QuantileQuantizer
+        >>> X = pd.DataFrame({"age": [20, 30, 40, 50], "home": ["rent", "own", "own", "rent"]})
+        >>> quantizer = QuantileQuantizer(n_bits=1).fit(X)
+        >>> table = quantizer.table("age", X, ["bad", "good", "good", "good"])
+        >>> table.round(2)
+                    bin  rows  share  event_rate   woe    iv
+        0  (-inf, 35.0]     2    0.5         0.5  1.10  0.73
+        1   (35.0, inf)     2    0.5         1.0 -0.51  0.17
+        >>> table.attrs["event"]
+        'good'
+        >>> quantizer.table("home")["bin"].tolist()
+        ['own', 'rent']
+        """
+        return binning_table(self, feature, X, y, sample_weight)
 
 
 class BaseQuantizer(HasCodebook, TransformerMixin, BaseEstimator):

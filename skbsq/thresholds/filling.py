@@ -137,7 +137,8 @@ class Widths:
             warnings.warn(
                 f'missing="code" leaves no threshold to the features {shortened(str(names[j]) for j in indicators)}: '
                 "their single bit tells only NaN from numbers, and fit saw no NaN there. Give them 2 bits, or set "
-                'missing="seen", which gives a missing code only to features in which fit sees NaN.',
+                'missing="seen", which gives a missing code only to features in which fit sees NaN. '
+                'For a categorical feature the rule may also be handle_unknown="missing".',
                 MissingCodeWarning,
                 stacklevel=stacklevel,
             )

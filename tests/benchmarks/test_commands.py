@@ -14,6 +14,7 @@ LOADING = {
         "paper.small": ["--dataset", "german"],
         "paper.losses": [],
         "paper.lossless": [],
+        "paper.mixed": [],
         "paper.rates": [],
         "device.traffic": [],
         "device.change": [],

@@ -14,12 +14,12 @@ from benchmarks.datasets import NAMES, DatasetError, load, load_several
 
 SHAPES = {name: source.shape for name, source in datasets._SOURCES.items()} | {
     **{"air_quality": (9357 - 1683, 12), "occupancy": (20560, 5), "german": (1000, 7)},
-    **{"caravan": (5822, 85), "oj": (1070, 16), "wage": (3000, 2)},
+    **{"caravan": (5822, 85), "oj": (1070, 16), "wage": (3000, 2), "flights": (30000, 2)},
 }
 WITHOUT_FOLDER = {
     **{"fried": (40768, 10), "digits": (1797, 64), "diabetes": (442, 10), "wine": (178, 13), "iris": (150, 4)},
     **{"breast_cancer": (569, 30), "noisy": (1000, 20), "imbalanced": (6000, 20), "heavy": (8000, 10)},
-    "irrelevant": (2000, 505),
+    **{"irrelevant": (2000, 505), "mixed": (4000, 4)},
 }
 
 
@@ -50,6 +50,20 @@ def test_load_from_folder(name, data_dir):
     assert data.task == ("classification" if classes else "regression")
     assert data.y.dtype == (int if classes else float)
     assert data.X.isna().to_numpy().any() == (name == "air_quality")
+
+
+@pytest.mark.real_data
+def test_text_is_kept_as_categories(data_dir):
+    data = load("german", data_dir, categories=True)
+    assert data.X.shape == (1000, 20)
+    assert len(data.X.select_dtypes("category").columns) == 13
+
+
+def test_categories_belong_to_the_identity():
+    numeric, mixed = load("mixed"), load("mixed", categories=True)
+    assert list(mixed.X) == ["a", "b", "c", "d", "kind", "site", "label"]
+    renamed = mixed.X.assign(kind=mixed.X["kind"].cat.rename_categories({"kind 000": "first"}))
+    assert len({numeric.sha256, mixed.sha256, replace(mixed, X=renamed).sha256}) == 3
 
 
 def test_rows_without_a_target_are_dropped(tmp_path, monkeypatch):
@@ -137,7 +151,7 @@ def test_sets_that_need_no_folder(name, no_folder):
     data = load(name)
     assert data.X.shape == WITHOUT_FOLDER[name]
     assert len(data.y) == len(data.X)
-    regression = name in ("fried", "diabetes", "heavy", "irrelevant")
+    regression = name in ("fried", "diabetes", "heavy", "irrelevant", "mixed")
     assert data.task == ("regression" if regression else "classification")
 
 

@@ -7,14 +7,14 @@ import pytest
 
 import benchmarks
 from benchmarks.command import read_rows
-from benchmarks.paper import budget, floats, losses, protocol, rates, small
+from benchmarks.paper import budget, floats, losses, mixed, protocol, rates, small
 from benchmarks.speed import contests, default, gpu
 
 RESULTS = Path(benchmarks.__file__).parent / "results"
 COLUMNS = {
     **{"paper": protocol.COLUMNS, "paper-same": protocol.COLUMNS, "others": protocol.COLUMNS, "budget": budget.COLUMNS},
     **{"floats": floats.COLUMNS, "default": default.COLUMNS, "small": small.COLUMNS, "gpu": gpu.COLUMNS},
-    **{"losses": losses.COLUMNS, "rates": rates.COLUMNS},
+    **{"losses": losses.COLUMNS, "rates": rates.COLUMNS, "mixed": mixed.COLUMNS},
 }
 
 

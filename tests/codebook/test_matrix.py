@@ -115,6 +115,28 @@ def test_the_way_out_fits_the_column(column, way_out):
         BOOK.encode(pd.DataFrame({"a": [1, 2], "b": column}))
 
 
+@pytest.mark.parametrize(
+    ("column", "parts"),
+    [
+        (pd.Series(pd.to_datetime([WHEN])), ["hour", "day_of_week"]),
+        (pd.Series(pd.to_timedelta([1])), ["total_seconds()"]),
+        (pl.Series([WHEN]), ["hour()", "weekday()"]),
+        (pl.Series([WHEN.date()]), ["weekday()", "month()"]),
+        (pl.Series([WHEN.time()]), ["hour()", "minute()"]),
+        (pl.Series([WHEN - WHEN]), ["total_seconds()"]),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", "")),
+)
+def test_the_way_out_of_times_is_code_that_runs(column, parts):
+    X = (pl.DataFrame if isinstance(column, pl.Series) else pd.DataFrame)({"when": column})
+    with pytest.raises(NotNumbersError) as caught:
+        Codebook.from_thresholds({"when": [0.5]}).encode(X)
+    codes = [f"X['when'].dt.{part}" for part in parts]
+    assert f"such as {' and '.join(codes)}, or" in str(caught.value)
+    for code in codes:
+        assert eval(code, {"X": X}).dtype != column.dtype
+
+
 def test_it_is_a_value_error_and_a_type_error():
     """A ValueError like every rejected input, a TypeError because scikit-learn expects it for objects."""
     assert issubclass(NotNumbersError, ValueError)
@@ -334,7 +356,7 @@ def test_masks_in_sequences_of_any_kind(kind):
 
 
 def test_masked_times_are_no_numbers():
-    with pytest.raises(NotNumbersError, match=r"X holds datetime64.*, not numbers: turn it into"):
+    with pytest.raises(NotNumbersError, match=r"X holds datetime64.*, not numbers: derive numbers first"):
         BOOK.encode(np.ma.masked_array(np.zeros((1, 2), "datetime64[s]"), [[True, False]]))
 
 

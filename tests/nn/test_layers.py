@@ -40,6 +40,43 @@ def test_missing_column():
         np.testing.assert_array_equal(module(x).detach().numpy(), [[0, 0, 1, 0], [1, 1, 0, 1]])
 
 
+@pytest.mark.parametrize("forward", ["hard", "soft", "auto"])
+def test_one_hot_bits_go_off_again(forward):
+    given = {"fixed": np.array([True, False]), "one_hot": np.array([True, False]), "has_missing": [True, False]}
+    layer = layer_of([[0.5, 1.5, 2.5], [0.0, 1.0]], forward=forward, **given).eval()
+    x = torch.tensor([[0.0, 2], [1, 0.5], [2, -1], [3, 2], [NAN, 2]])
+    # f0 = 1, f0 = 2, f0 = 3, f1 > 0, f1 > 1, and f0 is missing.
+    expected = [[0, 0, 0, 1, 1, 0], [1, 0, 0, 1, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 1, 1, 1, 0], [0, 0, 0, 1, 1, 1]]
+    np.testing.assert_array_equal(layer(x).numpy(), expected)
+    assert layer.ends().tolist() == [1.5, 2.5, INF, INF, INF, INF]
+    # The bits of fixed thresholds are hard in training too.
+    np.testing.assert_array_equal(layer.train()(x).detach().numpy()[:, :3], np.array(expected)[:, :3])
+
+
+def test_thresholds_that_are_fixed_stay(rng):
+    layer = layer_of([[0.0, 1.0], [0.0, 1.0]], fixed=np.array([True, False]))
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+    for _ in range(3):
+        optimizer.zero_grad()
+        layer(torch.tensor(rng.normal(size=(50, 2)).astype(np.float32))).square().sum().backward()
+        optimizer.step()
+        layer.confine()
+    assert layer.raw_thresholds()[:2].tolist() == [0, 1]
+    assert layer.raw_thresholds()[2:].tolist() != [0, 1]
+
+
+def test_thermometer_of_categories():
+    book = Codebook.from_thresholds(
+        [{"a": 0, "b": 1, "c": 2, None: 3}, {"d": 0, "e": 0, "f": 1, "g": 2}, [0.5]],
+    )
+    x = torch.tensor([[0.0, 1, 0], [1, 2, 1], [2, 3, 0], [NAN, 0, 1]])
+    # Alone: b, c; missing; up to its code: f, g; then the threshold.
+    expected = [[0, 0, 0, 0, 0, 0], [1, 0, 0, 1, 0, 1], [0, 1, 0, 1, 1, 0], [0, 0, 1, 0, 0, 1]]
+    bits = Thermometer(book)(x).numpy()
+    np.testing.assert_array_equal(bits, expected)
+    np.testing.assert_array_equal(bits, book.thermometer(book.encode_numbers(x.numpy())))
+
+
 @pytest.mark.parametrize("forward", ["hard", "soft"])
 @pytest.mark.parametrize("temperature", [1.0, 0.1])
 def test_gradient_is_that_of_the_sigmoid(forward, temperature, rng):

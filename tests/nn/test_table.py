@@ -11,16 +11,19 @@ from torch import nn
 from skbsq import Codebook
 from skbsq.nn import MLP, BitwiseQuantization, JointNet, LevelLinear, SoftQuantization, StandardSpace, Thermometer
 from skbsq.nn.table import TableLayout, running_sums, table_linear
-from tests.strategies import codebooks, neighbours
+from tests.strategies import codebooks, mixed_codebooks, neighbours
 
 NAN = float("nan")
 
 
-def learned_layer(generator, sizes, has_missing):
+def learned_layer(generator, sizes, has_missing, one_hot=None):
     d = len(sizes)
     thresholds = [generator.normal(size=size).round(1) for size in sizes]  # some tie
+    if one_hot is not None:
+        thresholds = [np.arange(t.size) - 1 if alone else t for t, alone in zip(thresholds, one_hot, strict=True)]
     space = StandardSpace(mean=np.zeros(d), scale=np.ones(d))
-    layer = BitwiseQuantization(thresholds, space=space, has_missing=np.array(has_missing), forward="hard")
+    given = {"has_missing": np.array(has_missing), "fixed": one_hot, "one_hot": one_hot}
+    layer = BitwiseQuantization(thresholds, space=space, forward="hard", **given)
     layer.temperature = float(generator.choice([1.0, 0.1, 0.01]))
     return layer
 
@@ -44,11 +47,16 @@ def assert_close(found, expected):
 )
 @torch.no_grad()
 def test_output_equals_that_of_the_bits(sizes, units, n, bias, seed):
-    """Random shapes, missing columns, any column map: inputs repeated, left out, or without a column."""
+    """Random shapes, missing and one-hot columns, any map: inputs repeated, left out, or without a column."""
     generator = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    layer = learned_layer(generator, sizes, generator.random(len(sizes)) < 0.5).eval()
+    has_missing, one_hot = generator.random((2, len(sizes))) < 0.5
+    layer = learned_layer(generator, sizes, has_missing, one_hot).eval()
     column_map = generator.integers(-1, layer.n_columns, size=generator.integers(1, 2 * layer.n_columns + 2))
+    # The head reads each code of a one-hot feature once.
+    of_one_hot = np.append(one_hot[layer.column_features()[0]], False)
+    column_map = np.append(column_map[~of_one_hot[column_map]], np.flatnonzero(of_one_hot))
+    column_map = generator.permutation(np.append(column_map, -1))
     linear = nn.Linear(column_map.size, units, bias=bias)
     x = generator.normal(size=(n, len(sizes))).round(1).astype(np.float32)
     x[generator.random(x.shape) < 0.1] = NAN
@@ -73,6 +81,20 @@ def test_codes_equal_the_product_with_their_bits(book, seed):
         assert torch.equal(head(net.quantization.from_codes(codes)), expected)
         assert_close(net.from_codes(codes), expected)
         assert torch.equal(net(x), net.from_codes(codes))
+
+
+@settings(max_examples=50)
+@given(mixed_codebooks(), st.integers(0, 1000))
+def test_codes_of_categories_equal_the_product_with_their_bits(book, seed):
+    torch.manual_seed(seed)
+    column_map = np.append(np.arange(book.n_columns), -1)
+    head = nn.Sequential(nn.Linear(column_map.size, 4), nn.ReLU())
+    net = JointNet(Thermometer(book), head, column_map=column_map).eval()
+    generator = np.random.default_rng(seed)
+    codes = np.stack([generator.integers(0, n, size=20) for n in book.n_levels.tolist()], axis=1)
+    bits = torch.from_numpy(np.pad(book.thermometer(codes).astype(np.float32), ((0, 0), (0, 1))))
+    with torch.no_grad():
+        assert_close(net.from_codes(torch.from_numpy(codes.astype(np.int32))), head(bits))
 
 
 def net_of(head, rng):

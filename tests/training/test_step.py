@@ -106,6 +106,28 @@ def test_equals_autograd(rng, forward, sizes, space, levels, missing, n_members)
         assert_same(net, layer.with_scaled(x), y)
 
 
+@pytest.mark.parametrize("one_hot", [[True, False, False], [False, True, True], [True, True, True]], ids=str)
+@pytest.mark.parametrize(("missing", "n_members"), [(False, 1), (True, 3)])
+@pytest.mark.parametrize("levels", [False, True])
+def test_categories_equal_autograd(rng, one_hot, missing, n_members, levels):
+    """One-hot bits go off again, and the bits of thresholds that stay are hard."""
+    one_hot = np.array(one_hot)
+    fixed = one_hot | [True, False, False]
+    thresholds = [np.arange(size) + 0.5 for size in (3, 2, 4)]
+    space = StandardSpace(mean=np.full(3, 1.5), scale=np.ones(3))
+    given = {"has_missing": np.array([missing, False, missing]), "fixed": fixed, "one_hot": one_hot}
+    layer = BitwiseQuantization(thresholds, space=space, **given)
+    layer.temperature = 0.3
+    head = make_head(layer.n_columns, (6, 5), n_members)
+    if levels:
+        head[0] = with_levels(rng, head[0], layer)
+    x, y = make_rows(rng, 40, missing)
+    x = torch.where(torch.from_numpy(fixed), torch.round(x.abs() * 2), x)
+    net = make_net(JointNet(layer, head))
+    assert_same(net, x, y)
+    assert_same(net, layer.with_scaled(x), y)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("classes", [False, True])
 @pytest.mark.parametrize("n_members", [1, 3])

@@ -94,7 +94,13 @@ class _BitLayer(nn.Module):
         column_map : ndarray of int64 of shape (n_outputs,), or None
             Column of each output, -1 for an output of zeros. None: the columns in order.
         """
-        self.outputs = ColumnMap(*self.column_features(), self.n_features, column_map)
+        feature, missing = self.column_features()
+        self.outputs = ColumnMap(feature, missing, self.n_features, column_map)
+        one_hot = self.one_hot.cpu().numpy()
+        followed = np.append(feature[1:] == feature[:-1], False) & ~np.append(missing[1:], True)
+        goes_off = followed[: feature.size] & one_hot[feature]
+        self.has_one_hot = bool(goes_off.any())
+        self.register_buffer("goes_off", torch.from_numpy(goes_off), persistent=False)
 
     def fold(self, placed=None):
         """Sort and merge the thresholds, and find the new position of each column.
@@ -151,12 +157,7 @@ class _BitLayer(nn.Module):
     def ends(self):
         """Return the threshold where the bit of each column goes off again, infinity if nowhere: (n_columns,)."""
         thresholds = self.column_thresholds()
-        feature, missing = self.column_features()
-        if not feature.size:
-            return thresholds
-        following = np.append(feature[1:] == feature[:-1], False) & ~np.append(missing[1:], True)
-        goes_off = torch.from_numpy(following & self.one_hot.cpu().numpy()[feature]).to(thresholds.device)
-        return torch.where(goes_off, thresholds.roll(-1), torch.inf)
+        return torch.where(self.goes_off, thresholds.roll(-1), torch.inf)
 
 
 class BitwiseQuantization(_BitLayer):
@@ -262,7 +263,7 @@ class BitwiseQuantization(_BitLayer):
         if self.training:
             x, z = self.raw_and_scaled(x)
         bits = (outputs.spread(x) > outputs.pick(self.raw_thresholds(), torch.inf)).to(x.dtype)
-        if self.one_hot.any():
+        if self.has_one_hot:
             bits *= outputs.spread(x) <= outputs.pick(self.ends(), torch.inf)
         if z is not None:
             bits = self._with_gradients(bits, outputs.spread(z), outputs.pick(self.theta, float(FLOAT32_MAX)))

@@ -98,7 +98,7 @@ class BitsStep:
         self.soft = self.layer.soft_columns() if self.trains_thresholds else np.zeros(self.outputs.n_columns, bool)
         self.soft = np.append(self.soft, False)[self.columns]
         # Where one-hot bits go off again.
-        self.ends = self._by_output(self.layer.ends().detach().numpy(), np.inf) if self.layer.one_hot.any() else None
+        self.ends = self._by_output(self.layer.ends().detach().numpy(), np.inf) if self.layer.has_one_hot else None
         self.free_buffers: dict = defaultdict(list)  # by number of rows
         self._parts: dict = {}  # by number of rows
 

@@ -5,13 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skbsq.thresholds.categories import (
-    Categories,
-    draw_folds,
-    order_by_target,
-    order_by_weight,
-    target_columns,
-)
+from skbsq.thresholds.categories import Categories, weight_at
+from skbsq.thresholds.features import at_places
+from skbsq.thresholds.orders import draw_folds, order_by_target, order_by_weight, target_columns
 from tests import reference
 
 NAN = float("nan")
@@ -22,7 +18,8 @@ def numbered(rows, weights=None, min_share=0.0):
     """Number the categories of rows, in which None is missing."""
     places = np.array([NAN if row is None else LETTERS.index(row) for row in rows], dtype=np.float32)
     weights = np.ones(len(rows)) if weights is None else weights
-    return Categories.of(LETTERS, places, weights, min_share)
+    categories, number = Categories.of(LETTERS, weight_at(places, weights, len(LETTERS)), min_share)
+    return categories, at_places(number, places)
 
 
 def by_target(rows, target, room=2, folds=None, weights=None, min_share=0.0):
@@ -49,7 +46,7 @@ def test_rare_categories_share_a_group():
 
 def test_order_by_weight():
     categories, numbers = numbered([*"bbb", "a", *"cc", None])
-    order = order_by_weight(categories, numbers, np.ones(7), 4)
+    order = order_by_weight(categories, weight_at(numbers, np.ones(7), 3), 4).of_rows(numbers)
     assert order.names == ("b", "c", "a")
     assert order.is_one_hot
     np.testing.assert_array_equal(order.floats, [0, 0, 0, 2, 1, 1, NAN])
@@ -162,5 +159,5 @@ def test_target_columns():
     assert (
         target_columns(np.array(["x", "z", "y"]), np.array(["x", "y", "z"])).tolist() == np.eye(3)[[0, 2, 1]].tolist()
     )
-    several = target_columns(np.array([[1.0, 5], [3, 5]]), None)
+    several = target_columns(np.array([[1.0, 5], [3, 5]]), None, np.array([2.0, 5]), np.array([1.0, 1]))
     assert several.tolist() == [[-1, 0], [1, 0]]

@@ -15,10 +15,13 @@ html_theme = "pydata_sphinx_theme"
 html_title = "skbsq"
 html_show_sourcelink = False
 html_theme_options = {
+    "header_links_before_dropdown": 4,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
-    "show_prev_next": False,
+    "show_prev_next": True,
 }
+# The home page is no part of a section, so its side bar would be empty.
+html_sidebars = {"index": []}
 
 myst_heading_anchors = 3
 

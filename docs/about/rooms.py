@@ -1,4 +1,4 @@
-"""Draw the rooms of the package and the imports between them: python docs/rooms.py writes docs/rooms.svg."""
+"""Draw the rooms of the package and the imports between them: python docs/about/rooms.py writes rooms.svg there."""
 
 import ast
 from pathlib import Path
@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import FancyArrowPatch
 
 HERE = Path(__file__).parent
-PACKAGE = HERE.parent / "skbsq"
+PACKAGE = HERE.parents[1] / "skbsq"
 # Small modules beside the rooms, and the top-level package, which imports everything.
 LEFT_OUT = {"__init__", "exceptions", "_files", "_forks"}
 

@@ -23,10 +23,11 @@ demo: .venv/installed ## Compare learned bits with fixed ones and with floats, i
 
 test: lint docs pytest ## Run all that CI runs: lint, docs and pytest
 
-lint: .venv/installed ## Run ruff and mypy
+lint: .venv/installed ## Run ruff, mypy and the spelling checker
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/codespell
 
 docs: .venv/installed ## Build the site in docs/_build/html; warnings are errors
 	rm -rf docs/_build docs/reference/api

@@ -7,6 +7,8 @@ last name unless a class has a member of that name (``to_c``, but not ``predict`
 from docutils import nodes
 from sphinx.util.nodes import make_refnode
 
+_MEMBERS = ("method", "property", "attribute")
+
 
 def names_of(objects):
     """Map each name that may stand in prose to the full name of an object.
@@ -17,13 +19,13 @@ def names_of(objects):
         Entries of the Python domain by their full names.
     """
     kinds = {name: entry.objtype for name, entry in objects.items()}
-    members = {name.rpartition(".")[2] for name, kind in kinds.items() if kind in ("method", "property", "attribute")}
+    members = {name.rpartition(".")[2] for name, kind in kinds.items() if kind in _MEMBERS}
     found = {name: name for name in kinds}
     for name, kind in kinds.items():
         *_, holder, last = ["", *name.split(".")]
         if kind in ("class", "exception") or (kind == "function" and last not in members):
             found.setdefault(last, name)
-        elif last in members:
+        elif kind in _MEMBERS:
             found.setdefault(f"{holder}.{last}", name)
     return found
 

@@ -26,11 +26,12 @@ def parameters():
 
 
 def _public():
-    """Collect the public classes and functions by the names that the reference lists them under."""
+    """Collect the public classes and functions by the names under which the reference lists them."""
     rooms = [importlib.import_module(f"skbsq.{name}") for name in skbsq._SUBMODULES if name != "exceptions"]
     names = {f"{room.__name__}.{name}": getattr(room, name) for room in rooms for name in room.__all__}
+    below = {name: thing for name, thing in names.items() if callable(thing)}
     top = {f"skbsq.{name}": getattr(skbsq, name) for name in skbsq.__all__}
-    return top | {name: thing for name, thing in names.items() if callable(thing) and thing not in top.values()}
+    return below | {name: thing for name, thing in top.items() if thing not in below.values()}
 
 
 class ParameterIndex(SphinxDirective):

@@ -170,6 +170,23 @@ def test_parameter_index_has_what_scikit_learn_says_of_the_estimators(extensions
         assert found == expected - {(f"skbsq.{name}", key, repr(value)) for key, value in given.items()}
 
 
+def test_parameter_index_leads_to_the_reference(extensions):
+    lines = page("reference/api.md").splitlines()
+    module, listed = "", set()
+    for line in lines:
+        if line.startswith(".. currentmodule:: "):
+            module = line.split()[-1]
+        elif re.fullmatch(r"   \w+", line):
+            listed.add(f"{module}.{line.strip()}")
+    owners = {
+        owner
+        for defaults in extensions.parameter_index.parameters().values()
+        for owners in defaults.values()
+        for owner in owners
+    }
+    assert owners <= listed
+
+
 def test_every_extra_is_on_the_page_of_the_installation():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     text = page("get-started/install.md")

@@ -51,7 +51,7 @@ def test_nothing_is_lost_and_nothing_is_wrong(example, compiler, n_rows, capsys)
     printed = capsys.readouterr().out
     assert re.search(f"^rows +{n_rows:,} +{n_rows:,}$", printed, re.MULTILINE)
     if n_rows == 10_000:
-        assert printed in (DOCS / "radio.md").read_text(encoding="utf-8")
+        assert printed in (DOCS / "deploy" / "radio.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

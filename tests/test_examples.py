@@ -18,10 +18,10 @@ from tests.export import tools
 # The compiler flags of docs/examples/round_trip.py.
 FLAGS = ("-std=c99", "-O2", "-D_POSIX_C_SOURCE=200809L")
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
-PAGE = EXAMPLES.parent / "radio.md"
-PAGE_OF_RATES = EXAMPLES.parent / "rates.md"
-PAGE_OF_CATEGORIES = EXAMPLES.parent / "categories.md"
-PAGE_OF_CHANGE = EXAMPLES.parent / "change.md"
+PAGE = EXAMPLES.parent / "deploy" / "radio.md"
+PAGE_OF_RATES = EXAMPLES.parent / "guide" / "rates.md"
+PAGE_OF_CATEGORIES = EXAMPLES.parent / "guide" / "categories.md"
+PAGE_OF_CHANGE = EXAMPLES.parent / "deploy" / "change.md"
 
 
 def example(name):
@@ -110,7 +110,7 @@ def test_page_shows_what_the_example_prints(capsys):
 def test_the_page_on_bytes_compares_the_frames(capsys):
     air = example("air_time")
     air.main(["--frames"])
-    assert capsys.readouterr().out in (PAGE.parent / "bytes.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out in (EXAMPLES.parent / "reference" / "bytes.md").read_text(encoding="utf-8")
     book = Codebook.from_thresholds([[0.5]] * 8)
     options = [{}, {"frame": "short", "id": 1}, {"frame": "short", "id": 1, "crc": 8}, {"frame": "bare"}]
     sizes = [len(dumps(book, [[0] * 8], **of_frame)) - 1 for of_frame in options]

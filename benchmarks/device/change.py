@@ -125,7 +125,7 @@ def _errors(model, codes, y, first, found, states):
 
 
 def page_tables(table):
-    """Write the tables of docs/change.md: packets by number of bits, then energy and errors at 2 bits.
+    """Write the tables of docs/deploy/change.md: packets by number of bits, then energy and errors at 2 bits.
 
     Parameters
     ----------

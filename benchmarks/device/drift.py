@@ -107,7 +107,7 @@ def _plain_index(codebook, codes):
 
 
 def page_tables(table):
-    """Write the tables of docs/monitoring.md: alarms in percent, first without drift, then with it.
+    """Write the tables of docs/deploy/monitoring.md: alarms in percent, first without drift, then with it.
 
     Parameters
     ----------

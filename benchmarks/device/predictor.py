@@ -200,7 +200,7 @@ def changes(model, X, keyframe, spread):
 
 
 def page_tables(error, costs, saved):
-    """Write the tables of docs/predictor.md.
+    """Write the tables of docs/deploy/predictor.md.
 
     Parameters
     ----------

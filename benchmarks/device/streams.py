@@ -94,7 +94,7 @@ def _bit_planes(book, codes):
 
 
 def page_table(table):
-    """Write the table of docs/bytes.md: bytes per row of the forms that `dumps` writes.
+    """Write the table of docs/reference/bytes.md: bytes per row of the forms that `dumps` writes.
 
     Parameters
     ----------

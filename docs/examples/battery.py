@@ -2,9 +2,9 @@
 
     python docs/examples/battery.py
 
-prints the table of docs/rates.md and draws docs/battery.svg. One fit gives four rates. A device packs its readings at
-the rate that its policy chooses, and the server predicts from the bytes. The port number of LoRaWAN is one of the 13
-bytes around the payload, and tells the server the rate. Air time and energy of sending come from air_time.py.
+prints the table of docs/guide/rates.md and draws docs/guide/battery.svg. One fit gives four rates. A device packs its
+readings at the rate that its policy chooses, and the server predicts from the bytes. The port number of LoRaWAN is one
+of the 13 bytes around the payload, and tells the server the rate. Air time and energy of sending come from air_time.py.
 
 Assumptions:
 
@@ -36,7 +36,7 @@ from sklearn.model_selection import train_test_split
 from skbsq import BitwiseRegressor
 from skbsq.codec import RowCodec
 
-PICTURE = Path(__file__).parent.parent / "battery.svg"
+PICTURE = Path(__file__).parents[1] / "guide" / "battery.svg"
 SPREADING_FACTOR, READINGS, SECONDS = 9, 20, 600
 PACKETS_PER_DAY = 24 * 3600 // SECONDS
 LISTENING = VOLTS * 9.9e-3 * 2 * 8 * 2**SPREADING_FACTOR / 125e3

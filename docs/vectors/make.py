@@ -1,6 +1,6 @@
 """Write the conformance files of this folder: python docs/vectors/make.py
 
-docs/languages.md says what they hold. The expected results are those of this package.
+docs/deploy/languages.md says what they hold. The expected results are those of this package.
 """
 
 import json

@@ -210,8 +210,8 @@ def to_integers(fitted, *, dtype="float32"):
     The first layer is a table: for each code of a feature what it adds to the units. Each unit has its own scale, so
     that its largest weight is 127, or less if its sums would leave int16. Behind the first layer, a sum is shifted
     to the right by as few bits as bring it into int16 for any codes, and rounded half up. The scale of the outputs is
-    a power of two. All bounds follow from the weights, so no sum overflows, whatever the codes. docs/device.md has the
-    error beside that of the floats.
+    a power of two. All bounds follow from the weights, so no sum overflows, whatever the codes.
+    docs/deploy/device.md has the error beside that of the floats.
 
     Examples
     --------

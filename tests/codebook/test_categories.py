@@ -216,7 +216,7 @@ def test_the_order_within_a_code_is_no_identity():
 
 
 def fingerprint(book):
-    """The formula of docs/bytes.md in its plainest form."""
+    """The formula of docs/reference/bytes.md in its plainest form."""
     thresholds = [t.tolist() for t in book.thresholds]
     text = b"skbsq2" + struct.pack("<I", len(thresholds))
     for j in range(len(thresholds) + 1):

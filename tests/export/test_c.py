@@ -349,7 +349,7 @@ class Page:
     """A program with the C of the page that reads READINGS, for the codebook of the page with one rule for NaN."""
 
     def __init__(self, missing, folder):
-        text = (Path(__file__).parents[2] / "docs" / "device.md").read_text(encoding="utf-8")
+        text = (Path(__file__).parents[2] / "docs" / "deploy" / "device.md").read_text(encoding="utf-8")
         namespace = {}
         for block in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
             exec(block, namespace)

@@ -10,7 +10,7 @@ from skbsq.codec import ChangeSender
 from skbsq.export import to_c
 from tests.export import driver, tools
 
-PAGE = Path(__file__).parents[2] / "docs" / "change.md"
+PAGE = Path(__file__).parents[2] / "docs" / "deploy" / "change.md"
 # Packets: the first reading, the fourth, the fifth, the first and the last of the 61 (a keyframe), and the last.
 READINGS = np.float32([[19, 50], [19.5, 51], [np.nan, 50], [20.5, 50], [20.5, 70], *[[17, 30]] * 61, [25, 30]])
 MAIN = """

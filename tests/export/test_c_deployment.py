@@ -44,7 +44,7 @@ def test_page_of_deployments(compiler, rng, tmp_path):
     book = Codebook.from_thresholds(
         [[0, 5, 10], [40, 60], [2, 4, 8]], feature_names=names, missing="seen", has_missing=[False, True, False]
     )
-    text = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "deploy" / "deployment.md").read_text(encoding="utf-8")
     [program] = re.findall(r"^```c\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     (tmp_path / "barn.h").write_text(to_c(book, "barn"), encoding="ascii")
     (tmp_path / "page.c").write_text(program, encoding="ascii")

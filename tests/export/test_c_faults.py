@@ -250,7 +250,7 @@ def test_page_sends_no_value_of_a_sensor_that_failed(compiler, tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)  # the blocks of the page write files
     command = (compiler, *driver.STRICT, *driver.SANITIZE)
     tools.need(*command)
-    text = (Path(__file__).parents[2] / "docs" / "device.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "deploy" / "device.md").read_text(encoding="utf-8")
     namespace = {}
     for block in re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         exec(block, namespace)

@@ -201,7 +201,7 @@ def test_parameters_are_checked():
 
 # -- the page --------------------------------------------------------------------------------------------------------
 
-PAGE = Path(__file__).parents[2] / "docs" / "predictor.md"
+PAGE = Path(__file__).parents[2] / "docs" / "deploy" / "predictor.md"
 PAGE_MAIN = """
 #include <stdio.h>
 

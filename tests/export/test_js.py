@@ -107,7 +107,7 @@ def rates():
 
 
 def test_a_row_by_hand():
-    """The row of docs/bytes.md: codes 2 and 5."""
+    """The row of docs/reference/bytes.md: codes 2 and 5."""
     book = Codebook.from_thresholds([[0, 1, 2], [0, 1, 2, 3, 4, 5]], levels=[[-1, 0.1, 1.5, 3], range(7)])
     (found,) = decode(to_js(book), [22])
     assert found == {"data": {"codes": [2, 5], "values": {"x0": 1.5, "x1": 5}}, "errors": []}
@@ -329,7 +329,7 @@ def test_a_parser_of_the_version_accepts_it():
 
 
 def test_the_page_shows_what_the_script_returns():
-    page = (vectors.FOLDER.parent / "languages.md").read_text(encoding="utf-8")
+    page = (vectors.FOLDER.parent / "deploy" / "languages.md").read_text(encoding="utf-8")
     (shown,) = re.findall(r"^```json\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     (behind,) = re.findall(r"^```js\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
     book = Codebook.from_thresholds({"temperature": [18.0, 20.0, 22.0], "humidity": [40.0, 60.0]}, missing="code")

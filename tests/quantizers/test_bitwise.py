@@ -245,7 +245,7 @@ def test_head_with_the_wrong_shape(data):
         BitwiseQuantizer(2, head=Head(9, 4), **QUICK).fit(*data)
 
 
-# One test per row of the table in docs/semantics.md, which says whose settings hold with a skorch net as head.
+# One test per row of the table in docs/reference/semantics.md: whose settings hold with a skorch net as head.
 
 OURS = dict(max_epochs=2, batch_size=7, lr=0.5, weight_decay=0.3, hidden_sizes=(5,), random_state=0)
 

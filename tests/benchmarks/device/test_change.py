@@ -71,6 +71,6 @@ def test_losses_by_hand():
 
 
 def test_the_page_shows_the_stored_rows():
-    page = (ROOT / "docs" / "change.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "deploy" / "change.md").read_text(encoding="utf-8")
     for shown in change.page_tables(pd.read_csv(STORED)):
         assert f"\n\n{shown}\n\n" in page

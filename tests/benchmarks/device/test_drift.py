@@ -55,7 +55,7 @@ def test_stored_false_alarms():
 
 
 def test_the_page_shows_the_stored_rows():
-    page = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "deploy" / "monitoring.md").read_text(encoding="utf-8")
     for table in drift.page_tables(pd.read_csv(STORED)):
         assert f"\n\n{table}\n\n" in page
 

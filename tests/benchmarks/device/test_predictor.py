@@ -84,6 +84,6 @@ def test_stored_rows_show_what_the_page_claims():
 
 
 def test_the_page_shows_the_stored_rows():
-    page = (ROOT / "docs" / "predictor.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "deploy" / "predictor.md").read_text(encoding="utf-8")
     for shown in predictor.page_tables(*STORED.values()):
         assert f"\n\n{shown}\n\n" in page

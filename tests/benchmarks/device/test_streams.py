@@ -63,13 +63,13 @@ def test_savings_by_hand():
 
 
 def test_the_page_shows_the_stored_rows():
-    page = (ROOT / "docs" / "bytes.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "bytes.md").read_text(encoding="utf-8")
     assert f"\n\n{streams.page_table(STORED)}\n\n" in page
 
 
 def test_what_led_to_the_decision():
     """The page states these numbers."""
-    page = " ".join((ROOT / "docs" / "bytes.md").read_text(encoding="utf-8").split())
+    page = " ".join((ROOT / "docs" / "reference" / "bytes.md").read_text(encoding="utf-8").split())
     assert len(_by_form := STORED[STORED["form"] == "deflate"]) == 32
     for others, text in (([*streams.PLAIN, "entropy"], "in {} of 32 cases"), (streams.PLAIN, "in {} of 32")):
         saved = streams.savings(STORED, others)

@@ -1,26 +1,63 @@
 """Sphinx configuration. Builds without a network."""
 
+import sys
+from pathlib import Path
+
 import skbsq
+
+sys.path.insert(0, str(Path(__file__).parent))  # gallery_style, mathml
 
 project = "skbsq"
 author = "The skbsq developers"
 copyright = author
 version = release = skbsq.__version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
-exclude_patterns = ["_build"]
+extensions = [
+    "mathml",
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
+]
+exclude_patterns = ["_build", "examples"]
 templates_path = ["_templates"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skbsq"
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["skbsq.css"]
+html_math_renderer = "mathml"
 html_theme_options = {
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
     "show_prev_next": False,
 }
 
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+
+# Copy the input of a console without its prompts and output.
+copybutton_exclude = ".linenos, .gp, .go"
+
+# The build runs docs/examples/plot_*.py.
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_\w+\.py$",
+    "ignore_pattern": r"^(?!plot_)",
+    "within_subsection_order": "gallery_style.InOrder",
+    "backreferences_dir": "gallery/backreferences",
+    "doc_module": ("skbsq",),
+    "image_srcset": ["2x"],
+    "reset_modules": ("matplotlib", "gallery_style.reset"),
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
 
 autodoc_member_order = "bysource"
 # A docstring of torch on a method of ours would say nothing about it.

@@ -53,7 +53,9 @@ sphinx_gallery_conf = {
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("skbsq",),
     "image_srcset": ["2x"],
+    "reference_url": {"skbsq": None},
     "reset_modules": ("matplotlib", "gallery_style.reset"),
+    "min_reported_time": 3600,  # how long an example takes depends on the machine
     "show_memory": False,
     "show_signature": False,
     "write_computation_times": False,

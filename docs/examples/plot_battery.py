@@ -21,8 +21,8 @@ model = BitwiseRegressor(n_bits=4, rates=(1, 2), max_epochs=30, random_state=0).
 scores = rate_curve(model, X_test, y_test).set_index("rate")["score"]
 
 # %%
-# A simple account of energy: a packet costs the same part always, and a part for each byte. The sun charges the battery,
-# little in December and much in June. The year begins in September with a full battery.
+# A simple account of energy: every packet has a fixed cost, and a cost per byte. The sun charges the battery, little in
+# December and much in June. The year begins in September with a full battery.
 
 import numpy as np
 
@@ -30,7 +30,8 @@ FULL, FIXED, PER_BYTE, PACKETS = 500.0, 0.03, 0.0006, 144  # joules, and packets
 days = np.arange(365)
 sun = 13 - 8 * np.cos(2 * np.pi * (days - 111) / 365)  # the shortest day is the 111th
 sun *= np.random.default_rng(0).uniform(0.5, 1.5, size=365)  # clouds
-cost = {rate: PACKETS * (FIXED + PER_BYTE * 20 * book.row_bits / 8) for rate, book in model.codebooks_.items()}
+row_bytes = {rate: codebook.row_bits / 8 for rate, codebook in model.codebooks_.items()}
+cost = {rate: PACKETS * (FIXED + PER_BYTE * 20 * size) for rate, size in row_bytes.items()}
 print({rate: f"{joules:.1f} J per day" for rate, joules in cost.items()})
 
 
@@ -64,11 +65,11 @@ lives = {name: live(policy) for name, policy in policies.items()}
 import matplotlib.pyplot as plt
 
 fig, ax = plt.subplots()
-for (name, (charges, _)), color, style in zip(lives.items(), ("C1", "C4", "C0"), ("--", ":", "-"), strict=True):
-    ax.plot(days, 100 * charges, style, color=color, label=name)
+for (name, (charges, _)), style in zip(lives.items(), ("C1--", "C4:", "C0-"), strict=True):
+    ax.plot(days, 100 * charges, style, label=name)
 ax.set(xlabel="days from September on", ylabel="charge in %", ylim=(0, 105))
 ax.legend(loc="lower right")
 
 for name, (_, rates) in lives.items():
-    mean = np.mean([scores[rate] for rate in rates if rate])
-    print(f"{name}: silent on {np.sum(rates == 0)} days, 4 bits on {np.sum(rates == 4)}, mean R2 when sending {mean:.2f}")
+    r2 = np.mean([scores[rate] for rate in rates if rate])
+    print(f"{name}: silent on {np.sum(rates == 0)} days, 4 bits on {np.sum(rates == 4)}, mean R2 {r2:.2f}")

@@ -21,8 +21,8 @@ model = BitwiseRegressor(bit_budget=16, max_epochs=30, random_state=0).fit(X_tra
 model.allocation_.round(4)
 
 # %%
-# In the table, ``loss_if_dropped`` is what the loss gains if a feature is not sent, and ``loss_of_one_bit_less`` what it
-# gains with one bit less. The split keeps the bits that are worth most.
+# In the table, ``loss_if_dropped`` is by how much the loss grows if a feature is not sent, and ``loss_of_one_bit_less``
+# by how much with one bit less. The split keeps the bits that are worth most.
 #
 # The bars show the bits of each feature. Five sensors get none, so you need not build them in.
 
@@ -35,5 +35,5 @@ AllocationDisplay.from_estimator(model, ax=ax)
 ax.set(xlabel="bits", ylabel="feature")
 
 equal = BitwiseRegressor(n_bits=2, max_epochs=30, random_state=0).fit(X_train, y_train)
-print(f"a budget of 16 bits: {model.codebook_.row_bits} bits per row, R2 {model.score(X_test, y_test):.3f}")
-print(f"2 bits per feature:  {equal.codebook_.row_bits} bits per row, R2 {equal.score(X_test, y_test):.3f}")
+for name, fitted in {"a budget of 16 bits": model, "2 bits per feature": equal}.items():
+    print(f"{name}: {fitted.codebook_.row_bits} bits per row, R2 {fitted.score(X_test, y_test):.3f}")

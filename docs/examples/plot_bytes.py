@@ -41,12 +41,17 @@ for name, options in frames.items():
 
 import matplotlib.pyplot as plt
 
+
+def bytes_per_row(n, options):
+    return len(dumps(codebook, codes[:n], **options)) / n
+
+
 n_rows = 2 ** np.arange(11)
 fig, ax = plt.subplots()
 ax.plot(n_rows, np.full(11, X.astype(np.float32)[0].nbytes), ":", color="C4", label="float32")
 ax.plot(n_rows, np.full(11, X.astype(np.float16)[0].nbytes), "--", color="C4", label="float16")
 for (name, options), style in zip(frames.items(), ("o-", "s-", "^-"), strict=True):
-    ax.plot(n_rows, [len(dumps(codebook, codes[:n], **options)) / n for n in n_rows], style, label=name)
+    ax.plot(n_rows, [bytes_per_row(n, options) for n in n_rows], style, label=name)
 ax.set_xscale("log", base=2)
 ax.set_yscale("log", base=2)
 ax.set_xticks(n_rows[::2], n_rows[::2].tolist())
@@ -55,5 +60,5 @@ ax.set(xlabel="rows sent at once", ylabel="bytes per row", ylim=(1.9, 50))
 fig.legend(loc="outside upper center", ncols=5, columnspacing=1, handlelength=1.6)
 
 for n in (1, 4, 16, 64):
-    sizes = {name: len(dumps(codebook, codes[:n], **options)) / n for name, options in frames.items()}
-    print(f"{n:2} rows: " + ", ".join(f"{name} {size:.1f}" for name, size in sizes.items()) + " bytes per row")
+    sizes = [f"{name} {bytes_per_row(n, options):.1f}" for name, options in frames.items()]
+    print(f"{n:2} rows:", ", ".join(sizes), "bytes per row")

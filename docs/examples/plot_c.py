@@ -22,12 +22,12 @@ model = BitwiseRegressor(n_bits=3, max_epochs=20, random_state=0).fit(X, y)
 header = to_c(model, "hut")
 print(f"{len(header.splitlines())} lines, some of which are")
 for line in header.splitlines():
-    if line.startswith(("#define HUT_ROW", "static inline int hut_encode(", "static int hut_encode(")):
+    if line.startswith("#define HUT_ROW") or " hut_encode(const" in line:
         print("   ", line)
 
 # %%
 # A program reads floats from its input and writes the packed rows. Without a compiler this step is skipped, and the
-# picture shows the codes of Python.
+# picture shows the codes of Python twice.
 
 import shutil
 import subprocess
@@ -55,17 +55,18 @@ def encode_in_c(rows):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "hut.h").write_text(header, encoding="ascii")
         Path(folder, "main.c").write_text(PROGRAM, encoding="ascii")
-        subprocess.run([compiler, "-std=c99", "-O2", "-o", "encode", "main.c"], cwd=folder, check=True)
-        packed = subprocess.run([f"{folder}/encode"], input=rows.tobytes(), capture_output=True, check=True).stdout
+        subprocess.run([compiler, "-std=c99", "-o", "encode", "main.c"], cwd=folder, check=True)
+        done = subprocess.run(f"{folder}/encode", input=rows.tobytes(), stdout=-1, check=True)
     codec = RowCodec(model.codebook_)
-    return codec.unpack(np.frombuffer(packed, np.uint8).reshape(-1, codec.row_bytes))
+    return codec.unpack(np.frombuffer(done.stdout, np.uint8).reshape(-1, codec.row_bytes))
 
 
 readings = np.stack([np.linspace(5, 35, 301), np.full(301, 50.0)], axis=1).astype(np.float32)
 codes = model.codebook_.encode(readings)
 compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 in_c = encode_in_c(readings) if compiler else codes
-print("compiled" if compiler else "no compiler", "- rows with other codes in C:", int((codes != in_c).any(axis=1).sum()))
+if compiler:
+    print("rows with other codes in C:", int((codes != in_c).any(axis=1).sum()))
 
 # %%
 # The line is the code in Python, the points are codes of the C program. The steps are where the model needs them:
@@ -75,6 +76,6 @@ import matplotlib.pyplot as plt
 
 fig, ax = plt.subplots()
 ax.step(readings[:, 0], codes[:, 0], where="mid", color="C0", label="codes in Python")
-ax.plot(readings[::6, 0], in_c[::6, 0], "o", color="C1", markersize=4, label="codes in C" if compiler else "no compiler")
+ax.plot(readings[::6, 0], in_c[::6, 0], "C1o", markersize=4, label="codes in C")
 ax.set(xlabel="temperature", ylabel="code")
 ax.legend()

@@ -57,9 +57,10 @@ splits = KFold(4, shuffle=True, random_state=0)
 scores = {}
 for set_name, (X, y) in data.items():
     for name in on_codes:
-        pair = [cross_val_score(models[name], X, y, cv=splits).mean() for models in (on_codes, on_floats)]
-        scores[set_name, name] = pair
-        print(f"{set_name:18} {name:11} codes {pair[0]:.2f}   floats {pair[1]:.2f}")
+        codes = cross_val_score(on_codes[name], X, y, cv=splits).mean()
+        floats = cross_val_score(on_floats[name], X, y, cv=splits).mean()
+        scores[set_name, name] = codes, floats
+        print(f"{set_name:18} {name:11} codes {codes:.2f}   floats {floats:.2f}")
 
 # %%
 # The bars are the models on codes, the lines the same models on floats. The order of the models differs between the two
@@ -71,10 +72,11 @@ fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6.5, 3))
 for ax, set_name in zip(axes, data, strict=True):
     for place, name in enumerate(on_codes):
         codes, floats = scores[set_name, name]
-        ax.barh(place, codes, 0.6, color="C0", label="codes, 30 bits per row" * (place == 0))
-        ax.vlines(floats, place - 0.4, place + 0.4, color="C1", label="floats, 320 bits per row" * (place == 0))
+        bars = ax.barh(place, codes, 0.6, color="C0")
+        lines = ax.vlines(floats, place - 0.4, place + 0.4, color="C1")
     ax.set(title=set_name, xlabel="R2, mean of four splits", xlim=(0, None))
     ax.grid(False, axis="y")
 axes[0].set_yticks(range(len(on_codes)), list(on_codes))
 axes[0].invert_yaxis()
-fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+labels = ("codes, 30 bits per row", "floats, 320 bits per row")
+fig.legend([bars, lines], labels, loc="outside upper center", ncols=2)

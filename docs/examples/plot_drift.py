@@ -43,9 +43,10 @@ import matplotlib.pyplot as plt
 
 alarms = p_values * p_values.size < 0.05
 fig, ax = plt.subplots()
-for k, (name, style) in enumerate(zip(names, ("-", "--", "-."), strict=True)):
-    ax.plot(psi[:, k], style, color=f"C{(4, 0, 1)[k]}", label=name)
-    ax.plot(np.flatnonzero(alarms[:, k]), psi[alarms[:, k], k], "o", color=f"C{(4, 0, 1)[k]}", markersize=5)
+for k, (color, style) in enumerate((("C4", "-"), ("C0", "--"), ("C1", "-."))):
+    days = np.flatnonzero(alarms[:, k])
+    ax.plot(psi[:, k], style, color=color, label=names[k])
+    ax.plot(days, psi[days, k], "o", color=color, markersize=5)
 ax.plot([], [], "o", color="C4", markersize=5, label="alarm")
 ax.set(xlabel="day", ylabel="population stability index")
 ax.legend()

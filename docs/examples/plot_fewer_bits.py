@@ -27,8 +27,8 @@ curve = rate_curve(learned.fit(X_train, y_train), X_test, y_test)
 curve.round(3)
 
 # %%
-# Two kinds of model to compare with: the same network on the bits of fixed thresholds, the same number for each
-# feature, and two models on the floats.
+# To compare with: the same network on the bits of quantile thresholds, as many for each feature, and two models on
+# floats.
 
 from sklearn.ensemble import HistGradientBoostingRegressor
 
@@ -41,7 +41,7 @@ for n_bits in (1, 2, 3):
 
 network = BitwiseRegressor(quantizer="passthrough", max_epochs=30, random_state=0).fit(X_train, y_train)
 boosting = HistGradientBoostingRegressor(random_state=0).fit(X_train, y_train)
-floats = {"network, 320 bits": network.score(X_test, y_test), "boosting, 320 bits": boosting.score(X_test, y_test)}
+floats = {"network": network.score(X_test, y_test), "boosting": boosting.score(X_test, y_test)}
 
 # %%
 # The learned bits reach the lines of the floats. Quantile bits need more of them, because every feature gets as many as
@@ -53,7 +53,7 @@ fig, ax = plt.subplots()
 ax.plot(curve["row_bits"], curve["score"], "o-", label="learned bits with a budget")
 ax.plot(list(fixed), list(fixed.values()), "s-", label="quantile bits, equal for all features")
 for (name, score), style in zip(floats.items(), ("--", ":"), strict=True):
-    ax.axhline(score, color="C4", linestyle=style, label=f"floats: {name}")
+    ax.axhline(score, color="C4", linestyle=style, label=f"{name} on floats, 320 bits")
 ax.set(xlabel="bits per row", ylabel="R2 on test rows", xlim=(0, 32))
 ax.legend(loc="lower right")
 
@@ -61,4 +61,4 @@ best = curve[curve["row_bits"] <= 20].iloc[-1]
 print(f"learned:  R2 {best['score']:.3f} from {best['row_bits']:.0f} bits per row")
 print(f"quantile: R2 {fixed[20]:.3f} from 20 bits per row")
 for name, score in floats.items():
-    print(f"floats:   R2 {score:.3f}, {name}")
+    print(f"floats:   R2 {score:.3f} from 320 bits per row, {name}")

@@ -9,20 +9,22 @@ quantile thresholds can be the better choice, because they favour no question.
 # %%
 # Two targets of the same ten features. Today's depends on the first five, the later one on the last five.
 
+import numpy as np
 from sklearn.datasets import make_friedman1
 from sklearn.model_selection import train_test_split
 
 X, today = make_friedman1(2000, noise=0.5, random_state=0)
 later = 10 * X[:, 5] * X[:, 6] + 20 * (X[:, 7] - 0.5) ** 2 + 10 * X[:, 8] + 5 * X[:, 9]
-X_train, X_test, today_train, today_test, later_train, later_test = train_test_split(X, today, later, random_state=0)
+X_train, X_test, train, test = train_test_split(X, np.stack([today, later], axis=1), random_state=0)
 
 # %%
 # Two ways to spend at most 30 bits per row: a budget, learned for today's target, and three quantile bits per feature.
 
 from skbsq import BitwiseQuantizer, BitwiseRegressor, QuantileQuantizer
 
+learned = BitwiseQuantizer(bit_budget=30, max_epochs=30, random_state=0)
 quantizers = {
-    "learned for today": BitwiseQuantizer(bit_budget=30, max_epochs=30, random_state=0).fit(X_train, today_train),
+    "learned for today": learned.fit(X_train, train[:, 0]),
     "quantiles": QuantileQuantizer(3).fit(X_train),
 }
 for name, quantizer in quantizers.items():
@@ -38,17 +40,13 @@ scores = {}
 for name, quantizer in quantizers.items():
     given = ThresholdQuantizer(quantizer.thresholds_)
     model = BitwiseRegressor(quantizer=given, max_epochs=30, random_state=0)
-    scores[name] = [
-        model.fit(X_train, today_train).score(X_test, today_test),
-        model.fit(X_train, later_train).score(X_test, later_test),
-    ]
+    scores[name] = [model.fit(X_train, train[:, k]).score(X_test, test[:, k]) for k in (0, 1)]
 
 # %%
 # For today's target the learned bits are ahead. For the later one they are useless: the features that it needs were
 # not sent. If you do not know the questions yet, use quantiles, or learn with several targets at once.
 
 import matplotlib.pyplot as plt
-import numpy as np
 
 fig, ax = plt.subplots()
 places = np.arange(2)

@@ -37,7 +37,8 @@ everything = np.concatenate(rows)
 together = QuantileQuantizer(n_bits=3).fit(everything)
 print("merged:      ", merged.thresholds_[0].round(2))
 print("all together:", together.thresholds_[0].round(2))
-print("rows with other codes:", int((merged.transform(everything) != together.transform(everything)).sum()))
+differ = merged.transform(everything) != together.transform(everything)
+print("rows with other codes:", int(differ.sum()))
 
 # %%
 # Each gateway alone would choose other thresholds. One codebook for the fleet is needed all the same, because a model
@@ -47,13 +48,12 @@ print("rows with other codes:", int((merged.transform(everything) != together.tr
 import matplotlib.pyplot as plt
 
 fig, ax = plt.subplots()
-shown = {f"gateway {k + 1}": quantizer for k, quantizer in enumerate(fleet)} | {"merged": merged, "one fit": together}
-for place, (name, quantizer) in enumerate(shown.items()):
-    color = "C4" if name.startswith("gateway") else "C0" if name == "merged" else "C1"
-    ax.eventplot(quantizer.thresholds_[0], lineoffsets=place, linelengths=0.7, colors=color)
+names = [*(f"gateway {k + 1}" for k in range(5)), "merged", "one fit"]
+colors = ["C4"] * 5 + ["C0", "C1"]
+ax.eventplot([q.thresholds_[0] for q in (*fleet, merged, together)], linelengths=0.7, colors=colors)
 for t in merged.thresholds_[0]:
     ax.axvline(t, color="C0", linewidth=0.6, zorder=0)
-ax.set_yticks(range(len(shown)), list(shown))
+ax.set_yticks(range(len(names)), names)
 ax.invert_yaxis()
 ax.grid(False)
 ax.set(xlabel="thresholds of the temperature")

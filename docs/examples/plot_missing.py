@@ -32,14 +32,10 @@ from sklearn.pipeline import make_pipeline
 
 from skbsq import BitwiseRegressor
 
-models = {
-    "missing code": BitwiseRegressor(n_bits=4, missing="code", max_epochs=20, random_state=0),
-    "filled with the mean": make_pipeline(
-        SimpleImputer(), BitwiseRegressor(n_bits=4, max_epochs=20, random_state=0)
-    ),
-}
-models["missing code"].fit(with_gaps(X_train, 0.2), y_train)
-models["filled with the mean"].fit(X_train, y_train)
+coded = BitwiseRegressor(n_bits=4, missing="code", max_epochs=20, random_state=0)
+filled = make_pipeline(SimpleImputer(), BitwiseRegressor(n_bits=4, max_epochs=20, random_state=0))
+coded.fit(with_gaps(X_train, 0.2), y_train)
+filled.fit(X_train, y_train)
 
 # %%
 # The more readings are missing, the more the missing code is worth. Without gaps the other model is slightly ahead: it
@@ -49,6 +45,7 @@ import matplotlib.pyplot as plt
 
 shares = np.linspace(0, 0.5, 6)
 gaps = [with_gaps(X_test, share) for share in shares]
+models = {"missing code": coded, "filled with the mean": filled}
 scores = {name: [model.score(rows, y_test) for rows in gaps] for name, model in models.items()}
 
 fig, ax = plt.subplots()
@@ -58,5 +55,6 @@ ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
 ax.set(xlabel="readings that are missing", ylabel="R2 on test rows")
 ax.legend()
 
-for k, share in enumerate(shares):
-    print(f"{share:4.0%} missing: " + ", ".join(f"{name} {values[k]:.2f}" for name, values in scores.items()))
+import pandas as pd
+
+pd.DataFrame(scores, index=pd.Index(shares.round(1), name="missing")).round(2)

@@ -18,15 +18,12 @@ space = StandardSpace(mean=np.zeros(1), scale=np.ones(1))
 layer = BitwiseQuantization([[-1.0, 0.5]], space=space, forward="soft")
 
 x = torch.linspace(-3, 3, 601)[:, None]
-outputs, gradients = {}, {}
+outputs, slopes = {}, {}
 for temperature in (1.0, 0.1, 0.001):
     layer.train()
     layer.temperature = temperature
-    soft = layer(x)
-    outputs[temperature] = soft.detach().numpy()
-    # How many of the rows tell the second threshold where to go? Those with a gradient that is not close to zero.
-    slope = outputs[temperature][:, 1] * (1 - outputs[temperature][:, 1]) / temperature
-    gradients[temperature] = np.mean(slope > 0.01 * slope.max())
+    soft = layer(x).detach().numpy()
+    outputs[temperature], slopes[temperature] = soft, soft * (1 - soft) / temperature
 
 bits = layer.eval()(x).detach().numpy()
 
@@ -44,6 +41,7 @@ for ax, (temperature, soft) in zip(axes, outputs.items(), strict=True):
     ax.set(title=f"temperature {temperature:g}", xlabel="feature")
 axes[0].set_ylabel("bit")
 
-for temperature, share in gradients.items():
+for temperature, slope in slopes.items():
+    share = np.mean(slope > 0.01 * slope.max())  # where the slope is not close to zero
     change = np.abs(outputs[temperature] - bits).mean()
-    print(f"temperature {temperature:5g}: {share:4.0%} of the range has a gradient, mean distance to the bit {change:.3f}")
+    print(f"temperature {temperature:5g}: slope on {share:.0%} of the range, {change:.3f} from the bit")

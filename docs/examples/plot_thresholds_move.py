@@ -49,8 +49,9 @@ above.plot(X[::4, 0], y[::4], ".", color="C4", markersize=3)
 for t in learned:
     above.axvline(t, color="C0", linewidth=1.2)
 above.set(ylabel="target")
+arrow = {"arrowstyle": "->", "color": "C0", "linewidth": 1.5}
 for t_start, t_end in zip(start, learned, strict=True):
-    below.annotate("", (t_end, 1), (t_start, 0), arrowprops={"arrowstyle": "->", "color": "C0", "linewidth": 1.5})
+    below.annotate("", (t_end, 1), (t_start, 0), arrowprops=arrow)
 below.plot(start, np.zeros_like(start), "o", color="C1", clip_on=False)
 below.set(xlabel="feature", ylim=(0, 1), yticks=(0, 1), yticklabels=("start", "learned"))
 below.grid(False)

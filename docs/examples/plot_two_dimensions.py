@@ -27,9 +27,10 @@ models = {
     "quantile bins": BitwiseClassifier(quantizer=QuantileQuantizer(2), max_epochs=60, random_state=0),
     "learned bits": BitwiseClassifier(n_bits=2, max_epochs=60, random_state=0),
 }
-scores = {name: model.fit(X_train, y_train).score(X_test, y_test) for name, model in models.items()}
-for name, score in scores.items():
-    print(f"{name}: {score:.1%} of the test rows are right")
+scores = {}
+for name, model in models.items():
+    scores[name] = model.fit(X_train, y_train).score(X_test, y_test)
+    print(f"{name}: {scores[name]:.1%} of the test rows are right")
 print(f"the larger class: {max(y_test.mean(), 1 - y_test.mean()):.1%}")
 
 # %%
@@ -42,7 +43,7 @@ fig, axes = plt.subplots(1, 2, figsize=(6.5, 3.5), sharey=True)
 grid = np.stack(np.meshgrid(np.linspace(-3, 3, 241), np.linspace(-3, 3, 241)), axis=-1)
 for ax, (name, model) in zip(axes, models.items(), strict=True):
     probability = model.predict_proba(grid.reshape(-1, 2))[:, 1].reshape(241, 241)
-    ax.imshow(probability, extent=(-3, 3, -3, 3), origin="lower", cmap="Blues", vmin=0, vmax=1.3, alpha=0.8)
+    ax.imshow(probability, extent=(-3, 3, -3, 3), origin="lower", cmap="Blues", vmax=1.3, alpha=0.8)
     for k, draw in enumerate((ax.axvline, ax.axhline)):
         for t in model.thresholds_[k]:
             draw(t, color="C1", linewidth=1.2)

@@ -52,6 +52,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "gallery_style.InOrder",
     "backreferences_dir": "gallery/backreferences",
     "doc_module": ("skbsq",),
+    "ignore_repr_types": r"matplotlib|list",  # what methods of axes return
     "image_srcset": ["2x"],
     "reference_url": {"skbsq": None},
     "reset_modules": ("matplotlib", "gallery_style.reset"),

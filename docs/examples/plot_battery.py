@@ -72,4 +72,5 @@ ax.legend(loc="lower right")
 
 for name, (_, rates) in lives.items():
     r2 = np.mean([scores[rate] for rate in rates if rate])
-    print(f"{name}: silent on {np.sum(rates == 0)} days, 4 bits on {np.sum(rates == 4)}, mean R2 {r2:.2f}")
+    silent, fine = np.sum(rates == 0), np.sum(rates == 4)
+    print(f"{name}: silent on {silent} days, 4 bits on {fine} days, mean R2 {r2:.2f}")

@@ -56,7 +56,7 @@ def encode_in_c(rows):
         Path(folder, "hut.h").write_text(header, encoding="ascii")
         Path(folder, "main.c").write_text(PROGRAM, encoding="ascii")
         subprocess.run([compiler, "-std=c99", "-o", "encode", "main.c"], cwd=folder, check=True)
-        done = subprocess.run(f"{folder}/encode", input=rows.tobytes(), stdout=-1, check=True)
+        done = subprocess.run(f"{folder}/encode", input=rows.tobytes(), capture_output=True, check=True)
     codec = RowCodec(model.codebook_)
     return codec.unpack(np.frombuffer(done.stdout, np.uint8).reshape(-1, codec.row_bytes))
 

@@ -34,8 +34,10 @@ from skbsq import BitwiseRegressor
 
 coded = BitwiseRegressor(n_bits=4, missing="code", max_epochs=20, random_state=0)
 filled = make_pipeline(SimpleImputer(), BitwiseRegressor(n_bits=4, max_epochs=20, random_state=0))
-coded.fit(with_gaps(X_train, 0.2), y_train)
-filled.fit(X_train, y_train)
+models = {
+    "missing code": coded.fit(with_gaps(X_train, 0.2), y_train),
+    "filled with the mean": filled.fit(X_train, y_train),
+}
 
 # %%
 # The more readings are missing, the more the missing code is worth. Without gaps the other model is slightly ahead: it
@@ -45,7 +47,6 @@ import matplotlib.pyplot as plt
 
 shares = np.linspace(0, 0.5, 6)
 gaps = [with_gaps(X_test, share) for share in shares]
-models = {"missing code": coded, "filled with the mean": filled}
 scores = {name: [model.score(rows, y_test) for rows in gaps] for name, model in models.items()}
 
 fig, ax = plt.subplots()

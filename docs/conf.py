@@ -40,7 +40,8 @@ html_theme_options = {
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
 
-# Copy the input of a console without its prompts and output.
+# Copy code without the prompts and output of a console; what an example printed has no button.
+copybutton_selector = ":not(.sphx-glr-script-out) > div.highlight pre"
 copybutton_exclude = ".linenos, .gp, .go"
 
 # The build runs docs/examples/plot_*.py.

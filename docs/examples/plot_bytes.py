@@ -47,7 +47,7 @@ def bytes_per_row(n, options):
 
 
 n_rows = 2 ** np.arange(11)
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 ax.plot(n_rows, np.full(11, X.astype(np.float32)[0].nbytes), ":", color="C4", label="float32")
 ax.plot(n_rows, np.full(11, X.astype(np.float16)[0].nbytes), "--", color="C4", label="float16")
 for (name, options), style in zip(frames.items(), ("o-", "s-", "^-"), strict=True):

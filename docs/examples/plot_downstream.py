@@ -68,7 +68,7 @@ for set_name, (X, y) in data.items():
 
 import matplotlib.pyplot as plt
 
-fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6.5, 3))
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6.5, 3), layout="constrained")
 for ax, set_name in zip(axes, data, strict=True):
     for place, name in enumerate(on_codes):
         codes, floats = scores[set_name, name]

@@ -48,7 +48,7 @@ for name, quantizer in quantizers.items():
 
 import matplotlib.pyplot as plt
 
-fig, ax = plt.subplots()
+fig, ax = plt.subplots(layout="constrained")
 places = np.arange(2)
 for k, (name, pair) in enumerate(scores.items()):
     bars = ax.bar(places + 0.2 * (2 * k - 1), pair, 0.36, label=name)

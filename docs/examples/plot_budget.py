@@ -30,7 +30,7 @@ import matplotlib.pyplot as plt
 
 from skbsq.plotting import AllocationDisplay
 
-fig, ax = plt.subplots(figsize=(6.5, 3))
+fig, ax = plt.subplots(figsize=(6.5, 3), layout="constrained")
 AllocationDisplay.from_estimator(model, ax=ax)
 ax.set(xlabel="bits", ylabel="feature")
 

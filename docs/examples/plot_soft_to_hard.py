@@ -33,7 +33,7 @@ bits = layer.eval()(x).detach().numpy()
 
 import matplotlib.pyplot as plt
 
-fig, axes = plt.subplots(1, 3, sharey=True, figsize=(6.5, 2.7))
+fig, axes = plt.subplots(1, 3, sharey=True, figsize=(6.5, 2.7), layout="constrained")
 for ax, (temperature, soft) in zip(axes, outputs.items(), strict=True):
     ax.plot(x[:, 0], bits, color="C4", linewidth=1, linestyle="--")
     ax.plot(x[:, 0], soft[:, 0], color="C0")

@@ -39,7 +39,7 @@ print(f"the larger class: {max(y_test.mean(), 1 - y_test.mean()):.1%}")
 
 import matplotlib.pyplot as plt
 
-fig, axes = plt.subplots(1, 2, figsize=(6.5, 3.5), sharey=True)
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6.5, 3.5), layout="constrained")
 grid = np.stack(np.meshgrid(np.linspace(-3, 3, 241), np.linspace(-3, 3, 241)), axis=-1)
 for ax, (name, model) in zip(axes, models.items(), strict=True):
     probability = model.predict_proba(grid.reshape(-1, 2))[:, 1].reshape(241, 241)

@@ -30,7 +30,7 @@ lint: .venv/installed ## Run ruff, mypy and the spelling checker
 	$(BIN)/codespell
 
 docs: .venv/installed ## Build the site in docs/_build/html; warnings are errors
-	rm -rf docs/_build docs/reference/api
+	rm -rf docs/_build docs/reference/api docs/gallery
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 
 pytest: .venv/installed ## Run the tests, the doctests and the code blocks of the docs
@@ -47,7 +47,7 @@ device: .venv/installed ## Test the C on ARM under qemu and measure it on Cortex
 	$(BIN)/python -m benchmarks.device.faults
 
 clean: ## Remove everything that make made
-	rm -rf .venv .venv-min docs/_build docs/reference/api .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-min docs/_build docs/reference/api docs/gallery .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Torch goes first and pinned: asked for as a mere dependency, pip would look at releases that pull GPU packages.
 .venv/installed: constraints.txt pyproject.toml | $(BIN)/pip

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import skbsq
 
-sys.path.insert(0, str(Path(__file__).parent))  # api_links, parameter_index
+sys.path.insert(0, str(Path(__file__).parent))  # api_links, gallery_style, mathml, parameter_index
 
 project = "skbsq"
 author = "The skbsq developers"
@@ -14,22 +14,27 @@ version = release = skbsq.__version__
 
 extensions = [
     "api_links",
+    "mathml",
     "myst_parser",
     "numpydoc",
     "parameter_index",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]
 templates_path = ["_templates"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "skbsq"
 html_show_sourcelink = False
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files = ["site.css", "skbsq.css"]
+html_math_renderer = "mathml"
 html_theme_options = {
-    "header_links_before_dropdown": 4,
+    "header_links_before_dropdown": 5,
     "navbar_start": ["navbar-logo", "version"],
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
@@ -38,7 +43,31 @@ html_theme_options = {
 # The home page is no part of a section, so its side bar would be empty.
 html_sidebars = {"index": []}
 
+myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+
+# Copy code without the prompts and output of a console; what an example printed has no button.
+copybutton_selector = ":not(.sphx-glr-script-out) > div.highlight pre"
+copybutton_exclude = ".linenos, .gp, .go"
+
+# The build runs docs/examples/plot_*.py.
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_\w+\.py$",
+    "ignore_pattern": r"^(?!plot_)",
+    "within_subsection_order": "gallery_style.InOrder",
+    "backreferences_dir": "gallery/backreferences",
+    "doc_module": ("skbsq",),
+    "ignore_repr_types": r"matplotlib|list",  # what methods of axes return
+    "image_srcset": ["2x"],
+    "reference_url": {"skbsq": None},
+    "reset_modules": ("matplotlib", "gallery_style.reset"),
+    "min_reported_time": 3600,  # how long an example takes depends on the machine
+    "show_memory": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
 
 autodoc_member_order = "bysource"
 # A docstring of torch on a method of ours would say nothing about it.

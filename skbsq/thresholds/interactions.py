@@ -4,11 +4,10 @@ from itertools import product
 
 import numpy as np
 
-from skbsq.thresholds.orders import N_FOLDS, TargetSums
-
 _MOST_PRODUCTS = 4
 _MAX_Z = 3.0
 _RIDGE = 1e-3
+_DEVIATIONS = 4
 
 
 class Interactions:
@@ -50,7 +49,7 @@ class Interactions:
         self.rest = rest - self.z @ np.linalg.solve(gram, weighted.T @ rest)
 
     def added_to(self, target, categories, numbers):
-        """Add the products whose means differ most between categories, at most four.
+        """Add the products whose means differ most between categories, and more than by chance, at most four.
 
         Parameters
         ----------
@@ -76,12 +75,21 @@ class Interactions:
         return self.rest[:, k] * self.z[:, z]
 
     def _strength(self, k, z, categories, numbers):
-        """Return the spread of the shrunken means of a product between categories."""
-        sums = TargetSums(len(categories.names), 1)
-        sums.add(numbers, self._product(k, z)[:, None], self.weights, np.zeros(numbers.size, dtype=np.int64))
-        means = sums.shrunken_means(categories.group, np.ones(N_FOLDS, dtype=bool))[:, 0]
-        weight = np.bincount(categories.group, sums.weight.sum(axis=1))
-        return weight @ np.square(means - weight @ means / weight.sum())
+        """Return the spread of the means of a product between categories, 0 if chance may explain it."""
+        seen = ~np.isnan(numbers)
+        group, weights = categories.group[numbers[seen].astype(np.int64)], self.weights[seen]
+        values = self._product(k, z)[seen]
+        values = values - weights @ values / weights.sum()
+        weight, sums = np.bincount(group, weights), np.bincount(group, weights * values)
+        n_used = np.count_nonzero(weight)
+        between = np.divide(np.square(sums), weight, out=np.zeros_like(sums), where=weight > 0).sum()
+        within = max(weights @ np.square(values) - between, 0)
+        if not 1 < n_used < len(group):
+            return 0.0
+        degrees = n_used - 1, len(group) - n_used
+        # The ratio of variances is about 1 by chance, with a variance of 2 over the degrees of freedom.
+        limit = 1 + _DEVIATIONS * np.sqrt(2 / degrees[0])
+        return between if between * degrees[1] > limit * within * degrees[0] else 0.0
 
 
 def _standardized(x, weights):

@@ -149,7 +149,7 @@ def table(rows):
 def main(argv=None):
     """Run the command line."""
     parser = make_parser(
-        __spec__, __doc__, "data_dir", dataset=DATASETS, bits=[2, 3], seeds=range(5), n_jobs=1, output="mixed.csv"
+        __spec__, __doc__, "data_dir", dataset=DATASETS, bits=[2, 3], seeds=range(3), n_jobs=1, output="mixed.csv"
     )
     arguments = parser.parse_args(argv)
     with plain_errors():

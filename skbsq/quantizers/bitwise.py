@@ -189,10 +189,11 @@ class BitwiseQuantizer(StartsFromThresholds):
     paper's recipe is ``forward="soft", space="standard", init="quantile", threshold_lr_ratio=1, level_inputs=False,
     lr_schedule="constant", weight_decay=0``.
     NOTE[DIFF]: the paper has numbers only. Here a category becomes a number, the mean of the target over its rows,
-    shrunk towards the mean of all rows. While thresholds between these numbers are learned, a row reads the mean over
-    the rows outside of its own fold, so that no row sees its own target. Then the code of each category is fixed, and
-    levels, counts and predictions follow from the codes. A feature with codes for all of its categories has no such
-    thresholds: each category keeps a code, and the head reads one input per code.
+    shrunk towards the mean of all rows. If there are several targets or classes, or if categories act together with
+    numbers, it is the place along the main direction of several such means. While thresholds between these numbers are
+    learned, a row reads the mean over the rows outside of its own fold, so that no row sees its own target. Then the
+    code of each category is fixed, and levels, counts and predictions follow from the codes. A feature with codes for
+    all of its categories has no such thresholds: each category keeps a code, and the head reads one input per code.
     NOTE[DIFF]: thresholds are sorted and merged after training, and early stopping restores a copy of the best
     weights, selected by the loss of the hard bits.
 

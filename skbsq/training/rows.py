@@ -17,6 +17,7 @@ from skbsq.codebook.matrix import as_table
 from skbsq.thresholds.categories import SeenCategories
 from skbsq.thresholds.features import at_places, features_of, target_sums
 from skbsq.thresholds.filling import Widths, build_codebook, may_be_missing
+from skbsq.thresholds.interactions import Interactions
 from skbsq.thresholds.orders import Order, draw_folds, order_by_target, target_columns
 from skbsq.training.batches import TensorRows
 from skbsq.training.held_out import MIN_ROWS
@@ -274,11 +275,18 @@ class Rows(BaseRows):
             return replace(self, orders=orders) if orders else self
         X, orders, floats = self.X.copy(), {}, {}
         target, folds = self.target_columns(self.y), draw_folds(self.n_rows, seed, self.groups)
+        interactions = Interactions(target, self._numbers(), self.weights)
         for j, of_feature in self.categories.items():
-            given = of_feature, self.X[:, j], target, self.weights, int(n_levels[j]), folds
+            columns = interactions.added_to(target, of_feature, self.X[:, j])
+            given = of_feature, self.X[:, j], columns, self.weights, int(n_levels[j]), folds
             orders[j], X[:, j] = order_by_target(*given)
             floats[j] = partial(orders[j].floats_of, of_feature)
         return replace(self, X=X, held_out=self.held_out_with(floats), categories={}, orders=orders)
+
+    def _numbers(self):
+        """Return numeric features, and those of at most two categories as numbers."""
+        many = [j for j, known in self.categories.items() if known.group.max() > 1]
+        return np.delete(self.X, many, axis=1)
 
     def in_order_of(self, book):
         """Put the categories of each feature into the order of a codebook; X then holds their numbers there.

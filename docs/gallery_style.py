@@ -39,6 +39,7 @@ ORDER = [
     "plot_budget.py",
     "plot_downstream.py",
     "plot_fixed_bits.py",
+    "plot_categories.py",
     "plot_missing.py",
     "plot_bytes.py",
     "plot_c.py",

@@ -40,8 +40,8 @@ codes = learned.codebook_.encode(row)
 print(row.to_dict("records")[0], codes, learned.quantizer_.inverse_transform(codes).to_dict("records")[0], sep="\n")
 
 # %%
-# Each dot is a site. With learned codes, a code holds sites that do the same. By number of rows, a code holds sites that
-# have nothing in common, and the server cannot tell them apart.
+# Each dot is a site. With learned codes, a code holds sites that do the same. By number of rows, a code holds sites
+# that have nothing in common, and the server cannot tell them apart.
 
 import matplotlib.pyplot as plt
 

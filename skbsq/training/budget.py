@@ -7,7 +7,6 @@ their mean.
 """
 
 import copy
-import math
 from dataclasses import replace
 from functools import cached_property
 
@@ -40,8 +39,8 @@ _EPOCHS_OF_WIDE = 0.5
 _HELD_OUT = 0.2
 _MAX_HELD_OUT = 4096
 _WARM_TEMPERATURE = 0.2
-# Final rounds, which take away bits that do not lower the loss; and standard errors that are added to what bits cost.
-_MAX_TRIMS, _DOUBT = 5, 1.0
+# Final rounds, which take away bits that do not lower the loss.
+_MAX_TRIMS = 5
 # Up to this number of levels, the best partition is found exactly.
 _MAX_EXACT_POINTS = 512
 
@@ -106,9 +105,8 @@ def _narrow_to(rounds, held_out, kind, caps, budget, start):
     while model.n_bits.sum() > budget:
         model = narrower(allocate_bits(model.costs(), max(budget, int(_KEPT_PER_ROUND * model.n_bits.sum()))))
     for _ in range(_MAX_TRIMS):
-        # A bit goes only if it costs nothing beyond doubt: on a few held-out rows, many weak bits seem to cost nothing.
         # Bits that cost nothing one feature at a time may cost something together.
-        needed = np.array([np.flatnonzero(cost <= 0)[0] for cost in model.costs(_DOUBT)])
+        needed = np.array([np.flatnonzero(cost <= 0)[0] for cost in model.costs()])
         if (needed == model.n_bits).all():
             break
         trimmed = narrower(needed)
@@ -187,21 +185,15 @@ class WideModel:
         for j, table in enumerate(self.tables):
             self.hidden += table[self.codes[:, j]]
         with torch.inference_mode():
-            self.losses = self._row_losses(self.hidden)
-            self.loss = self.losses.mean().item()
+            self.loss = self._loss(self.hidden).item()
 
     @classmethod
     def of(cls, learned, rows):
         """Build a wide model from `Learned` and held-out rows."""
         return cls(learned.codebook, learned.net, learned.target_mean, learned.target_scale, rows)
 
-    def costs(self, doubt=0.0):
+    def costs(self):
         """Compute by how much the loss increases if a single feature has fewer bits.
-
-        Parameters
-        ----------
-        doubt : float, default=0.0
-            Number of standard errors that are added to each increase.
 
         Returns
         -------
@@ -209,7 +201,7 @@ class WideModel:
             For 0, 1, ... up to the present bits of the feature, which cost nothing.
         """
         with torch.inference_mode():
-            return [self._costs_of(j, doubt) for j in range(len(self.tables))]
+            return [self._costs_of(j) for j in range(len(self.tables))]
 
     def has_guard(self, n_bits):
         """Return which features keep their guard codes if each feature has `n_bits`.
@@ -314,20 +306,17 @@ class WideModel:
         has_room = b >= self.n_bits[j] or guards_have_room(b, bool(self.book.has_missing[j]))
         return bool(self.book.has_guard[j]) and bool(has_room)
 
-    def _costs_of(self, j, doubt):
+    def _costs_of(self, j):
         # A budget never pays for bits that leave a feature without its guard codes: they are worth no more than none.
         is_paid = [b == 0 or self._has_guard(j, b) == self.book.has_guard[j] for b in range(int(self.n_bits[j]))]
-        starts = (self._partition(j, b * paid) for b, paid in enumerate(is_paid))
-        return np.array([*(self._cost(j, of_b, doubt) for of_b in starts), 0.0])
+        return np.array([*(self._cost(j, self._partition(j, b * paid)) for b, paid in enumerate(is_paid)), 0.0])
 
-    def _cost(self, j, starts, doubt=0.0):
+    def _cost(self, j, starts):
         """Compute the increase of the loss if the codes of feature j are merged into the groups that begin there."""
         table = self.tables[j]
         group = torch.from_numpy(np.searchsorted(starts, np.arange(len(table)), side="right") - 1)
         change = self._merged(j, starts)[group] - table
-        losses = self._row_losses(self.hidden + change[self.codes[:, j]])
-        cost = losses.mean().item() - self.loss
-        return cost + doubt * (losses - self.losses).std().item() / math.sqrt(len(losses)) if doubt else cost
+        return self._loss(self.hidden + change[self.codes[:, j]]).item() - self.loss
 
     def _merged(self, j, starts):
         """Compute the weighted mean row of the table of feature j for each group of codes."""
@@ -374,14 +363,14 @@ class WideModel:
     def _importance(self):
         """The root mean square gradient of the loss for each unit of the first layer."""
         hidden = self.hidden.clone().requires_grad_()
-        (gradient,) = torch.autograd.grad(self._row_losses(hidden).mean() * len(hidden), hidden)
+        (gradient,) = torch.autograd.grad(self._loss(hidden) * len(hidden), hidden)
         return gradient.double().square().mean(0).sqrt()
 
-    def _row_losses(self, hidden):
+    def _loss(self, hidden):
         output = hidden
         for layer in self.layers_behind:
             output = layer(output)
-        return row_losses(self.criterion, output, self.target) * self.weights
+        return (row_losses(self.criterion, output, self.target) * self.weights).mean()
 
 
 def best_partition(points, weights, max_groups):

@@ -178,7 +178,7 @@ def choose_rule(rows, n_bits, seed, loss=_SQUARED_ERROR):
     widths = fitted.widths(n_bits[features])
     errors = {}
     for rule in RULES:
-        thresholds = _thresholds_by(rule, fitted, widths.n_levels)
+        thresholds = with_fixed(_thresholds_by(rule, fitted, widths.n_levels), fitted.special, widths.n_bits)
         book = Codebook.from_thresholds(thresholds, missing="seen", has_missing=widths.has_missing)
         codes = book.encode_numbers(part.X)
         forest = ExtraTreesRegressor(_N_TREES, min_samples_leaf=3, random_state=seed)

@@ -147,7 +147,7 @@ class Summary:
         X = self._without_special(X, weights)
         self.low = np.fmin(self.low, np.fmin.reduce(X) + np.float32(0))
         self.high = np.fmax(self.high, np.fmax.reduce(X) + np.float32(0))
-        if X.size <= _FEW_VALUES and not np.isnan(X).any():
+        if X.size <= _FEW_VALUES and not (n_missing.any() or (self.special_values and np.isnan(X).any())):
             columns = np.ascontiguousarray(X.T)
             sums = sums_of_columns(columns, weights)
             for j, sketch in enumerate(self.sketches or ()):

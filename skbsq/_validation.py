@@ -131,7 +131,7 @@ def _check_labels(estimator, columns, reset):
     if not reset and not hasattr(estimator, "feature_names_in_"):
         check_columns(columns, numbered_names(d), "X", strict=False)
     numbered = all(isinstance(name, Integral) for name in columns) and columns != list(range(d))
-    for parameter in ("n_bits", "thresholds", "missing") if reset and numbered else ():
+    for parameter in ("n_bits", "thresholds", "missing", "special_values") if reset and numbered else ():
         labels = labels_of(getattr(estimator, parameter, None)) or ()
         if any(isinstance(name, Integral) for name in labels):
             raise ValueError(

@@ -94,14 +94,14 @@ def labels_of(values):
     return None if counts_rows else list(index)
 
 
-def in_feature_order(values, names, n_features, what, *, hint=""):
+def in_feature_order(values, names, n_features, what, *, hint="", fill=None):
     """Put values per feature into the order of the features.
 
     Parameters
     ----------
     values : array-like of length d, dict, pandas Series or data frame
         The labels of a dict or Series, and the columns of a frame, are feature names, or feature numbers from 0. They
-        must name every feature. Anything else is returned unchanged.
+        must name every feature, unless `fill` is given. Anything else is returned unchanged.
     names : sequence of str, or None
         Names of the features; None stands for x0, x1, ...
     n_features : int
@@ -109,6 +109,8 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
         The parameter, for the message.
     hint : str, default=""
         Added to the message about an absent feature.
+    fill : object, default=None
+        Value of absent features. None: no feature may be absent.
 
     Returns
     -------
@@ -139,6 +141,8 @@ def in_feature_order(values, names, n_features, what, *, hint=""):
     known = set(names)
     if unknown := [given for given in labels if given not in known]:
         raise ValueError(f"{what} names {unknown[0]!r}, which is not a feature; the features are {shortened(names)}.")
+    if fill is not None:
+        return [by_label.get(name, fill) for name in names]
     if absent := [name for name in names if name not in by_label]:
         raise ValueError(f"{what} leaves out {absent[0]!r}: a dict or Series must name every feature{hint}.")
     return [by_label[name] for name in names]

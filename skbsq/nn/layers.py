@@ -13,6 +13,8 @@ FORWARDS = ("auto", "hard", "soft")
 _MAX_SOFT_THRESHOLDS = 7
 _ROWS_PER_BLOCK = 2**16
 _MAX_TEMPERATURES = 60.0
+# Scaled thresholds further away are moved here, where differences and multiples are still finite.
+_FARTHEST = 1e30
 
 
 class _HardBits(torch.autograd.Function):
@@ -178,10 +180,10 @@ class BitwiseQuantization(_BitLayer):
         What the head reads in training. "hard": the bits that it reads at test time, with the gradient of the sigmoid.
         "soft": the sigmoids, as in the paper. "auto": "soft" for features with up to 7 thresholds, "hard" for
         the others. In evaluation mode the head always reads the bits.
-    fixed : ndarray of bool of shape (d,), default=None
-        Features whose thresholds stay where they are, and whose bits are always hard. None: none.
+    fixed : ndarray of bool of shape (T,), default=None
+        Thresholds that stay exactly where they are, and whose bits are always hard. None: none.
     one_hot : ndarray of bool of shape (d,), default=None
-        Features, among the fixed ones, of which each bit is on between its threshold and the next. None: none.
+        Features, with fixed thresholds alone, of which each bit is on between its threshold and the next. None: none.
 
     Attributes
     ----------
@@ -236,26 +238,30 @@ class BitwiseQuantization(_BitLayer):
         feature = np.repeat(np.arange(sizes.size), sizes)
         raw = np.concatenate([np.asarray(t, dtype=np.float32) for t in thresholds])
         soft = np.full(sizes.size, forward == "soft") if forward != "auto" else sizes <= _MAX_SOFT_THRESHOLDS
-        fixed = np.zeros(sizes.size, dtype=bool) if fixed is None else fixed
+        fixed = np.zeros(raw.size, dtype=bool) if fixed is None else np.asarray(fixed)
         one_hot = np.zeros(sizes.size, dtype=bool) if one_hot is None else one_hot
-        soft = soft & ~fixed
+        soft = soft[feature] & ~fixed
         missing = np.flatnonzero(np.zeros(sizes.size) if has_missing is None else has_missing)
         self.register_buffer("feature", torch.from_numpy(feature))
         self.register_buffer("missing", torch.from_numpy(missing))
-        self.register_buffer("soft", torch.from_numpy(soft[feature]))
+        self.register_buffer("soft", torch.from_numpy(soft))
         # Whether the head reads only hard bits in training, or only sigmoids.
-        self.hard, self.all_soft = not soft[feature].any(), bool(soft[feature].all())
+        self.hard, self.all_soft = not soft.any(), bool(soft.all())
         self.n_features = sizes.size
-        self.theta = nn.Parameter(self._scaled(torch.from_numpy(raw)))
+        self.theta = nn.Parameter(self._scaled(torch.from_numpy(raw)).clamp(-_FARTHEST, _FARTHEST))
         self.n_columns = raw.size + missing.size
         self.register_buffer("one_hot", torch.from_numpy(one_hot))
         lowest, highest = space.bounds(self.feature) if hasattr(space, "bounds") else (None, None)
+        given = None
         if fixed.any():
-            stays, theta = torch.from_numpy(fixed[feature]), self.theta.detach()
+            stays, theta = torch.from_numpy(fixed), self.theta.detach()
+            # The way back from the scaled space rounds.
+            given = torch.where(stays, torch.from_numpy(raw), torch.nan)
             lowest = torch.where(stays, theta, -torch.inf if lowest is None else lowest)
             highest = torch.where(stays, theta, torch.inf if highest is None else highest)
         self.register_buffer("lowest", lowest, persistent=False)
         self.register_buffer("highest", highest, persistent=False)
+        self.register_buffer("given", given, persistent=False)
         self.set_column_map(None)
 
     def forward(self, x):
@@ -356,7 +362,8 @@ class BitwiseQuantization(_BitLayer):
 
     def raw_thresholds(self):
         """Return the thresholds in the units of x, as the bits compare them: float32 of shape (T,)."""
-        return self.space.raw(self.theta, self.feature)
+        raw = self.space.raw(self.theta, self.feature)
+        return raw if self.given is None else torch.where(self.given.isnan(), raw, self.given)
 
 
 class Thermometer(_BitLayer):

@@ -16,6 +16,7 @@ from skbsq.codebook.json import check_keys, read
 from skbsq.codebook.labels import without_pandas
 from skbsq.nn.threads import serial_after_fork
 from skbsq.persistence.fitted import check_attributes
+from skbsq.thresholds.special import check_special
 from skbsq.training.net_state import net_state
 from skbsq.training.rate_state import rates_state
 
@@ -31,6 +32,14 @@ _NEEDS = "save and load need"
 # uses it for files older than the parameter.
 # Text was an error then, and bools were numbers.
 _OLD_DEFAULTS: dict = {"categorical_features": None}
+
+# Parameters with values per feature, and the functions that check them.
+_PER_FEATURE: dict = {
+    "n_bits": check_n_bits,
+    "missing": check_missing,
+    "guard": check_guard,
+    "special_values": check_special,
+}
 
 _QUANTIZERS = (
     *("UniformQuantizer", "QuantileQuantizer", "KMeansQuantizer", "TreeQuantizer", "ThresholdQuantizer"),
@@ -284,7 +293,7 @@ def _estimator_from(document, arrays, classes, given, *, fitted):
         check_attributes(estimator, attributes)
         estimator.__setstate__({**vars(estimator), **attributes})
         # Only now is the number of features confirmed by arrays.
-        for parameter, check in (("n_bits", check_n_bits), ("missing", check_missing), ("guard", check_guard)):
+        for parameter, check in _PER_FEATURE.items():
             if parameter in document["parameters"]:
                 features = attributes.get("feature_names_in_"), attributes["n_features_in_"]
                 check(getattr(estimator, parameter), *features)

@@ -110,8 +110,9 @@ def _is_output_config(value, known):
 def _summary(value, known):
     """Check a summary. The bytes of its digests are checked when they are read."""
     d = known["n_features_in_"]
-    keys = {"size", "n_rows", "weights_are_ones", "low", "high", "n_missing", "sums", "sketches", "categories"}
-    check_keys(value, keys, "summary_", optional={"categories"})
+    optional = {"categories", "special"}
+    keys = {"size", "n_rows", "weights_are_ones", "low", "high", "n_missing", "sums", "sketches", *optional}
+    check_keys(value, keys, "summary_", optional=optional)
     size, n_rows, sketches = value["size"], value["n_rows"], value["sketches"]
     if not _is_count(n_rows) or type(value["weights_are_ones"]) is not bool:
         _refuse("summary_", value)
@@ -119,7 +120,9 @@ def _summary(value, known):
         _refuse("summary_", size)
     low, high = (checked(value[name], "f4", (d,), f"{name} of summary_", finite=False) for name in ("low", "high"))
     n_missing, sums = checked(value["n_missing"], "i8", (d,), "n_missing"), checked(value["sums"], "f8", (3, d), "sums")
-    never_seen = np.isnan(low) & np.isnan(high) & (n_missing == n_rows)
+    special = _summarized_special(value.get("special", {}), d)
+    of_special = np.array([j in special and special[j]["weights"].any() for j in range(d)], dtype=bool)
+    never_seen = np.isnan(low) & np.isnan(high) & ((n_missing == n_rows) | (of_special & (n_missing < n_rows)))
     seen = (np.abs([low, high]) < np.inf).all(axis=0) & (low <= high) & (n_missing >= 0) & (n_missing < n_rows)
     if not (never_seen | seen).all() or (sums[[0, 2]] < 0).any():
         _refuse("summary_", value)
@@ -128,6 +131,8 @@ def _summary(value, known):
     ):
         _refuse("summary_", sketches)
     arrays = {"low": low, "high": high, "n_missing": n_missing, "sums": sums}
+    if "special" in value:
+        arrays["special"] = special
     if "categories" in value:
         arrays["categories"] = _summarized_categories(value["categories"], d)
     return {**value, **arrays, "sketches": sketches and [_sketch(sketch, size) for sketch in sketches]}
@@ -147,6 +152,20 @@ def _summarized_categories(value, d):
         if len(set(names)) != len(names) or not (weights >= 0).all():
             _refuse("summary_", of_feature)
         found[j] = {"values": names, "weights": weights}
+    return found
+
+
+def _summarized_special(value, d):
+    if type(value) is not dict or not all(type(j) is int and 0 <= j < d for j in value):
+        _refuse("summary_", value)
+    found = {}
+    for j, of_feature in value.items():
+        check_keys(of_feature, {"values", "weights"}, "special of summary_")
+        values = checked(of_feature["values"], "f4", (None,), "special values")
+        weights = checked(of_feature["weights"], "f8", values.shape, "weights of special values")
+        if not values.size or (np.diff(values) <= 0).any() or not (weights >= 0).all():
+            _refuse("summary_", of_feature)
+        found[j] = {"values": values, "weights": weights}
     return found
 
 

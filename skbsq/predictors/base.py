@@ -24,7 +24,7 @@ from skbsq.nn.device import prediction_device
 from skbsq.nn.randomness import own_randomness
 from skbsq.nn.threads import serial_after_fork
 from skbsq.quantizers.base import CATEGORY_DEFAULTS, FixedQuantizer, HasCodebook, takes_nan
-from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_of_chunks
+from skbsq.quantizers.bitwise import BitwiseQuantizer, refuse_of_chunks, refuse_with_special
 from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_on, parameters_of
 from skbsq.quantizers.learned import LearnedQuantizer
@@ -47,6 +47,7 @@ _HEAD_PARAMETERS = (
 _QUANTIZER_PARAMETERS = (
     "missing",
     "guard",
+    "special_values",
     *CATEGORY_DEFAULTS,
     "init",
     "bit_budget",
@@ -366,6 +367,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
             )
         self._check_rates_are_possible()
         self._check_guards_are_possible(rows)
+        self._check_special_are_possible()
         if isinstance(self.quantizer, str):
             _refuse_categories(rows)
             self.quantizer_ = None
@@ -403,6 +405,15 @@ class BasePredictor(HasCodebook, LearnedEstimator):
                 "use None, a BitwiseQuantizer, or a quantizer that does not learn with the head."
             )
 
+    def _check_special_are_possible(self):
+        special = self._special
+        if special is not None and self.quantizer is not None and not hasattr(self.quantizer, "special_values"):
+            raise ValueError(
+                f"special_values={special!r} need a quantizer with codes for them, and quantizer={self.quantizer!r} "
+                "has none: use None, a BitwiseQuantizer, or a quantizer that finds thresholds without a gradient."
+            )
+        refuse_with_special(special, self.bit_budget, self.rates)
+
     def _keep(self, learned, rows):
         super()._keep(learned, rows)
         self._set_optional(rates_=learned.rates, feature_importances_=feature_importances(learned, rows))
@@ -412,7 +423,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         if self.quantizer is None:
             return BitwiseQuantizer(**parameters_of(self, BitwiseQuantizer))
         shared = {name: getattr(self, name) for name in _HEAD_PARAMETERS if hasattr(self, name)}
-        shared |= {"missing": self._missing, "guard": self._guard, "task": task}
+        shared |= {"missing": self._missing, "guard": self._guard, "special_values": self._special, "task": task}
         shared |= dict(zip(CATEGORY_DEFAULTS, self._categorical, strict=True))
         if len(self.rates):
             shared["rates"] = self.rates
@@ -424,6 +435,7 @@ class BasePredictor(HasCodebook, LearnedEstimator):
         """Fit the quantizer on the rows, and then learn the head."""
         learner = self._learner(rows, checkpoint)
         given = {"missing": self._missing, "guard": self._guard, "task": rows.task, "seed": learner.seed}
+        given |= {"special_values": self._special}
         given |= {"categorical_features": sorted(rows.categories) or None, "handle_unknown": rows.handle_unknown}
         self.quantizer_ = clone_with(self.quantizer, "quantizer", **given)
         with own_randomness(learner.seed, learner.recipe.trained_on):
@@ -455,6 +467,13 @@ class BasePredictor(HasCodebook, LearnedEstimator):
     def _guard(self):
         """Which features get guard codes: as for the predictor, unless that is the default; then for `quantizer`."""
         return getattr(self.quantizer, "guard", self.guard) if self.guard is False else self.guard
+
+    @property
+    def _special(self):
+        """Special values: those of the predictor, unless there are none; then those of `quantizer`."""
+        if self.special_values is None:
+            return getattr(self.quantizer, "special_values", None)
+        return self.special_values
 
     @property
     def _categorical(self):

@@ -57,6 +57,10 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         head reads such a code as the code next to it. A feature of 0 bits and a constant one have no such codes, and
         at a coarse rate no feature that has fewer than two other codes for numbers.
         The default leaves the rule to a `quantizer` that has one.
+    special_values : array-like, dict, pandas Series or None, default=None
+        Numbers such as -999 that stand for something other than a measurement. Each has a code of its own, and
+        thresholds are found for the other values. One list for all numeric features, or a dict or Series with a list
+        per feature, which may leave out features.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
         booleans. Or names, numbers of features, or a bool per feature. None: none.
@@ -204,6 +208,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         init="auto",
         missing="error",
         guard=False,
+        special_values=None,
         categorical_features="from_dtype",
         handle_unknown="error",
         min_share=0.0,
@@ -238,6 +243,7 @@ class BitwiseClassifier(ClassifierMixin, BasePredictor):
         self.init = init
         self.missing = missing
         self.guard = guard
+        self.special_values = special_values
         self.categorical_features = categorical_features
         self.handle_unknown = handle_unknown
         self.min_share = min_share

@@ -20,9 +20,12 @@ from skbsq.thresholds.categories import Categories, SeenCategories, weight_at
 from skbsq.thresholds.features import features_of
 from skbsq.thresholds.filling import Widths, build_codebook, find_thresholds, may_be_missing
 from skbsq.thresholds.orders import draw_folds, order_by_weight
+from skbsq.thresholds.special import check_special, has_fixed, special_of_rows, with_fixed, without_special
 
 # Types of the parameter `guard`, whose values `check_guard` checks once the features are known.
 GUARD = ["boolean", "array-like", dict]
+# Those of `special_values`, which `check_special` checks.
+SPECIAL = [None, "array-like", dict]
 
 
 def takes_nan(missing):
@@ -255,6 +258,7 @@ class FixedQuantizer(BaseQuantizer):
         **BaseQuantizer._parameter_constraints,
         **CATEGORY_CONSTRAINTS,
         "guard": GUARD,
+        "special_values": SPECIAL,
         "levels": [StrOptions({"mean", "midpoint"})],
     }
 
@@ -265,6 +269,7 @@ class FixedQuantizer(BaseQuantizer):
         encode="ordinal",
         missing="error",
         guard=False,
+        special_values=None,
         levels="mean",
         categorical_features="from_dtype",
         handle_unknown="error",
@@ -274,6 +279,7 @@ class FixedQuantizer(BaseQuantizer):
         self.encode = encode
         self.missing = missing
         self.guard = guard
+        self.special_values = special_values
         self.levels = levels
         self.categorical_features = categorical_features
         self.handle_unknown = handle_unknown
@@ -323,14 +329,20 @@ class FixedQuantizer(BaseQuantizer):
                 X, weights = X[kept], weights[kept]
                 y = None if y is None else y[kept]
             names = getattr(self, "feature_names_in_", None)
+            special = special_of_rows(X, check_special(self._special, names, X.shape[1], seen.features))
             given = {"levels": self.levels, "names": names}
             if categories := seen.numbered(X, weights, self._categorical[-1]):
-                self.codebook_ = self._mixed_codebook(X, y, weights, categories, **given)
+                self.codebook_ = self._mixed_codebook(X, y, weights, categories, special, **given)
                 return self
-            features = features_of(X, weights, y)
-            thresholds, codes = self._all_thresholds(features, names, constant_features(X), nan_features(X))
+            features = features_of(without_special(X, special), weights, y)
+            thresholds, codes = self._all_thresholds(features, names, constant_features(X), nan_features(X), special)
             self.codebook_ = build_codebook(X, weights, thresholds, **given, **codes)
         return self
+
+    @property
+    def _special(self):
+        """Special values, see `skbsq.thresholds.special.check_special`."""
+        return self.special_values
 
     @property
     def _categorical(self):
@@ -341,19 +353,20 @@ class FixedQuantizer(BaseQuantizer):
         """Return what reads the categorical columns of a table."""
         return SeenCategories(X, self.categorical_features)
 
-    def _mixed_codebook(self, X, y, weights, categories, **given):
+    def _mixed_codebook(self, X, y, weights, categories, special, **given):
         """Build a codebook of numeric and categorical features; X holds the numbers of categories, and is changed."""
         constant, nan_seen, names = constant_features(X), nan_features(X), given["names"]
-        widths, orders = self._widths(names, constant, nan_seen, categories), {}
+        widths, orders = self._widths(names, constant, nan_seen, special, categories), {}
         folds = draw_folds(len(X), seed=0)
         for j, of_feature in categories.items():
             room = int(widths.n_levels[j])
             orders[j], X[:, j] = self._order_of(of_feature, X[:, j].copy(), y, weights, room, folds)
         widths.warn_of_indicators(nan_seen, names, stacklevel=5)
-        thresholds = self._placed_thresholds(features_of(X, weights, y), widths, orders)
+        features = features_of(without_special(X, special), weights, y)
+        thresholds = with_fixed(self._placed_thresholds(features, widths, orders), special, widths.n_bits)
         for j, order in orders.items():
             X[:, j] = order.ranks
-        given |= {"has_missing": widths.has_missing, "has_guard": widths.has_guard}
+        given |= {"has_missing": widths.has_missing, "has_guard": widths.has_guard, "special": special}
         given["handle_unknown"] = self.handle_unknown
         return build_codebook(X, weights, thresholds, categories={j: o.names for j, o in orders.items()}, **given)
 
@@ -371,22 +384,25 @@ class FixedQuantizer(BaseQuantizer):
         order = order.of_rows(numbers)
         return order, order.floats
 
-    def _widths(self, names, constant, nan_seen, categories=()):
+    def _widths(self, names, constant, nan_seen, special, categories=()):
+        constant = constant & ~has_fixed(special, constant.size)
         n_bits = check_n_bits(self.n_bits, names, nan_seen.size)
         may = may_be_missing(self.missing, names, nan_seen)
         guarded = check_guard(self.guard, names, nan_seen.size) & ~constant
         guarded[list(categories)] = False
         if self.handle_unknown == "missing":
             may[list(categories)] = True
-        widths = Widths.of(n_bits, may, constant, nan_seen, guarded)
+        widths = Widths.of(n_bits, may, constant, nan_seen, guarded, special)
         widths.refuse_without_guards(guarded, names)
+        widths.refuse_without_special(names)
         return widths
 
     def _codebook_of(self, summary, names):
         """Build the codebook from a `Summary` of the rows."""
         if any(weight.any() for weight in summary.category_weights.values()):
             return self._mixed_codebook_of(summary, names)
-        thresholds, codes = self._all_thresholds(summary.features(), names, summary.constant, summary.nan_seen)
+        seen = summary.constant, summary.nan_seen, summary.special
+        thresholds, codes = self._all_thresholds(summary.features(), names, *seen)
         return summary.codebook(thresholds, levels=self.levels, names=names, **codes)
 
     def _mixed_codebook_of(self, summary, names):
@@ -396,7 +412,8 @@ class FixedQuantizer(BaseQuantizer):
             for j, values in summary.categories.items()
             if summary.category_weights[j].any()
         }
-        widths, orders, floats, places = self._widths(names, summary.constant, summary.nan_seen, found), {}, {}, {}
+        seen, special = (summary.constant, summary.nan_seen), summary.special
+        widths, orders, floats, places = self._widths(names, *seen, special, found), {}, {}, {}
         for j, (of_feature, number) in found.items():
             # Values without weight have the number NaN, and the others are numbered in their own order.
             weight = weight_at(number, summary.category_weights[j], len(of_feature.names))
@@ -404,6 +421,7 @@ class FixedQuantizer(BaseQuantizer):
             floats[j], places[j] = (orders[j].floats, weight), (orders[j].ranks, weight)
         widths.warn_of_indicators(summary.nan_seen, names, stacklevel=5)
         thresholds = self._placed_thresholds(summary.with_floats(floats).features(), widths, orders)
+        thresholds = with_fixed(thresholds, special, widths.n_bits)
         given = {"has_missing": widths.has_missing, "has_guard": widths.has_guard, "names": names}
         given["handle_unknown"] = self.handle_unknown
         given["categories"] = {j: order.names for j, order in orders.items()}
@@ -421,12 +439,12 @@ class FixedQuantizer(BaseQuantizer):
     def _checked_target(self, X, y, weights):
         return None
 
-    def _all_thresholds(self, features, names, constant, nan_seen):
-        """Return the thresholds of each feature, and which features have missing and guard codes."""
-        widths = self._widths(names, constant, nan_seen)
+    def _all_thresholds(self, features, names, constant, nan_seen, special):
+        """Return the thresholds of each feature, and what `build_codebook` needs to know of its other codes."""
+        widths = self._widths(names, constant, nan_seen, special)
         widths.warn_of_indicators(nan_seen, names, stacklevel=4)
-        thresholds = find_thresholds(self._thresholds_of, features, widths.n_levels)
-        return thresholds, {"has_missing": widths.has_missing, "has_guard": widths.has_guard}
+        thresholds = with_fixed(find_thresholds(self._thresholds_of, features, widths.n_levels), special, widths.n_bits)
+        return thresholds, {"has_missing": widths.has_missing, "has_guard": widths.has_guard, "special": special}
 
     def _thresholds_of(self, feature, n_levels):
         """Find thresholds that split the feature into at most `n_levels` (at least 2) bins."""

@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skbsq.nn.layers import FORWARDS
-from skbsq.quantizers.base import GUARD
+from skbsq.quantizers.base import GUARD, SPECIAL
 from skbsq.quantizers.learned import StartsFromThresholds
 from skbsq.quantizers.threshold import with_codebook
 from skbsq.training.budget import learn_within
@@ -67,6 +67,10 @@ class BitwiseQuantizer(StartsFromThresholds):
         `skbsq.monitoring.CodeMonitor` sees a sensor that leaves its range. This takes two levels from a feature. The
         head reads such a code as the code next to it. A feature of 0 bits and a constant one have no such codes, and
         at a coarse rate no feature that has fewer than two other codes for numbers.
+    special_values : array-like, dict, pandas Series or None, default=None
+        Numbers such as -999 that stand for something other than a measurement. Each has a code of its own, and
+        thresholds are found for the other values. One list for all numeric features, or a dict or Series with a list
+        per feature, which may leave out features.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"
         Which features are categorical. "from_dtype": the columns of a data frame that hold categories, strings or
         booleans. Or names, numbers of features, or a bool per feature. None: none.
@@ -214,6 +218,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         "bit_budget": [None, Interval(Integral, 0, None, closed="left")],
         "rates": ["array-like"],
         "guard": GUARD,
+        "special_values": SPECIAL,
         "level_inputs": ["boolean"],
         "forward": [StrOptions(set(FORWARDS))],
         "space": [StrOptions({"rank", "standard"})],
@@ -233,6 +238,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         encode="ordinal",
         missing="error",
         guard=False,
+        special_values=None,
         categorical_features="from_dtype",
         handle_unknown="error",
         min_share=0.0,
@@ -270,6 +276,7 @@ class BitwiseQuantizer(StartsFromThresholds):
         self.encode = encode
         self.missing = missing
         self.guard = guard
+        self.special_values = special_values
         self.categorical_features = categorical_features
         self.handle_unknown = handle_unknown
         self.min_share = min_share
@@ -301,7 +308,12 @@ class BitwiseQuantizer(StartsFromThresholds):
     def _guard(self):
         return self.guard
 
+    @property
+    def _special(self):
+        return self.special_values
+
     def _learn(self, rows, checkpoint):
+        refuse_with_special(self.special_values, self.bit_budget, self.rates)
         if self.bit_budget is None:
             return super()._learn(rows, checkpoint)
         caps = self._checked_n_bits(_bits_with_budget(rows) if self.n_bits is None else self.n_bits, rows)
@@ -379,6 +391,32 @@ def _bits_with_budget(rows):
         n_codes = int(known.group.max()) + 1 + int(missing[j])
         n_bits[j] = min((n_codes - 1).bit_length(), _MAX_BITS_WITH_BUDGET)
     return n_bits
+
+
+def refuse_with_special(special_values, bit_budget, rates):
+    """Reject special values together with parameters that give a feature another number of bits.
+
+    Parameters
+    ----------
+    special_values : array-like, dict, Series or None
+    bit_budget : int or None
+    rates : sequence of int
+
+    Raises
+    ------
+    ValueError
+        If `special_values` is not None, and there is a budget or there are rates.
+    """
+    if special_values is not None and bit_budget is not None:
+        raise ValueError(
+            f"bit_budget={bit_budget} with special_values is not supported, because it may take their codes away: give "
+            "n_bits instead."
+        )
+    if special_values is not None and len(rates):
+        raise ValueError(
+            f"rates={rates!r} with special_values is not supported, because a coarse rate may lack their codes: fit a "
+            "single rate."
+        )
 
 
 def refuse_of_chunks(bit_budget, rates):

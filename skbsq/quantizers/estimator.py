@@ -132,7 +132,7 @@ class LearnedEstimator(BaseEstimator):
             self._validate_params()
             recipe = Recipe.of(self)
             given = {"groups": groups, "X_val": X_val, "y_val": y_val}
-            given["categorical"] = self._categorical
+            given |= {"categorical": self._categorical, "special_values": self._special}
             rules = self._task, self._missing, self._guard, recipe.class_weight
             rows = read_rows(self, X, y, sample_weight, *rules, **given)
             with checkpointed(self.checkpoint, lambda: fit_identity(self, rows, recipe.trained_on)) as checkpoint:
@@ -187,6 +187,11 @@ class LearnedEstimator(BaseEstimator):
                     "early_stopping of fit_chunks needs validation=(X, y) or (X, y, sample_weight), rows in memory "
                     "that are not among the chunks, because no rows of the chunks are held out."
                 )
+            if self._special is not None:
+                raise ValueError(
+                    "special_values need all rows in memory: fit on some of the rows, and give the quantizer's "
+                    "thresholds_ to a ThresholdQuantizer."
+                )
             self._check_can_learn_in_chunks()
             rows = read_chunks(
                 self,
@@ -221,6 +226,11 @@ class LearnedEstimator(BaseEstimator):
     def _guard(self):
         """Which features get guard codes, see `skbsq.codebook.checks.check_guard`."""
         return False
+
+    @property
+    def _special(self):
+        """Special values, see `skbsq.thresholds.special.check_special`."""
+        return None
 
     def _check_can_learn_in_chunks(self):
         """Reject parameters that need all rows at once, before a pass over the chunks."""

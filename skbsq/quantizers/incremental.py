@@ -16,12 +16,13 @@ from skbsq.codebook.matrix import as_table
 from skbsq.quantizers.base import FixedQuantizer
 from skbsq.thresholds.categories import SeenCategories
 from skbsq.thresholds.sketch import MAX_SIZE, MIN_SIZE
+from skbsq.thresholds.special import check_special
 from skbsq.thresholds.summary import DEFAULT_SIZE, Summary
 
 # Attributes that a call of `partial_fit` or `merge` replaces.
 _RESULTS = ("codebook_", "summary_", "_pending")
 # Parameters with a value per feature, and the function that reads them.
-_PER_FEATURE = {"n_bits": check_n_bits, "missing": check_missing, "guard": check_guard}
+_PER_FEATURE = {"n_bits": check_n_bits, "missing": check_missing, "guard": check_guard, "special_values": check_special}
 
 
 class IncrementalQuantizer(FixedQuantizer):
@@ -40,6 +41,7 @@ class IncrementalQuantizer(FixedQuantizer):
         encode="ordinal",
         missing="error",
         guard=False,
+        special_values=None,
         levels="mean",
         categorical_features="from_dtype",
         handle_unknown="error",
@@ -51,6 +53,7 @@ class IncrementalQuantizer(FixedQuantizer):
             encode=encode,
             missing=missing,
             guard=guard,
+            special_values=special_values,
             levels=levels,
             categorical_features=categorical_features,
             handle_unknown=handle_unknown,
@@ -74,8 +77,8 @@ class IncrementalQuantizer(FixedQuantizer):
         """Find the thresholds and levels of these rows and of the rows of all earlier calls.
 
         After every call the quantizer is fitted; its codebook is made when it is first used. Parameters except
-        `sketch_size` and `categorical_features` may change between calls. A category may come first in any of them.
-        Whole chunks are much faster than single rows.
+        `sketch_size`, `special_values` and `categorical_features` may change between calls. A category may come first
+        in any of them. Whole chunks are much faster than single rows.
 
         Parameters
         ----------
@@ -121,7 +124,10 @@ class IncrementalQuantizer(FixedQuantizer):
             unknown = seen.features if self.handle_unknown == "missing" else ()
             given = {"missing": self.missing, "readers": seen.readers, "may_be_missing": unknown}
             X = check_X(self, X, reset=first, **given)
-            summary = Summary(X.shape[1], self._size_of_sketch(), seen.features) if first else summary
+            names = getattr(self, "feature_names_in_", None)
+            special = check_special(self.special_values, names, X.shape[1], seen.features)
+            summary = Summary(X.shape[1], self._size_of_sketch(), seen.features, special) if first else summary
+            summary.check_special(special, names)
             weights = check_chunk_weights(sample_weight, X)
             kept = weights > 0
             if kept.any():
@@ -210,7 +216,9 @@ class IncrementalQuantizer(FixedQuantizer):
         for name in ours.keys() - {"encode"}:
             pair = ours[name], theirs[name]
             if name in _PER_FEATURE:  # one value, an array, a dict or a Series
-                pair = tuple(_PER_FEATURE[name](value, names, self.n_features_in_).tolist() for value in pair)
+                pair = tuple(_PER_FEATURE[name](value, names, self.n_features_in_) for value in pair)
+            if name == "special_values":
+                pair = tuple({j: values.tolist() for j, values in of_features.items()} for of_features in pair)
             if not np.array_equal(*pair):  # for numbers, strings and arrays alike
                 raise ValueError(f"{name} is {theirs[name]!r} in a quantizer to merge, and {ours[name]!r} in this one.")
         mine, its = (getattr(q, "feature_names_in_", np.arange(q.n_features_in_)) for q in (self, other))

@@ -15,6 +15,7 @@ from skbsq.quantizers.estimator import LearnedEstimator
 from skbsq.quantizers.inner import clone_with, fit_thresholds_on
 from skbsq.quantizers.threshold import ThresholdQuantizer
 from skbsq.quantizers.tree import TreeQuantizer
+from skbsq.thresholds.special import special_by_label
 from skbsq.training.recipe import Recipe
 from skbsq.training.starts import RULES, RuleStart
 
@@ -63,6 +64,7 @@ class LearnedQuantizer(LearnedEstimator, BaseQuantizer):
         n_bits = check_n_bits(n_bits, rows.names, rows.n_features)
         widths = rows.widths(n_bits)
         widths.refuse_without_guards(rows.guarded, rows.names)
+        widths.refuse_without_special(rows.names)
         widths.warn_of_indicators(rows.nan_seen, rows.names, stacklevel=6)
         return n_bits
 
@@ -151,6 +153,7 @@ class QuantizerStart:
         # These rules leave each feature the levels that `widths` leaves it: NaN without a missing code has 0 bits.
         missing = np.where(widths.has_missing, "code", "seen")
         given = {"n_bits": widths.n_bits, "missing": missing, "guard": widths.has_guard, "task": rows.task}
+        given["special_values"] = special_by_label(rows.special, rows.names) or None
         quantizer = clone_with(self.quantizer, "init", seed=seed, **given)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MissingCodeWarning)  # the fit that starts from the thresholds warns

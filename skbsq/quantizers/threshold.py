@@ -73,6 +73,9 @@ class ThresholdQuantizer(FixedQuantizer):
         "thresholds": ["array-like", dict],
     }
 
+    # Given thresholds say which values have codes of their own.
+    _special = None
+
     @property
     def _categorical(self):
         labels = labels_of(self.thresholds)
@@ -99,14 +102,14 @@ class ThresholdQuantizer(FixedQuantizer):
         given = _one_array_per_feature(self.thresholds, names, n_features)
         return Codebook.from_thresholds(given, feature_names=names, handle_unknown=self.handle_unknown)
 
-    def _mixed_codebook(self, X, y, weights, categories, **given):
+    def _mixed_codebook(self, X, y, weights, categories, special, **given):
         book, seen = self._given_codebook(given["names"], X.shape[1]), (constant_features(X), nan_features(X))
         thresholds, filling = self._with_given_categories(book, given["names"], *seen)
         return build_codebook(X, weights, thresholds, categories=categories, **filling, **given)
 
     def _with_given_categories(self, book, names, constant, nan_seen):
         """Return the thresholds, and the options of `build_codebook` that follow from the given codebook."""
-        thresholds, codes = self._all_thresholds(None, names, constant, nan_seen)
+        thresholds, codes = self._all_thresholds(None, names, constant, nan_seen, {})
         codes["has_guard"] &= ~book.is_categorical
         codes["has_missing"] |= book.has_missing
         if self.handle_unknown == "missing":
@@ -136,7 +139,7 @@ class ThresholdQuantizer(FixedQuantizer):
         categories = _GivenCategories(book).categories
         return summary.codebook(thresholds, levels=self.levels, names=names, categories=categories, **filling)
 
-    def _all_thresholds(self, features, names, constant, nan_seen):
+    def _all_thresholds(self, features, names, constant, nan_seen, special):
         thresholds = self._given_codebook(names, nan_seen.size).thresholds
         sent = np.array([t.size > 0 for t in thresholds])
         has_missing = may_be_missing(self.missing, names, nan_seen) & (sent | nan_seen)

@@ -26,6 +26,10 @@ class UniformQuantizer(IncrementalQuantizer):
         Whether the lowest and the highest code are kept for values below and above all rows of fit, so that a
         `skbsq.monitoring.CodeMonitor` sees a sensor that leaves its range. This takes two levels from a feature. A
         feature of 0 bits and a constant one have no such codes.
+    special_values : array-like, dict, pandas Series or None, default=None
+        Numbers such as -999 that stand for something other than a measurement. Each has a code of its own, and
+        thresholds are found for the other values. One list for all numeric features, or a dict or Series with a list
+        per feature, which may leave out features.
     levels : {"mean", "midpoint"}, default="mean"
         What a code decodes to: the mean of its training rows, or the middle of its bin.
     categorical_features : "from_dtype", array-like or None, default="from_dtype"

@@ -11,6 +11,7 @@ from skbsq.codebook.codebook import Codebook
 from skbsq.codebook.guards import GuardedFeature, threshold_below
 from skbsq.codebook.labels import label, numbered_names, shortened
 from skbsq.exceptions import MissingCodeWarning
+from skbsq.thresholds.special import without_special
 
 
 def may_be_missing(missing, names, nan_seen):
@@ -50,14 +51,17 @@ class Widths:
         Which features have a missing code.
     has_guard : ndarray of bool of shape (d,)
         Which features have guard codes.
+    n_fixed : ndarray of int64 of shape (d,) or int, default=0
+        Number of thresholds around special values.
     """
 
     n_bits: np.ndarray
     has_missing: np.ndarray
     has_guard: np.ndarray
+    n_fixed: np.ndarray | int = 0
 
     @classmethod
-    def of(cls, n_bits, may_be_missing, constant, nan_seen, guarded=False):
+    def of(cls, n_bits, may_be_missing, constant, nan_seen, guarded=False, special=None):
         """Find the features with a missing code, and those with guard codes.
 
         Every feature that may be missing has a missing code if it has at least one bit, unless it is constant and never
@@ -72,6 +76,8 @@ class Widths:
             Features of at most one value, and features with a NaN.
         guarded : ndarray of bool of shape (d,), default=False
             Features that have guard codes if these have room.
+        special : dict int -> Special, default=None
+            Special values by feature.
 
         Returns
         -------
@@ -86,11 +92,18 @@ class Widths:
         array([3, 4])
         """
         has_missing = may_be_missing & (n_bits >= 1) & (nan_seen | ~constant)
-        return cls(n_bits, has_missing, guarded & guards_have_room(n_bits, has_missing))
+        n_fixed = np.zeros_like(n_bits)
+        for j, of_feature in (special or {}).items():
+            n_fixed[j] = of_feature.thresholds.size if n_bits[j] else 0
+        return cls(n_bits, has_missing, guarded & guards_have_room(n_bits, has_missing), n_fixed)
 
     @property
     def n_levels(self):
-        """Levels for numbers, without a missing code and guard codes: ndarray of int64 of shape (d,)."""
+        """Levels for numbers, without missing, guard and special codes: ndarray of int64 of shape (d,)."""
+        return self._n_regular - self.n_fixed
+
+    @property
+    def _n_regular(self):
         return 2**self.n_bits - self.has_missing - 2 * self.has_guard
 
     def refuse_without_guards(self, guarded, names):
@@ -116,6 +129,28 @@ class Widths:
                 f"it fewer than two codes for numbers. Give it {least} bits, or 0, or guard=False for this feature."
             )
 
+    def refuse_without_special(self, names):
+        """Reject features with bits that have no room for their special values and for one other code.
+
+        Parameters
+        ----------
+        names : sequence of str or None
+
+        Raises
+        ------
+        ValueError
+            If there are such features. The message names the first.
+        """
+        refused = (self.n_fixed > 0) & (self.n_levels < 1)
+        if refused.any():
+            j = int(np.argmax(refused))
+            bits, needed = int(self.n_bits[j]), 2 ** int(self.n_bits[j]) + 1 - int(self.n_levels[j])
+            least = (needed - 1).bit_length()
+            raise ValueError(
+                f"special_values need at least {least} bits for {label(names, j)}, got n_bits={bits}: with the codes "
+                f"beside them it needs {needed} codes. Give it {least} bits, or 0, or name fewer special values."
+            )
+
     def warn_of_indicators(self, nan_seen, names, stacklevel):
         """Warn about features whose single bit is spent on a missing code, although no NaN was seen.
 
@@ -131,7 +166,7 @@ class Widths:
         MissingCodeWarning
             If there are such features.
         """
-        indicators = np.flatnonzero(self.has_missing & (self.n_levels == 1) & ~nan_seen)
+        indicators = np.flatnonzero(self.has_missing & (self._n_regular == 1) & ~nan_seen)
         if indicators.size:
             names = numbered_names(nan_seen.size) if names is None else names
             warnings.warn(
@@ -224,9 +259,22 @@ class CodebookBuilder:
         By feature, its categories in order. Rows hold their places, and thresholds lie between places.
     handle_unknown : {"error", "missing"}, default="error"
         See `skbsq.Codebook.from_thresholds`.
+    special : dict int -> Special, default=None
+        Special values by feature. Their thresholds are among the given ones.
     """
 
-    def __init__(self, thresholds, *, has_missing, names, has_guard=None, categories=None, handle_unknown="error"):
+    def __init__(
+        self,
+        thresholds,
+        *,
+        has_missing,
+        names,
+        has_guard=None,
+        categories=None,
+        handle_unknown="error",
+        special=None,
+    ):
+        self.special = special or {}
         self.has_guard = np.zeros(len(thresholds), dtype=bool) if has_guard is None else has_guard
         self.options = {"missing": "seen", "has_missing": has_missing, "feature_names": names}
         self.options["handle_unknown"] = handle_unknown
@@ -243,6 +291,7 @@ class CodebookBuilder:
         # Per feature and regular code: the weight of its rows, and the weighted sum of their values.
         self.weights = [np.zeros(t.size + 1) for t in self.book.thresholds]
         self.sums = [np.zeros(t.size + 1) for t in self.book.thresholds]
+        # Extremes without special values.
         self.low, self.high = np.full((2, self.book.n_features), np.nan)
 
     def add(self, X, weights):
@@ -255,7 +304,8 @@ class CodebookBuilder:
             Positive.
         """
         codes = self.book.encode_numbers(X)
-        self.low, self.high = np.fmin(self.low, np.fmin.reduce(X)), np.fmax(self.high, np.fmax.reduce(X))
+        others = without_special(X, self.special)
+        self.low, self.high = np.fmin(self.low, np.fmin.reduce(others)), np.fmax(self.high, np.fmax.reduce(others))
         for j, n_levels in enumerate(self.book.n_levels.tolist()):
             # Contiguous copies are faster for several passes over a column, and bincount wants intp.
             x, code, w = np.ascontiguousarray(X[:, j]), codes[:, j].astype(np.intp), weights
@@ -291,15 +341,19 @@ class CodebookBuilder:
         counts = None if self.counts is None else self.counts[j]
         if j in self.categories:
             return self.book.parts[j], _most_frequent(self.categories[j], t, self.category_weights[j]), counts
+        special = self.special[j].values if j in self.special and t.size else None
+        inside = low, high
+        if special is not None:
+            low, high = np.fmin(low, special[0]), np.fmax(high, special[-1])
         if not self.has_guard[j] or np.isnan(low):
-            return t, _levels_of(t, low, high, *sums, mean=mean), counts
+            return t, _levels_of(t, *inside, *sums, mean=mean, special=special), counts
         if np.isneginf(threshold_below(low)):
             raise ValueError(
                 f"guard=True needs a float32 below the smallest value of {label(self.options['feature_names'], j)}, "
                 f"{low}: if that marks missing values, replace it by NaN."
             )
         feature = GuardedFeature(t, low, high)
-        level = _levels_of(feature.thresholds, low, high, *map(feature.spread, sums), mean=mean)
+        level = _levels_of(feature.thresholds, *inside, *map(feature.spread, sums), mean=mean, special=special)
         if counts is not None:
             counts = np.append(feature.spread(counts[: t.size + 1]), counts[t.size + 1 :])
         return feature.thresholds, feature.with_ends(level, low, high), counts
@@ -311,10 +365,26 @@ def _most_frequent(categories, thresholds, weights):
     return [categories[start + int(np.argmax(weights[start:stop]))] for start, stop in pairwise(starts)]
 
 
-def _levels_of(thresholds, low, high, weights, sums, *, mean):
+def _levels_of(thresholds, low, high, weights, sums, *, mean, special=None):
     """Compute the levels of a feature's regular codes. A constant feature decodes to its mean in any case."""
     span = 0.0 if np.isnan(low) else float(high) - float(low)
-    level = midpoint_levels(thresholds, lone_gap=span or None).astype(np.float64)
-    if mean or thresholds.size == 0:
+    # Thresholds around special values that lie beyond the other values are no ends of bins for these.
+    inner = thresholds if special is None else _among(thresholds, low, high)
+    level = midpoint_levels(inner, lone_gap=span or None).astype(np.float64)
+    if special is not None:
+        first = np.searchsorted(thresholds, inner[0]) if inner.size else 0
+        level = level[np.clip(np.arange(thresholds.size + 1) - first, 0, inner.size)]
+        above = np.nextafter(thresholds, np.float32(np.inf))
+        level = np.clip(level, np.append(-np.inf, above), np.append(thresholds, np.inf))
+    if mean or inner.size == 0:
         np.divide(sums, weights, out=level, where=weights > 0)
+    if special is not None:
+        level[np.searchsorted(thresholds, special)] = special
     return level
+
+
+def _among(thresholds, low, high):
+    """Return the thresholds among values, guard thresholds included; none if there are no values."""
+    if np.isnan(low):
+        return thresholds[:0]
+    return thresholds[(thresholds >= threshold_below(low)) & (thresholds <= high)]

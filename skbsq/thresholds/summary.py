@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skbsq.codebook.labels import label
 from skbsq.thresholds.categories import weight_at
 from skbsq.thresholds.features import Feature, features_of, joined_sums, sums_of_columns, weighted_unique
 from skbsq.thresholds.filling import CodebookBuilder
 from skbsq.thresholds.sketch import Sketch, load_datasketches
+from skbsq.thresholds.special import Special, without_special
 
 DEFAULT_SIZE = 2048
 # Up to this many values in a chunk, the sums of all features are computed at once, which is faster for a few rows.
@@ -39,6 +41,9 @@ class Summary:
         Size of each feature's `skbsq.thresholds.sketch.Sketch`; None keeps no sketches.
     categorical : iterable of int, default=()
         Categorical features.
+    special : dict int -> ndarray of float32, default=None
+        Special values by feature. Only their weight is kept, exactly: extremes, moments and sketches are those of the
+        other values.
 
     Attributes
     ----------
@@ -60,7 +65,7 @@ class Summary:
     [np.float64(4.0)]
     """
 
-    def __init__(self, d, size, categorical=()):
+    def __init__(self, d, size, categorical=(), special=None):
         if size is not None:
             load_datasketches()  # fails now rather than in the middle of the rows
         self.size = size
@@ -73,6 +78,8 @@ class Summary:
         self.sketches = None if size is None else [Sketch(size) for _ in range(d)]
         self.categories = {j: [] for j in categorical}
         self.category_weights = {j: np.zeros(0) for j in categorical}
+        self.special_values = special or {}
+        self.special_weights = {j: np.zeros(values.size) for j, values in self.special_values.items()}
         # Features whose values are known exactly, see `with_floats`: values and weights.
         self.floats = {}
 
@@ -82,11 +89,38 @@ class Summary:
 
     @property
     def constant(self):
-        """Which features have at most one unique value: bool array of shape (d,)."""
+        """Which features have at most one unique value beside special values: bool array of shape (d,)."""
         constant = (self.low == self.high) | np.isnan(self.low)
         for j, weight in self.category_weights.items():
             constant[j] = np.count_nonzero(weight) <= 1
         return constant
+
+    @property
+    def special(self):
+        """Special values, and the thresholds around them: dict int -> Special."""
+        return {j: Special.of(values, self.low[j], self.high[j]) for j, values in self.special_values.items()}
+
+    def check_special(self, special, names):
+        """Reject other special values than those of earlier rows.
+
+        Parameters
+        ----------
+        special : dict int -> ndarray of float32
+        names : sequence of str or None
+
+        Raises
+        ------
+        ValueError
+            If they differ. The message names the feature.
+        """
+        nothing = np.zeros(0, dtype=np.float32)
+        for j in range(self.d):
+            before, now = (of_feature.get(j, nothing).tolist() for of_feature in (self.special_values, special))
+            if before != now:
+                raise ValueError(
+                    f"special_values are {now} for {label(names, j)}, and were {before} for earlier rows: set them "
+                    "back to what they were."
+                )
 
     def add(self, X, weights, categories=None):
         """Add rows.
@@ -109,10 +143,11 @@ class Summary:
     def _add_numbers(self, X, weights):
         self.n_rows += len(X)
         self.weights_are_ones &= bool((weights == 1).all())
+        n_missing = np.isnan(X).sum(axis=0)
+        X = self._without_special(X, weights)
         self.low = np.fmin(self.low, np.fmin.reduce(X) + np.float32(0))
         self.high = np.fmax(self.high, np.fmax.reduce(X) + np.float32(0))
-        n_missing = np.isnan(X).sum(axis=0)
-        if X.size <= _FEW_VALUES and not n_missing.any():
+        if X.size <= _FEW_VALUES and not (n_missing.any() or (self.special_values and np.isnan(X).any())):
             columns = np.ascontiguousarray(X.T)
             sums = sums_of_columns(columns, weights)
             for j, sketch in enumerate(self.sketches or ()):
@@ -126,6 +161,12 @@ class Summary:
                     self.sketches[j].update(feature.x, feature.weights)
         self.n_missing = self.n_missing + n_missing
         self.sums = np.array(joined_sums(self.sums, sums))
+
+    def _without_special(self, X, weights):
+        """Count the special values of rows, and return the rows with NaN in their place."""
+        for j, values in self.special_values.items():
+            self.special_weights[j] = self.special_weights[j] + [weights[X[:, j] == value].sum() for value in values]
+        return without_special(X, self.special)
 
     def merge(self, other):
         """Add the rows that another summary of the same features and size has seen.
@@ -141,6 +182,8 @@ class Summary:
             merged = np.bincount(places, other.category_weights[j], minlength=len(place)).astype(np.float64)
             merged[: self.category_weights[j].size] += self.category_weights[j]
             self.categories[j], self.category_weights[j] = list(place), merged
+        for j, weight in other.special_weights.items():
+            self.special_weights[j] = self.special_weights[j] + weight
         self.n_rows += other.n_rows
         self.weights_are_ones &= other.weights_are_ones
         self.low, self.high = np.fmin(self.low, other.low), np.fmax(self.high, other.high)
@@ -210,6 +253,7 @@ class Summary:
         Codebook
             Without counts if the rows have weights, or if there is no sketch.
         """
+        options.setdefault("special", self.special)
         builder = CodebookBuilder(thresholds, **options)
         builder.low, builder.high = self.low, self.high
         for j, (feature, t) in enumerate(zip(self.features(), builder.book.thresholds, strict=True)):
@@ -222,6 +266,11 @@ class Summary:
                 builder.sums[j] = np.bincount(code, weights=feature.weights * feature.x, minlength=t.size + 1)
             if j in builder.categories:
                 builder.category_weights[j][feature.x.astype(np.int64)] = feature.weights
+            if j in self.special_values:
+                values, weights = self.special_values[j], self.special_weights[j]
+                code = np.searchsorted(t, values)
+                np.add.at(builder.weights[j], code, weights)
+                np.add.at(builder.sums[j], code, weights * values)
             # Rounding the running sum gives whole rows and loses none.
             counts = np.diff(np.rint(np.cumsum(builder.weights[j])).astype(np.int64), prepend=0)
             # Missing rows have the last code: the missing code, or code 0 of a feature that is not sent.
@@ -235,7 +284,11 @@ class Summary:
         """Return the whole summary as a dict of arrays and plain values."""
         sketches = None if self.sketches is None else [sketch.state() for sketch in self.sketches]
         state = {**vars(self), "sketches": sketches}
-        del state["floats"], state["category_weights"]
+        del state["floats"], state["category_weights"], state["special_values"], state["special_weights"]
+        if self.special_values:
+            state["special"] = {
+                j: {"values": values, "weights": self.special_weights[j]} for j, values in self.special_values.items()
+            }
         state["categories"] = {
             j: {"values": list(values), "weights": self.category_weights[j]} for j, values in self.categories.items()
         }
@@ -258,7 +311,10 @@ class Summary:
         Summary
         """
         summary = cls(state["low"].size, None)
-        vars(summary).update({name: value for name, value in state.items() if name != "categories"})
+        others = {name: value for name, value in state.items() if name not in ("categories", "special")}
+        vars(summary).update(others)
+        for j, of_feature in state.get("special", {}).items():
+            summary.special_values[j], summary.special_weights[j] = of_feature["values"], of_feature["weights"]
         for j, of_feature in state.get("categories", {}).items():
             summary.categories[j], summary.category_weights[j] = list(of_feature["values"]), of_feature["weights"]
         if state["sketches"] is not None:

@@ -89,7 +89,7 @@ class Bits:
         """
         space = learner.rows.space(self.space)
         given = {"has_missing": widths.has_missing, "forward": self.forward}
-        given |= {"fixed": learner.rows.kept, "one_hot": learner.rows.one_hot}
+        given |= {"fixed": learner.rows.fixed(starts), "one_hot": learner.rows.one_hot}
         layer = sq.BitwiseQuantization(starts, space=space, **given)
         feature, is_missing = layer.column_features()
         column_map = head_inputs(feature, is_missing, widths.n_bits)

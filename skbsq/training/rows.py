@@ -19,6 +19,7 @@ from skbsq.thresholds.features import at_places, features_of, target_sums
 from skbsq.thresholds.filling import Widths, build_codebook, may_be_missing
 from skbsq.thresholds.interactions import Interactions
 from skbsq.thresholds.orders import Order, draw_folds, order_by_target, target_columns
+from skbsq.thresholds.special import check_special, has_fixed, special_of_rows, without_special
 from skbsq.training.batches import TensorRows
 from skbsq.training.held_out import MIN_ROWS
 from skbsq.training.ranks import rank_knots
@@ -29,12 +30,13 @@ class BaseRows:
 
     Attributes
     ----------
-    categories, orders : dict
+    categories, orders, special : dict
         See `Rows`.
     """
 
     categories: dict = {}
     orders: dict = {}
+    special: dict = {}
     handle_unknown = "error"
 
     def in_order(self, n_bits, seed):
@@ -76,6 +78,25 @@ class BaseRows:
         """Features in which the head reads one input per code: bool array of shape (d,)."""
         return np.array([j in self.orders and self.orders[j].is_one_hot for j in range(self.n_features)])
 
+    def fixed(self, thresholds):
+        """Return which thresholds stay where they are: those of kept categories, and those around special values.
+
+        Parameters
+        ----------
+        thresholds : list of d ndarrays of float32
+
+        Returns
+        -------
+        ndarray of bool of shape (T,)
+            Feature by feature.
+        """
+        kept, nothing = self.kept, np.zeros(0, dtype=np.float32)
+        fixed = [
+            np.full(t.size, kept[j]) | np.isin(t, self.special[j].thresholds if j in self.special else nothing)
+            for j, t in enumerate(thresholds)
+        ]
+        return np.concatenate(fixed)
+
     def widths(self, n_bits):
         """Find the features with missing and guard codes, and the levels that are left for numbers.
 
@@ -87,7 +108,8 @@ class BaseRows:
         -------
         Widths
         """
-        return Widths.of(n_bits, self.may_be_missing, self.constant, self.nan_seen, self.guarded)
+        seen = self.may_be_missing, self.constant, self.nan_seen, self.guarded
+        return Widths.of(n_bits, *seen, self.special)
 
     def moments(self):
         """Compute the weighted mean and standard deviation of each feature, without NaN.
@@ -227,6 +249,8 @@ class Rows(BaseRows):
         By categorical feature, once its categories are in order; X then holds the floats that training reads.
     handle_unknown : {"error", "missing"}, default="error"
         See `skbsq.BitwiseQuantizer`.
+    special : dict int -> Special, default={}
+        Special values by feature. `features`, `distinct` and `drawn` leave out rows with them.
 
     See Also
     --------
@@ -253,6 +277,7 @@ class Rows(BaseRows):
     categories: dict = field(default_factory=dict)
     orders: dict = field(default_factory=dict)
     handle_unknown: str = "error"
+    special: dict = field(default_factory=dict)
 
     def in_order(self, n_bits, seed):
         """Put the categories of each feature into the order in which codes group them, if they are in none yet.
@@ -351,8 +376,13 @@ class Rows(BaseRows):
 
     @property
     def constant(self):
-        """Features with at most one distinct value: bool array of shape (d,)."""
-        return constant_features(self.X)
+        """Features with at most one distinct value, special values included: bool array of shape (d,)."""
+        return constant_features(self.X) & ~has_fixed(self.special, self.n_features)
+
+    @cached_property
+    def _others(self):
+        """X with NaN in place of special values."""
+        return without_special(self.X, self.special)
 
     @property
     def nan_seen(self):
@@ -376,7 +406,7 @@ class Rows(BaseRows):
         ------
         Feature
         """
-        return features_of(self.X, self.weights)
+        return features_of(self._others, self.weights)
 
     def features_with_target(self):
         """Yield the features one by one, each with the target.
@@ -387,7 +417,7 @@ class Rows(BaseRows):
             Its target holds numbers, or class numbers.
         """
         y = self.y if self.classes is None else np.searchsorted(self.classes, self.y)
-        return features_of(self.X, self.weights, y)
+        return features_of(self._others, self.weights, y)
 
     def some(self, index, features=None):
         """Select rows, and optionally features. The result has no validation rows.
@@ -417,6 +447,7 @@ class Rows(BaseRows):
             may_be_missing=may_be_missing,
             guarded=guarded,
             categories=_of_features(self.categories, features),
+            special=_of_features(self.special, features),
             orders={j: order.some(index) for j, order in _of_features(self.orders, features).items()},
         )
 
@@ -428,7 +459,7 @@ class Rows(BaseRows):
         ndarray of float32
             Ascending, without NaN.
         """
-        for column in self.X.T:
+        for column in self._others.T:
             values = np.unique(column)
             yield values[~np.isnan(values)]
 
@@ -446,7 +477,7 @@ class Rows(BaseRows):
         list of d Features
         """
         drawn = np.random.RandomState(seed).permutation(len(self.X))[:n]
-        return list(features_of(self.X[drawn], self.weights[drawn]))
+        return list(features_of(self._others[drawn], self.weights[drawn]))
 
     def target_sums(self):
         """Compute the total weight, and the weighted mean and variance of each target.
@@ -498,7 +529,7 @@ class Rows(BaseRows):
                 X[:, j] = order.ranks
             given |= {"categories": {j: order.names for j, order in self.orders.items()}}
             given |= {"handle_unknown": self.handle_unknown}
-        return build_codebook(X, self.weights, thresholds, names=self.names, **given)
+        return build_codebook(X, self.weights, thresholds, names=self.names, special=self.special, **given)
 
     def tensors(self, mean, scale):
         """Convert the rows to tensors, as a net is trained on them.
@@ -536,6 +567,7 @@ def read_rows(
     groups=None,
     X_val=None,
     y_val=None,
+    special_values=None,
 ):
     """Check the arguments of a fit.
 
@@ -553,6 +585,8 @@ def read_rows(
     class_weight : dict, "balanced" or None
     categorical : (categorical_features, handle_unknown, min_share)
         See `skbsq.BitwiseQuantizer`.
+    special_values : array-like, dict, Series or None
+        See `skbsq.thresholds.special.check_special`.
 
     Returns
     -------
@@ -573,6 +607,8 @@ def read_rows(
     rows = rows_with_target(estimator, X, y, sample_weight, groups, task, class_weight)
     may = may_be_missing(missing, rows.names, rows.nan_seen)
     may[unknown] = True
+    special = special_of_rows(rows.X, check_special(special_values, rows.names, rows.n_features, seen.features))
+    rows = replace(rows, special=special)
     guarded = check_guard(guard, rows.names, rows.n_features) & ~rows.constant
     guarded[seen.features] = False
     categories = seen.numbered(rows.X, rows.weights, min_share)

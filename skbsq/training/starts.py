@@ -13,6 +13,7 @@ from skbsq.thresholds.features import between, gap_of
 from skbsq.thresholds.filling import find_thresholds
 from skbsq.thresholds.kmeans import kmeans
 from skbsq.thresholds.quantile import quantile
+from skbsq.thresholds.special import with_fixed, without_fixed
 from skbsq.thresholds.tree import tree
 from skbsq.thresholds.uniform import uniform
 from skbsq.training.rows import Rows
@@ -177,7 +178,7 @@ def choose_rule(rows, n_bits, seed, loss=_SQUARED_ERROR):
     widths = fitted.widths(n_bits[features])
     errors = {}
     for rule in RULES:
-        thresholds = _thresholds_by(rule, fitted, widths.n_levels)
+        thresholds = with_fixed(_thresholds_by(rule, fitted, widths.n_levels), fitted.special, widths.n_bits)
         book = Codebook.from_thresholds(thresholds, missing="seen", has_missing=widths.has_missing)
         codes = book.encode_numbers(part.X)
         forest = ExtraTreesRegressor(_N_TREES, min_samples_leaf=3, random_state=seed)
@@ -248,6 +249,7 @@ def check_starts(found, rows, widths):
     Returns
     -------
     list of d ndarrays of float32
+        With the thresholds around special values, which stay where they are.
 
     Raises
     ------
@@ -255,6 +257,7 @@ def check_starts(found, rows, widths):
         If a feature has more thresholds than its bits allow, or all features together more than 2^17.
     """
     starts, kept = [], rows.kept
+    found = without_fixed(found, rows.special)
     for j, (thresholds, values) in enumerate(zip(found, rows.distinct(), strict=True)):
         starts.append(rows.orders[j].gaps if kept[j] else start_in_gaps(thresholds, values))
         room = max(int(widths.n_levels[j]) - 1, 0)
@@ -263,6 +266,7 @@ def check_starts(found, rows, widths):
                 f"init gives {starts[-1].size} thresholds for feature {j}, but n_bits={widths.n_bits[j]} has room for "
                 f"{room}."
             )
+    starts = with_fixed(starts, rows.special, widths.n_bits)
     check_total(sum(t.size for t in starts))
     return starts
 

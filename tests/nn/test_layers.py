@@ -42,7 +42,7 @@ def test_missing_column():
 
 @pytest.mark.parametrize("forward", ["hard", "soft", "auto"])
 def test_one_hot_bits_go_off_again(forward):
-    given = {"fixed": np.array([True, False]), "one_hot": np.array([True, False]), "has_missing": [True, False]}
+    given = {"fixed": np.arange(5) < 3, "one_hot": np.array([True, False]), "has_missing": [True, False]}
     layer = layer_of([[0.5, 1.5, 2.5], [0.0, 1.0]], forward=forward, **given).eval()
     x = torch.tensor([[0.0, 2], [1, 0.5], [2, -1], [3, 2], [NAN, 2]])
     # f0 = 1, f0 = 2, f0 = 3, f1 > 0, f1 > 1, and f0 is missing.
@@ -54,7 +54,7 @@ def test_one_hot_bits_go_off_again(forward):
 
 
 def test_thresholds_that_are_fixed_stay(rng):
-    layer = layer_of([[0.0, 1.0], [0.0, 1.0]], fixed=np.array([True, False]))
+    layer = layer_of([[0.0, 1.0], [0.0, 1.0]], fixed=np.array([True, True, False, False]))
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
     for _ in range(3):
         optimizer.zero_grad()
@@ -229,3 +229,25 @@ def test_state_dict_holds_the_map(tmp_path):
     state = torch.load(tmp_path / "net.pt", weights_only=True)
     assert state["column_map"].tolist() == [-1, 0]
     assert "quantization.theta" in state
+
+
+def test_fixed_thresholds_stay_exactly_where_they_are():
+    """The way through the scaled space would round the neighbours of 0.1, and a step would move them."""
+    below = np.nextafter(np.float32(0.1), np.float32(0))
+    raw = np.float32([-3e38, -1, below, 0.1, 2])
+    fixed = np.array([True, False, True, True, False])
+    layer = layer_of([raw], [12345.678], [1e-3], fixed=fixed)
+    layer.train()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1e5)
+    x = torch.tensor([[-3e38], [-1.0], [float(below)], [0.1], [np.nextafter(np.float32(0.1), np.float32(1))], [12346]])
+    for _ in range(3):
+        bits = layer(x)
+        assert bits[:, [0, 2, 3]].tolist() == (x.numpy() > raw[[0, 2, 3]]).tolist()  # hard, the others are soft
+        optimizer.zero_grad()
+        (bits * torch.arange(5.0)).sum().backward()
+        assert layer.theta.grad.isfinite().all()
+        optimizer.step()
+        layer.confine()
+    assert layer.raw_thresholds()[[0, 2, 3]].tolist() == raw[[0, 2, 3]].tolist()
+    assert layer.fold()[0][0][:1].tolist() == [np.float32(-3e38)]
+    assert layer.soft_columns().tolist() == [False, True, False, False, True]

@@ -22,7 +22,11 @@ def learned_layer(generator, sizes, has_missing, one_hot=None):
     if one_hot is not None:
         thresholds = [np.arange(t.size) - 1 if alone else t for t, alone in zip(thresholds, one_hot, strict=True)]
     space = StandardSpace(mean=np.zeros(d), scale=np.ones(d))
-    given = {"has_missing": np.array(has_missing), "fixed": one_hot, "one_hot": one_hot}
+    given = {
+        "has_missing": np.array(has_missing),
+        "fixed": None if one_hot is None else np.repeat(one_hot, sizes),
+        "one_hot": one_hot,
+    }
     layer = BitwiseQuantization(thresholds, space=space, forward="hard", **given)
     layer.temperature = float(generator.choice([1.0, 0.1, 0.01]))
     return layer

@@ -112,10 +112,10 @@ def test_equals_autograd(rng, forward, sizes, space, levels, missing, n_members)
 def test_categories_equal_autograd(rng, one_hot, missing, n_members, levels):
     """One-hot bits go off again, and the bits of thresholds that stay are hard."""
     one_hot = np.array(one_hot)
-    fixed = one_hot | [True, False, False]
-    thresholds = [np.arange(size) + 0.5 for size in (3, 2, 4)]
+    fixed, sizes = one_hot | [True, False, False], (3, 2, 4)
+    thresholds = [np.arange(size) + 0.5 for size in sizes]
     space = StandardSpace(mean=np.full(3, 1.5), scale=np.ones(3))
-    given = {"has_missing": np.array([missing, False, missing]), "fixed": fixed, "one_hot": one_hot}
+    given = {"has_missing": np.array([missing, False, missing]), "fixed": np.repeat(fixed, sizes), "one_hot": one_hot}
     layer = BitwiseQuantization(thresholds, space=space, **given)
     layer.temperature = 0.3
     head = make_head(layer.n_columns, (6, 5), n_members)

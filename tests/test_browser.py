@@ -1,4 +1,4 @@
-"""The built site in a browser: at two widths and in both themes nothing overflows, breaks or raises an error."""
+"""The built site in a browser: at two widths and in both themes nothing overflows, is cut off or raises an error."""
 
 import contextlib
 import os
@@ -26,7 +26,8 @@ TEMPLATES = {
 # Messages of the console that are no fault of a page, each with the reason. Only those of the level SEVERE are read:
 # script errors, and files that do not load.
 IGNORED = {
-    r"/pydata-sphinx-theme\.js\S* .*Got invalid theme mode: \. Resetting": "at the first visit the theme has no choice yet",
+    r"/favicon\.ico - Failed to load resource": "browsers ask for it by themselves, and the site has none",
+    r"/pydata-sphinx-theme\.js\S* .*Got invalid theme mode: \. Resetting": "what the theme says at the first visit",
 }
 
 # Waits for fonts and pictures, those further down included; returns the pictures that did not load.
@@ -41,18 +42,30 @@ Promise.all([document.fonts.ready, ...loaded]).then(() => done(
   pictures.filter((picture) => picture.naturalWidth === 0).map((picture) => picture.getAttribute("src"))));
 """
 
-# Returns how wide the document is, and which elements stand out. What scrolls by itself hides the elements in it.
+# Sets the theme. Returns how wide the document is and which elements stand out, and what an element cuts off. What
+# scrolls by itself keeps its elements inside. Smaller than 5 pixels is what only screen readers read.
 OVERFLOW = """
 document.documentElement.dataset.theme = document.documentElement.dataset.mode = arguments[0];
 const page = document.documentElement;
+const elements = Array.from(document.body.querySelectorAll("*"));
+const nameOf = (element) => [element.localName, ...element.classList].join(".");
+const style = (element) => getComputedStyle(element).overflowX;
+const faults = [];
 const width = Math.max(page.scrollWidth, document.body.scrollWidth);
-if (width <= page.clientWidth) return null;
-const scrolls = (element) => element !== document.body && getComputedStyle(element).overflowX !== "visible";
-const inside = (element) => element !== null && (scrolls(element) || inside(element.parentElement));
-const wide = Array.from(document.body.querySelectorAll("*")).filter((element) =>
-  element.getBoundingClientRect().right > page.clientWidth + 0.5 && !inside(element.parentElement));
-const names = wide.map((element) => [element.localName, ...element.classList].join("."));
-return `the document is ${width} pixels wide: ${names.slice(-3).join(", ")}`;
+if (width > page.clientWidth) {
+  const inside = (element) =>
+    element !== document.body && (style(element) !== "visible" || inside(element.parentElement));
+  const wide = elements.filter((element) =>
+    element.getBoundingClientRect().right > page.clientWidth + 0.5 && !inside(element.parentElement));
+  faults.push(`the document is ${width} pixels wide: ${wide.slice(-3).map(nameOf).join(", ")}`);
+}
+for (const element of elements) {
+  const hidden = element.scrollWidth - element.clientWidth;
+  const shown = Math.min(element.clientWidth, element.clientHeight);
+  if (hidden > 1 && shown >= 5 && ["hidden", "clip"].includes(style(element)))
+    faults.push(`${nameOf(element)} cuts off ${hidden} pixels`);
+}
+return faults;
 """
 
 
@@ -117,9 +130,8 @@ def faults_of(browser, address):
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)  # windows are never narrower than 500
         for theme in THEMES:
-            overflow = browser.execute_script(OVERFLOW, theme)
-            if overflow:
-                faults.append(f"{width} pixels, {theme}: {overflow}")
+            found = browser.execute_script(OVERFLOW, theme)
+            faults += [f"{width} pixels, {theme}: {fault}" for fault in found]
     messages = [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
     return faults + [text for text in messages if not any(re.search(pattern, text) for pattern in IGNORED)]
 
@@ -153,6 +165,10 @@ PAGE = '<!doctype html><meta name="viewport" content="width=device-width"><link 
         (
             '<style>[data-theme="dark"] p {width: 2000px}</style><p>Wide.',
             [rf"^{width} pixels, dark: .* 2008 pixels wide: p$" for width in WIDTHS],
+        ),
+        (
+            '<div style="width: 90px; overflow: hidden"><p style="width: 100px">Wide.',
+            [f"^{width} pixels, {theme}: div cuts off 10 pixels$" for width in WIDTHS for theme in THEMES],
         ),
         ("<script>undefined.x</script>", ["TypeError"]),
         ('<script src="https://example.org/x.js"></script>', ["example.org.*ERR_NAME_NOT_RESOLVED"]),

@@ -7,24 +7,22 @@ import shutil
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 from selenium import webdriver
 
 from tests.export import tools
 
-BUILT = Path(__file__).parent.parent / "docs" / "_build" / "html"
 WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
-# The pages of these folders are made from templates: of each kind the largest page stands for the others, whose links
-# tests/test_site.py checks.
+# Templates make the pages in these folders. The largest page of each kind is opened; tests/test_site.py checks the
+# links of the others.
 TEMPLATES = {
     "reference/api/": r'<dl class="py (class|function|exception)">',
     "_modules/": r"<h1>(Source code) for",
 }
-# Messages of the console that are no fault of a page, each with the reason. Only those of the level SEVERE are read:
-# script errors, and files that do not load.
+# Messages of the console that are not the fault of a page, each with the reason. Messages below the level SEVERE are
+# not read: only script errors and files that do not load have this level.
 IGNORED = {
     r"/favicon\.ico - Failed to load resource": "browsers ask for it by themselves, and the site has none",
     r"/pydata-sphinx-theme\.js\S* .*Got invalid theme mode: \. Resetting": "what the theme says at the first visit",
@@ -42,19 +40,20 @@ Promise.all([document.fonts.ready, ...loaded]).then(() => done(
   pictures.filter((picture) => picture.naturalWidth === 0).map((picture) => picture.getAttribute("src"))));
 """
 
-# Sets the theme. Returns how wide the document is and which elements stand out, and what an element cuts off. What
-# scrolls by itself keeps its elements inside. Smaller than 5 pixels is what only screen readers read.
+# Sets the theme. Returns the width of a document that overflows, with the elements that stand out, and the elements
+# that cut off their content. Elements that scroll by themselves are no fault, nor are those for screen readers, which
+# are smaller than 5 pixels.
 OVERFLOW = """
 document.documentElement.dataset.theme = document.documentElement.dataset.mode = arguments[0];
 const page = document.documentElement;
 const elements = Array.from(document.body.querySelectorAll("*"));
 const nameOf = (element) => [element.localName, ...element.classList].join(".");
-const style = (element) => getComputedStyle(element).overflowX;
+const overflowOf = (element) => getComputedStyle(element).overflowX;
 const faults = [];
 const width = Math.max(page.scrollWidth, document.body.scrollWidth);
 if (width > page.clientWidth) {
   const inside = (element) =>
-    element !== document.body && (style(element) !== "visible" || inside(element.parentElement));
+    element !== document.body && (overflowOf(element) !== "visible" || inside(element.parentElement));
   const wide = elements.filter((element) =>
     element.getBoundingClientRect().right > page.clientWidth + 0.5 && !inside(element.parentElement));
   faults.push(`the document is ${width} pixels wide: ${wide.slice(-3).map(nameOf).join(", ")}`);
@@ -62,7 +61,7 @@ if (width > page.clientWidth) {
 for (const element of elements) {
   const hidden = element.scrollWidth - element.clientWidth;
   const shown = Math.min(element.clientWidth, element.clientHeight);
-  if (hidden > 1 && shown >= 5 && ["hidden", "clip"].includes(style(element)))
+  if (hidden > 1 && shown >= 5 && ["hidden", "clip"].includes(overflowOf(element)))
     faults.push(`${nameOf(element)} cuts off ${hidden} pixels`);
 }
 return faults;
@@ -80,9 +79,11 @@ def served(folder):
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folder)) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -136,12 +137,10 @@ def faults_of(browser, address):
     return faults + [text for text in messages if not any(re.search(pattern, text) for pattern in IGNORED)]
 
 
-def test_every_page_of_the_site(browser):
-    if not BUILT.is_dir():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("The site is not built: make docs.")
-    pages = pages_of(BUILT)
+def test_every_page_of_the_site(built_site, browser):
+    pages = pages_of(built_site)
     assert len(pages) > 50
-    with served(BUILT) as address:
+    with served(built_site) as address:
         faults = {page: faults_of(browser, f"{address}/{page}") for page in pages}
     faults = {page: found for page, found in faults.items() if found}
     assert not faults, "\n".join(f"{page}: {fault}" for page, found in faults.items() for fault in found)

@@ -1,6 +1,6 @@
 # Needs make and Python 3.11 or newer; everything else goes into .venv. `make help` lists the targets.
-# The tests of the exported C also need gcc and clang, on AVR chips avr-gcc and simavr, those of the JavaScript node, and
-# that of the example with a broker mosquitto; they are skipped without them.
+# The tests of the exported C also need gcc and clang, on AVR chips avr-gcc and simavr, those of the JavaScript node, that
+# of the example with a broker mosquitto, and that of the site chromium and chromedriver; they are skipped without them.
 
 PYTHON ?= python3
 # Where torch comes from besides the package index, e.g. https://download.pytorch.org/whl/cpu

@@ -49,6 +49,15 @@ def data_dir():
 
 
 @pytest.fixture
+def built_site():
+    """Give the folder of the site that `make docs` builds. Without it the test is skipped, and under CI it fails."""
+    folder = Path(__file__).parent.parent / "docs" / "_build" / "html"
+    if not folder.is_dir():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("The site is not built: make docs.")
+    return folder
+
+
+@pytest.fixture
 def ctrl_c_after():
     """Give a function that sends Ctrl-C once, after so many seconds.
 

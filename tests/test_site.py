@@ -2,7 +2,6 @@
 
 import ast
 import importlib
-import os
 import re
 import sys
 import tomllib
@@ -20,7 +19,6 @@ from skbsq import exceptions
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-BUILT = DOCS / "_build" / "html"
 SECTIONS = sorted(path.parent for path in DOCS.glob("*/index.md"))
 # Written by hand, without what builds and tests leave behind.
 TEXTS = [
@@ -65,29 +63,43 @@ class Links(HTMLParser):
         self.targets |= {attributes[name] for name in ("href", "src") if attributes.get(name)}
 
 
+def leads_to(path, links):
+    """Files and anchors of the relative links of a page, with the links as they are written."""
+    for target in links.targets:
+        scheme, host, name, _, anchor = urlsplit(target)
+        if not scheme and not host:
+            yield (path.parent / unquote(name)).resolve() if name else path, unquote(anchor), target
+
+
 def broken_links(folder):
     """Relative links of the HTML files of a folder to files and anchors that are not there."""
     pages = {path.resolve(): Links(path) for path in folder.rglob("*.html") if "_static" not in path.parts}
     broken = []
     for path, links in pages.items():
-        for target in links.targets:
-            scheme, host, name, _, anchor = urlsplit(target)
-            if scheme or host:
-                continue
-            file = (path.parent / unquote(name)).resolve() if name else path
-            in_file = not anchor or file not in pages or unquote(anchor) in pages[file].anchors
+        for file, anchor, target in leads_to(path, links):
+            in_file = not anchor or file not in pages or anchor in pages[file].anchors
             if not file.exists() or not in_file:
                 broken.append(f"{path.relative_to(folder.resolve())}: {target}")
     return pages, broken
 
 
-def test_links_inside_the_site():
-    """Of the site that `make docs` has built."""
-    if not BUILT.is_dir():
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("The site is not built: make docs.")
-    pages, broken = broken_links(BUILT)
+def unreachable(folder, pages):
+    """Pages to which no way leads from the home page."""
+    home = (folder / "index.html").resolve()
+    reached, ahead = {home}, [home]
+    while ahead:
+        path = ahead.pop()
+        new = {file for file, _, _ in leads_to(path, pages[path]) if file in pages} - reached
+        reached |= new
+        ahead += new
+    return sorted(path.relative_to(folder.resolve()).as_posix() for path in pages.keys() - reached)
+
+
+def test_links_inside_the_site(built_site):
+    pages, broken = broken_links(built_site)
     assert len(pages) > 50
     assert broken == []
+    assert unreachable(built_site, pages) == []
 
 
 def test_a_broken_link_is_found(tmp_path):
@@ -95,6 +107,13 @@ def test_a_broken_link_is_found(tmp_path):
     (tmp_path / "a.html").write_text(text)
     (tmp_path / "b.html").write_text('<p id="there">')
     assert sorted(broken_links(tmp_path)[1]) == ["a.html: b.html#gone", "a.html: c.png"]
+
+
+def test_a_page_reachable_from_nowhere_is_found(tmp_path):
+    texts = {"index": '<a href="a.html">', "a": '<a href="b.html#x">', "b": "", "c": '<a href="d.html">', "d": ""}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.html").write_text(text)
+    assert unreachable(tmp_path, broken_links(tmp_path)[0]) == ["c.html", "d.html"]
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])

@@ -1,4 +1,4 @@
-"""Compilers, emulators and servers that tests run.
+"""Compilers, emulators, servers and the browser that tests run.
 
 A test that needs a tool asks for it here. If the tool cannot do what the test needs, the test is skipped with the
 reason. Under CI (the variable CI is set) it fails instead, because a skip there would hide that nothing was tested.
@@ -26,6 +26,8 @@ PACKAGES = {
     "simavr": "simavr",
     "mosquitto": "mosquitto",
     "node": "nodejs",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
 }
 
 # Uses what the programs of the tests use: headers of the C library, the heap, the standard output.

@@ -47,5 +47,5 @@ def test_a_single_row_grows():
 
 def test_flash_of_the_encoder():
     table = pd.read_csv(ROOT / "benchmarks" / "results" / "device.csv")
-    (shown,) = re.findall(r"take (\d+) bytes of flash on\s+a Cortex-M4", README)
+    (shown,) = re.findall(r"take (\d+) bytes of flash\s+on\s+a\s+Cortex-M4", README)
     assert int(shown) in table["flash"].to_list()

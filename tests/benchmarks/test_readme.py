@@ -1,4 +1,4 @@
-"""The numbers of README.md are those of stored results."""
+"""The numbers of README.md and of docs/benchmarks/floats.md are those of stored results."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,7 @@ from benchmarks.arguments import SEEDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "benchmarks" / "floats.md").read_text(encoding="utf-8")
 
 
 def stored(name, **values):
@@ -39,6 +40,31 @@ def test_table_against_other_ways(name):
     (line,) = (line for line in README.splitlines() if line.startswith("|") and name in line)
     shown = re.findall(r"\| \**([\d.]+)\**(?= \|)", line)
     assert shown == [f"{bits:.0f}", f"{error:.3f}"]
+
+
+MORE = {
+    **ROWS,
+    "the same network on float32": (256, stored("budget", method="floats")["error"].mean()),
+    "bins of 3 bits": ROWS["KBinsDiscretizer"],
+    "bins of 4 bits": (32, stored("paper-same", method="quantile", bits=4)["error"].mean()),
+    "bit_budget=16": (16, stored("budget", method="budget", asked=16)["error"].mean()),
+}
+
+
+@pytest.mark.parametrize("name", sorted(MORE.keys() - {"by zstd", "KBinsDiscretizer"}))
+def test_table_of_the_page(name):
+    bits, error = MORE[name]
+    (line,) = (line for line in PAGE.splitlines() if line.startswith("|") and name in line)
+    assert re.findall(r"\| ([\d.]+)(?= \|)", line) == [f"{bits:.0f}", f"{error:.3f}"]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("codec", ["none", "zlib", "zstd"])
+def test_sizes_of_the_page(dtype, codec):
+    name = dtype if codec == "none" else f"{dtype}, {codec}"
+    (line,) = (line for line in PAGE.splitlines() if line.startswith(f"| {name} |"))
+    sizes = [stored("lossless", dtype=dtype, codec=codec, rows=n)["row_bits"].mean() for n in (1, 100, 1000)]
+    assert re.findall(r"\| (\d+)(?= \|)", line) == [f"{size:.0f}" for size in sizes]
 
 
 def test_a_single_row_grows():

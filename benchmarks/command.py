@@ -7,6 +7,7 @@ import platform
 import sys
 from contextlib import contextmanager
 from importlib.metadata import version
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -108,6 +109,29 @@ def append_row(path, columns, row):
     if complete < len(stored):
         os.truncate(path, complete)
     pd.DataFrame([row], columns=columns).to_csv(path, mode="a", header=not complete, index=False)
+
+
+def jobs_of(function, fits, seeds):
+    """List the jobs of fits of a method on a data set, on every seed.
+
+    Parameters
+    ----------
+    function : callable
+        It takes data, method, bits and seed.
+    fits : list of (Dataset, str, int)
+        Data set, method and bits.
+    seeds : iterable of int
+
+    Returns
+    -------
+    list of (dict, callable, dict)
+        See `collect`.
+    """
+    jobs = []
+    for seed, (dataset, method, bits) in product(seeds, fits):
+        fit = {"method": method, "bits": bits, "seed": seed}
+        jobs.append(({**dataset.identity, **fit}, function, {"data": dataset, **fit}))
+    return jobs
 
 
 def shuffled(jobs):

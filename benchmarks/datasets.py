@@ -141,7 +141,7 @@ def load(name, data_dir=None, *, n_samples=None, categories=False):
     n_samples : int, default=None
         Rows of fried; None means 40768. The other data sets have a fixed number of rows.
     categories : bool, default=False
-        Whether columns of text are kept, as categories. Otherwise only numeric columns are.
+        Whether to keep columns of text as categories. Otherwise only numeric columns are kept.
 
     Returns
     -------

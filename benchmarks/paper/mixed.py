@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from benchmarks.arguments import make_parser
-from benchmarks.command import collect, plain_errors, print_failures, print_table, shuffled
+from benchmarks.command import collect, jobs_of, plain_errors, print_failures, print_table, shuffled
 from benchmarks.datasets import load_several
 from benchmarks.methods import BOOSTING, FLOAT_BITS, build, error_of, split
 from benchmarks.processes import timed
@@ -108,13 +108,8 @@ def compare(data, bits, seeds, output, *, n_jobs=1):
     -------
     DataFrame
     """
-    jobs = []
-    for seed in seeds:
-        fits = [*product(data, CODED, bits), *product(data, UNQUANTIZED, [FLOAT_BITS])]
-        for dataset, method, n_bits in fits:
-            fit = {"method": method, "bits": n_bits, "seed": seed}
-            jobs.append(({**dataset.identity, **fit}, measure, {"data": dataset, **fit}))
-    return collect(shuffled(jobs), KEY, COLUMNS, output, n_jobs=n_jobs, description="mixed")
+    fits = [*product(data, CODED, bits), *product(data, UNQUANTIZED, [FLOAT_BITS])]
+    return collect(shuffled(jobs_of(measure, fits, seeds)), KEY, COLUMNS, output, n_jobs=n_jobs, description="mixed")
 
 
 def table(rows):

@@ -1,9 +1,11 @@
 """Runs resume from their files of results, however the run before ended."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 
-from benchmarks.command import CommandError, append_row, collect, read_rows, shuffled
+from benchmarks.command import CommandError, append_row, collect, jobs_of, read_rows, shuffled
 
 KEY = ["name", "seed"]
 COLUMNS = [*KEY, "error", "failure"]
@@ -28,6 +30,14 @@ def test_an_incomplete_row_is_measured_again(missing, path):
     assert path.read_text() == text[:-missing]  # reading leaves the file alone, as another run may write it
     pd.testing.assert_frame_equal(collect(jobs(["one", "three"]), KEY, COLUMNS, path), complete)
     assert path.read_text() == text
+
+
+def test_jobs_know_the_row_and_the_arguments():
+    data = SimpleNamespace(identity={"dataset": "fried", "data_sha256": "0"})
+    fits = {"method": "quantile", "bits": 2}
+    found = jobs_of(len, [(data, "quantile", 2)], [5, 6])
+    assert [row for row, *_ in found] == [{**data.identity, **fits, "seed": seed} for seed in (5, 6)]
+    assert [work for _, *work in found] == [[len, {"data": data, **fits, "seed": seed}] for seed in (5, 6)]
 
 
 def test_an_incomplete_header_is_replaced(path):

@@ -36,8 +36,8 @@ for name, options in frames.items():
     print(f"{name}: {len(frame)} bytes for one row")
 
 # %%
-# What stands around the rows is paid once. So for one row a bare or a short frame is far smaller, and from a hundred
-# rows on the frames hardly differ.
+# A frame adds the same bytes to any number of rows. So for one row a bare or a short frame is far smaller. From a
+# hundred rows on the frames hardly differ.
 
 import matplotlib.pyplot as plt
 

@@ -7,7 +7,7 @@ and neighbours in this order share a code. Here forty sites need three bits.
 """
 
 # %%
-# A table with a number, forty sites, and a flag. Each site shifts the target by an amount of its own.
+# The table has a number, forty sites and a flag. Each site shifts the target by a different amount.
 
 import numpy as np
 import pandas as pd
